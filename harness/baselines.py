@@ -1,0 +1,280 @@
+"""Stored values, hand-written tolerances, and the comparison with them.
+
+``baselines/<checkpoint>/<device>-<dtype>.json`` holds a value and n per case and metric; per-image values
+stay in the journal. ``baselines/tolerances.toml`` is written by hand: nothing here widens a gate.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, cast
+
+from harness.errors import BaselineError
+from harness.records import Check, Status, Verdict
+
+SCHEMA = 1
+GATED = ("harm", "latent_drift", "collapsed")
+UPDATE_MODES = ("missing", "changed", "all")
+DIGITS = 6  # significant digits of a stored value
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored value over ``n`` images."""
+
+    value: float
+    n: int
+
+
+@dataclass
+class Baseline:
+    """One baseline file. ``facts`` are what the values were measured with; ``control`` the control's own figures."""
+
+    path: Path
+    checkpoint: str
+    device: str
+    dtype: str
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    control: dict[str, float] = field(default_factory=dict[str, float])
+    cases: dict[str, dict[str, Entry]] = field(default_factory=dict[str, dict[str, Entry]])
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """``absolute + relative * |baseline|`` for the metrics and cases that the patterns match."""
+
+    pattern: str
+    metric: str
+    absolute: float
+    relative: float
+    source: str
+
+    def limit(self, baseline: float) -> float:
+        return self.absolute + self.relative * abs(baseline)
+
+
+def find_folder(start: Path) -> Path | None:
+    """The nearest ``baselines/`` beside or above a case file (not from pytest's rootdir, which follows the cwd)."""
+    for folder in (start, *start.parents):
+        if (folder / "baselines").is_dir():
+            return folder / "baselines"
+    return None
+
+
+def choose_file(folder: Path, checkpoint: str, device: str, dtype: str) -> tuple[Path | None, bool]:
+    """(the best matching file, whether the match is exact). Only files of the same dtype are comparable."""
+    exact = folder / checkpoint / f"{device}-{dtype}.json"
+    if exact.exists():
+        return exact, True
+    others = sorted((folder / checkpoint).glob(f"*-{dtype}.json"))
+    return (others[0], False) if others else (None, False)
+
+
+def load(path: Path, checkpoint: str) -> Baseline:
+    """Read a baseline file.
+
+    Raises BaselineError, naming the place, where it is unreadable, no JSON, of another schema or of another
+    checkpoint. Nothing ever writes over a file that doesn't load.
+    """
+    mend = "restore it from git, or move it away and run with --dit-baseline-update=all"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise BaselineError(f"baseline {path} can't be read: {error}; {mend}") from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else type(data).__name__
+        raise BaselineError(f"baseline {path} has schema {found!r}, this version reads {SCHEMA}; {mend}")
+    fields_ = cast("dict[str, Any]", data)
+    if fields_.get("checkpoint") != checkpoint:
+        raise BaselineError(
+            f"baseline {path} belongs to checkpoint {fields_.get('checkpoint')!r}, not {checkpoint!r}; {mend}"
+        )
+    try:
+        return Baseline(
+            path=path,
+            checkpoint=checkpoint,
+            device=_text(fields_["device"]),
+            dtype=_text(fields_["dtype"]),
+            facts=dict(fields_["facts"]),
+            control={str(k): _number(v) for k, v in fields_["control"].items()},
+            cases={
+                str(case): {
+                    str(metric): Entry(_number(entry["value"]), int(entry["n"]))
+                    for metric, entry in metrics.items()
+                }
+                for case, metrics in fields_["cases"].items()
+            },
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BaselineError(f"baseline {path} is not laid out as one ({error!r}); {mend}") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no stored value")
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def dump(baseline: Baseline) -> str:
+    """The file's text: sorted keys, rounded values, one line a metric, so that a diff reads well."""
+    lines = ["{", '  "cases": {']
+    names = sorted(baseline.cases)
+    for i, case in enumerate(names):
+        lines.append(f"    {json.dumps(case)}: {{")
+        metrics = sorted(baseline.cases[case].items())
+        for j, (metric, entry) in enumerate(metrics):
+            comma = "," if j < len(metrics) - 1 else ""
+            value = json.dumps({"n": entry.n, "value": rounded(entry.value)})
+            lines.append(f"      {json.dumps(metric)}: {value}{comma}")
+        lines.append("    }" + ("," if i < len(names) - 1 else ""))
+    lines.append("  },")
+    rest = {
+        "checkpoint": baseline.checkpoint,
+        "control": {k: rounded(v) for k, v in baseline.control.items()},
+        "device": baseline.device,
+        "dtype": baseline.dtype,
+        "facts": baseline.facts,
+        "schema": SCHEMA,
+    }
+    lines += json.dumps(rest, indent=2, sort_keys=True).split("\n")[1:]
+    return "\n".join(lines) + "\n"
+
+
+def rounded(value: float) -> float:
+    """To DIGITS significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def save(baseline: Baseline) -> None:
+    """Write the file whole or not at all. Raises BaselineError where it can't be written."""
+    write_atomically(baseline.path, dump(baseline))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a text file in one step. Raises BaselineError where that fails; the old file is then intact."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            os.chmod(fresh, 0o644)
+            os.replace(fresh, path)
+        except BaseException:
+            Path(fresh).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise BaselineError(f"can't write {path}: {error.strerror or error}") from None
+
+
+def load_tolerances(path: Path) -> list[Tolerance]:
+    """Read ``tolerances.toml``: ``[[tolerance]]`` tables with pattern, metric, absolute, relative.
+
+    Raises BaselineError naming the file and the entry.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BaselineError(f"tolerances {path} can't be read: {error}") from None
+    unknown = set(data) - {"tolerance"}
+    if unknown or not isinstance(data.get("tolerance", []), list):
+        raise BaselineError(f"tolerances {path}: only [[tolerance]] tables are known, found {sorted(data)}")
+    out: list[Tolerance] = []
+    for number, entry in enumerate(data.get("tolerance", []), start=1):
+        try:
+            wrong = set(entry) - {"pattern", "metric", "absolute", "relative", "why"}
+            if wrong:
+                raise ValueError(f"unknown key {', '.join(sorted(wrong))}")
+            made = Tolerance(
+                pattern=_text(entry["pattern"]),
+                metric=_text(entry["metric"]),
+                absolute=_number(entry.get("absolute", 0.0)),
+                relative=_number(entry.get("relative", 0.0)),
+                source=f'{path.name} "{entry["pattern"]}"',
+            )
+            if made.absolute < 0 or made.relative < 0:
+                raise ValueError("a tolerance is not negative")
+            out.append(made)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BaselineError(f"tolerances {path}: entry {number} is wrong: {error!r}") from None
+    return out
+
+
+def tolerance_for(tolerances: Sequence[Tolerance], case: str, metric: str) -> Tolerance | None:
+    """The last entry whose patterns match, as in .gitignore; None gates nothing."""
+    fitting = (t for t in tolerances if t.metric == metric and fnmatchcase(case, t.pattern))
+    return next(iter(list(fitting)[::-1]), None)
+
+
+def compare(
+    case: str,
+    values: Mapping[str, float],
+    stored: Mapping[str, Entry],
+    tolerances: Sequence[Tolerance],
+    gated: Iterable[str] = GATED,
+) -> Verdict:
+    """Every gated metric against its stored value. Higher is worse; both sides fail, under their own names.
+
+    A metric without a tolerance is compared exactly. A value that is not a number is a regression.
+    """
+    checks: list[Check] = []
+    for metric in gated:
+        if metric not in values:
+            continue
+        value, entry = values[metric], stored.get(metric)
+        if entry is None:
+            checks.append(Check(metric, value, None, None, Status.MISSING))
+            continue
+        tolerance = tolerance_for(tolerances, case, metric)
+        limit = tolerance.limit(entry.value) if tolerance else 0.0
+        change = value - entry.value
+        status = Status.OK
+        if not abs(change) <= limit:  # also where the value is NaN
+            status = Status.STALE if change < 0 else Status.REGRESSION
+        checks.append(Check(metric, value, entry.value, limit, status, tolerance.source if tolerance else "exact"))
+    return Verdict(worst(c.status for c in checks), tuple(checks))
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """The gravest of some outcomes; OK for none."""
+    order = (Status.REGRESSION, Status.STALE, Status.MISSING, Status.UNJUDGED, Status.UPDATED)
+    seen = set(statuses)
+    return next((s for s in order if s in seen), Status.OK)
+
+
+def updated(baseline: Baseline, case: str, values: Mapping[str, float], n: int, verdict: Verdict, mode: str) -> Verdict:
+    """Store values as the mode allows and say what the verdict then is.
+
+    ``missing`` adds what has no entry, ``changed`` also replaces what is outside its tolerance (so that
+    values within it don't creep), ``all`` replaces everything.
+    """
+    entries = baseline.cases.setdefault(case, {})
+    writable = {Status.MISSING} if mode == "missing" else {Status.MISSING, Status.REGRESSION, Status.STALE}
+    red = {check.metric for check in verdict.checks if check.status in writable}
+    fresh = not entries
+    checks: list[Check] = []
+    for metric, value in values.items():
+        if fresh or mode == "all" or metric in red or metric not in entries:
+            entries[metric] = Entry(rounded(value), n)
+    for check in verdict.checks:
+        changed = check.metric in red or mode == "all"
+        checks.append(replace(check, status=Status.UPDATED) if changed else check)
+    return replace(verdict, status=worst(c.status for c in checks), checks=tuple(checks))

@@ -1,0 +1,169 @@
+"""Cases: what is asked. A grid of stacks, ranges and strategies becomes cases with stable ids.
+
+Ranges are written by depth so that they carry over between checkpoints: ``middle`` is the central
+half of a stack (4 -> 1-2, 6 -> 1-4, 12 -> 3-8), ``first`` and ``last`` what is left, ``middle-lower``
+and ``middle-upper`` the halves of a middle with at least four blocks, ``each`` every single block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.errors import CaseError
+from harness.plan import Plan, parse
+from harness.strategies import Chosen, Span, choose
+
+DEPTHS = ("first", "middle", "last", "middle-lower", "middle-upper", "each")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One ablation of one checkpoint. ``words`` are extra names for ``-k`` (``middle``, ``looped``)."""
+
+    checkpoint: str
+    stack: str
+    length: int
+    strategy: str
+    plan: Plan
+    span: Span | None = None
+    words: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """``flux-tiny-double-L02-04-skip``; a plan by hand is ``...-plan-<hash8>``."""
+        return "-".join([self.checkpoint, self.stack, *([self.place] if self.span else []), self.strategy])
+
+    @property
+    def place(self) -> str:
+        """``L02-04``, or ``L03`` for a single block; empty for a plan by hand."""
+        if self.span is None:
+            return ""
+        first, last = self.span.first, self.span.last
+        return f"L{first:02d}" if first == last else f"L{first:02d}-{last:02d}"
+
+    @property
+    def saving(self) -> float:
+        """Share of the stack's block executions that the plan leaves out; negative where it adds some."""
+        return 1.0 - sum(1 for _ in self.plan.blocks()) / self.length
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One line of a grid: these strategies on these ranges of these stacks."""
+
+    stacks: tuple[str, ...]
+    ranges: tuple[str, ...]
+    strategies: tuple[str, ...]
+
+
+def spans(name: str, length: int, stack: str = "") -> list[tuple[Span, tuple[str, ...]]]:
+    """The ranges that a depth name or ``4-7`` stands for in a stack, each with its words for ``-k``.
+
+    A depth that this stack doesn't have (a middle of fewer than four blocks has no halves) gives [].
+    Raises CaseError for an unknown name or a range outside the stack.
+    """
+    cut = length // 4
+    middle = Span(cut, length - 1 - cut)
+    if name == "middle":
+        return [(middle, ("middle",))]
+    if name == "first":
+        return [(Span(0, cut - 1), ("first",))] if cut else []
+    if name == "last":
+        return [(Span(length - cut, length - 1), ("last",))] if cut else []
+    if name in ("middle-lower", "middle-upper"):
+        if len(middle) < 4:
+            return []
+        half = middle.centre
+        lower = name == "middle-lower"
+        span = Span(middle.first, half) if lower else Span(half + 1, middle.last)
+        return [(span, (name,))]
+    if name == "each":
+        return [(Span(i, i), ("each",)) for i in range(length)]
+    found = re.fullmatch(r"(\d+)(?:-(\d+))?", name.strip())
+    where = f" for stack {stack!r}" if stack else ""
+    if found is None:
+        raise CaseError(f"unknown range {name!r}{where}; write a block (3), a range (4-7) or one of {', '.join(DEPTHS)}")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if last < first or last >= length:
+        raise CaseError(f"range {name!r}{where} doesn't fit its {length} blocks (0-{length - 1})")
+    return [(Span(first, last), ())]
+
+
+def expand(checkpoint: str, stacks: Mapping[str, int], asks: Iterable[Ask]) -> list[Case]:
+    """The cases of a grid over a checkpoint's ``stacks`` (name -> number of blocks).
+
+    Equal plans are one case, named by the first strategy that gives it; plans equal to the identity
+    are none. Raises CaseError for an unknown stack, range or strategy, and where a range was
+    written out in numbers on which the strategy changes nothing.
+    """
+    cases: dict[tuple[str, Plan], Case] = {}
+    for ask in asks:
+        for stack in ask.stacks:
+            length = stack_length(checkpoint, stacks, stack)
+            for name in ask.ranges:
+                for span, words in spans(name, length, stack):
+                    for text in ask.strategies:
+                        case = _case(checkpoint, stack, length, span, choose(text), words, explicit=name not in DEPTHS)
+                        if case is not None:
+                            cases.setdefault((stack, case.plan), case)
+    return sorted(cases.values(), key=lambda c: (list(stacks).index(c.stack), _order(c)))
+
+
+def _order(case: Case) -> tuple[int, int, int]:
+    span = case.span
+    return (0, 0, 0) if span is None else (len(span) > 1, span.first, span.last)
+
+
+def _case(
+    checkpoint: str,
+    stack: str,
+    length: int,
+    span: Span,
+    chosen: Chosen,
+    words: Sequence[str],
+    *,
+    explicit: bool,
+) -> Case | None:
+    if len(span) < chosen.strategy.least and not explicit and len(words) and words[0] != "each":
+        return None
+    plan = chosen.plan(length, span).normal()
+    if plan.is_identity(length):
+        return None
+    looped = ("looped",) if any(k == "t" and v > 1 for k, v in chosen.values) else ()
+    return Case(checkpoint, stack, length, str(chosen), plan, span, (*words, *looped))
+
+
+def stack_length(checkpoint: str, stacks: Mapping[str, int], stack: str) -> int:
+    """The number of blocks of a stack. Raises CaseError where the checkpoint has no such stack."""
+    if stack not in stacks:
+        known = ", ".join(f"{name} ({n} blocks)" for name, n in stacks.items())
+        raise CaseError(f"checkpoint {checkpoint!r} has no stack {stack!r}; it has {known}")
+    return stacks[stack]
+
+
+def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
+    """The case of ``--dit-plan "double: 0-1 (2|3|4)x3 5"``.
+
+    Raises PlanError or CaseError; also where the plan is the identity, since that is no ablation.
+    """
+    stack, colon, steps = text.partition(":")
+    if not colon:
+        raise CaseError(f"plan {text!r} names no stack; write it like 'double: 0-1 (2|3|4)x3 5' ({', '.join(stacks)})")
+    stack = stack.strip()
+    length = stack_length(checkpoint, stacks, stack)
+    plan = parse(steps, length=length, stack=stack).normal()
+    if plan.is_identity(length):
+        raise CaseError(f"plan {text!r} runs stack {stack!r} as it is: the identity is no ablation")
+    digest = hashlib.sha256(f"{stack}: {plan}".encode()).hexdigest()[:8]
+    return Case(checkpoint, stack, length, f"plan-{digest}", plan, words=("by-hand",))
+
+
+def slug(name: str) -> str:
+    """A name that fits an id: lower case, digits, dots and dashes; a hash is added where something was lost."""
+    plain = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
+    if plain == name:
+        return plain
+    return f"{plain or 'checkpoint'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"

@@ -1,0 +1,35 @@
+"""The errors that a user can cause; each message says what was wrong, where, and the mend."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Base of every error with a message meant for the user; never shown with a traceback of ours."""
+
+
+class PlanError(HarnessError, ValueError):
+    """A plan that doesn't parse, or that doesn't fit its stack."""
+
+
+class CaseError(HarnessError, ValueError):
+    """An unknown strategy, stack, range or parameter, or a combination that makes no case."""
+
+
+class CheckpointError(HarnessError):
+    """A checkpoint that isn't there, is of another class, or is damaged."""
+
+
+class PromptError(HarnessError, ValueError):
+    """A prompt file or a prompt that can't be used."""
+
+
+class BaselineError(HarnessError):
+    """A baseline or tolerance file that can't be read or doesn't belong to what is compared."""
+
+
+class JournalError(HarnessError):
+    """A journal that can't be read or written."""
+
+
+class SurgeryError(HarnessError, RuntimeError):
+    """A model whose blocks can't be rearranged without guessing, or an ablation that did not take hold."""

@@ -1,0 +1,277 @@
+"""The plan language: which blocks of one stack run, in which order.
+
+Grammar (EBNF; white space separates steps)::
+
+    plan    = step , { " " , step } ;
+    step    = index | range | group ;
+    range   = index , "-" , index ;                      (* inclusive; 7-4 counts down *)
+    group   = "(" , branch , { "|" , branch } , ")" , [ "+" | "~" ] , [ "x" , count ] ;
+    branch  = ( index | range ) , { " " , ( index | range ) } ;
+    index   = digit , { digit } ;
+    count   = digit , { digit } ;                        (* at least 1 *)
+
+A group runs its branches on the same input and combines their outputs: the mean (no mark), the
+sum of their updates (``+``), or that sum over the square root of their number (``~``); ``x3``
+does the whole group three times over. ``0-3 (4|5|6|7)x3 8-18`` is looped parallel in a stack of 19.
+The empty plan, which runs nothing, is written ``-``.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.errors import PlanError
+
+
+class Combine(enum.Enum):
+    """How the outputs of a group's M branches become one, for input x and updates d_i = f_i(x) - x."""
+
+    MEAN = ""  # x + sum(d_i) / M
+    SUM = "+"  # x + sum(d_i)
+    ROOT = "~"  # x + sum(d_i) / sqrt(M)
+
+
+Branch = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Branches run on the same input and combined, ``loops`` times over."""
+
+    branches: tuple[Branch, ...]
+    combine: Combine = Combine.MEAN
+    loops: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.branches or not all(self.branches):
+            raise PlanError("a group needs at least one branch, and every branch at least one block")
+        if self.loops < 1:
+            raise PlanError(f"a group runs at least once, not x{self.loops}")
+
+
+Step = int | Group
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps over one stack. ``str(plan)`` prints it; :func:`parse` reads it back."""
+
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        return format_plan(self)
+
+    def blocks(self) -> Iterator[int]:
+        """Every block index in the order of execution, branches one after another, loops unrolled."""
+        for step in self.steps:
+            if isinstance(step, int):
+                yield step
+            else:
+                for _ in range(step.loops):
+                    for branch in step.branches:
+                        yield from branch
+
+    def normal(self) -> Plan:
+        """The same computation without groups that are none: a single branch is just its sequence."""
+        steps: list[Step] = []
+        for step in self.steps:
+            if isinstance(step, Group) and len(step.branches) == 1:
+                steps.extend(step.branches[0] * step.loops)
+            else:
+                steps.append(step)
+        return Plan(tuple(steps))
+
+    def is_identity(self, length: int) -> bool:
+        """Whether it runs blocks 0..length-1 once each, in order."""
+        return self.normal().steps == tuple(range(length))
+
+
+def identity(length: int) -> Plan:
+    """The plan that runs a stack as it is."""
+    return Plan(tuple(range(length)))
+
+
+def format_plan(plan: Plan) -> str:
+    """The shortest text of a plan: runs of three or more consecutive blocks become ranges."""
+    if not plan.steps:
+        return "-"
+    parts: list[str] = []
+    run: list[int] = []
+    for step in plan.steps:
+        if isinstance(step, int):
+            run.append(step)
+            continue
+        parts += _ranges(run)
+        run = []
+        inner = "|".join(" ".join(_ranges(branch)) for branch in step.branches)
+        loops = f"x{step.loops}" if step.loops > 1 else ""
+        parts.append(f"({inner}){step.combine.value}{loops}")
+    return " ".join(parts + _ranges(run))
+
+
+def _ranges(run: Sequence[int]) -> list[str]:
+    parts: list[str] = []
+    at = 0
+    while at < len(run):
+        end = at + 1
+        while end < len(run) and run[end] == run[end - 1] + 1:
+            end += 1
+        if end - at >= 3:
+            parts.append(f"{run[at]}-{run[end - 1]}")
+        else:
+            parts += [str(i) for i in run[at:end]]
+        at = end
+    return parts
+
+
+_TOKEN = re.compile(r"\s*(?:(?P<range>\d+-\d+)|(?P<index>\d+)|(?P<loops>x\d+)|(?P<sign>[()|+~]))")
+
+
+class _Reader:
+    """A cursor over the tokens of one plan text; knows enough to say where something is wrong."""
+
+    def __init__(self, text: str, stack: str, length: int | None) -> None:
+        self.text, self.stack, self.length = text, stack, length
+        self.tokens: list[tuple[str, str, int]] = []  # kind, text, column (1-based)
+        at, end = 0, len(text.rstrip())
+        while at < end:
+            found = _TOKEN.match(text, at)
+            if found is None:
+                column = at + len(text[at:]) - len(text[at:].lstrip())
+                word = re.split(r"[\s()|]", text[column:], maxsplit=1)[0] or text[column]
+                raise self.error(f"does not understand {word!r}", column + 1)
+            assert found.lastgroup is not None
+            self.tokens.append((found.lastgroup, found[found.lastgroup], found.start(found.lastgroup) + 1))
+            at = found.end()
+        self.at = 0
+
+    def error(self, what: str, column: int) -> PlanError:
+        size = f" of {self.length} blocks (0-{self.length - 1})" if self.length else ""
+        stack = f" over stack {self.stack!r}{size}" if self.stack else size
+        return PlanError(
+            f"plan {self.text.strip()!r}{stack}: {what} at column {column}; "
+            "a plan is written like '0-3 (4|5|6)x3 7-18'"
+        )
+
+    def peek(self) -> tuple[str, str, int]:
+        if self.at < len(self.tokens):
+            return self.tokens[self.at]
+        return ("end", "the end", len(self.text.rstrip()) + 1)
+
+    def take(self) -> tuple[str, str, int]:
+        token = self.peek()
+        self.at += 1
+        return token
+
+    def number(self, text: str, column: int) -> int:
+        value = int(text)
+        if self.length is not None and value >= self.length:
+            raise self.error(f"block {value} is out of range", column)
+        return value
+
+    def indices(self) -> list[int]:
+        """The blocks of an index or range token, which the caller has seen to be next."""
+        kind, text, column = self.take()
+        if kind == "index":
+            return [self.number(text, column)]
+        low, high = text.split("-")
+        first, last = self.number(low, column), self.number(high, column + len(low) + 1)
+        step = 1 if last >= first else -1
+        return list(range(first, last + step, step))
+
+    def group(self) -> Group:
+        opened = self.take()[2]
+        branches: list[Branch] = []
+        branch: list[int] = []
+        while True:
+            kind, text, column = self.peek()
+            if kind in ("index", "range"):
+                branch += self.indices()
+            elif text in ("|", ")"):
+                if not branch:
+                    raise self.error("an empty branch", column)
+                branches.append(tuple(branch))
+                branch = []
+                self.take()
+                if text == ")":
+                    break
+            elif kind == "end":
+                raise self.error("a '(' that is never closed", opened)
+            else:
+                raise self.error(f"{text!r} inside a group", column)
+        combine = Combine.MEAN
+        if self.peek()[1] in ("+", "~"):
+            combine = Combine(self.take()[1])
+        loops = 1
+        if self.peek()[0] == "loops":
+            _, text, column = self.take()
+            loops = int(text[1:])
+            if loops < 1:
+                raise self.error("a group runs at least once: 'x0'", column)
+        return Group(tuple(branches), combine, loops)
+
+
+def parse(text: str, *, length: int | None = None, stack: str = "") -> Plan:
+    """Read a plan.
+
+    ``length`` (blocks in the stack) checks the indices; ``stack`` only names it in messages.
+    Raises PlanError with the token, its column, the stack and its length.
+    """
+    if text.strip() == "-":
+        return Plan(())
+    reader = _Reader(text, stack, length)
+    steps: list[Step] = []
+    while reader.peek()[0] != "end":
+        kind, token, column = reader.peek()
+        if kind in ("index", "range"):
+            steps += reader.indices()
+        elif token == "(":
+            steps.append(reader.group())
+        else:
+            raise reader.error(f"{token!r} without a group before it" if token != ")" else "')' without '('", column)
+    if not steps:
+        raise reader.error("no step (an empty plan is written '-')", 1)
+    return Plan(tuple(steps))
+
+
+def align(plan: Plan, length: int) -> tuple[tuple[Step, ...], ...]:
+    """Which steps run at which of the stack's original positions: one tuple a slot.
+
+    The rule: steps keep their order; as few of them as possible share a slot; among those
+    assignments, each stays as near as possible to the position of its own (first) block; ties go to
+    the lower slots. So a skip leaves its slots empty, a reversal fills each with one block, and
+    whatever a model does per position (ControlNet residuals, say) stays at its position.
+    """
+    if length < 1:
+        raise PlanError("a stack has at least one block")
+    infinite = (len(plan.steps) + 1, 0)
+    # best[s]: least (shared, distance) with the current step in slot s; back[i][s]: its predecessor's.
+    best: list[tuple[int, int]] = []
+    back: list[list[int]] = []
+    for step in plan.steps:
+        home = step if isinstance(step, int) else step.branches[0][0]
+        fresh: list[tuple[int, int]] = []
+        came: list[int] = []
+        low, low_at = infinite, -1  # the least of best[0..s-1]
+        for slot in range(length):
+            if not back:
+                before, at = (0, 0), -1
+            else:
+                shared = (best[slot][0] + 1, best[slot][1])
+                before, at = (low, low_at) if low_at >= 0 and low <= shared else (shared, slot)
+                if best[slot] < low:
+                    low, low_at = best[slot], slot
+            fresh.append((before[0], before[1] + abs(slot - home)))
+            came.append(at)
+        best = fresh
+        back.append(came)
+    slots: list[list[Step]] = [[] for _ in range(length)]
+    if back:
+        slot = min(range(length), key=lambda s: best[s])
+        for i in range(len(plan.steps) - 1, -1, -1):
+            slots[slot].insert(0, plan.steps[i])
+            slot = back[i][slot]
+    return tuple(tuple(steps) for steps in slots)

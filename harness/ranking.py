@@ -1,0 +1,163 @@
+"""From records to the ranked table: a pure function, so that a journal ranks the same on any machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.records import Latency, Measurement, Record, Status
+from harness.statistics import by_prompt, mean_interval, rank_intervals
+
+COLUMNS = ("clip_delta", "latent_drift", "pixel_drift", "psnr", "ssim_drift", "image_drift", "grade_loss", "fid_ratio", "mmd")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant. Harm is in units of the control's seed-to-seed sd, with its 95 % interval."""
+
+    case: str
+    stack: str
+    place: str
+    strategy: str
+    plan: str
+    words: tuple[str, ...]
+    rank: int
+    rank_low: int
+    rank_high: int
+    tier: int
+    harm: float
+    harm_low: float
+    harm_high: float
+    collapsed: int
+    n: int
+    gate: Status
+    summary: dict[str, float]
+    latency: Latency | None
+    pareto: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """One strategy over equal ranges: medians over the checkpoints' places it was run on."""
+
+    stack: str
+    depth: str
+    strategy: str
+    cases: int
+    harm: float
+    speed_up: float | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All variants of one checkpoint, least harmful first, and the summary per strategy."""
+
+    checkpoint: str
+    rows: tuple[Row, ...]
+    groups: tuple[Group, ...]
+    prompts: int
+    tiers: int
+
+
+def rank(records: Iterable[Record]) -> list[Ranking]:
+    """A ranking for each checkpoint in the records.
+
+    Ordered by harm; a variant with collapsed images comes after all without. Only variants measured on
+    the same prompts are ranked together (fewer prompts: a quick run mixed in) - the larger set wins.
+    """
+    every = list(records)
+    out: list[Ranking] = []
+    for checkpoint in dict.fromkeys(r.checkpoint for r in every):
+        mine = [r for r in every if r.checkpoint == checkpoint]
+        latency = {r.case: r.latency for r in mine if r.kind == "latency" and r.latency is not None}
+        quality = [(r, r.measurement) for r in mine if r.kind == "quality" and r.measurement is not None]
+        if quality:
+            out.append(_rank(checkpoint, quality, latency))
+    return out
+
+
+def _rank(
+    checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latency: dict[str, Latency]
+) -> Ranking:
+    prompts = max(m.prompts for _, m in quality)
+    quality = [(r, m) for r, m in quality if m.prompts == prompts]
+    harms = np.stack([by_prompt(m.values["harm"], prompts) / m.summary["seed_sd"] for _, m in quality])
+    collapsed = np.array([m.summary["collapsed"] for _, m in quality])
+    # The collapsed ones rank last: to the order statistics they are worse than everything else.
+    worst = np.where(collapsed[:, None] > 0, harms + 2 * (harms.max() - harms.min()) + 1, harms)
+    ranks = rank_intervals(worst)
+    pareto = _pareto(worst.mean(axis=1), [latency.get(r.case) for r, _ in quality])
+    order = sorted(range(len(quality)), key=lambda i: (worst[i].mean(), quality[i][0].case))
+    rows: list[Row] = []
+    for place, i in enumerate(order, start=1):
+        record, measured = quality[i]
+        interval = mean_interval(harms[i])
+        rows.append(
+            Row(
+                case=record.case,
+                stack=record.stack,
+                place=record.place,
+                strategy=record.strategy,
+                plan=record.plan,
+                words=record.words,
+                rank=place,
+                rank_low=ranks.low[i],
+                rank_high=ranks.high[i],
+                tier=ranks.tier[i],
+                harm=interval.value,
+                harm_low=interval.low,
+                harm_high=interval.high,
+                collapsed=int(collapsed[i]),
+                n=measured.n,
+                gate=record.verdict.status,
+                summary={k: measured.summary[k] for k in COLUMNS if k in measured.summary},
+                latency=latency.get(record.case),
+                pareto=pareto[i],
+            )
+        )
+    return Ranking(checkpoint, tuple(rows), _groups(rows), prompts, max(ranks.tier))
+
+
+def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequence[Latency | None]) -> list[bool]:
+    """True where no other variant is at least as good on harm and speed-up and better on one."""
+    out: list[bool] = []
+    for i, mine in enumerate(latency):
+        if mine is None:
+            out.append(False)
+            continue
+        out.append(
+            not any(
+                other is not None
+                and harm[j] <= harm[i]
+                and other.ratio >= mine.ratio
+                and (harm[j] < harm[i] or other.ratio > mine.ratio)
+                for j, other in enumerate(latency)
+            )
+        )
+    return out
+
+
+def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:
+    """Median harm per strategy within equal ranges; seeds and loops of one strategy stay apart from others."""
+    keyed: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        depth = row.words[0] if row.words else "other"
+        # Shuffles are one distribution over seeds; loops are another strategy.
+        name = row.strategy.split(".s")[0]
+        keyed.setdefault((row.stack, depth, name), []).append(row)
+    groups: list[Group] = []
+    for (stack, depth, name), members in keyed.items():
+        speeds = [m.latency.ratio for m in members if m.latency is not None]
+        groups.append(
+            Group(
+                stack=stack,
+                depth=depth,
+                strategy=name,
+                cases=len(members),
+                harm=float(np.median([m.harm for m in members])),
+                speed_up=float(np.median(speeds)) if speeds else None,
+            )
+        )
+    return tuple(sorted(groups, key=lambda g: (g.stack, g.depth, g.harm)))

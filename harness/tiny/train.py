@@ -1,0 +1,84 @@
+"""``python -m harness tiny train``: from nothing to the bundled weights, resumable at any point."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from harness.registry import SETTINGS_FILE
+from harness.tiny import flux, judge, render, tokens, vae
+
+
+def default_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train_judge(work: Path, out: Path, device: torch.device) -> None:
+    """Train the autoencoder and the judge; write the judge's folder to ``out/judge``."""
+    autoencoder = vae.train(work, device)
+    judge.save(judge.train(work, autoencoder, device), out / "judge")
+
+
+def train_flux(work: Path, out: Path, device: torch.device) -> None:
+    """Train the autoencoder, the text encoders and the transformer; write ``out/flux-tiny``."""
+    pipeline = flux.train(work, vae.train(work, device), device)
+    settings = {
+        "steps": flux.STEPS,
+        "guidance": flux.GUIDANCE,
+        "max_sequence_length": tokens.T5_LENGTH,
+    }
+    export(pipeline, out / "flux-tiny", settings)
+    # The tokenizer files as written by hand: what transformers 5 saves, 4.x can't load.
+    tokens.write_clip(_emptied(out / "flux-tiny" / "tokenizer"))
+    tokens.write_t5(_emptied(out / "flux-tiny" / "tokenizer_2"))
+
+
+TARGETS: dict[str, Callable[[Path, Path, torch.device], None]] = {"flux": train_flux, "judge": train_judge}
+
+
+def export(pipeline: DiffusionPipeline, folder: Path, settings: dict[str, float | int]) -> None:
+    """Save a pipeline with its transformer and text encoders in bf16, and its ``harness.json``."""
+    pipeline.to("cpu")
+    pipeline.save_pretrained(folder, safe_serialization=True)
+    index = json.loads((folder / "model_index.json").read_text())
+    for key, value in index.items():
+        if isinstance(value, list) and value[1] == "T5Tokenizer":
+            value[1] = "T5TokenizerFast"  # transformers 5 renamed it; 4.x knows only the old name
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    for part in ("transformer", "text_encoder", "text_encoder_2", "text_encoder_3"):
+        for path in (folder / part).glob("*.safetensors"):
+            halve(path)
+    everything = {
+        **settings,
+        "height": render.SIDE,
+        "width": render.SIDE,
+        "dtype": "float32",
+        "judge": "../judge",
+        "prompts": "../prompts.txt",
+        "world": True,
+    }
+    (folder / SETTINGS_FILE).write_text(json.dumps(everything, indent=2, sort_keys=True) + "\n")
+
+
+def halve(path: Path) -> None:
+    """Rewrite a file's weights in bf16: half the size in git, and loaded as fp32 all the same."""
+    state = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in load_file(path).items()}
+    save_file(state, path, metadata={"format": "pt"})
+
+
+def parameters(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(p.numel() for p in module.parameters())
+
+
+def _emptied(folder: Path) -> Path:
+    for path in folder.glob("*"):
+        path.unlink()
+    return folder
