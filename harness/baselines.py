@@ -22,6 +22,10 @@ from harness.records import Check, Status, Verdict
 
 SCHEMA = 1
 GATED = ("harm", "latent_drift", "collapsed")
+CONTROL_GATED = ("score", "collapsed", "reseed_latent", "fid_null")
+# Kept beside the gated ones, for reading a diff; not gated.
+STORED = (*GATED, "clip_delta", "grade_loss", "image_drift", "fid_ratio", "mmd", "psnr", "relative_time")
+HIGHER_IS_BETTER = frozenset({"score", "grade"})
 UPDATE_MODES = ("missing", "changed", "all")
 DIGITS = 6  # significant digits of a stored value
 
@@ -104,7 +108,8 @@ def load(path: Path, checkpoint: str) -> Baseline:
             device=_text(fields_["device"]),
             dtype=_text(fields_["dtype"]),
             facts=dict(fields_["facts"]),
-            control={str(k): _number(v) for k, v in fields_["control"].items()},
+            control={"seed_sd": _number(fields_["control"]["seed_sd"])}
+            | {str(k): _number(v) for k, v in fields_["control"].items()},
             cases={
                 str(case): {
                     str(metric): Entry(_number(entry["value"]), int(entry["n"]))
@@ -231,7 +236,9 @@ def compare(
     tolerances: Sequence[Tolerance],
     gated: Iterable[str] = GATED,
 ) -> Verdict:
-    """Every gated metric against its stored value. Higher is worse; both sides fail, under their own names.
+    """Every gated metric against its stored value. Both sides fail, under their own names.
+
+    Higher is worse, except for HIGHER_IS_BETTER.
 
     A metric without a tolerance is compared exactly. A value that is not a number is a regression.
     """
@@ -248,7 +255,8 @@ def compare(
         change = value - entry.value
         status = Status.OK
         if not abs(change) <= limit:  # also where the value is NaN
-            status = Status.STALE if change < 0 else Status.REGRESSION
+            better = change > 0 if metric in HIGHER_IS_BETTER else change < 0
+            status = Status.STALE if better else Status.REGRESSION
         checks.append(Check(metric, value, entry.value, limit, status, tolerance.source if tolerance else "exact"))
     return Verdict(worst(c.status for c in checks), tuple(checks))
 
@@ -260,21 +268,34 @@ def worst(statuses: Iterable[Status]) -> Status:
     return next((s for s in order if s in seen), Status.OK)
 
 
-def updated(baseline: Baseline, case: str, values: Mapping[str, float], n: int, verdict: Verdict, mode: str) -> Verdict:
-    """Store values as the mode allows and say what the verdict then is.
+def accepted(verdict: Verdict, mode: str) -> Verdict:
+    """The verdict of a run that writes baselines: what the mode stores is no failure any more."""
+    checks = tuple(
+        replace(check, status=Status.UPDATED) if check.status in _writable(mode) else check for check in verdict.checks
+    )
+    return replace(verdict, status=worst(c.status for c in checks), checks=checks)
 
-    ``missing`` adds what has no entry, ``changed`` also replaces what is outside its tolerance (so that
-    values within it don't creep), ``all`` replaces everything.
+
+def store(baseline: Baseline, case: str, values: Mapping[str, float], n: int, verdict: Verdict, mode: str) -> bool:
+    """Write a case's values into ``baseline`` as the mode allows; True where anything changed.
+
+    ``missing`` adds what has no entry, ``changed`` also replaces a case of which a gate was red (what is
+    inside its tolerance stays, so that values don't creep), ``all`` replaces everything.
     """
-    entries = baseline.cases.setdefault(case, {})
-    writable = {Status.MISSING} if mode == "missing" else {Status.MISSING, Status.REGRESSION, Status.STALE}
-    red = {check.metric for check in verdict.checks if check.status in writable}
-    fresh = not entries
-    checks: list[Check] = []
-    for metric, value in values.items():
-        if fresh or mode == "all" or metric in red or metric not in entries:
-            entries[metric] = Entry(rounded(value), n)
-    for check in verdict.checks:
-        changed = check.metric in red or mode == "all"
-        checks.append(replace(check, status=Status.UPDATED) if changed else check)
-    return replace(verdict, status=worst(c.status for c in checks), checks=tuple(checks))
+    entries = baseline.cases.get(case, {})
+    replaces = mode == "all" or (mode == "changed" and any(c.status is Status.UPDATED for c in verdict.checks))
+    fresh = {
+        metric: Entry(rounded(value), n)
+        for metric, value in values.items()
+        if metric in STORED and math.isfinite(value) and (replaces or metric not in entries)
+    }
+    if all(entries.get(metric) == entry for metric, entry in fresh.items()):
+        return False
+    baseline.cases[case] = {**entries, **fresh}
+    return True
+
+
+def _writable(mode: str) -> frozenset[Status]:
+    if mode == "missing":
+        return frozenset({Status.MISSING})
+    return frozenset({Status.MISSING, Status.REGRESSION, Status.STALE})

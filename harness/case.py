@@ -106,7 +106,7 @@ def expand(checkpoint: str, stacks: Mapping[str, int], asks: Iterable[Ask]) -> l
             for name in ask.ranges:
                 for span, words in spans(name, length, stack):
                     for text in ask.strategies:
-                        case = _case(checkpoint, stack, length, span, choose(text), words, explicit=name not in DEPTHS)
+                        case = _case(checkpoint, stack, length, span, choose(text), words)
                         if case is not None:
                             cases.setdefault((stack, case.plan), case)
     return sorted(cases.values(), key=lambda c: (list(stacks).index(c.stack), _order(c)))
@@ -124,10 +124,10 @@ def _case(
     span: Span,
     chosen: Chosen,
     words: Sequence[str],
-    *,
-    explicit: bool,
 ) -> Case | None:
-    if len(span) < chosen.strategy.least and not explicit and len(words) and words[0] != "each":
+    # A depth that happens to be one block in this stack has no such case; a block asked for by number, or
+    # all of them, is a mistake, which plan() names.
+    if len(span) < chosen.strategy.least and words and words[0] != "each":
         return None
     plan = chosen.plan(length, span).normal()
     if plan.is_identity(length):

@@ -82,6 +82,7 @@ class Settings:
     width: int = 1024
     max_sequence_length: int = 256
     dtype: str = "float32"
+    batch: int = 1
     seeds: int = 4
     prompts: str = ""
     judge: str = ""

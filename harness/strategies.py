@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from harness.errors import CaseError
 from harness.plan import Combine, Group, Plan
@@ -117,7 +116,7 @@ class Strategy:
     name: str
     build: Callable[..., Plan]
     least: int  # the fewest blocks on which it is not the identity
-    parameters: Mapping[str, str] = MappingProxyType({})
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def summary(self) -> str:

@@ -142,6 +142,52 @@ def find_stack(transformer: nn.Module, stack: str | None) -> tuple[str, str]:
     return stack, known[stack]
 
 
+class Installed:
+    """A plan made ready for a transformer, put in place and taken away by one setattr each.
+
+    A context manager, too: :func:`ablate` is the short form. ``install`` and ``remove`` by hand are for
+    timing, where model and variant take turns. Raises PlanError for a plan that doesn't fit,
+    SurgeryError for a model whose blocks can't be rearranged or a stack that is already ablated.
+    """
+
+    def __init__(
+        self, transformer: nn.Module, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
+    ) -> None:
+        self._model = bare(transformer)
+        if isinstance(plan, str) and ":" in plan:
+            named, plan = (part.strip() for part in plan.split(":", 1))
+            if stack is not None and stack != named:
+                raise SurgeryError(f"the plan names stack {named!r}, the call {stack!r}")
+            stack = named
+        self.stack, self._attribute = find_stack(self._model, stack)
+        self._original: nn.ModuleList = getattr(self._model, self._attribute)
+        length = len(self._original)
+        # Printing and parsing again checks the indices of a Plan that was built by hand.
+        self.plan = parse(str(plan), length=length, stack=self.stack).normal()
+        if isinstance(self._original, BlockView):
+            raise SurgeryError(f"stack {self.stack!r} is already under a plan; leave that context first")
+        self._view: BlockView | None = None
+        if force_slots or not self.plan.is_identity(length):
+            self._view = _view(self._model, self._attribute, self._original, self.plan, force_slots)
+
+    def install(self) -> None:
+        """Put the view in place; the identity installs nothing."""
+        if self._view is not None:
+            setattr(self._model, self._attribute, self._view)
+
+    def remove(self) -> None:
+        """Put the original list back."""
+        if self._view is not None:
+            setattr(self._model, self._attribute, self._original)
+
+    def __enter__(self) -> Installed:
+        self.install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
 @contextmanager
 def ablate(
     transformer: nn.Module, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
@@ -152,31 +198,10 @@ def ablate(
     (``"double: 0-3 8-18"``); ``stack`` may be left out where there is only one. The identity installs
     nothing, unless ``force_slots`` puts every block behind a slot, to test the mechanism itself.
     Contexts nest over different stacks, and an exception inside leaves the model as it was.
-
-    Raises PlanError for a plan that doesn't fit, SurgeryError for a model whose blocks can't be
-    rearranged or a stack that is already ablated.
+    Raises what :class:`Installed` raises.
     """
-    model = bare(transformer)
-    if isinstance(plan, str) and ":" in plan:
-        named, plan = (part.strip() for part in plan.split(":", 1))
-        if stack is not None and stack != named:
-            raise SurgeryError(f"the plan names stack {named!r}, the call {stack!r}")
-        stack = named
-    name, attribute = find_stack(model, stack)
-    original = getattr(model, attribute)
-    length = len(original)
-    # Printing and parsing again checks the indices of a Plan that was built by hand.
-    plan = parse(str(plan), length=length, stack=name).normal()
-    if isinstance(original, BlockView):
-        raise SurgeryError(f"stack {name!r} is already under a plan; leave that context first")
-    if plan.is_identity(length) and not force_slots:
+    with Installed(transformer, plan, stack, force_slots=force_slots):
         yield transformer
-        return
-    setattr(model, attribute, _view(model, attribute, original, plan, force_slots))
-    try:
-        yield transformer
-    finally:
-        setattr(model, attribute, original)
 
 
 def _view(

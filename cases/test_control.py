@@ -1,0 +1,49 @@
+"""The control: the un-ablated model against its own baseline, and the ground on which every case stands."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from harness.surgery import stacks
+
+pytestmark = pytest.mark.dit("bundled")
+
+
+def test_control(control):
+    """Its score, collapses and reseed floor are those of the baseline."""
+    control.check()
+
+
+def test_deterministic(control):
+    """The same prompts and seeds give bitwise the same latents, also after other prompts."""
+    lab = control.lab
+    some = lab.prompts[:8]
+    first = lab.sampler.sample(some, seed=0)
+    lab.sampler.sample(lab.prompts[8:12], seed=1)
+    assert lab.sampler.sample(some, seed=0).sha256() == first.sha256()
+
+
+def test_two_processes(control):
+    """Another process, loading everything anew, gives bitwise the same latents."""
+    lab = control.lab
+    command = [sys.executable, "-m", "harness", "fingerprint", str(lab.checkpoint.folder), "--device", str(lab.device)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert json.loads(result.stdout)["latents_sha256"] == lab.sampler.sample(lab.prompts[:8], seed=0).sha256()
+
+
+def test_plain_prompts(control):
+    """Cached embeddings and drawn latents are what the pipeline makes of plain prompts and generators."""
+    sampler = control.lab.sampler
+    some = control.lab.prompts[:8]
+    plain, given = sampler.sample_plainly(some, seed=0), sampler.sample(some, seed=0)
+    assert (plain.latents - given.latents).abs().max() < 1e-4
+
+
+def test_identity(control):
+    """Every block behind a slot gives bitwise the model's own output; the identity plan installs nothing."""
+    for stack in stacks(control.lab.sampler.transformer):
+        control.lab.check_identity(stack)
+
+

@@ -1,0 +1,96 @@
+"""``python -m harness``: report, and the training of the bundled models."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. Errors that a user can cause are one line on stderr, exit 4."""
+    parser = argparse.ArgumentParser(prog="python -m harness", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    report = commands.add_parser("report", help="rank a run again, from its journal alone")
+    report.add_argument("run", type=Path, help="a folder under reports/, or a journal file")
+    report.set_defaults(call=_report)
+
+    fingerprint = commands.add_parser("fingerprint", help="print what can change a number, and the latents' hash")
+    fingerprint.add_argument("checkpoint", help="a bundled checkpoint or a folder")
+    fingerprint.add_argument("--device", default=None)
+    fingerprint.set_defaults(call=_fingerprint)
+
+    tiny = commands.add_parser("tiny", help="the bundled models").add_subparsers(required=True, metavar="COMMAND")
+    train = tiny.add_parser("train", help="train a bundled model from nothing; resumes where it was stopped")
+    train.add_argument("target", choices=("flux", "judge", "all"))
+    train.add_argument("--work", type=Path, default=Path("work"), help="checkpoints and logs (default: work/)")
+    train.add_argument("--out", type=Path, default=None, help="where the weights go (default: WORK/out)")
+    train.set_defaults(call=_train)
+    card = tiny.add_parser("evaluate", help="measure a bundled model and write its model card")
+    card.add_argument("checkpoint")
+    card.add_argument("--layouts", type=int, default=1024, help="held-out layouts (default: 1024)")
+    card.set_defaults(call=_evaluate)
+
+    given = parser.parse_args(arguments)
+    try:
+        given.call(given)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _report(given: argparse.Namespace) -> None:
+    from harness.journal import read
+    from harness.report import write
+    from harness.report.terminal import render
+
+    records = read(given.run)
+    folder = given.run if given.run.is_dir() else given.run.parent
+    print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
+    for path in write(folder, records):
+        print(f"wrote {path}")
+
+
+def _fingerprint(given: argparse.Namespace) -> None:
+    import dataclasses
+
+    import torch
+
+    from harness.lab import Lab
+    from harness.registry import resolve
+
+    lab = Lab(resolve(given.checkpoint), device=torch.device(given.device) if given.device else None)
+    facts = dataclasses.asdict(lab.fingerprint)
+    facts["latents_sha256"] = lab.sampler.sample(lab.prompts[:8], seed=0).sha256()
+    print(json.dumps(facts, indent=2, sort_keys=True))
+
+
+def _train(given: argparse.Namespace) -> None:
+    from harness.tiny.train import TARGETS, default_device
+
+    out = given.out or given.work / "out"
+    for name in TARGETS if given.target == "all" else (given.target,):
+        TARGETS[name](given.work, out, default_device())
+        print(f"wrote {out}")
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    from harness.registry import resolve
+    from harness.tiny.evaluate import evaluate, write_card
+
+    checkpoint = resolve(given.checkpoint)
+    print(f"wrote {write_card(checkpoint, evaluate(checkpoint, given.layouts))}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

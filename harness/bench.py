@@ -1,0 +1,124 @@
+"""The run: labs, baselines and reports shared by all tests of a session, without pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import baselines, prompts
+from harness.baselines import Baseline, Tolerance
+from harness.errors import CheckpointError
+from harness.records import Fingerprint
+from harness.registry import Checkpoint
+
+if TYPE_CHECKING:
+    from harness.lab import Lab
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a checkpoint's values are compared with. ``baseline`` is None where there is no file.
+
+    ``incomparable`` says why the stored values don't apply (other prompts, another judge): the verdict is
+    then unjudged. ``exact`` is False where the file was measured on another device.
+    """
+
+    baseline: Baseline | None
+    target: Path
+    exact: bool
+    tolerances: tuple[Tolerance, ...]
+    incomparable: str = ""
+
+
+@dataclass
+class Bench:
+    """Labs by checkpoint name, opened when first needed, all with the same device and prompts."""
+
+    device: str | None = None
+    prompts_file: Path | None = None
+    threads: int | None = None
+    labs: dict[str, Lab] = field(default_factory=dict)  # type: ignore[arg-type]
+    judged: dict[str, Judged] = field(default_factory=dict[str, Judged])
+
+    @cached_property
+    def prompts(self) -> list[str] | None:
+        """The prompts that were asked for; None means each checkpoint's own. Raises PromptError."""
+        return prompts.read(self.prompts_file) if self.prompts_file else None
+
+    def lab(self, checkpoint: Checkpoint, folder: Path) -> Lab:
+        """The lab of a checkpoint, with the baselines under ``folder``. Raises HarnessError."""
+        if checkpoint.name not in self.labs:
+            self.labs[checkpoint.name] = self._open(checkpoint, folder)
+        return self.labs[checkpoint.name]
+
+    def _open(self, checkpoint: Checkpoint, folder: Path) -> Lab:
+        import torch
+
+        from harness.lab import Lab
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        try:
+            device = torch.device(self.device) if self.device else None
+            if device is not None and device.type == "cuda" and not torch.cuda.is_available():
+                raise RuntimeError("this torch sees no GPU")
+        except RuntimeError as error:
+            raise CheckpointError(f"--dit-device {self.device!r} can't be used: {error}") from None
+        lab = Lab(checkpoint, prompts=self.prompts, device=device)
+        judged = judge_against(folder, lab.fingerprint)
+        if judged.baseline is not None and not judged.incomparable:
+            lab.fix_unit(judged.baseline.control["seed_sd"])
+        self.judged[checkpoint.name] = judged
+        return lab
+
+
+def judge_against(folder: Path, fingerprint: Fingerprint) -> Judged:
+    """Find and read the baseline and the tolerances that apply. Raises BaselineError."""
+    name, device, dtype = fingerprint.checkpoint, fingerprint.device, fingerprint.dtype
+    target = folder / name / f"{device}-{dtype}.json"
+    path, exact = baselines.choose_file(folder, name, device, dtype)
+    toml = folder / "tolerances.toml"
+    tolerances = tuple(baselines.load_tolerances(toml)) if toml.exists() else ()
+    if path is None:
+        return Judged(None, target, False, tolerances)
+    baseline = baselines.load(path, name)
+    return Judged(baseline, target, exact, tolerances, incomparable(baseline.facts, facts(fingerprint)))
+
+
+def facts(fingerprint: Fingerprint) -> dict[str, object]:
+    """What a baseline file says of the circumstances of its values."""
+    return {
+        "weights": fingerprint.weights,
+        "judge": fingerprint.judge,
+        "prompts": fingerprint.prompts,
+        "sampling": dict(fingerprint.sampling),
+        "capability": fingerprint.capability,
+        "threads": fingerprint.threads,
+        "versions": dict(fingerprint.versions),
+    }
+
+
+def incomparable(stored: Mapping[str, object], now: Mapping[str, object]) -> str:
+    """Why values of now can't be held against stored ones, or nothing."""
+    other = [name for name in ("prompts", "judge", "sampling") if stored.get(name) != now[name]]
+    return f"measured with other {' and '.join(other)} than the baseline" if other else ""
+
+
+def changes(stored: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """What is different from the circumstances of the baseline: ``diffusers 0.41.0 -> 0.42.1``."""
+    out: list[str] = []
+    for name in ("weights", "capability", "threads"):
+        if stored.get(name) != now[name]:
+            out.append(f"{name} {stored.get(name)} -> {now[name]}")
+    old, new = stored.get("versions"), now["versions"]
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        out += [f"{p} {old.get(p, '-')} -> {new.get(p, '-')}" for p in sorted({*old, *new}) if old.get(p) != new.get(p)]
+    return out
+
+
+def names(checkpoints: Sequence[Checkpoint]) -> str:
+    """``flux-tiny, sd3-tiny``."""
+    return ", ".join(c.name for c in checkpoints)

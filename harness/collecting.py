@@ -1,0 +1,159 @@
+"""From marks and options to test items: no model is opened here, ids come from config.json alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from harness.baselines import find_folder
+from harness.case import Ask, Case, by_hand, expand
+from harness.errors import HarnessError
+from harness.options import Options
+from harness.registry import Checkpoint, bundled_names, resolve
+
+MARK = "dit"
+BUNDLED = "bundled"  # a mark's checkpoint: every bundled one
+FIXTURES = ("ablation", "control")
+QUICK = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3")
+
+
+@dataclass
+class Collecting:
+    """What has been collected so far, by parameter id."""
+
+    options: Options
+    cases: dict[str, Case] = field(default_factory=dict[str, Case])
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
+    owners: dict[str, str] = field(default_factory=dict[str, str])  # parameter id -> checkpoint name
+    baselines: dict[str, Path] = field(default_factory=dict[str, Path])  # checkpoint name -> folder
+    errors: list[str] = field(default_factory=list[str])
+    wanted: list[str] = field(default_factory=list[str])  # parameter ids that will run
+    _resolved: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
+
+    def parametrize(self, metafunc: pytest.Metafunc) -> None:
+        """Give a test that takes ``ablation`` its cases, one that takes ``control`` its checkpoints."""
+        wanted = [name for name in FIXTURES if name in metafunc.fixturenames]
+        if not wanted:
+            return
+        ids: list[str] = []
+        try:
+            for checkpoint in self._asked(metafunc):
+                self.checkpoints[checkpoint.name] = checkpoint
+                folder = find_folder(metafunc.definition.path.parent)
+                self.baselines.setdefault(checkpoint.name, folder or metafunc.config.rootpath / "baselines")
+                ids += self._ids(wanted, checkpoint, self._asks(metafunc))
+        except HarnessError as error:
+            # An error raised here would be shown with a traceback and exit 2; arrange() raises it again.
+            self.errors.append(f"{metafunc.definition.nodeid}: {error}")
+            ids = []
+        for name in wanted:
+            metafunc.parametrize(name, ids, ids=ids, indirect=True, scope="function")
+
+    def _mark(self, metafunc: pytest.Metafunc) -> pytest.Mark:
+        mark = metafunc.definition.get_closest_marker(MARK)
+        if mark is None or not mark.args or not isinstance(mark.args[0], str):
+            raise HarnessError(
+                "a test that takes 'ablation' or 'control' needs a mark that names its checkpoint: "
+                '@pytest.mark.dit("flux-tiny", Ask(stacks=..., ranges=..., strategies=...))'
+            )
+        if mark.kwargs:
+            raise HarnessError(f"the dit mark knows no {', '.join(mark.kwargs)}; it takes a checkpoint and Asks")
+        return mark
+
+    def _asks(self, metafunc: pytest.Metafunc) -> tuple[Ask, ...]:
+        asks = self._mark(metafunc).args[1:]
+        if not all(isinstance(ask, Ask) for ask in asks):
+            raise HarnessError("the dit mark takes a checkpoint's name and then Asks")
+        return cast("tuple[Ask, ...]", asks)
+
+    def _asked(self, metafunc: pytest.Metafunc) -> list[Checkpoint]:
+        """The mark's checkpoint, or the command line's where that is of its family."""
+        name = self._mark(metafunc).args[0]
+        own = [self._resolve(n) for n in (bundled_names() if name == BUNDLED else [name])]
+        if self.options.checkpoint is None:
+            return own
+        given = self._resolve(self.options.checkpoint)
+        return [given] if name == BUNDLED or any(c.family == given.family for c in own) else []
+
+    def _resolve(self, name: str) -> Checkpoint:
+        if name not in self._resolved:
+            self._resolved[name] = resolve(name)
+        return self._resolved[name]
+
+    def _ids(self, wanted: list[str], checkpoint: Checkpoint, asks: tuple[Ask, ...]) -> list[str]:
+        if "control" in wanted:
+            key = f"{checkpoint.name}-control"
+            self.owners[key] = checkpoint.name
+            return [key]
+        if self.options.plans:
+            cases = [by_hand(checkpoint.name, checkpoint.stacks, text) for text in self.options.plans]
+        else:
+            cases = expand(checkpoint.name, checkpoint.stacks, self.options.asks(checkpoint, asks))
+        for case in cases:
+            self.cases[case.id] = case
+            self.owners[case.id] = checkpoint.name
+        return list(dict.fromkeys(case.id for case in cases))
+
+    def add_words(self, item: pytest.Item) -> None:
+        """Names for ``-k`` beside the id: the range's depth, ``looped``, the family."""
+        key = parameter(item)
+        if key in self.owners:
+            item.extra_keyword_matches.add(self.checkpoints[self.owners[key]].family.name)
+        if key in self.cases:
+            item.extra_keyword_matches.update(self.cases[key].words)
+
+    def reject(self) -> None:
+        """Raise what went wrong while parametrizing, as one usage error."""
+        if self.errors:
+            # Quality and latency tests of one file ask for the same grid and fail alike.
+            messages = dict.fromkeys(e.split(": ", 1)[1] for e in self.errors)
+            raise pytest.UsageError("; ".join(messages))
+
+    def narrow(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Drop tests without cases and, under --dit-quick, all but a few strategies on the middles."""
+        dropped = [item for item in items if self._drops(item)]
+        if dropped:
+            items[:] = [item for item in items if item not in dropped]
+            config.hook.pytest_deselected(items=dropped)
+
+    def _drops(self, item: pytest.Item) -> bool:
+        key = parameter(item)
+        if key is None:
+            return False
+        if key not in self.owners:
+            return True
+        case = self.cases.get(key)
+        if case is None or not self.options.quick:
+            return False
+        return "middle" not in case.words or case.strategy not in QUICK
+
+    def arrange(self, items: list[pytest.Item]) -> None:
+        """Order what shares a lab: by checkpoint, its control first, images before timings."""
+        order = list(self.checkpoints)
+
+        def place(item: pytest.Item) -> tuple[int, int]:
+            key = parameter(item)
+            if key is None or key not in self.owners:
+                return (-1, 0)
+            return (order.index(self.owners[key]), 0 if key not in self.cases else 1 + ("benchmark" in _fixtures(item)))
+
+        items.sort(key=place)
+        keys = [parameter(item) for item in items]
+        self.wanted = [key for key in keys if key in self.owners]
+
+
+def parameter(item: pytest.Item) -> str | None:
+    """The id of an item's case or control; None for a test of another kind. Empty sets give ''."""
+    spec = getattr(item, "callspec", None)
+    for name in FIXTURES:
+        if spec is not None and name in spec.params:
+            value = spec.params[name]
+            return value if isinstance(value, str) else ""
+    return None
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])

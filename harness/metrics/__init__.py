@@ -1,0 +1,1 @@
+"""What images are measured with. Every extractor is a class that can be exchanged for a real model's own."""

@@ -1,0 +1,135 @@
+"""The pytest plugin: hooks only. What they do stands in options, collecting, trial, bench and report."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness import options
+from harness.collecting import Collecting
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.running import Running
+    from harness.trial import ControlTrial, Trial
+
+COLLECTING = pytest.StashKey[Collecting]()
+RUNNING = pytest.StashKey["Running"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "dit(checkpoint, *asks): layer ablations of a checkpoint (or of the --dit-checkpoint of its family); "
+        "a test that takes `ablation` runs once a case, one that takes `control` once a checkpoint",
+    )
+    config.stash[COLLECTING] = Collecting(options.from_config(config))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # A killed nightly still ranks what there is: pytest handles SIGINT so, and SIGTERM not at all.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    metafunc.config.stash[COLLECTING].parametrize(metafunc)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    item.config.stash[COLLECTING].add_words(item)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
+    collecting = config.stash[COLLECTING]
+    collecting.reject()
+    collecting.narrow(config, items)
+    yield
+    collecting.arrange(items)  # after everybody else: pytest-randomly shuffles here
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    collecting = config.stash[COLLECTING]
+    if not collecting.wanted or config.option.collectonly:
+        return []
+    from harness.running import describe
+
+    try:
+        return describe(collecting)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Open what the tests need before the first one, so that bad input ends the run with one line."""
+    collecting = session.config.stash[COLLECTING]
+    if collecting.wanted and not session.config.option.collectonly and not session.testsfailed:
+        from harness.running import Running
+
+        session.config.stash[RUNNING] = running = Running(session.config, collecting)
+        try:
+            running.prepare()
+        except HarnessError as error:
+            if running.is_worker:
+                running.broken = str(error)  # an exit on a worker would be an internal error
+            else:
+                raise pytest.UsageError(str(error)) from None
+    return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """pytest-xdist: every worker puts its images into the controller's run folder."""
+    node.workerinput["dit_run_id"] = node.config.stash[COLLECTING].options.run_id
+
+
+@pytest.fixture
+def ablation(request: pytest.FixtureRequest) -> Iterator[Trial]:
+    """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
+    with request.config.stash[RUNNING].trial(request) as trial:
+        yield trial
+
+
+@pytest.fixture
+def control(request: pytest.FixtureRequest) -> Iterator[ControlTrial]:
+    """The un-ablated model of one checkpoint: ``control.check()``, ``control.lab``."""
+    with request.config.stash[RUNNING].control(request) as trial:
+        yield trial
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    report = yield
+    running = item.config.stash.get(RUNNING, None)
+    if running is not None and call.when == "call":
+        running.attach(item, report)  # Running itself takes them in again, in pytest_runtest_logreport
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    running = session.config.stash.get(RUNNING, None)
+    if running is not None and not running.is_worker:
+        running.finish()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    try:
+        yield
+    finally:
+        running = config.stash.get(RUNNING, None)
+        if running is not None:
+            running.print_ranking(terminalreporter)

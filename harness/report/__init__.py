@@ -1,0 +1,32 @@
+"""What is left of a run: ``ranking.{md,csv,json}`` and the contact sheet, all from records alone, without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.baselines import write_atomically
+from harness.ranking import rank
+from harness.records import Record
+from harness.report.markdown import markdown
+from harness.report.sheet import write_sheets
+from harness.report.table import frame, nested
+
+RANKING = "ranking"
+
+
+def write(folder: Path, records: Sequence[Record]) -> list[Path]:
+    """Write the reports of a run into its folder; the paths of what was written."""
+    rankings = rank(records)
+    if not rankings:
+        return []
+    text = json.dumps([nested(r) for r in rankings], indent=2, allow_nan=False) + "\n"
+    made = {
+        "md": markdown(records, rankings),
+        "csv": frame(rankings).to_csv(index=False, float_format="%.6g"),
+        "json": text,
+    }
+    for ending, content in made.items():
+        write_atomically(folder / f"{RANKING}.{ending}", content)
+    return [*(folder / f"{RANKING}.{ending}" for ending in made), *write_sheets(folder, rankings)]

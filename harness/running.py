@@ -1,0 +1,217 @@
+"""A session with cases in it: its labs, its journal, its progress, and what is left at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import baselines
+from harness.bench import Bench, facts
+from harness.collecting import Collecting
+from harness.errors import HarnessError
+from harness.journal import Journal, latest, read
+from harness.loading import capability, device_key, versions
+from harness.records import Record
+from harness.registry import Checkpoint
+from harness.trial import ControlTrial, Trial
+
+REPORT_KEY = "dit_records"
+PROGRESS_SECONDS = 10.0
+SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
+
+
+class Running:
+    """State between the first test and the summary. Registers itself for pytest_runtest_logreport."""
+
+    def __init__(self, config: pytest.Config, collecting: Collecting) -> None:
+        self.config = config
+        self.collecting = collecting
+        self.options = collecting.options
+        self.is_worker = hasattr(config, "workerinput")
+        self.is_controller = bool(getattr(config.option, "numprocesses", None)) and not self.is_worker
+        # Every worker of one session writes its images into the controller's run folder.
+        run_id = config.workerinput["dit_run_id"] if self.is_worker else self.options.run_id  # type: ignore[attr-defined]
+        self.folder = self.options.reports / run_id
+        self.bench = Bench(self.options.device, self.options.prompts, self.options.threads)
+        self.broken = ""
+        self.journal: Journal | None = None
+        self.written: list[Path] = []
+        self._records: dict[str, list[Record]] = {}  # by nodeid, until the report takes them along
+        self._done = 0
+        self._began = self._said = time.monotonic()
+
+    def prepare(self) -> None:
+        """Open journal and labs. Raises HarnessError with one line for whatever can't be used."""
+        self.config.pluginmanager.register(self, "harness.running")
+        _ = self.bench.prompts
+        if not self.is_worker:
+            self.journal = Journal(self.folder)
+        if not self.is_controller:
+            for name in dict.fromkeys(self.collecting.owners[key] for key in self.collecting.wanted):
+                self.lab(self.collecting.checkpoints[name])
+
+    def lab(self, checkpoint: Checkpoint) -> Any:
+        return self.bench.lab(checkpoint, self.collecting.baselines[checkpoint.name])
+
+    @contextmanager
+    def trial(self, request: pytest.FixtureRequest) -> Iterator[Trial]:
+        """The Trial of a test's parameter; an error of the harness becomes the test's failure, without a traceback."""
+        case = self.collecting.cases[request.param]
+        with self._plainly():
+            lab = self.lab(self.collecting.checkpoints[case.checkpoint])
+            yield Trial(
+                case=case,
+                lab=lab,
+                judged=self.bench.judged[case.checkpoint],
+                nodeid=request.node.nodeid,
+                run_folder=self.folder,
+                rounds=self.options.rounds,
+                update=self.options.update,
+                records=self._records.setdefault(request.node.nodeid, []),
+            )
+
+    @contextmanager
+    def control(self, request: pytest.FixtureRequest) -> Iterator[ControlTrial]:
+        """The ControlTrial of a test's parameter."""
+        name = self.collecting.owners[request.param]
+        with self._plainly():
+            lab = self.lab(self.collecting.checkpoints[name])
+            yield ControlTrial(
+                lab=lab,
+                judged=self.bench.judged[name],
+                nodeid=request.node.nodeid,
+                run_folder=self.folder,
+                update=self.options.update,
+                records=self._records.setdefault(request.node.nodeid, []),
+            )
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        if self.broken:
+            pytest.fail(self.broken, pytrace=False)
+        try:
+            yield
+        except HarnessError as error:
+            pytest.fail(str(error), pytrace=False)
+
+    def attach(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Send a test's records along with its report, which crosses from an xdist worker by itself."""
+        records = self._records.pop(item.nodeid, [])
+        setattr(report, REPORT_KEY, [record.to_json() for record in records])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """In the controller (or the only process): write the journal, and say how far it is."""
+        if self.is_worker or report.when != "call":
+            return
+        for data in getattr(report, REPORT_KEY, []):
+            assert self.journal is not None
+            self.journal.append(data)
+        self._done += 1
+        now = time.monotonic()
+        if now - self._said >= PROGRESS_SECONDS and self._done < len(self.collecting.wanted):
+            self._said = now
+            left = (now - self._began) / self._done * (len(self.collecting.wanted) - self._done)
+            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None:
+                reporter.ensure_newline()
+                reporter.write_line(f"  {self._done} of {len(self.collecting.wanted)} tests, about {left:.0f} s left")
+
+    def finish(self) -> None:
+        """Close the journal and write the baselines that were asked for."""
+        if self.journal is None:
+            return
+        self.journal.close()
+        if self.options.update is not None and not self.is_worker:
+            self._update(self.options.update)
+
+    def records(self) -> list[Record]:
+        """What this run has written so far."""
+        if self.journal is None or not self.journal.path.exists() or not self.journal.path.stat().st_size:
+            return []
+        return read(self.folder)
+
+    def _update(self, mode: str) -> None:
+        """Bring each checkpoint's file up to what this run measured; values of cases that did not run stay."""
+        for name in dict.fromkeys(r.checkpoint for r in self.records()):
+            mine = [r for r in self.records() if r.checkpoint == name]
+            fingerprint = mine[0].fingerprint
+            folder = self.collecting.baselines[name]
+            path = folder / name / f"{fingerprint.device}-{fingerprint.dtype}.json"
+            if path.exists():
+                baseline = baselines.load(path, name)
+            else:
+                baseline = baselines.Baseline(path, name, fingerprint.device, fingerprint.dtype)
+            changed = [_store(baseline, record, mode) for record in mine]
+            if any(changed):
+                baselines.save(baseline)
+                self.written.append(path)
+
+    def print_ranking(self, reporter: pytest.TerminalReporter) -> None:
+        """The last thing on the screen: the ranked table, and where the reports lie."""
+        if self.is_worker:
+            return
+        from harness.report import write
+        from harness.report.terminal import render
+
+        records = latest(self.records())
+        if not any(r.measurement or r.latency for r in records):
+            return
+        reporter.ensure_newline()
+        text = render(records, reporter._tw.fullwidth, reporter._tw.hasmarkup)
+        reporter.write(text, flush=True)
+        for path in [*write(self.folder, records), *self.written]:
+            reporter.write_line(f"wrote {_relative(path, self.config.invocation_params.dir)}")
+
+
+def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
+    if record.kind == "control" and record.measurement is not None:
+        if baseline.control and mode == "missing":
+            return False
+        # The unit of harm is never re-estimated: it would rescale every stored harm.
+        unit = {"seed_sd": baseline.control["seed_sd"]} if baseline.control else {}
+        baseline.control = {**record.measurement.summary, **unit}
+        baseline.facts = {**facts(record.fingerprint), "control_latents": record.measurement.latents_sha256}
+        return True
+    values = dict(record.measurement.summary) if record.measurement else {}
+    n = record.measurement.n if record.measurement else 0
+    if record.latency is not None and record.fingerprint.device != "cpu":
+        values["relative_time"] = 1.0 / record.latency.ratio
+        n = len(record.latency.variant)
+    if not values or record.strategy.startswith("plan-"):
+        return False
+    if not baseline.control:
+        baseline.control = {"seed_sd": values["seed_sd"]}
+        baseline.facts = facts(record.fingerprint)
+    return baselines.store(baseline, record.case, values, n, record.verdict, mode)
+
+
+def describe(collecting: Collecting) -> list[str]:
+    """The header: device, versions, checkpoint and baseline of every checkpoint that will run."""
+    import torch
+
+    given = collecting.options.device
+    device = torch.device(given or ("cuda" if torch.cuda.is_available() else "cpu"))
+    found = versions()
+    where = f"{device_key(device)} ({capability(device)}, {torch.get_num_threads()} threads)"
+    lines = [f"dit: {where}; " + ", ".join(f"{p} {found[p]}" for p in SHOWN_VERSIONS if p in found)]
+    for name in dict.fromkeys(collecting.owners[key] for key in collecting.wanted):
+        checkpoint = collecting.checkpoints[name]
+        key, dtype = device_key(device), checkpoint.settings.dtype
+        path, exact = baselines.choose_file(collecting.baselines[name], name, key, dtype)
+        if path is None:
+            stored = f"no baseline for {key}-{dtype}: nothing is judged"
+        else:
+            stored = f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")
+        blocks = ", ".join(f"{n} {stack}" for stack, n in checkpoint.stacks.items())
+        lines.append(f"dit: {name} ({blocks} blocks, {checkpoint.settings.steps} steps, {dtype}); {stored}")
+    return lines
+
+
+def _relative(path: Path, start: Path) -> Path:
+    return path.relative_to(start) if path.is_relative_to(start) else path
+

@@ -1,0 +1,229 @@
+"""What a test holds in its hands: one case on one lab, to measure, time and check."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness import baselines
+from harness.bench import Judged, changes, facts
+from harness.case import Case
+from harness.records import Check, Latency, Measurement, Record, Status, Verdict
+from harness.statistics import by_prompt
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from harness.lab import Lab
+
+UNITS = {"harm": "sd"}
+
+
+@dataclass
+class Trial:
+    """A case under test: ``trial.check(trial.measure())`` is a quality test, ``trial.time(benchmark)`` a latency test."""
+
+    case: Case
+    lab: Lab
+    judged: Judged
+    nodeid: str
+    run_folder: Path
+    rounds: int
+    update: str | None
+    records: list[Record]
+
+    def measure(self) -> Measurement:
+        """Generate the variant's images, measure them against the control, keep a strip of them."""
+        from harness.report.sheet import save_strip
+
+        measurement, seen = self.lab.run(self.case.plan, self.case.stack)
+        save_strip(seen.images, self.run_folder / "images" / f"{self.case.id}.png")
+        base = self.run_folder / "images" / f"{self.case.checkpoint}-control.png"
+        if not base.exists():
+            save_strip(self.lab.control.seeds[0].images, base)
+        return measurement
+
+    def check(self, measurement: Measurement) -> None:
+        """Compare with the baseline, record the verdict, and fail the test where it is red."""
+        verdict = self._verdict(measurement)
+        self._record("quality", verdict, measurement=measurement)
+        if verdict.status.red:
+            pytest.fail(self._failure(verdict, measurement), pytrace=False)
+
+    def time(self, benchmark: BenchmarkFixture) -> None:
+        """Time the variant against the control and record it; on a CPU, latency is reported and not judged."""
+        from harness import latency
+
+        measured = latency.measure(self.lab, self.case, benchmark, self.rounds)
+        if measured is None:
+            self._record("latency", Verdict(Status.UNJUDGED, notes=("not measured: benchmarks are disabled",)))
+            return
+        verdict = self._latency_verdict(measured)
+        self._record("latency", verdict, latency=measured)
+        if verdict.status.red:
+            lines = [_line(check) for check in verdict.checks]
+            pytest.fail("\n".join([*lines, self._accept()]), pytrace=False)
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        judged = self.judged
+        if self.case.span is None:
+            return Verdict(Status.UNJUDGED, notes=("a plan by hand has no baseline",))
+        if judged.incomparable:
+            return Verdict(Status.UNJUDGED, notes=(judged.incomparable,))
+        if judged.baseline is None and self.update is None:
+            return Verdict(Status.UNJUDGED, notes=(f"there is no {judged.target.name} for this checkpoint",))
+        stored = judged.baseline.cases.get(self.case.id, {}) if judged.baseline else {}
+        verdict = baselines.compare(self.case.id, measurement.summary, stored, judged.tolerances)
+        return verdict if self.update is None else baselines.accepted(verdict, self.update)
+
+    def _latency_verdict(self, measured: Latency) -> Verdict:
+        judged = self.judged
+        if self.lab.device.type != "cuda":
+            return Verdict(Status.UNJUDGED, notes=("latency is only reported on a CPU",))
+        if judged.baseline is None or not judged.exact or judged.incomparable or self.case.span is None:
+            return Verdict(Status.UNJUDGED, notes=("no latency baseline from this very device",))
+        stored = judged.baseline.cases.get(self.case.id, {})
+        values = {"relative_time": 1.0 / measured.ratio}
+        verdict = baselines.compare(self.case.id, values, stored, judged.tolerances, ("relative_time",))
+        return verdict if self.update is None else baselines.accepted(verdict, self.update)
+
+    def _record(
+        self, kind: str, verdict: Verdict, measurement: Measurement | None = None, latency: Latency | None = None
+    ) -> None:
+        case = self.case
+        self.records.append(
+            Record(
+                kind=kind,
+                case=case.id,
+                nodeid=self.nodeid,
+                checkpoint=case.checkpoint,
+                stack=case.stack,
+                place=case.place,
+                strategy=case.strategy,
+                plan=str(case.plan),
+                words=case.words,
+                fingerprint=self.lab.fingerprint,
+                verdict=verdict,
+                measurement=measurement,
+                latency=latency,
+                run=self.run_folder.name,
+            )
+        )
+
+    def _failure(self, verdict: Verdict, measurement: Measurement) -> str:
+        """All metrics at once, what changed since the baseline, whether the control moved too, and the way on."""
+        order = sorted(verdict.checks, key=lambda c: (not c.status.red, -c.excess))
+        lines = [_line(check) for check in order]
+        if self.judged.baseline is not None:
+            stored = self.judged.baseline
+            changed = changes(stored.facts, facts(self.lab.fingerprint))
+            lines.append("changed since the baseline: " + (", ".join(changed) or "nothing that is recorded"))
+            lines.append(control_line(self.lab, self.judged))
+        harms = by_prompt(measurement.values["harm"], measurement.prompts) / self.lab.seed_sd
+        worst = harms.argsort()[::-1][:3]
+        lines.append(
+            "worst prompts: "
+            + ", ".join(f"#{i + 1} {harms[i]:.1f} sd" for i in worst)
+            + f"   {self.run_folder / 'images' / (self.case.id + '.png')}"
+        )
+        return "\n".join([*lines, self._accept()])
+
+    def _accept(self) -> str:
+        mode = "missing" if self.judged.baseline and self.case.id not in self.judged.baseline.cases else "changed"
+        return f'accept with: pytest "{self.nodeid}" --dit-baseline-update={mode}'
+
+
+@dataclass
+class ControlTrial:
+    """The un-ablated model of one checkpoint under test."""
+
+    lab: Lab
+    judged: Judged
+    nodeid: str
+    run_folder: Path
+    update: str | None
+    records: list[Record]
+
+    def check(self) -> None:
+        """Compare the control's own figures with its baseline, record them, and fail where they are red."""
+        lab, judged = self.lab, self.judged
+        summary = lab.control.summary()
+        if judged.incomparable:
+            verdict = Verdict(Status.UNJUDGED, notes=(judged.incomparable,))
+        elif judged.baseline is None and self.update is None:
+            verdict = Verdict(Status.UNJUDGED, notes=(f"there is no {judged.target.name} for this checkpoint",))
+        else:
+            stored = judged.baseline.control if judged.baseline else {}
+            entries = {k: baselines.Entry(v, len(lab.prompts)) for k, v in stored.items()}
+            name = f"{lab.checkpoint.name}-control"
+            gated = [m for m in baselines.CONTROL_GATED if m in summary]
+            verdict = baselines.compare(name, summary, entries, judged.tolerances, gated)
+            if self.update is not None:
+                verdict = baselines.accepted(verdict, self.update)
+        self.records.append(
+            Record(
+                kind="control",
+                case=f"{lab.checkpoint.name}-control",
+                nodeid=self.nodeid,
+                checkpoint=lab.checkpoint.name,
+                stack="",
+                place="",
+                strategy="",
+                plan="",
+                words=(),
+                fingerprint=lab.fingerprint,
+                verdict=verdict,
+                measurement=Measurement(
+                    n=lab.control.scores.size,
+                    prompts=len(lab.prompts),
+                    values={"score": tuple(round(float(v), 6) for v in lab.control.scores.ravel())},
+                    summary=summary,
+                    latents_sha256=lab.control.seeds[0].samples.sha256(),
+                ),
+                run=self.run_folder.name,
+            )
+        )
+        if verdict.status.red:
+            lines = [_line(check) for check in sorted(verdict.checks, key=lambda c: not c.status.red)]
+            if judged.baseline is not None:
+                changed = changes(judged.baseline.facts, facts(lab.fingerprint))
+                lines.append("changed since the baseline: " + (", ".join(changed) or "nothing that is recorded"))
+            lines.append(f'accept with: pytest "{self.nodeid}" --dit-baseline-update=changed')
+            pytest.fail("\n".join(lines), pytrace=False)
+
+
+def control_line(lab: Lab, judged: Judged) -> str:
+    """Whether the control moved too (the library drifted) or only the variant (the ablation did)."""
+    assert judged.baseline is not None
+    control = lab.control
+    if judged.baseline.facts.get("control_latents") == control.seeds[0].samples.sha256():
+        return "control: bit-identical, so the variant changed and not the model"
+    before, now = judged.baseline.control, control.summary()
+    name = f"{lab.checkpoint.name}-control"
+    entries = {k: baselines.Entry(v, 0) for k, v in before.items()}
+    gated = [m for m in baselines.CONTROL_GATED if m in now]
+    verdict = baselines.compare(name, now, entries, judged.tolerances, gated)
+    moved = [c for c in verdict.checks if c.status.red and c.baseline is not None]
+    if not moved:
+        return "control: not bit-identical but within its tolerances, so it is the variant that changed"
+    what = ", ".join(f"{c.metric} {c.baseline:.4g} -> {c.value:.4g}" for c in moved)
+    return f"control: moved too ({what}), so look for a change of the model or the library first"
+
+
+def _line(check: Check) -> str:
+    """``harm  0.41 sd   baseline 0.22   limit 0.27 (+0.05, tolerances.toml "flux-*")``."""
+    unit = UNITS.get(check.metric, "")
+    value = f"{check.metric.replace('_', ' '):<15} {check.value:<8.4g} {unit:<3}"
+    if check.baseline is None or check.tolerance is None:
+        return f"{value} no baseline entry"
+    stored = f"{value} baseline {check.baseline:<8.4g}"
+    if not check.status.red:
+        return f"{stored} ok"
+    up = (check.status is Status.REGRESSION) != (check.metric in baselines.HIGHER_IS_BETTER)
+    far = check.baseline + (check.tolerance if up else -check.tolerance)
+    sign = "+" if up else "-"
+    kind = "" if check.status is Status.REGRESSION else "  better than it was: stale, or not applied"
+    return f"{stored} limit {far:.4g} ({sign}{check.tolerance:.2g}, {check.source}){kind}"

@@ -1,0 +1,98 @@
+"""Small models with random weights in diffusers' own classes, for what needs no training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import AuraFlowTransformer2DModel, FluxTransformer2DModel, SD3Transformer2DModel
+from torch import nn
+
+
+def perturbed(model: nn.Module, seed: int = 0) -> nn.Module:
+    """Every parameter random: diffusers' initialisation leaves gates near zero and hides what blocks do."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            spread = 0.3 if parameter.ndim < 2 else 0.6 / parameter[0].numel() ** 0.5
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
+    return model.eval()
+
+
+def flux(doubles: int = 4, singles: int = 6) -> tuple[nn.Module, dict[str, Any]]:
+    model = FluxTransformer2DModel(
+        in_channels=8,
+        num_layers=doubles,
+        num_single_layers=singles,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=12,
+        pooled_projection_dim=10,
+        axes_dims_rope=(2, 2, 4),
+    )
+    generator = torch.Generator().manual_seed(1)
+    arguments = {
+        "hidden_states": torch.randn(2, 9, 8, generator=generator),
+        "encoder_hidden_states": torch.randn(2, 5, 12, generator=generator),
+        "pooled_projections": torch.randn(2, 10, generator=generator),
+        "timestep": torch.tensor([0.3, 0.8]),
+        "img_ids": torch.cat([torch.zeros(9, 1), torch.cartesian_prod(torch.arange(3.0), torch.arange(3.0))], dim=1),
+        "txt_ids": torch.zeros(5, 3),
+        "return_dict": False,
+    }
+    return perturbed(model), arguments
+
+
+def sd3(blocks: int = 6, dual: tuple[int, ...] = ()) -> tuple[nn.Module, dict[str, Any]]:
+    model = SD3Transformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        num_layers=blocks,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=12,
+        caption_projection_dim=16,
+        pooled_projection_dim=10,
+        out_channels=4,
+        pos_embed_max_size=8,
+        dual_attention_layers=dual,
+        qk_norm="rms_norm",
+    )
+    generator = torch.Generator().manual_seed(1)
+    arguments = {
+        "hidden_states": torch.randn(2, 4, 8, 8, generator=generator),
+        "encoder_hidden_states": torch.randn(2, 5, 12, generator=generator),
+        "pooled_projections": torch.randn(2, 10, generator=generator),
+        "timestep": torch.tensor([300.0, 800.0]),
+        "return_dict": False,
+    }
+    return perturbed(model), arguments
+
+
+def auraflow(doubles: int = 4, singles: int = 6) -> tuple[nn.Module, dict[str, Any]]:
+    model = AuraFlowTransformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        in_channels=4,
+        num_mmdit_layers=doubles,
+        num_single_dit_layers=singles,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=12,
+        caption_projection_dim=16,
+        out_channels=4,
+        pos_embed_max_size=16,
+    )
+    generator = torch.Generator().manual_seed(1)
+    arguments = {
+        "hidden_states": torch.randn(2, 4, 8, 8, generator=generator),
+        "encoder_hidden_states": torch.randn(2, 5, 12, generator=generator),
+        "timestep": torch.tensor([0.3, 0.8]),
+        "return_dict": False,
+    }
+    return perturbed(model), arguments
+
+
+FAMILIES = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
+STACKS = [("flux", "double"), ("flux", "single"), ("sd3", "joint"), ("auraflow", "double"), ("auraflow", "single")]

@@ -1,0 +1,121 @@
+"""The plan language: it prints what it parses, places steps on slots by one rule, and names what is wrong."""
+
+from itertools import combinations_with_replacement
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import PlanError
+from harness.plan import Combine, Group, Plan, align, identity, parse
+
+indices = st.integers(0, 40)
+branches = st.lists(indices, min_size=1, max_size=4).map(tuple)
+groups = st.builds(
+    Group,
+    st.lists(branches, min_size=1, max_size=4).map(tuple),
+    st.sampled_from(Combine),
+    st.integers(1, 5),
+)
+plans = st.lists(indices | groups, max_size=12).map(lambda steps: Plan(tuple(steps)))
+
+
+@given(plans)
+def test_parse_reads_what_format_prints(plan):
+    assert parse(str(plan)) == plan
+
+
+@given(st.text(alphabet="0123456789 ()|+~x-", max_size=30))
+def test_any_text_parses_or_is_named(text):
+    try:
+        plan = parse(text, length=12, stack="double")
+    except PlanError as error:
+        assert "'double'" in str(error)
+        assert "column" in str(error)
+    else:
+        assert parse(str(plan)) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("0-3 8-11", [0, 1, 2, 3, 8, 9, 10, 11]),
+        ("0 3-1 4", [0, 3, 2, 1, 4]),
+        ("0 (1|2)x2 3", [0, 1, 2, 1, 2, 3]),
+        ("(1 2|3)~", [1, 2, 3]),
+        ("-", []),
+    ],
+)
+def test_blocks_in_order_of_execution(text, blocks):
+    assert list(parse(text).blocks()) == blocks
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0-3 19", r"stack 'double' of 19 blocks \(0-18\): block 19 is out of range at column 5"),
+        ("0 5-40", "block 40 is out of range at column 5"),
+        ("0 a 2", "does not understand 'a' at column 3"),
+        ("0 (1|", r"a '\(' that is never closed at column 3"),
+        ("0 (1||2)", "an empty branch at column 6"),
+        ("0 )", r"'\)' without '\(' at column 3"),
+        ("0 x3", "'x3' without a group before it at column 3"),
+        ("(1|2)x0", "a group runs at least once: 'x0' at column 6"),
+        ("(1 x2)", "'x2' inside a group at column 4"),
+        ("", "no step .* at column 1"),
+    ],
+)
+def test_errors_name_token_column_and_stack(text, message):
+    with pytest.raises(PlanError, match=message):
+        parse(text, length=19, stack="double")
+
+
+def test_identity_and_normal_form():
+    assert identity(4).is_identity(4)
+    assert parse("0 (1) (2 3)").is_identity(4)
+    assert parse("0 (1)x2 2").normal() == parse("0 1 1 2")
+    assert not parse("0 (1|1) 2").is_identity(3)
+
+
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ("0 1 4 5", [(0,), (1,), (), (), (4,), (5,)]),  # skip leaves its own slots empty
+        ("0 4-1 5", [(0,), (4,), (3,), (2,), (1,), (5,)]),  # reverse fills each
+        ("0 2 2 2 2 5", [(0,), (2,), (2,), (2,), (2,), (5,)]),
+        ("0 2 4", [(0,), (), (2,), (), (4,), ()]),  # two skips at once
+        ("0-2 2 3-5", [(0,), (1,), (2, 2), (3,), (4,), (5,)]),  # one more than there are slots
+        ("-", [()] * 6),
+    ],
+)
+def test_alignment(text, slots):
+    assert list(align(parse(text), 6)) == slots
+
+
+def test_group_stands_at_its_first_block():
+    plan = parse("0 (1|2|3)x2 4 5")
+    assert [len(slot) for slot in align(plan, 6)] == [1, 1, 0, 0, 1, 1]
+
+
+def brute_force(plan, length):
+    """The documented rule by trying every non-decreasing assignment: a slow reference."""
+    homes = [s if isinstance(s, int) else s.branches[0][0] for s in plan.steps]
+
+    def cost(places):
+        shared = sum(a == b for a, b in zip(places, places[1:], strict=False))
+        return shared, sum(abs(p - h) for p, h in zip(places, homes, strict=True))
+
+    return min(cost(p) for p in combinations_with_replacement(range(length), len(homes)))
+
+
+@settings(max_examples=60)
+@given(st.integers(1, 5).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n - 1), max_size=6))))
+def test_alignment_agrees_with_brute_force(drawn):
+    length, steps = drawn
+    plan = Plan(tuple(steps))
+    slots = align(plan, length)
+    assert [step for slot in slots for step in slot] == steps
+    places = [i for i, slot in enumerate(slots) for _ in slot]
+    shared = sum(a == b for a, b in zip(places, places[1:], strict=False))
+    distance = sum(abs(p - s) for p, s in zip(places, steps, strict=True))
+    assert (shared, distance) == brute_force(plan, length)
