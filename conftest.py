@@ -7,7 +7,8 @@ import pytest
 NAME = "harness.plugin"
 
 
-def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Early enough for the plugin's own options."""
     from harness import plugin
 
     if not pluginmanager.is_registered(plugin) and not pluginmanager.is_blocked(NAME):

@@ -45,5 +45,3 @@ def test_identity(control):
     """Every block behind a slot gives bitwise the model's own output; the identity plan installs nothing."""
     for stack in stacks(control.lab.sampler.transformer):
         control.lab.check_identity(stack)
-
-

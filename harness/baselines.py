@@ -62,6 +62,7 @@ class Tolerance:
     source: str
 
     def limit(self, baseline: float) -> float:
+        """How far a value may be from a baseline."""
         return self.absolute + self.relative * abs(baseline)
 
 
@@ -112,8 +113,7 @@ def load(path: Path, checkpoint: str) -> Baseline:
             | {str(k): _number(v) for k, v in fields_["control"].items()},
             cases={
                 str(case): {
-                    str(metric): Entry(_number(entry["value"]), int(entry["n"]))
-                    for metric, entry in metrics.items()
+                    str(metric): Entry(_number(entry["value"]), int(entry["n"])) for metric, entry in metrics.items()
                 }
                 for case, metrics in fields_["cases"].items()
             },

@@ -40,7 +40,7 @@ class Bench:
     device: str | None = None
     prompts_file: Path | None = None
     threads: int | None = None
-    labs: dict[str, Lab] = field(default_factory=dict)  # type: ignore[arg-type]
+    labs: dict[str, Lab] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict[str, Judged])
 
     @cached_property
@@ -109,10 +109,8 @@ def incomparable(stored: Mapping[str, object], now: Mapping[str, object]) -> str
 
 def changes(stored: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """What is different from the circumstances of the baseline: ``diffusers 0.41.0 -> 0.42.1``."""
-    out: list[str] = []
-    for name in ("weights", "capability", "threads"):
-        if stored.get(name) != now[name]:
-            out.append(f"{name} {stored.get(name)} -> {now[name]}")
+    names_ = ("weights", "capability", "threads")
+    out = [f"{name} {stored.get(name)} -> {now[name]}" for name in names_ if stored.get(name) != now[name]]
     old, new = stored.get("versions"), now["versions"]
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         out += [f"{p} {old.get(p, '-')} -> {new.get(p, '-')}" for p in sorted({*old, *new}) if old.get(p) != new.get(p)]

@@ -85,7 +85,9 @@ def spans(name: str, length: int, stack: str = "") -> list[tuple[Span, tuple[str
     found = re.fullmatch(r"(\d+)(?:-(\d+))?", name.strip())
     where = f" for stack {stack!r}" if stack else ""
     if found is None:
-        raise CaseError(f"unknown range {name!r}{where}; write a block (3), a range (4-7) or one of {', '.join(DEPTHS)}")
+        raise CaseError(
+            f"unknown range {name!r}{where}; write a block (3), a range (4-7) or one of {', '.join(DEPTHS)}"
+        )
     first, last = int(found[1]), int(found[2] or found[1])
     if last < first or last >= length:
         raise CaseError(f"range {name!r}{where} doesn't fit its {length} blocks (0-{length - 1})")

@@ -25,11 +25,13 @@ class Journal:
             raise JournalError(f"can't write the journal {self.path}: {error.strerror or error}") from None
 
     def append(self, record: Record | dict[str, Any]) -> None:
+        """Write and flush one record."""
         data = record.to_json() if isinstance(record, Record) else record
         self._stream.write(json.dumps(data, sort_keys=True, allow_nan=False) + "\n")
         self._stream.flush()
 
     def close(self) -> None:
+        """Close the file; the journal takes no more."""
         self._stream.close()
 
 

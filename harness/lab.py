@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from harness import loading, prompts as prompt_files, statistics
+from harness import loading, statistics
+from harness import prompts as prompt_files
 from harness.errors import CheckpointError, SurgeryError
 from harness.metrics import distribution, pairs
 from harness.metrics.judge import Features, OpenClipJudge
@@ -127,7 +128,9 @@ class Lab:
     @cached_property
     def control(self) -> Control:
         """The control's images for every seed, measured once."""
-        seen = tuple(self.look(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds))
+        seen = tuple(
+            self.look(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
+        )
         gaps: dict[str, list[float]] = {}
         for a, b in combinations(seen, 2):
             for name, values in _distances(a, b).items():

@@ -18,7 +18,16 @@ from harness.errors import CheckpointError
 from harness.registry import Checkpoint
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "open-clip-torch", "torchmetrics", "numpy", "safetensors")
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "open-clip-torch",
+    "torchmetrics",
+    "numpy",
+    "safetensors",
+)
 
 
 def load(checkpoint: Checkpoint, device: torch.device, dtype: str | None = None) -> Any:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -58,13 +58,15 @@ def add(parser: pytest.Parser) -> None:
     """Register the options."""
     group = parser.getgroup("dit", "layer ablations of diffusion transformers")
 
-    def option(name: str, help: str, **kwargs: object) -> None:
-        group.addoption(PREFIX + name, dest=f"dit_{name.replace('-', '_')}", help=help, **kwargs)  # type: ignore[arg-type]
+    def option(name: str, about: str, **kwargs: Any) -> None:
+        group.addoption(PREFIX + name, dest=f"dit_{name.replace('-', '_')}", help=about, **kwargs)
 
     option("checkpoint", "a bundled checkpoint or a folder (with '='), for the cases of its family", metavar="NAME")
     option("stack", "only these stacks (repeat, or separate by commas)", action="append", metavar="NAME")
     option("range", "these ranges instead of the case file's: 3, 4-7, middle, each ...", action="append", metavar="R")
-    option("strategy", "these strategies instead of the case file's: skip, parallel.t3 ...", action="append", metavar="S")
+    option(
+        "strategy", "these strategies instead of the case file's: skip, parallel.t3 ...", action="append", metavar="S"
+    )
     option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
     option("quick", "a subset of the cases in under a minute; never updates anything", action="store_true")
@@ -98,7 +100,9 @@ def from_config(config: pytest.Config) -> Options:
     reports = config.invocation_params.dir / given if given else config.rootpath / "reports"
     run_id = text("run_id") or _fresh_run_id()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run_id):
-        raise pytest.UsageError(f"--dit-run-id {run_id!r}: only letters, digits, '.', '_' and '-', as it names a folder")
+        raise pytest.UsageError(
+            f"--dit-run-id {run_id!r}: only letters, digits, '.', '_' and '-', as it names a folder"
+        )
     return Options(
         checkpoint=_checkpoint(config, text("checkpoint")),
         stacks=several("stack"),

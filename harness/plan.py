@@ -152,8 +152,7 @@ class _Reader:
         size = f" of {self.length} blocks (0-{self.length - 1})" if self.length else ""
         stack = f" over stack {self.stack!r}{size}" if self.stack else size
         return PlanError(
-            f"plan {self.text.strip()!r}{stack}: {what} at column {column}; "
-            "a plan is written like '0-3 (4|5|6)x3 7-18'"
+            f"plan {self.text.strip()!r}{stack}: {what} at column {column}; a plan is written like '0-3 (4|5|6)x3 7-18'"
         )
 
     def peek(self) -> tuple[str, str, int]:
@@ -225,13 +224,13 @@ def parse(text: str, *, length: int | None = None, stack: str = "") -> Plan:
     reader = _Reader(text, stack, length)
     steps: list[Step] = []
     while reader.peek()[0] != "end":
-        kind, token, column = reader.peek()
+        kind, word, column = reader.peek()
         if kind in ("index", "range"):
             steps += reader.indices()
-        elif token == "(":
+        elif word == "(":
             steps.append(reader.group())
         else:
-            raise reader.error(f"{token!r} without a group before it" if token != ")" else "')' without '('", column)
+            raise reader.error(f"{word!r} without a group before it" if word != ")" else "')' without '('", column)
     if not steps:
         raise reader.error("no step (an empty plan is written '-')", 1)
     return Plan(tuple(steps))

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from harness.running import Running
     from harness.trial import ControlTrial, Trial
 
-COLLECTING = pytest.StashKey[Collecting]()
-RUNNING = pytest.StashKey["Running"]()
+COLLECTING: pytest.StashKey[Collecting] = pytest.StashKey()
+RUNNING: pytest.StashKey[Running] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     # A killed nightly still ranks what there is: pytest handles SIGINT so, and SIGTERM not at all.
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        session.config.add_cleanup(lambda: signal.signal(signal.SIGTERM, before) and None)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -10,7 +10,17 @@ import numpy as np
 from harness.records import Latency, Measurement, Record, Status
 from harness.statistics import by_prompt, mean_interval, rank_intervals
 
-COLUMNS = ("clip_delta", "latent_drift", "pixel_drift", "psnr", "ssim_drift", "image_drift", "grade_loss", "fid_ratio", "mmd")
+COLUMNS = (
+    "clip_delta",
+    "latent_drift",
+    "pixel_drift",
+    "psnr",
+    "ssim_drift",
+    "image_drift",
+    "grade_loss",
+    "fid_ratio",
+    "mmd",
+)
 
 
 @dataclass(frozen=True)
@@ -78,9 +88,7 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
     return out
 
 
-def _rank(
-    checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latency: dict[str, Latency]
-) -> Ranking:
+def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latency: dict[str, Latency]) -> Ranking:
     prompts = max(m.prompts for _, m in quality)
     quality = [(r, m) for r, m in quality if m.prompts == prompts]
     harms = np.stack([by_prompt(m.values["harm"], prompts) / m.summary["seed_sd"] for _, m in quality])

@@ -10,6 +10,7 @@ import dataclasses
 import enum
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ class Status(enum.StrEnum):
 
     @property
     def red(self) -> bool:
+        """Whether a test with this outcome fails."""
         return self in (Status.REGRESSION, Status.STALE, Status.MISSING)
 
 
@@ -145,10 +147,10 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in cast("Mapping[Any, Any]", value).items()}
+        return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in cast("list[Any]", value)]
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and math.isnan(value):
         return None
     return value.value if isinstance(value, enum.Enum) else value
 
@@ -192,7 +194,7 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise ValueError(f"{where} is {value!r}, not a list")
-        return tuple(_typed(arguments[0], v, where) for v in cast("list[Any]", value))
+        return tuple(_typed(arguments[0], v, where) for v in value)
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise ValueError(f"{where} is {value!r}, not an object")

@@ -102,12 +102,14 @@ class Checkpoint:
 
     @property
     def judge_folder(self) -> Path | None:
+        """The judge's folder, where the settings name one."""
         if not self.settings.judge:
             return None
         return (self.folder / self.settings.judge).resolve()
 
     @property
     def prompts_file(self) -> Path | None:
+        """The prompt file, where the settings name one."""
         if not self.settings.prompts:
             return None
         return (self.folder / self.settings.prompts).resolve()
@@ -136,7 +138,7 @@ def resolve(name: str) -> Checkpoint:
             )
     index = _read(folder / "model_index.json", f"{folder} is no diffusers pipeline folder")
     parts = index.get("transformer")
-    if not isinstance(parts, list) or len(cast("list[Any]", parts)) != 2 or parts[1] is None:
+    if not isinstance(parts, list) or len(parts) != 2 or parts[1] is None:
         raise CheckpointError(
             f"checkpoint {folder}: model_index.json names no transformer (a {index.get('_class_name')}); "
             "this harness ablates diffusion transformers"
@@ -144,9 +146,7 @@ def resolve(name: str) -> Checkpoint:
     family = FAMILIES.get(str(parts[1]))
     if family is None or index.get("_class_name") != family.pipeline:
         known = ", ".join(f"{f.pipeline} with {f.transformer}" for f in FAMILIES.values())
-        raise CheckpointError(
-            f"checkpoint {folder} is a {index.get('_class_name')} with {parts[1]}; known are {known}"
-        )
+        raise CheckpointError(f"checkpoint {folder} is a {index.get('_class_name')} with {parts[1]}; known are {known}")
     config = _read(folder / "transformer" / "config.json", f"checkpoint {folder} has no transformer")
     lengths: dict[str, int] = {}
     for stack in family.stacks:
@@ -186,9 +186,7 @@ def _read(path: Path, missing: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{missing}: {path} is not there; save the whole pipeline with save_pretrained"
-        ) from None
+        raise CheckpointError(f"{missing}: {path} is not there; save the whole pipeline with save_pretrained") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"can't read {path}: {error}") from None
     except ValueError as error:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,9 @@ from harness.loading import capability, device_key, versions
 from harness.records import Record
 from harness.registry import Checkpoint
 from harness.trial import ControlTrial, Trial
+
+if TYPE_CHECKING:
+    from harness.lab import Lab
 
 REPORT_KEY = "dit_records"
 PROGRESS_SECONDS = 10.0
@@ -55,7 +58,8 @@ class Running:
             for name in dict.fromkeys(self.collecting.owners[key] for key in self.collecting.wanted):
                 self.lab(self.collecting.checkpoints[name])
 
-    def lab(self, checkpoint: Checkpoint) -> Any:
+    def lab(self, checkpoint: Checkpoint) -> Lab:
+        """The lab of a checkpoint, opened when first asked for."""
         return self.bench.lab(checkpoint, self.collecting.baselines[checkpoint.name])
 
     @contextmanager
@@ -162,7 +166,8 @@ class Running:
         if not any(r.measurement or r.latency for r in records):
             return
         reporter.ensure_newline()
-        text = render(records, reporter._tw.fullwidth, reporter._tw.hasmarkup)
+        writer = self.config.get_terminal_writer()
+        text = render(records, writer.fullwidth, writer.hasmarkup)
         reporter.write(text, flush=True)
         for path in [*write(self.folder, records), *self.written]:
             reporter.write_line(f"wrote {_relative(path, self.config.invocation_params.dir)}")
@@ -214,4 +219,3 @@ def describe(collecting: Collecting) -> list[str]:
 
 def _relative(path: Path, start: Path) -> Path:
     return path.relative_to(start) if path.is_relative_to(start) else path
-

@@ -28,19 +28,28 @@ Conditions = dict[str, Tensor]
 class Adapter(Protocol):
     """What one family's pipeline needs. Every tensor of ``encode`` has the prompts as its first dimension."""
 
-    def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions: ...
+    def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
+        """What the pipeline makes of prompts, as arguments of its call."""
+        ...
 
-    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor: ...
+    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
+        """Initial latents of one image, fp32 on the CPU, by the pipeline's own drawing."""
+        ...
 
-    def arguments(self, settings: Settings) -> dict[str, Any]: ...
+    def arguments(self, settings: Settings) -> dict[str, Any]:
+        """The other arguments of the call."""
+        ...
 
-    def tokens(self, pipeline: Any, prompt: str) -> int: ...
+    def tokens(self, pipeline: Any, prompt: str) -> int:
+        """The length of a prompt in the encoder that ``max_sequence_length`` bounds."""
+        ...
 
 
 class Flux:
     """FluxPipeline: T5 states, CLIP's pooled vector, packed latents."""
 
     def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
+        """T5 states (N, tokens, d) and CLIP's pooled vector (N, d)."""
         states, pooled, _ = pipeline.encode_prompt(
             prompt=list(prompts), prompt_2=None, max_sequence_length=settings.max_sequence_length
         )
@@ -55,6 +64,7 @@ class Flux:
         return latents
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
+        """Everything with a default that suits no small model is given."""
         return {
             "height": settings.height,
             "width": settings.width,
@@ -73,7 +83,7 @@ ADAPTERS: dict[str, Adapter] = {"flux": Flux()}
 
 @dataclass(frozen=True)
 class Samples:
-    """``images`` are (N, 3, H, W) float32 in 0..1 as the pipeline gave them, ``latents`` (N, ...) the last ones, on the CPU."""
+    """``images`` are (N, 3, H, W) float32 in 0..1 as the pipeline gave them, ``latents`` its last ones; on the CPU."""
 
     images: Tensor
     latents: Tensor
@@ -115,7 +125,10 @@ class Sampler:
 
     @property
     def transformer(self) -> nn.Module:
-        return self.pipeline.transformer
+        """The pipeline's transformer."""
+        found = self.pipeline.transformer
+        assert isinstance(found, nn.Module)
+        return found
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raise PromptError for a prompt that the encoder would cut off."""
@@ -136,16 +149,11 @@ class Sampler:
                 encoded = self.adapter.encode(self.pipeline, part, self.settings)
             for i, prompt in enumerate(part):
                 self._conditions[prompt] = {k: v[i : i + 1].clone() for k, v in encoded.items()}
-        return {
-            name: torch.cat([self._conditions[p][name] for p in prompts])
-            for name in self._conditions[prompts[0]]
-        }
+        return {name: torch.cat([self._conditions[p][name] for p in prompts]) for name in self._conditions[prompts[0]]}
 
     def noise(self, prompts: Sequence[str], seed: int) -> Tensor:
         """(N, ...) fp32 initial latents, one draw per (prompt, seed)."""
-        return torch.cat(
-            [self.adapter.noise(self.pipeline, self.settings, generator_for(p, seed)) for p in prompts]
-        )
+        return torch.cat([self.adapter.noise(self.pipeline, self.settings, generator_for(p, seed)) for p in prompts])
 
     def sample(self, prompts: Sequence[str], seed: int) -> Samples:
         """Images of the prompts, in batches, through ``pipeline.__call__``."""
@@ -166,7 +174,7 @@ class Sampler:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""
         seen: list[Mapping[str, Any]] = []
 
-        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def note(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if args:
                 raise RuntimeError("the pipeline passes positional arguments to its transformer")
             seen.append(dict(kwargs))
@@ -179,12 +187,13 @@ class Sampler:
         return dict(seen[0])
 
     def _ready(self, noise: Tensor) -> Tensor:
-        return noise.to(self.pipeline._execution_device, self.transformer.dtype)  # type: ignore[arg-type]
+        pipeline = self.pipeline
+        return noise.to(pipeline._execution_device, pipeline.transformer.dtype)  # noqa: SLF001 - offload has no other
 
     def _call(self, given: Mapping[str, Any], steps: int | None = None) -> Samples:
         last: list[Tensor] = []
 
-        def keep(pipe: Any, step: int, time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        def keep(_pipe: Any, _step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             last[:] = [tensors["latents"]]
             return {}
 

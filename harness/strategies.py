@@ -35,6 +35,7 @@ class Span:
 
     @property
     def blocks(self) -> tuple[int, ...]:
+        """The indices from first to last."""
         return tuple(range(self.first, self.last + 1))
 
     @property
@@ -120,6 +121,7 @@ class Strategy:
 
     @property
     def summary(self) -> str:
+        """What it does, in a line."""
         return (self.build.__doc__ or "").split("\n", 1)[0]
 
 

@@ -36,9 +36,12 @@ class Slot:
         self._signature = inspect.signature(type(home).forward)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # copying and pickling ask for these before there is a home
         return getattr(self._home, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the steps; takes and returns what the position's own block does."""
         bound = self._signature.bind(self._home, *args, **kwargs)
         call = dict(bound.arguments)
         call.pop(next(iter(self._signature.parameters)))
@@ -94,12 +97,13 @@ def combine(how: Combine, start: Tensor, ends: Sequence[Tensor]) -> Tensor:
 class BlockView(nn.ModuleList):
     """The original list's modules, iterated as slots. An integer index gives the original block."""
 
+    _slots: tuple[Callable[..., Any], ...]
+
     def __init__(self, original: nn.ModuleList, slots: Sequence[Callable[..., Any]]) -> None:
         super().__init__()
-        self._modules = original._modules
+        self._modules = original._modules  # noqa: SLF001 - sharing them is what a view is
         self.training = original.training
-        # Not through Module.__setattr__, which would register the blocks a second time.
-        object.__setattr__(self, "_slots", tuple(slots))
+        self._slots = tuple(slots)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._slots)
@@ -204,9 +208,7 @@ def ablate(
         yield transformer
 
 
-def _view(
-    model: nn.Module, attribute: str, original: nn.ModuleList, plan: Plan, force_slots: bool
-) -> BlockView:
+def _view(model: nn.Module, attribute: str, original: nn.ModuleList, plan: Plan, force_slots: bool) -> BlockView:
     made = contract(model, attribute)
     blocks = list(original)
     slots: list[Callable[..., Any]] = []
@@ -229,7 +231,7 @@ def traced(transformer: nn.Module, stack: str | None = None) -> Iterator[list[in
     ran: list[int] = []
 
     def note(index: int) -> Callable[[nn.Module, Any], None]:
-        return lambda module, args: ran.append(index)
+        return lambda _module, _args: ran.append(index)
 
     # By integer index: the blocks themselves, also where a view stands in front of them.
     original = getattr(model, attribute)

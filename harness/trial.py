@@ -24,7 +24,7 @@ UNITS = {"harm": "sd"}
 
 @dataclass
 class Trial:
-    """A case under test: ``trial.check(trial.measure())`` is a quality test, ``trial.time(benchmark)`` a latency test."""
+    """A case under test: ``check(measure())`` is a quality test, ``time(benchmark)`` a latency test."""
 
     case: Case
     lab: Lab

@@ -55,7 +55,6 @@ def test_shuffle_is_the_same_everywhere():
     assert found == ["0-2 5-7 3 8 4 9-11", "0-2 7 6 4 3 5 8-11", "0-2 5 7 4 6 8 3 9-11"]
 
 
-
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"skip"}))
 def test_one_block_is_too_few(name):
     with pytest.raises(CaseError, match="needs at least 2"):

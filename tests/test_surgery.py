@@ -11,10 +11,9 @@ from torch import nn
 from harness.case import Ask, expand
 from harness.contract import Contract, contract
 from harness.errors import PlanError, SurgeryError
-from harness.plan import Plan, identity, parse
+from harness.plan import Combine, Plan, identity, parse
 from harness.strategies import STRATEGIES
 from harness.surgery import BlockView, ablate, check_trace, combine, find_stack, traced
-from harness.plan import Combine
 from tests import models
 
 pytestmark = pytest.mark.parametrize(("family", "stack"), models.STACKS)

@@ -35,7 +35,7 @@ class OpenClipJudge:
         check_weights(folder / "open_clip_model.safetensors")
         name = f"local-dir:{folder}"
         try:
-            with _quiet():
+            with _Quiet():
                 model, _ = open_clip.create_model_from_pretrained(name, device=device)
                 self._tokenizer: Any = open_clip.get_tokenizer(name)
         except (RuntimeError, ValueError, OSError, KeyError) as error:
@@ -91,7 +91,7 @@ class OpenClipJudge:
             )
 
 
-class _quiet:
+class _Quiet:
     """open_clip logs a page to the root logger at every load."""
 
     def __enter__(self) -> None:

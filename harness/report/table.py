@@ -13,7 +13,21 @@ from harness.records import Latency
 if TYPE_CHECKING:
     import pandas as pd
 
-HEAD = ("#", "tier", "variant", "plan", "harm [sd]", "95 %", "speed-up", "theory", "CLIP", "drift", "checker", "FID", "gate")
+HEAD = (
+    "#",
+    "tier",
+    "variant",
+    "plan",
+    "harm [sd]",
+    "95 %",
+    "speed-up",
+    "theory",
+    "CLIP",
+    "drift",
+    "checker",
+    "FID",
+    "gate",
+)
 GROUP_HEAD = ("stack", "range", "strategy", "cases", "harm [sd]", "speed-up")
 NOTHING = "-"
 
@@ -52,6 +66,7 @@ def speed(latency: Latency | None) -> str:
 
 
 def group_cells(group: Group) -> tuple[str, ...]:
+    """One line of the summary per strategy."""
     return (
         group.stack,
         group.depth,

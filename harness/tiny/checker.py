@@ -60,14 +60,11 @@ def read(images: npt.NDArray[np.uint8]) -> Reading:
     side = render.SIDE
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (3, side, side):
         raise ValueError(
-            f"the checker reads uint8 images of shape (N, 3, {side}, {side}), "
-            f"got {images.dtype} {images.shape}"
+            f"the checker reads uint8 images of shape (N, 3, {side}, {side}), got {images.dtype} {images.shape}"
         )
     n = len(images)
     pixels = images.astype(np.float32) / 255.0
-    border = np.concatenate(
-        [pixels[:, :, 0], pixels[:, :, -1], pixels[:, :, :, 0], pixels[:, :, :, -1]], axis=-1
-    )
+    border = np.concatenate([pixels[:, :, 0], pixels[:, :, -1], pixels[:, :, :, 0], pixels[:, :, :, -1]], axis=-1)
     tone = np.median(border, axis=-1)  # (N, 3), what the background looks like here
     background = np.abs(tone.mean(axis=-1, keepdims=True) - render.BACKGROUND_TONES).argmin(-1)
     distance = np.sqrt(((pixels - tone[:, :, None, None]) ** 2).mean(axis=1))
@@ -125,9 +122,7 @@ def _empty(n: int, background: IntArray) -> Reading:
     )
 
 
-def _tones(
-    patches: FloatArray, masks: npt.NDArray[np.bool_]
-) -> tuple[IntArray, IntArray]:
+def _tones(patches: FloatArray, masks: npt.NDArray[np.bool_]) -> tuple[IntArray, IntArray]:
     """Colour by vote of the pixels, texture by the share of dark pixels inside (edges blend)."""
     shades = np.stack([render.PALETTE, render.PALETTE * render.STRIPE_SHADE], axis=1)  # (6, 2, 3)
     gap = ((patches[:, None, None] - shades[None, :, :, :, None, None]) ** 2).sum(axis=3)
@@ -135,9 +130,7 @@ def _tones(
     nearest = flat.argmin(axis=1)  # (M, H, W) in 0..11
     inside = ndimage.binary_erosion(masks, structure=CROSS_STRUCTURE)
     usable = np.where(inside.sum(axis=(1, 2), keepdims=True) >= 6, inside, masks)
-    votes = np.stack(
-        [((nearest // 2 == c) & usable).sum(axis=(1, 2)) for c in range(len(shades))], axis=1
-    )
+    votes = np.stack([((nearest // 2 == c) & usable).sum(axis=(1, 2)) for c in range(len(shades))], axis=1)
     colour = votes.argmax(axis=1)
     # The shade of each pixel: its projection on its own colour, 1 where plain.
     own = render.PALETTE[colour]

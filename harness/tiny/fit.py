@@ -49,8 +49,8 @@ class Recipe:
         return self.rate * warm * min(1.0, left)
 
 
-Loss = Callable[[int, np.random.Generator], tuple[Tensor, Mapping[str, float]]]
-Evaluate = Callable[[int], Mapping[str, float]]
+Loss = Callable[[np.random.Generator], tuple[Tensor, Mapping[str, float]]]
+Evaluate = Callable[[], Mapping[str, float]]
 
 
 def fit(
@@ -63,8 +63,8 @@ def fit(
 ) -> None:
     """Train ``module`` in place; afterwards it holds the averaged (EMA) weights, in eval mode.
 
-    ``loss(step, rng)`` returns the loss of one batch and extra figures for the log;
-    ``evaluate(step)`` is called with the averaged weights in place. Resumes from
+    ``loss(rng)`` returns the loss of one batch and extra figures for the log;
+    ``evaluate()`` is called with the averaged weights in place. Resumes from
     ``folder/NAME.safetensors`` where that exists and belongs to the same recipe.
     Raises ValueError when a checkpoint of another recipe lies there, FloatingPointError when the
     loss is no longer finite.
@@ -85,13 +85,13 @@ def fit(
             rng = np.random.default_rng((recipe.seed, step))
             for group in optimiser.param_groups:
                 group["lr"] = recipe.rate_at(step)
-            value, extra = loss(step, rng)
+            value, extra = loss(rng)
             if not math.isfinite(value.item()):
                 raise FloatingPointError(
                     f"{name}: the loss is {value.item()} at step {step}; the last checkpoint in {checkpoint} is intact"
                 )
             optimiser.zero_grad(set_to_none=True)
-            value.backward()
+            torch.autograd.backward(value)
             nn.utils.clip_grad_norm_(parameters.values(), recipe.clip)
             optimiser.step()
             decay = min(recipe.ema, (1 + step) / (10 + step))
@@ -103,7 +103,7 @@ def fit(
             last = done == recipe.steps
             if evaluate is not None and (done % recipe.evaluate_every == 0 or last):
                 with averaged(module, average):
-                    figures |= evaluate(done)
+                    figures |= evaluate()
             if done % 25 == 0 or last:
                 _log(log, {"step": done, "seconds": round(time.monotonic() - began, 1), **figures})
             if done % recipe.checkpoint_every == 0 or last:

@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeli
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
+from transformers import CLIPTokenizer, T5TokenizerFast
 
 from harness.tiny import checker, render, text, tokens, vae, world
 from harness.tiny.fit import Recipe, fit
@@ -129,9 +129,7 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
     """Pretrain the text encoders, then train them jointly with the transformer."""
     torch.manual_seed(recipe.seed)
     pipeline = build_pipeline(folder / "flux-tokenizers", autoencoder).to(device)
-    text.train(
-        folder, pipeline.text_encoder, pipeline.tokenizer, pipeline.text_encoder_2, pipeline.tokenizer_2, device
-    )
+    text.train(folder, pipeline.text_encoder, pipeline.tokenizer, pipeline.text_encoder_2, pipeline.tokenizer_2, device)
     latents, layouts = encode_pool(autoencoder, recipe.seed, LATENT_POOL, folder / "latents.safetensors")
     both = [world.captions(layouts, np.full(len(layouts), flip)) for flip in (False, True)]
     clip_ids, t5_ids = (
@@ -149,7 +147,7 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
     if shutil.which("c++") or device.type == "cuda":
         pipeline.transformer.compile_repeated_blocks()
 
-    def loss(step: int, rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
+    def loss(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
         index = torch.from_numpy(rng.integers(len(latents), size=recipe.batch))
         phrasing = torch.from_numpy(rng.integers(2, size=recipe.batch))
         clean = pack(latents[index].float()).to(device)
@@ -171,15 +169,15 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
             )[0]
         return (velocity.float() - (noise - clean)).square().mean(), {}
 
-    def evaluate(step: int) -> Mapping[str, float]:
+    def evaluate() -> Mapping[str, float]:
         shadow.transformer.load_state_dict(pipeline.transformer.state_dict())
         shadow.text_encoder.load_state_dict(pipeline.text_encoder.state_dict())
         shadow.text_encoder_2.load_state_dict(pipeline.text_encoder_2.state_dict())
-        score = checker.score(generate(shadow, world.captions(probe), seed=step), probe)
+        score = checker.score(generate(shadow, world.captions(probe), seed=recipe.seed), probe)
         return {"all_right": float(score.all_right.mean())} | {k: float(v.mean()) for k, v in score.attributes.items()}
 
     fit("flux", module, loss, recipe, folder, evaluate)
-    evaluate(recipe.steps)
+    evaluate()
     return shadow
 
 

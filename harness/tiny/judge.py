@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ from harness.tiny.world import Layouts
 MUTANTS = 3
 RECIPE = Recipe(steps=2400, batch=64, rate=1e-3, seed=41, weight_decay=0.05, ema=0.995)
 
-MODEL = {
+MODEL: dict[str, Any] = {
     "embed_dim": 64,
     "vision_cfg": {"image_size": render.SIDE, "patch_size": 5, "layers": 4, "width": 96, "head_width": 32},
     "text_cfg": {
@@ -100,7 +101,7 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
         ids = tokenizer(texts, padding="max_length", return_tensors="pt")["input_ids"]
         return layouts, vae.to_tensor(images, device), ids.to(device)
 
-    def loss(step: int, rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
+    def loss(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
         layouts, pixels, ids = batch(rng, recipe.batch, unseen=False)
         with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
             image, words, scale = model(pixels, ids)
@@ -109,11 +110,9 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
         same.fill_diagonal_(False)
         logits = logits.masked_fill(same, float("-inf"))
         target = torch.arange(len(logits), device=device)
-        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2, {
-            "scale": scale.item()
-        }
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2, {"scale": scale.item()}
 
-    def evaluate(step: int) -> Mapping[str, float]:
+    def evaluate() -> Mapping[str, float]:
         with torch.inference_mode():
             layouts, pixels, ids = batch(np.random.default_rng(recipe.seed), 64, unseen=True)
             image, words, _ = model(pixels, ids)

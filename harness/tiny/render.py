@@ -78,19 +78,13 @@ def render(layouts: Layouts) -> npt.NDArray[np.uint8]:
     """(N, 3, SIDE, SIDE) uint8 images of the layouts."""
     n = len(layouts)
     x, y = pixel_grid()
-    image = np.broadcast_to(
-        BACKGROUND_TONES[layouts.background][:, None, None, None], (n, 3, SIDE, SIDE)
-    ).copy()
+    image = np.broadcast_to(BACKGROUND_TONES[layouts.background][:, None, None, None], (n, 3, SIDE, SIDE)).copy()
     radii = np.array(RADII, dtype=np.float32)
     for j in range(2):
         there = layouts.count > j
         cx, cy = (layouts.centres[there, j, k, None, None] * SIDE for k in range(2))
-        alpha = coverage(
-            layouts.shape[there, j], radii[layouts.size[there, j]], x - cx, y - cy
-        )[:, None]
-        shade = np.where(
-            (layouts.texture[there, j] == 1)[:, None, None], stripes(), np.float32(1.0)
-        )[:, None]
+        alpha = coverage(layouts.shape[there, j], radii[layouts.size[there, j]], x - cx, y - cy)[:, None]
+        shade = np.where((layouts.texture[there, j] == 1)[:, None, None], stripes(), np.float32(1.0))[:, None]
         tone = PALETTE[layouts.colour[there, j]][:, :, None, None] * shade
         image[there] += alpha * (tone - image[there])
     return np.round(image * 255.0).astype(np.uint8)

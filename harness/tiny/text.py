@@ -38,8 +38,11 @@ SCENE = {"background": len(world.BACKGROUNDS), "count": 2, "axis": 2}
 
 @dataclass(frozen=True)
 class Labels:
-    """What the captions say. ``named`` and ``spatial`` map a head to (N, 2) classes, in the order
-    of naming and in the order of place; ``scene`` maps a scene head to (N,)."""
+    """What the captions say.
+
+    ``named`` and ``spatial`` map a head to (N, 2) classes, in the order of naming and in the order of
+    place; ``scene`` maps a scene head to (N,).
+    """
 
     named: dict[str, npt.NDArray[np.int64]]
     spatial: dict[str, npt.NDArray[np.int64]]
@@ -105,7 +108,12 @@ class Heads(nn.Module):
         self.token = nn.ModuleDict({k: nn.Linear(token_width, n) for k, n in HEADS.items()})
         self.scenes = nn.ModuleList(
             nn.ModuleDict(
-                {f"{order}_{k}_{j}": nn.Linear(w, n) for order in ("named", "spatial") for k, n in HEADS.items() for j in (0, 1)}
+                {
+                    f"{order}_{k}_{j}": nn.Linear(w, n)
+                    for order in ("named", "spatial")
+                    for k, n in HEADS.items()
+                    for j in (0, 1)
+                }
                 | {k: nn.Linear(w, n) for k, n in SCENE.items()}
             )
             for w in pooled_widths
@@ -174,11 +182,11 @@ def train(
         loss, right = heads(states, (pooled, states.mean(dim=1)), label(layouts, reverse), starts)
         return loss, right
 
-    def loss(step: int, rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
+    def loss(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
         value, right = measure(rng, recipe.batch, unseen=False)
         return value, {"right": right}
 
-    def evaluate(step: int) -> Mapping[str, float]:
+    def evaluate() -> Mapping[str, float]:
         with torch.inference_mode():
             return {"unseen_right": measure(np.random.default_rng(recipe.seed), 512, unseen=True)[1]}
 

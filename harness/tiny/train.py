@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from harness.registry import SETTINGS_FILE
-from harness.tiny import flux, judge, render, tokens, vae
+from harness.tiny import flux, judge, render, tokens, vae, world
 
 
 def default_device() -> torch.device:
@@ -24,6 +25,7 @@ def train_judge(work: Path, out: Path, device: torch.device) -> None:
     """Train the autoencoder and the judge; write the judge's folder to ``out/judge``."""
     autoencoder = vae.train(work, device)
     judge.save(judge.train(work, autoencoder, device), out / "judge")
+    write_prompts(out)
 
 
 def train_flux(work: Path, out: Path, device: torch.device) -> None:
@@ -40,6 +42,27 @@ def train_flux(work: Path, out: Path, device: torch.device) -> None:
     tokens.write_t5(_emptied(out / "flux-tiny" / "tokenizer_2"))
 
 
+PROMPTS = 64
+PROMPTS_SEED = 7_001
+
+
+def prompts(n: int, seed: int) -> list[str]:
+    """N different captions of held-out layouts, in both phrasings."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, str] = {}
+    while len(found) < n:
+        layouts = world.sample_split(n, rng, unseen=True)
+        texts = world.captions(layouts, rng.random(n) < 0.5)
+        found |= {key: text for key, text in zip(world.keys(layouts), texts, strict=True) if key not in found}
+    return list(found.values())[:n]
+
+
+def write_prompts(out: Path) -> None:
+    """The prompts that all bundled checkpoints are measured on."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "prompts.txt").write_text("\n".join(prompts(PROMPTS, PROMPTS_SEED)) + "\n")
+
+
 TARGETS: dict[str, Callable[[Path, Path, torch.device], None]] = {"flux": train_flux, "judge": train_judge}
 
 
@@ -48,7 +71,7 @@ def export(pipeline: DiffusionPipeline, folder: Path, settings: dict[str, float 
     pipeline.to("cpu")
     pipeline.save_pretrained(folder, safe_serialization=True)
     index = json.loads((folder / "model_index.json").read_text())
-    for key, value in index.items():
+    for value in index.values():
         if isinstance(value, list) and value[1] == "T5Tokenizer":
             value[1] = "T5TokenizerFast"  # transformers 5 renamed it; 4.x knows only the old name
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
@@ -60,6 +83,7 @@ def export(pipeline: DiffusionPipeline, folder: Path, settings: dict[str, float 
         "height": render.SIDE,
         "width": render.SIDE,
         "dtype": "float32",
+        "batch": PROMPTS,
         "judge": "../judge",
         "prompts": "../prompts.txt",
         "world": True,

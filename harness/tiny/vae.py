@@ -67,7 +67,7 @@ def train(folder: Path, device: torch.device, recipe: Recipe = RECIPE) -> Autoen
     probe = world.sample_split(256, np.random.default_rng(recipe.seed), unseen=True)
     truth = render.render(probe)
 
-    def loss(step: int, rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
+    def loss(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
         images = render.render(world.sample_split(recipe.batch, rng, unseen=False))
         pixels = to_tensor(images, device).contiguous(memory_format=torch.channels_last)
         generator = torch.Generator(device).manual_seed(int(rng.integers(2**31)))
@@ -79,7 +79,7 @@ def train(folder: Path, device: torch.device, recipe: Recipe = RECIPE) -> Autoen
         value = error.abs().mean() + 2 * error.square().mean() + 2e-3 * divergence
         return value, {"mse": error.square().mean().item()}
 
-    def evaluate(step: int) -> Mapping[str, float]:
+    def evaluate() -> Mapping[str, float]:
         images = reconstruct(vae, truth)
         mse = float(np.mean((images.astype(np.float32) - truth) ** 2)) / 255.0**2
         score = checker.score(images, probe)

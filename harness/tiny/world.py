@@ -66,9 +66,7 @@ class Layouts:
         return len(self.count)
 
     def __getitem__(self, index: slice | IntArray | npt.NDArray[np.bool_]) -> Layouts:
-        return Layouts(
-            **{name: getattr(self, name)[index] for name in self.__dataclass_fields__}
-        )
+        return Layouts(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
 
 
 def sample(n: int, rng: np.random.Generator) -> Layouts:
@@ -114,14 +112,10 @@ def _centres(count: IntArray, axis: IntArray, rng: np.random.Generator) -> Float
 
 def keys(layouts: Layouts) -> list[str]:
     """What a layout *is*, without its jitter: equal for both phrasings of one scene."""
-    rows = np.stack(
-        [layouts.colour, layouts.shape, layouts.size, layouts.texture], axis=-1
-    )  # (N, 2, 4)
+    rows = np.stack([layouts.colour, layouts.shape, layouts.size, layouts.texture], axis=-1)  # (N, 2, 4)
     out: list[str] = []
     for i in range(len(layouts)):
-        objects = [
-            "".join(map(str, rows[i, j].tolist())) for j in range(int(layouts.count[i]))
-        ]
+        objects = ["".join(map(str, rows[i, j].tolist())) for j in range(int(layouts.count[i]))]
         place = int(layouts.axis[i]) if layouts.count[i] == 2 else "-"
         out.append(f"{layouts.background[i]}|{place}|" + "|".join(objects))
     return out
@@ -129,15 +123,12 @@ def keys(layouts: Layouts) -> list[str]:
 
 def held_out(layouts: Layouts) -> npt.NDArray[np.bool_]:
     """(N,) True where the hash of the layout's key keeps it out of all training."""
-    digests = (
-        hashlib.sha256(key.encode()).digest()[0] % HELD_OUT_SHARE
-        for key in keys(layouts)
-    )
+    digests = (hashlib.sha256(key.encode()).digest()[0] % HELD_OUT_SHARE for key in keys(layouts))
     return np.fromiter((d == 0 for d in digests), dtype=np.bool_, count=len(layouts))
 
 
 def sample_split(n: int, rng: np.random.Generator, *, unseen: bool) -> Layouts:
-    """n layouts from the training side, or from the held-out side, of the hash."""
+    """N layouts from the training side, or from the held-out side, of the hash."""
     parts: list[Layouts] = []
     have = 0
     while have < n:
@@ -149,11 +140,9 @@ def sample_split(n: int, rng: np.random.Generator, *, unseen: bool) -> Layouts:
 
 
 def concatenate(parts: Sequence[Layouts]) -> Layouts:
+    """All scenes of some layouts as one."""
     return Layouts(
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in Layouts.__dataclass_fields__
-        }
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in Layouts.__dataclass_fields__}
     )
 
 
@@ -208,9 +197,7 @@ def parse(caption: str) -> Layouts:
     except (ValueError, IndexError, StopIteration):
         raise ValueError(f"not a caption of the bundled world: {caption!r}") from None
     count = len(objects)
-    size, texture, colour, shape = (
-        np.array([[o[k] for o in (objects * 2)[:2]]]) for k in range(4)
-    )
+    size, texture, colour, shape = (np.array([[o[k] for o in (objects * 2)[:2]]]) for k in range(4))
     along = np.array([-PAIR_OFFSET, PAIR_OFFSET]) if count == 2 else np.zeros(2)
     centres = np.full((1, 2, 2), 0.5, dtype=np.float32)
     centres[0, :, axis] += along

@@ -1,0 +1,183 @@
+"""Baseline files: read strictly, written whole, compared on both sides, never loosened by themselves."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import baselines
+from harness.baselines import Baseline, Entry, Tolerance
+from harness.errors import BaselineError
+from harness.records import Status
+
+CASE = "flux-tiny-double-L01-skip"
+TOLERANCES = [Tolerance("flux-*", "harm", 0.05, 0.1, 'tolerances.toml "flux-*"')]
+
+
+@pytest.fixture
+def baseline(tmp_path):
+    made = Baseline(tmp_path / "flux-tiny" / "cpu-float32.json", "flux-tiny", "cpu", "float32")
+    made.control = {"seed_sd": 1.5, "score": 95.0}
+    made.facts = {"prompts": "abc"}
+    made.cases = {CASE: {"harm": Entry(0.22, 64), "latent_drift": Entry(0.87, 64)}}
+    return made
+
+
+def test_a_file_reads_back_as_it_was_written(baseline):
+    baselines.save(baseline)
+    assert baselines.load(baseline.path, "flux-tiny") == baseline
+
+
+def test_one_line_a_metric(baseline):
+    text = baselines.dump(baseline)
+    assert '      "harm": {"n": 64, "value": 0.22},' in text.splitlines()
+    assert json.loads(text)["cases"][CASE]["latent_drift"]["value"] == 0.87
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_rounding_is_stable(value):
+    assert baselines.rounded(baselines.rounded(value)) == baselines.rounded(value)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda t: t[: len(t) // 2], "can't be read"),
+        (lambda _: "", "can't be read"),
+        (lambda _: "[]", "has schema 'list'"),
+        (lambda t: t.replace('"schema": 1', '"schema": 99'), "has schema 99"),
+        (lambda t: t.replace('"checkpoint": "flux-tiny"', '"checkpoint": "other"'), "belongs to checkpoint 'other'"),
+        (lambda t: t.replace("0.22", "NaN"), "NaN is no stored value"),
+        (lambda t: t.replace("0.22", '"x"'), "not laid out as one"),
+        (lambda t: t.replace('"seed_sd"', '"seed_s"'), "not laid out as one"),
+    ],
+)
+def test_a_broken_file_is_one_clear_error(baseline, damage, message):
+    baselines.save(baseline)
+    broken = damage(baseline.path.read_text())
+    baseline.path.write_text(broken)
+    with pytest.raises(BaselineError, match=message) as caught:
+        baselines.load(baseline.path, "flux-tiny")
+    assert str(baseline.path) in str(caught.value)
+    assert baseline.path.read_text() == broken
+
+
+def test_not_utf8(baseline):
+    baselines.save(baseline)
+    baseline.path.write_bytes(b"\xff\xfe{")
+    with pytest.raises(BaselineError, match="can't be read"):
+        baselines.load(baseline.path, "flux-tiny")
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        (0.22, Status.OK),
+        (0.22 + 0.072, Status.OK),
+        (0.22 + 0.073, Status.REGRESSION),
+        (0.22 - 0.073, Status.STALE),
+        (float("nan"), Status.REGRESSION),
+        (float("inf"), Status.REGRESSION),
+    ],
+)
+def test_both_sides_of_a_gate(baseline, value, status):
+    verdict = baselines.compare(CASE, {"harm": value}, baseline.cases[CASE], TOLERANCES)
+    assert verdict.status is status
+
+
+def test_higher_is_better_for_scores(baseline):
+    stored = {"score": Entry(95.0, 64)}
+    verdict = baselines.compare("c", {"score": 90.0}, stored, [], ("score",))
+    assert verdict.status is Status.REGRESSION
+
+
+def test_without_a_tolerance_only_equality_passes(baseline):
+    stored = {"collapsed": Entry(0.0, 64)}
+    assert baselines.compare(CASE, {"collapsed": 0.0}, stored, []).status is Status.OK
+    assert baselines.compare(CASE, {"collapsed": 1.0}, stored, []).status is Status.REGRESSION
+
+
+def test_a_missing_entry_is_red(baseline):
+    verdict = baselines.compare("other-case", {"harm": 0.1}, {}, TOLERANCES)
+    assert verdict.status is Status.MISSING
+    assert verdict.status.red
+
+
+def test_the_last_matching_tolerance_wins():
+    several = [
+        Tolerance("*", "harm", 1, 0, "a"),
+        Tolerance("flux-*", "harm", 2, 0, "b"),
+        Tolerance("sd3-*", "harm", 3, 0, "c"),
+    ]
+    found = baselines.tolerance_for(several, CASE, "harm")
+    assert found is not None
+    assert found.source == "b"
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "written"),
+    [("missing", 0.9, False), ("changed", 0.9, True), ("changed", 0.23, False), ("all", 0.23, True)],
+)
+def test_update_modes(baseline, mode, value, written):
+    values = {"harm": value, "latent_drift": 0.87}
+    tolerances = [*TOLERANCES, Tolerance("*", "latent_drift", 0.1, 0, "t")]
+    verdict = baselines.compare(CASE, values, baseline.cases[CASE], tolerances)
+    verdict = baselines.accepted(verdict, mode)
+    assert verdict.status.red == (mode == "missing")
+    assert baselines.store(baseline, CASE, values, 64, verdict, mode) == written
+    assert baseline.cases[CASE]["harm"].value == (value if written else 0.22)
+
+
+def test_a_new_case_is_added_by_missing(baseline):
+    values = {"harm": 0.5, "mmd": 0.1, "not-stored": 3.0, "psnr": float("inf")}
+    verdict = baselines.accepted(baselines.compare("new", values, {}, []), "missing")
+    assert verdict.status is Status.UPDATED
+    assert baselines.store(baseline, "new", values, 64, verdict, "missing")
+    assert set(baseline.cases["new"]) == {"harm", "mmd"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[tolerance]", "can't be read"),
+        ("[tolerances]\nx = 1", "only \\[\\[tolerance\\]\\] tables"),
+        ('[[tolerance]]\npattern = "*"\n', "entry 1 is wrong: KeyError\\('metric'\\)"),
+        ('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolut = 1\n', "unknown key absolut"),
+        ('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = -1\n', "not negative"),
+        ('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = nan\n', "no number"),
+    ],
+)
+def test_wrong_tolerances_are_named(tmp_path, text, message):
+    path = tmp_path / "tolerances.toml"
+    path.write_text(text)
+    with pytest.raises(BaselineError, match=message):
+        baselines.load_tolerances(path)
+
+
+def test_a_failed_write_leaves_the_old_file(baseline, monkeypatch):
+    baselines.save(baseline)
+    before = baseline.path.read_text()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("harness.baselines.os.replace", fail)
+    baseline.cases = {}
+    with pytest.raises(BaselineError, match="No space left"):
+        baselines.save(baseline)
+    assert baseline.path.read_text() == before
+    assert list(baseline.path.parent.iterdir()) == [baseline.path]
+
+
+def test_the_folder_is_found_upward(tmp_path):
+    (tmp_path / "baselines").mkdir()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert baselines.find_folder(tmp_path / "a" / "b") == tmp_path / "baselines"
+
+
+def test_another_device_is_the_second_choice(baseline, tmp_path):
+    baselines.save(baseline)
+    assert baselines.choose_file(tmp_path, "flux-tiny", "cpu", "float32") == (baseline.path, True)
+    assert baselines.choose_file(tmp_path, "flux-tiny", "nvidia-h200", "float32") == (baseline.path, False)
+    assert baselines.choose_file(tmp_path, "flux-tiny", "cpu", "bfloat16") == (None, False)

@@ -1,0 +1,166 @@
+"""The judge: it reads the prompt, falls on a ladder of corruptions, and agrees with the exact checker."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+
+from harness.case import Ask, expand
+from harness.errors import CheckpointError, PromptError
+from harness.lab import Lab
+from harness.metrics import distribution, pairs
+from harness.metrics.judge import OpenClipJudge
+from harness.registry import BUNDLED, resolve
+from harness.tiny import render, world
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return OpenClipJudge(BUNDLED / "judge", CPU)
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    layouts = world.sample_split(200, np.random.default_rng(12), unseen=True)
+    return layouts, render.render(layouts), world.captions(layouts)
+
+
+def mean_score(judge, images, texts):
+    return float(judge.score(judge.embed_images(images), texts).mean())
+
+
+def test_shuffled_prompts_lower_the_score(judge, scenes):
+    _, images, texts = scenes
+    assert mean_score(judge, images, texts[1:] + texts[:1]) < mean_score(judge, images, texts) - 30
+
+
+def test_both_phrasings_score_alike(judge, scenes):
+    layouts, images, texts = scenes
+    other = world.captions(layouts, np.ones(len(layouts), dtype=bool))
+    assert abs(mean_score(judge, images, texts) - mean_score(judge, images, other)) < 2
+
+
+@pytest.mark.parametrize("corruption", ["blur", "noise", "swapped colours", "moved objects"])
+def test_the_score_falls_down_a_ladder(judge, scenes, corruption):
+    layouts, images, texts = scenes
+    scores = [mean_score(judge, rung, texts) for rung in ladder(corruption, layouts, images)]
+    assert all(a > b for a, b in zip(scores, scores[1:], strict=False)), scores
+
+
+def ladder(corruption, layouts, images):
+    """The images as they are and then worse and worse."""
+    yield images
+    rng = np.random.default_rng(13)
+    n = len(images)
+    if corruption == "blur":
+        for sigma in (0.8, 1.5, 3.0):
+            yield ndimage.gaussian_filter(images.astype(float), (0, 0, sigma, sigma)).astype(np.uint8)
+    elif corruption == "noise":
+        noise = rng.normal(0, 255, images.shape)
+        for sigma in (0.1, 0.2, 0.4):
+            yield np.clip(images + sigma * noise, 0, 255).astype(np.uint8)
+    else:
+        for share in (0.25, 0.5, 1.0):
+            hit = np.arange(n) < share * n
+            changed = {name: getattr(layouts, name).copy() for name in layouts.__dataclass_fields__}
+            if corruption == "swapped colours":
+                changed["colour"][hit] = (changed["colour"][hit] + 1) % len(world.COLOURS)
+            else:
+                changed["axis"][hit] = 1 - changed["axis"][hit]
+            yield render.render(world.rejitter(world.Layouts(**changed), rng))
+
+
+def test_blanks_and_noise_score_worst(judge, scenes):
+    _, images, texts = scenes
+    right = mean_score(judge, images, texts)
+    noise = np.random.default_rng(14).integers(0, 256, images.shape, dtype=np.uint8)
+    for blank in (np.full_like(images, 128), np.zeros_like(images), noise):
+        assert mean_score(judge, blank, texts) < right - 30
+
+
+def test_one_attribute_foils_are_told_apart(judge, scenes):
+    from harness.tiny.judge import mutate, same_scene
+
+    layouts, images, texts = scenes
+    mutants = mutate(layouts, np.random.default_rng(15))
+    same = np.diag(same_scene(world.concatenate([layouts, mutants]))[: len(layouts), len(layouts) :])
+    features = judge.embed_images(images)
+    right, wrong = judge.score(features, texts), judge.score(features, world.captions(mutants))
+    assert (right > wrong)[~same].mean() > 0.95
+
+
+def test_distances_are_zero_at_equality_and_grow(judge, scenes):
+    _, images, _ = scenes
+    features = judge.embed_images(images)
+    brighter = judge.embed_images(np.clip(images.astype(int) + 40, 0, 255).astype(np.uint8))
+    assert (pairs.feature_distance(features, features) == 0).all()
+    assert (pairs.feature_distance(features, brighter) > 0).mean() > 0.99
+    assert distribution.fid(features, features) == pytest.approx(0, abs=1e-4)
+    assert distribution.fid(features, brighter) > 1e-3
+
+
+def test_fid_is_its_low_rank_form(judge, scenes):
+    """torchmetrics against the exact form for few images: tr1 + tr2 - 2 |Xc Yc'|* / sqrt((n-1)(m-1))."""
+    _, images, _ = scenes
+    features = judge.embed_images(images).astype(np.float64)
+    x, y = features[:64], features[64:]
+    xc, yc = x - x.mean(0), y - y.mean(0)
+    traces = (xc**2).sum() / (len(x) - 1) + (yc**2).sum() / (len(y) - 1)
+    nuclear = np.linalg.svd(xc @ yc.T, compute_uv=False).sum() / np.sqrt((len(x) - 1) * (len(y) - 1))
+    exact = ((x.mean(0) - y.mean(0)) ** 2).sum() + traces - 2 * nuclear
+    assert distribution.fid(x.astype(np.float32), y.astype(np.float32)) == pytest.approx(exact, rel=1e-3, abs=1e-4)
+
+
+def test_fid_of_too_few_images_is_refused(judge, scenes):
+    _, images, _ = scenes
+    features = judge.embed_images(images[:8])
+    with pytest.raises(ValueError, match="at least 32 images, got 8"):
+        distribution.fid(features, features)
+
+
+def test_images_of_another_size_are_resized(judge, scenes):
+    _, images, texts = scenes
+    doubled = images[:50].repeat(2, axis=2).repeat(2, axis=3)
+    assert abs(mean_score(judge, doubled, texts[:50]) - mean_score(judge, images[:50], texts[:50])) < 10
+
+
+def test_long_texts_and_broken_folders_are_named(judge, tmp_path):
+    with pytest.raises(PromptError, match="the judge reads 20 tokens, this prompt has 42"):
+        judge.embed_texts([" ".join(["red"] * 40)])
+    with pytest.raises(CheckpointError, match="no open_clip folder"):
+        OpenClipJudge(tmp_path, CPU)
+    broken = tmp_path / "judge"
+    shutil.copytree(BUNDLED / "judge", broken)
+    weights = broken / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        OpenClipJudge(broken, CPU)
+    weights.unlink()
+    with pytest.raises(CheckpointError, match="is not there"):
+        OpenClipJudge(broken, CPU)
+
+
+@pytest.mark.slow
+def test_over_variants_it_agrees_with_the_checker():
+    lab = Lab(resolve("flux-tiny"))
+    strategies = ("skip", "repeat", "reverse", "shuffle.s0", "parallel", "parallel.t3")
+    asks = [
+        Ask(("double", "single"), ("middle",), strategies),
+        Ask(("double",), ("each",), ("skip",)),
+        Ask(("single",), ("first", "last"), ("skip", "parallel")),
+    ]
+    harms, losses = [], []
+    for case in expand("flux-tiny", lab.checkpoint.stacks, asks):
+        measured, _ = lab.run(case.plan, case.stack)
+        harms.append(measured.summary["harm"])
+        losses.append(measured.summary["grade_loss"])
+    harms, losses = np.array(harms), np.array(losses)
+    unsaturated = losses > 0.01
+    assert unsaturated.sum() >= 8
+    assert stats.spearmanr(harms[unsaturated], losses[unsaturated]).statistic >= 0.9

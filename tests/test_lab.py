@@ -1,0 +1,130 @@
+"""The lab: what it measures is paired, deterministic, and right about identity and collapse."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from harness.errors import CheckpointError, PromptError, SurgeryError
+from harness.lab import Lab
+from harness.plan import identity, parse
+from harness.registry import resolve
+from harness.sampling import Samples, generator_for
+from harness.surgery import BlockView
+
+
+@pytest.fixture(scope="module")
+def lab():
+    checkpoint = resolve("flux-tiny")
+    prompts = Lab(checkpoint).prompts[:12]
+    return Lab(checkpoint, prompts=prompts)
+
+
+def test_identity_measures_nothing(lab):
+    measured, _ = lab.run(identity(5), "double")
+    for name in ("harm", "clip_delta", "collapsed", "latent_drift", "pixel_drift", "ssim_drift", "image_drift", "mmd"):
+        assert measured.summary[name] == 0, name
+    assert measured.latents_sha256 == lab.control.seeds[0].samples.sha256()
+
+
+def test_a_reseed_has_drift_one_and_harm_about_nothing(lab):
+    first, second = lab.control.seeds[:2]
+    assert lab.control.reseed["latent"] > 0
+    assert abs((first.scores - second.scores).mean()) < 3 * lab.seed_sd
+
+
+def test_damage_is_ranked_by_harm(lab):
+    mild, _ = lab.run(parse("0-3 5-11"), "single")
+    grave, _ = lab.run(parse("0 4"), "double")
+    assert grave.summary["harm"] > mild.summary["harm"]
+    assert grave.summary["harm"] > 1
+    assert grave.summary["grade_loss"] > mild.summary["grade_loss"]
+    assert grave.summary["latent_drift"] > mild.summary["latent_drift"] > 0
+
+
+def test_the_order_of_cases_changes_nothing(lab):
+    plans = [(parse("0 4"), "double"), (parse("0-3 5-11"), "single"), (parse("0 (1|2|3)x3 4"), "double")]
+    forward = [lab.run(plan, stack)[0] for plan, stack in plans]
+    backward = [lab.run(plan, stack)[0] for plan, stack in reversed(plans)][::-1]
+    assert forward == backward
+
+
+def test_a_prompts_noise_depends_on_it_and_the_seed_alone(lab):
+    some = lab.prompts[:3]
+    together = lab.sampler.noise(some, seed=2)
+    assert torch.equal(together[1:2], lab.sampler.noise([some[1]], seed=2))
+    assert not torch.equal(together, lab.sampler.noise(some, seed=3))
+    draws = [torch.randn(3, generator=generator_for("a", 0)) for _ in range(2)]
+    assert torch.equal(*draws)
+
+
+def test_batching_changes_next_to_nothing(lab):
+    whole = lab.sampler.sample(lab.prompts, seed=0)
+    lab.sampler.batch, before = 5, lab.sampler.batch
+    try:
+        parts = lab.sampler.sample(lab.prompts, seed=0)
+    finally:
+        lab.sampler.batch = before
+    assert torch.allclose(whole.latents, parts.latents, atol=1e-3)
+
+
+@pytest.mark.parametrize("fill", [float("nan"), float("inf"), 0.0, 0.5, 1.0])
+def test_broken_images_collapse_and_score_like_grey(lab, fill):
+    good = lab.control.seeds[0].samples
+    images = good.images.clone()
+    images[3] = fill
+    seen = lab.look(Samples(images, good.latents))
+    grey = lab.look(Samples(torch.full_like(images, 0.502), good.latents))
+    assert seen.collapsed.tolist() == [i == 3 for i in range(len(images))]
+    assert seen.scores[3] == pytest.approx(grey.scores[3], abs=1e-3)
+    assert np.isfinite(seen.scores).all()
+
+
+def test_latents_that_are_not_finite_have_drift(lab):
+    from harness.metrics.pairs import latent_distance
+
+    latents = lab.control.seeds[0].samples.latents
+    broken = latents.clone()
+    broken[0] = float("nan")
+    distance = latent_distance(latents, broken)
+    assert distance[0] == 1
+    assert (distance[1:] == 0).all()
+
+
+def test_a_plan_that_did_not_take_hold_is_an_error(lab, monkeypatch):
+    """If iterating the view gave the original blocks, say after a change in diffusers, nothing must pass."""
+    monkeypatch.setattr(BlockView, "__iter__", lambda self: iter([self[i] for i in range(len(self))]))
+    with pytest.raises(SurgeryError, match="did not take hold"):
+        lab.run(parse("0 4"), "double")
+
+
+def test_the_unit_of_harm_is_the_stored_one(lab):
+    measured, _ = lab.run(parse("0 4"), "double")
+    lab.fix_unit(2 * lab.control.seed_sd)
+    try:
+        halved, _ = lab.run(parse("0 4"), "double")
+    finally:
+        lab.fix_unit(lab.control.seed_sd)
+    assert halved.summary["harm"] == pytest.approx(measured.summary["harm"] / 2)
+
+
+def test_identity_behind_slots(lab):
+    for stack in ("double", "single"):
+        lab.check_identity(stack)
+
+
+def test_fingerprints_tell_apart(lab):
+    other = dataclasses.replace(lab.fingerprint, threads=lab.fingerprint.threads + 1)
+    assert other.digest != lab.fingerprint.digest
+    assert len(lab.fingerprint.weights) == 12
+
+
+def test_what_can_not_be_sampled_is_named(lab):
+    with pytest.raises(PromptError, match="prompt 1 has 2[0-9] tokens, the text encoder takes 20"):
+        lab.sampler.check(["a large striped red circle above a large striped red circle on a grey background and more"])
+    bare = dataclasses.replace(lab.checkpoint, settings=dataclasses.replace(lab.checkpoint.settings, judge=""))
+    with pytest.raises(CheckpointError, match="names no judge"):
+        Lab(bare, prompts=["a"])
