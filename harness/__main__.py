@@ -64,23 +64,23 @@ def _report(given: argparse.Namespace) -> None:
 def _fingerprint(given: argparse.Namespace) -> None:
     import dataclasses
 
-    import torch
-
     from harness.lab import Lab
+    from harness.loading import pick_device
     from harness.registry import resolve
 
-    lab = Lab(resolve(given.checkpoint), device=torch.device(given.device) if given.device else None)
+    lab = Lab(resolve(given.checkpoint), device=pick_device(given.device))
     facts = dataclasses.asdict(lab.fingerprint)
     facts["latents_sha256"] = lab.sampler.sample(lab.prompts[:8], seed=0).sha256()
     print(json.dumps(facts, indent=2, sort_keys=True))
 
 
 def _train(given: argparse.Namespace) -> None:
-    from harness.tiny.train import TARGETS, default_device
+    from harness.loading import pick_device
+    from harness.tiny.train import TARGETS
 
     out = given.out or given.work / "out"
     for name in TARGETS if given.target == "all" else (given.target,):
-        TARGETS[name](given.work, out, default_device())
+        TARGETS[name](given.work, out, pick_device(None))
         print(f"wrote {out}")
 
 

@@ -240,7 +240,7 @@ def compare(
 
     Higher is worse, except for HIGHER_IS_BETTER.
 
-    A metric without a tolerance is compared exactly. A value that is not a number is a regression.
+    A metric without a tolerance is compared as far as it is stored. A value that is not a number is a regression.
     """
     checks: list[Check] = []
     for metric in gated:
@@ -252,7 +252,8 @@ def compare(
             continue
         tolerance = tolerance_for(tolerances, case, metric)
         limit = tolerance.limit(entry.value) if tolerance else 0.0
-        change = value - entry.value
+        # Stored values are rounded, so that is how finely they can be compared.
+        change = (rounded(value) if math.isfinite(value) else value) - entry.value
         status = Status.OK
         if not abs(change) <= limit:  # also where the value is NaN
             better = change > 0 if metric in HIGHER_IS_BETTER else change < 0

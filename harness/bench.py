@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from harness import baselines, prompts
 from harness.baselines import Baseline, Tolerance
-from harness.errors import CheckpointError
 from harness.records import Fingerprint
 from harness.registry import Checkpoint
 
@@ -58,16 +57,11 @@ class Bench:
         import torch
 
         from harness.lab import Lab
+        from harness.loading import pick_device
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        try:
-            device = torch.device(self.device) if self.device else None
-            if device is not None and device.type == "cuda" and not torch.cuda.is_available():
-                raise RuntimeError("this torch sees no GPU")
-        except RuntimeError as error:
-            raise CheckpointError(f"--dit-device {self.device!r} can't be used: {error}") from None
-        lab = Lab(checkpoint, prompts=self.prompts, device=device)
+        lab = Lab(checkpoint, prompts=self.prompts, device=pick_device(self.device))
         judged = judge_against(folder, lab.fingerprint)
         if judged.baseline is not None and not judged.incomparable:
             lab.fix_unit(judged.baseline.control["seed_sd"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -47,7 +47,7 @@ class Collecting:
                 ids += self._ids(wanted, checkpoint, self._asks(metafunc))
         except HarnessError as error:
             # An error raised here would be shown with a traceback and exit 2; arrange() raises it again.
-            self.errors.append(f"{metafunc.definition.nodeid}: {error}")
+            self.errors.append(str(error))
             ids = []
         for name in wanted:
             metafunc.parametrize(name, ids, ids=ids, indirect=True, scope="function")
@@ -105,12 +105,16 @@ class Collecting:
         if key in self.cases:
             item.extra_keyword_matches.update(self.cases[key].words)
 
-    def reject(self) -> None:
+    def reject(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Raise what went wrong while parametrizing, as one usage error."""
-        if self.errors:
-            # Quality and latency tests of one file ask for the same grid and fail alike.
-            messages = dict.fromkeys(e.split(": ", 1)[1] for e in self.errors)
-            raise pytest.UsageError("; ".join(messages))
+        if not self.errors:
+            return
+        # Quality and latency tests of one file ask for the same grid and fail alike.
+        message = "; ".join(dict.fromkeys(self.errors))
+        if not hasattr(config, "workerinput"):
+            raise pytest.UsageError(message)
+        # On an xdist worker that would be an internal error: there, one test says it.
+        items[:] = [Refused.from_parent(items[0].session, name="dit", message=message)]
 
     def narrow(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Drop tests without cases and, under --dit-quick, all but a few strategies on the middles."""
@@ -143,6 +147,18 @@ class Collecting:
         items.sort(key=place)
         keys = [parameter(item) for item in items]
         self.wanted = [key for key in keys if key in self.owners]
+
+
+class Refused(pytest.Item):
+    """A test that only says what was wrong with the options."""
+
+    def __init__(self, *, message: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.message = message
+
+    def runtest(self) -> None:
+        """Fail with the message."""
+        pytest.fail(self.message, pytrace=False)
 
 
 def parameter(item: pytest.Item) -> str | None:

@@ -87,7 +87,7 @@ class Lab:
     ) -> None:
         settings = checkpoint.settings
         self.checkpoint = checkpoint
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or loading.pick_device(None)
         if prompts is None:
             if checkpoint.prompts_file is None:
                 raise CheckpointError(f"checkpoint {checkpoint.name!r} comes with no prompts; give --dit-prompts FILE")
@@ -96,11 +96,11 @@ class Lab:
         self.layouts = world.parse_all(self.prompts) if settings.world and _all_parse(self.prompts) else None
         if checkpoint.judge_folder is None:
             raise CheckpointError(f"checkpoint {checkpoint.name!r} names no judge in its harness.json")
-        self.judge = OpenClipJudge(checkpoint.judge_folder, self.device)
-        self.judge.embed_texts(self.prompts)
         pipeline = loading.load(checkpoint, self.device)
         self.sampler = Sampler(pipeline, checkpoint.family.name, settings, settings.batch)
         self.sampler.check(self.prompts)
+        self.judge = OpenClipJudge(checkpoint.judge_folder, self.device)
+        self.judge.embed_texts(self.prompts)
         self._seed_sd: float | None = None
 
     @cached_property
@@ -216,9 +216,11 @@ class Lab:
             "pixel_drift": _ratio(distances["mse"], control.reseed["mse"]),
             "ssim_drift": _ratio(distances["ssim"], control.reseed["ssim"]),
             "image_drift": _ratio(distances["image"], control.reseed["image"]),
-            "mmd": statistics.paired_mmd(base.features, seen.features),
             **{f"{name}_loss": float(values[f"{name}_loss"].mean()) for name in seen.attributes},
         }
+        # What needs more prompts than there are is left out, not shown as a number that means nothing.
+        if len(self.prompts) > 1:
+            summary["mmd"] = statistics.paired_mmd(base.features, seen.features)
         if control.fid_null is not None:
             summary["fid"] = distribution.fid(base.features, seen.features)
             summary["fid_null"] = control.fid_null

@@ -59,12 +59,12 @@ def measure(lab: Lab, case: Case, benchmark: BenchmarkFixture, rounds: int = ROU
 
     with pinned(), view:
         peak = peak_bytes(lab.device, forward)
-        if benchmark.disabled:
-            return None
         benchmark.pedantic(forward, setup=setup, teardown=teardown, rounds=rounds, warmup_rounds=WARM_UP)
         view.remove()
         control_peak = peak_bytes(lab.device, forward)
         view.install()
+    if benchmark.disabled:
+        return None
     variant = list(benchmark.stats.stats.data)
     control = control[WARM_UP:]
     interval = speed_up(control, variant)

@@ -134,9 +134,10 @@ class _Reader:
     """A cursor over the tokens of one plan text; knows enough to say where something is wrong."""
 
     def __init__(self, text: str, stack: str, length: int | None) -> None:
+        text = text.strip()
         self.text, self.stack, self.length = text, stack, length
         self.tokens: list[tuple[str, str, int]] = []  # kind, text, column (1-based)
-        at, end = 0, len(text.rstrip())
+        at, end = 0, len(text)
         while at < end:
             found = _TOKEN.match(text, at)
             if found is None:
@@ -152,13 +153,13 @@ class _Reader:
         size = f" of {self.length} blocks (0-{self.length - 1})" if self.length else ""
         stack = f" over stack {self.stack!r}{size}" if self.stack else size
         return PlanError(
-            f"plan {self.text.strip()!r}{stack}: {what} at column {column}; a plan is written like '0-3 (4|5|6)x3 7-18'"
+            f"plan {self.text!r}{stack}: {what} at column {column}; a plan is written like '0-3 (4|5|6)x3 7-18'"
         )
 
     def peek(self) -> tuple[str, str, int]:
         if self.at < len(self.tokens):
             return self.tokens[self.at]
-        return ("end", "the end", len(self.text.rstrip()) + 1)
+        return ("end", "the end", len(self.text) + 1)
 
     def take(self) -> tuple[str, str, int]:
         token = self.peek()

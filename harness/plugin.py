@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,7 +39,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # A killed nightly still ranks what there is: pytest handles SIGINT so, and SIGTERM not at all.
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        session.config.add_cleanup(lambda: signal.signal(signal.SIGTERM, before) and None)
+        session.config.add_cleanup(partial(_restore, before))
+
+
+def _restore(before: signal.Handlers | Callable[..., object] | int | None) -> None:
+    signal.signal(signal.SIGTERM, before)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -52,7 +57,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
     collecting = config.stash[COLLECTING]
-    collecting.reject()
+    collecting.reject(config, items)
     collecting.narrow(config, items)
     yield
     collecting.arrange(items)  # after everybody else: pytest-randomly shuffles here
@@ -74,7 +79,8 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open what the tests need before the first one, so that bad input ends the run with one line."""
     collecting = session.config.stash[COLLECTING]
-    if collecting.wanted and not session.config.option.collectonly and not session.testsfailed:
+    xdist = bool(getattr(session.config.option, "numprocesses", None))  # the controller collects nothing itself
+    if (collecting.wanted or xdist) and not session.config.option.collectonly and not session.testsfailed:
         from harness.running import Running
 
         session.config.stash[RUNNING] = running = Running(session.config, collecting)

@@ -139,7 +139,7 @@ class Record:
     extra: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists, dicts, strings and numbers; not-a-number becomes null."""
+        """Plain lists, dicts, strings and numbers; what is not finite becomes "nan" or "inf"."""
         return cast("dict[str, Any]", _plain(self))
 
 
@@ -150,8 +150,8 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in cast("list[Any]", value)]
-    if isinstance(value, float) and math.isnan(value):
-        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
     return value.value if isinstance(value, enum.Enum) else value
 
 
@@ -200,8 +200,8 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
             raise ValueError(f"{where} is {value!r}, not an object")
         return {k: _typed(arguments[1], v, f"{where}.{k}") for k, v in cast("Mapping[str, Any]", value).items()}
     if kind is float:
-        if value is None:
-            return float("nan")
+        if value in ("nan", "inf", "-inf"):
+            return float(value)
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return float(value)
     elif isinstance(kind, type) and isinstance(value, kind):

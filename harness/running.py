@@ -15,15 +15,16 @@ from harness.bench import Bench, facts
 from harness.collecting import Collecting
 from harness.errors import HarnessError
 from harness.journal import Journal, latest, read
-from harness.loading import capability, device_key, versions
-from harness.records import Record
+from harness.loading import capability, device_key, pick_device, versions
+from harness.records import Record, from_json
 from harness.registry import Checkpoint
 from harness.trial import ControlTrial, Trial
 
 if TYPE_CHECKING:
     from harness.lab import Lab
 
-REPORT_KEY = "dit_records"
+# What a report carries from an xdist worker: a test's records, and where their baselines lie.
+RECORDS, FOLDERS = "dit_records", "dit_baselines"
 PROGRESS_SECONDS = 10.0
 SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 
@@ -45,6 +46,8 @@ class Running:
         self.journal: Journal | None = None
         self.written: list[Path] = []
         self._records: dict[str, list[Record]] = {}  # by nodeid, until the report takes them along
+        self._received: list[Record] = []
+        self._folders: dict[str, str] = {}
         self._done = 0
         self._began = self._said = time.monotonic()
 
@@ -106,24 +109,30 @@ class Running:
     def attach(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Send a test's records along with its report, which crosses from an xdist worker by itself."""
         records = self._records.pop(item.nodeid, [])
-        setattr(report, REPORT_KEY, [record.to_json() for record in records])
+        setattr(report, RECORDS, [record.to_json() for record in records])
+        setattr(report, FOLDERS, {r.checkpoint: str(self.collecting.baselines[r.checkpoint]) for r in records})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """In the controller (or the only process): write the journal, and say how far it is."""
         if self.is_worker or report.when != "call":
             return
-        for data in getattr(report, REPORT_KEY, []):
+        for data in getattr(report, RECORDS, []):
             assert self.journal is not None
             self.journal.append(data)
+            self._received.append(from_json(data))
+        self._folders |= getattr(report, FOLDERS, {})
         self._done += 1
         now = time.monotonic()
-        if now - self._said >= PROGRESS_SECONDS and self._done < len(self.collecting.wanted):
+        left = len(self.collecting.wanted) - self._done
+        if now - self._said >= PROGRESS_SECONDS and left > 0:
             self._said = now
-            left = (now - self._began) / self._done * (len(self.collecting.wanted) - self._done)
+            seconds = (now - self._began) / self._done * left
             reporter = self.config.pluginmanager.get_plugin("terminalreporter")
             if reporter is not None:
                 reporter.ensure_newline()
-                reporter.write_line(f"  {self._done} of {len(self.collecting.wanted)} tests, about {left:.0f} s left")
+                reporter.write_line(
+                    f"  {self._done} of {len(self.collecting.wanted)} tests, about {seconds:.0f} s left"
+                )
 
     def finish(self) -> None:
         """Close the journal and write the baselines that were asked for."""
@@ -133,19 +142,13 @@ class Running:
         if self.options.update is not None and not self.is_worker:
             self._update(self.options.update)
 
-    def records(self) -> list[Record]:
-        """What this run has written so far."""
-        if self.journal is None or not self.journal.path.exists() or not self.journal.path.stat().st_size:
-            return []
-        return read(self.folder)
-
     def _update(self, mode: str) -> None:
         """Bring each checkpoint's file up to what this run measured; values of cases that did not run stay."""
-        for name in dict.fromkeys(r.checkpoint for r in self.records()):
-            mine = [r for r in self.records() if r.checkpoint == name]
+        received = latest(self._received)
+        for name in dict.fromkeys(r.checkpoint for r in received):
+            mine = [r for r in received if r.checkpoint == name]
             fingerprint = mine[0].fingerprint
-            folder = self.collecting.baselines[name]
-            path = folder / name / f"{fingerprint.device}-{fingerprint.dtype}.json"
+            path = Path(self._folders[name]) / name / f"{fingerprint.device}-{fingerprint.dtype}.json"
             if path.exists():
                 baseline = baselines.load(path, name)
             else:
@@ -162,9 +165,10 @@ class Running:
         from harness.report import write
         from harness.report.terminal import render
 
-        records = latest(self.records())
-        if not any(r.measurement or r.latency for r in records):
+        if not self._received:
             return
+        # From the folder, so that a run that goes on under the same id ranks all of it.
+        records = read(self.folder)
         reporter.ensure_newline()
         writer = self.config.get_terminal_writer()
         text = render(records, writer.fullwidth, writer.hasmarkup)
@@ -199,8 +203,7 @@ def describe(collecting: Collecting) -> list[str]:
     """The header: device, versions, checkpoint and baseline of every checkpoint that will run."""
     import torch
 
-    given = collecting.options.device
-    device = torch.device(given or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = pick_device(collecting.options.device)
     found = versions()
     where = f"{device_key(device)} ({capability(device)}, {torch.get_num_threads()} threads)"
     lines = [f"dit: {where}; " + ", ".join(f"{p} {found[p]}" for p in SHOWN_VERSIONS if p in found)]

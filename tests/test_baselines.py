@@ -52,6 +52,7 @@ def test_rounding_is_stable(value):
         (lambda t: t.replace("0.22", '"x"'), "not laid out as one"),
         (lambda t: t.replace('"seed_sd"', '"seed_s"'), "not laid out as one"),
     ],
+    ids=["cut", "empty", "a list", "another schema", "foreign", "not a number", "text", "no unit"],
 )
 def test_a_broken_file_is_one_clear_error(baseline, damage, message):
     baselines.save(baseline)

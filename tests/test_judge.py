@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_both_phrasings_score_alike(judge, scenes):
 def test_the_score_falls_down_a_ladder(judge, scenes, corruption):
     layouts, images, texts = scenes
     scores = [mean_score(judge, rung, texts) for rung in ladder(corruption, layouts, images)]
-    assert all(a > b for a, b in zip(scores, scores[1:], strict=False)), scores
+    assert all(a > b for a, b in pairwise(scores)), scores
 
 
 def ladder(corruption, layouts, images):

@@ -123,7 +123,7 @@ def test_fingerprints_tell_apart(lab):
 
 
 def test_what_can_not_be_sampled_is_named(lab):
-    with pytest.raises(PromptError, match="prompt 1 has 2[0-9] tokens, the text encoder takes 20"):
+    with pytest.raises(PromptError, match=r"prompt 1 has 2[0-9] tokens, the text encoder takes 20"):
         lab.sampler.check(["a large striped red circle above a large striped red circle on a grey background and more"])
     bare = dataclasses.replace(lab.checkpoint, settings=dataclasses.replace(lab.checkpoint.settings, judge=""))
     with pytest.raises(CheckpointError, match="names no judge"):

@@ -39,7 +39,8 @@ def psnr(error: Values) -> Values:
 
 def ssim(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Values:
     """Structural similarity by torchmetrics; the data range is given, or it would depend on the batch."""
-    x, y = (torch.from_numpy(t).float().div(255) for t in (a, b))
+    # In float32 an image has an SSIM of .9996 with itself.
+    x, y = (torch.from_numpy(t).double().div(255) for t in (a, b))
     values = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
     assert isinstance(values, Tensor)
-    return values.double().numpy()
+    return np.where((a == b).all(axis=(1, 2, 3)), 1.0, values.numpy())

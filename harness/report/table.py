@@ -13,38 +13,27 @@ from harness.records import Latency
 if TYPE_CHECKING:
     import pandas as pd
 
-HEAD = (
-    "#",
-    "tier",
-    "variant",
-    "plan",
-    "harm [sd]",
-    "95 %",
-    "speed-up",
-    "theory",
-    "CLIP",
-    "drift",
-    "checker",
-    "FID",
-    "gate",
-)
+HEAD = ("#", "tier", "variant", "plan", "harm [sd]", "speed-up", "theory", "CLIP", "drift", "checker", "FID", "gate")
 GROUP_HEAD = ("stack", "range", "strategy", "cases", "harm [sd]", "speed-up")
 NOTHING = "-"
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """One line of the table. A figure that was not measured is a dash, never a zero."""
+def cells(row: Row, *, short: bool = False) -> tuple[str, ...]:
+    """One line of the table, as HEAD. A figure that was not measured is a dash, never a zero.
+
+    ``short`` leaves the intervals of rank and speed-up out, for narrow terminals.
+    """
     pareto = "*" if row.pareto else ""
     collapsed = f" ({row.collapsed}/{row.n} collapsed)" if row.collapsed else ""
+    theory = row.latency.theory if row.latency else None
     return (
-        rank_text(row),
+        str(row.rank) if short else f"{row.rank} [{row.rank_low}-{row.rank_high}]",
         str(row.tier),
         f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}",
         row.plan,
-        f"{row.harm:.2f}{collapsed}",
-        f"{row.harm_low:.2f} .. {row.harm_high:.2f}",
-        speed(row.latency) + pareto,
-        f"{row.latency.theory:.2f}" if row.latency and math.isfinite(row.latency.theory) else NOTHING,
+        f"{row.harm:.2f} \u00b1{row.harm_high - row.harm:.2f}{collapsed}",
+        speed(row.latency, short=short) + pareto,
+        number(theory, ".2f"),
         number(row.summary.get("clip_delta"), "+.1f"),
         number(row.summary.get("latent_drift"), ".2f"),
         number(_negative(row.summary.get("grade_loss")), "+.3f"),
@@ -53,16 +42,11 @@ def cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def rank_text(row: Row) -> str:
-    """``3 [1-7]``: the place and its simultaneous 95 % interval."""
-    return f"{row.rank} [{row.rank_low}-{row.rank_high}]"
-
-
-def speed(latency: Latency | None) -> str:
+def speed(latency: Latency | None, *, short: bool = False) -> str:
     """``1.23 [1.20, 1.27]``."""
     if latency is None:
         return NOTHING
-    return f"{latency.ratio:.2f} [{latency.low:.2f}, {latency.high:.2f}]"
+    return f"{latency.ratio:.2f}" + ("" if short else f" [{latency.low:.2f}, {latency.high:.2f}]")
 
 
 def group_cells(group: Group) -> tuple[str, ...]:

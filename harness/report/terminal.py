@@ -14,8 +14,9 @@ from harness.records import Record, Status
 from harness.report.table import GROUP_HEAD, HEAD, cells, group_cells
 
 LEFT = {"variant", "plan", "stack", "range", "strategy", "gate"}
-# What is left out first where the terminal is narrow; the rest never is.
-OPTIONAL = ("plan", "FID", "theory", "checker", "drift", "CLIP")
+# What is left out where the terminal is narrow, in this order; then intervals, then these last.
+OPTIONAL = ("plan", "FID", "theory", "checker")
+LAST = ("drift", "CLIP")
 STYLES = {Status.REGRESSION: "red", Status.STALE: "red", Status.MISSING: "red", Status.UPDATED: "yellow"}
 
 
@@ -29,23 +30,24 @@ def render(records: Sequence[Record], width: int, colour: bool) -> str:
     return stream.getvalue()
 
 
-def _ranked(ranking: Ranking, width: int) -> Table:
-    rows = [cells(row) for row in ranking.rows]
-    widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(HEAD)}
+def _fitting(ranking: Ranking, width: int) -> tuple[list[str], list[tuple[str, ...]]]:
+    """The columns that fit into ``width``, and the rows with or without their shorter cells."""
     shown = list(HEAD)
-    for name in OPTIONAL:
-        if sum(widths[n] + 2 for n in shown) <= width:
-            break
-        shown.remove(name)
-    table = Table(
-        title=f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-    )
-    for name in shown:
-        table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
+    rows: list[tuple[str, ...]] = []
+    for short, droppable in ((False, OPTIONAL), (True, LAST)):
+        rows = [cells(row, short=short) for row in ranking.rows]
+        widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(HEAD)}
+        for name in (None, *droppable):
+            if name is not None:
+                shown.remove(name)
+            if sum(widths[n] + 1 for n in shown) <= width:
+                return shown, rows
+    return shown, rows
+
+
+def _ranked(ranking: Ranking, width: int) -> Table:
+    shown, rows = _fitting(ranking, width)
+    table = _table(f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)", shown)
     tier = 0
     for row, texts in zip(ranking.rows, rows, strict=True):
         if tier and row.tier != tier:
@@ -57,12 +59,18 @@ def _ranked(ranking: Ranking, width: int) -> Table:
 
 
 def _grouped(ranking: Ranking) -> Table:
-    table = Table(
-        title="by strategy (median over cases)", title_justify="left", title_style="bold", box=None, pad_edge=False
-    )
-    for name in GROUP_HEAD:
-        table.add_column(name, justify="left" if name in LEFT else "right", no_wrap=True)
+    table = _table("by strategy (median over cases)", GROUP_HEAD)
     for group in ranking.groups:
         if group.depth != "each":
             table.add_row(*map(Text, group_cells(group)))
+    return table
+
+
+def _table(title: str, head: Sequence[str]) -> Table:
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    for name in head:
+        # As Text: rich would read "[sd]" as markup.
+        table.add_column(Text(name), justify="left" if name in LEFT else "right", no_wrap=True)
     return table

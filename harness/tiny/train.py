@@ -16,11 +16,6 @@ from harness.registry import SETTINGS_FILE
 from harness.tiny import flux, judge, render, tokens, vae, world
 
 
-def default_device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def train_judge(work: Path, out: Path, device: torch.device) -> None:
     """Train the autoencoder and the judge; write the judge's folder to ``out/judge``."""
     autoencoder = vae.train(work, device)
@@ -78,6 +73,9 @@ def export(pipeline: DiffusionPipeline, folder: Path, settings: dict[str, float 
     for part in ("transformer", "text_encoder", "text_encoder_2", "text_encoder_3"):
         for path in (folder / part).glob("*.safetensors"):
             halve(path)
+    for part in ("text_encoder", "text_encoder_2"):
+        for path in (folder / part).glob("*.safetensors"):
+            prefix(path)
     everything = {
         **settings,
         "height": render.SIDE,
@@ -95,6 +93,17 @@ def halve(path: Path) -> None:
     """Rewrite a file's weights in bf16: half the size in git, and loaded as fp32 all the same."""
     state = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in load_file(path).items()}
     save_file(state, path, metadata={"format": "pt"})
+
+
+def prefix(path: Path) -> None:
+    """Give CLIP's weights the names of old: transformers 5 saves them without the prefix that 4.x looks for.
+
+    4.x would keep such a model at its random initialisation, with a warning.
+    """
+    state = load_file(path)
+    if "embeddings.token_embedding.weight" in state:
+        named = {k if k == "text_projection.weight" else f"text_model.{k}": v for k, v in state.items()}
+        save_file(named, path, metadata={"format": "pt"})
 
 
 def parameters(module: nn.Module) -> int:
