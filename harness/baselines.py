@@ -1,24 +1,22 @@
-"""Stored values, hand-written tolerances, and the comparison with them.
+"""Stored values, and the comparison with them.
 
 ``baselines/<checkpoint>/<device>-<dtype>.json`` holds a value and n per case and metric; per-image values
-stay in the journal. ``baselines/tolerances.toml`` is written by hand: nothing here widens a gate.
+stay in the journal. Nothing here widens a gate: tolerances are another file, written by hand.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import tempfile
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import BaselineError
+from harness.files import no_constant, number, text, write_atomically
 from harness.records import Check, Status, Verdict
+from harness.tolerances import Tolerance, tolerance_for
 
 SCHEMA = 1
 GATED = ("harm", "latent_drift", "collapsed")
@@ -51,21 +49,6 @@ class Baseline:
     cases: dict[str, dict[str, Entry]] = field(default_factory=dict[str, dict[str, Entry]])
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """``absolute + relative * |baseline|`` for the metrics and cases that the patterns match."""
-
-    pattern: str
-    metric: str
-    absolute: float
-    relative: float
-    source: str
-
-    def limit(self, baseline: float) -> float:
-        """How far a value may be from a baseline."""
-        return self.absolute + self.relative * abs(baseline)
-
-
 def find_folder(start: Path) -> Path | None:
     """The nearest ``baselines/`` beside or above a case file (not from pytest's rootdir, which follows the cwd)."""
     for folder in (start, *start.parents):
@@ -91,7 +74,7 @@ def load(path: Path, checkpoint: str) -> Baseline:
     """
     mend = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise BaselineError(f"baseline {path} can't be read: {error}; {mend}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
@@ -106,36 +89,20 @@ def load(path: Path, checkpoint: str) -> Baseline:
         return Baseline(
             path=path,
             checkpoint=checkpoint,
-            device=_text(fields_["device"]),
-            dtype=_text(fields_["dtype"]),
+            device=text(fields_["device"]),
+            dtype=text(fields_["dtype"]),
             facts=dict(fields_["facts"]),
-            control={"seed_sd": _number(fields_["control"]["seed_sd"])}
-            | {str(k): _number(v) for k, v in fields_["control"].items()},
+            control={"seed_sd": number(fields_["control"]["seed_sd"])}
+            | {str(k): number(v) for k, v in fields_["control"].items()},
             cases={
                 str(case): {
-                    str(metric): Entry(_number(entry["value"]), int(entry["n"])) for metric, entry in metrics.items()
+                    str(metric): Entry(number(entry["value"]), int(entry["n"])) for metric, entry in metrics.items()
                 }
                 for case, metrics in fields_["cases"].items()
             },
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BaselineError(f"baseline {path} is not laid out as one ({error!r}); {mend}") from None
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no stored value")
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
-    return float(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
 
 
 def dump(baseline: Baseline) -> str:
@@ -169,64 +136,8 @@ def rounded(value: float) -> float:
 
 
 def save(baseline: Baseline) -> None:
-    """Write the file whole or not at all. Raises BaselineError where it can't be written."""
+    """Write the file whole or not at all. Raises HarnessError where it can't be written."""
     write_atomically(baseline.path, dump(baseline))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file in one step. Raises BaselineError where that fails; the old file is then intact."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            os.chmod(fresh, 0o644)
-            os.replace(fresh, path)
-        except BaseException:
-            Path(fresh).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise BaselineError(f"can't write {path}: {error.strerror or error}") from None
-
-
-def load_tolerances(path: Path) -> list[Tolerance]:
-    """Read ``tolerances.toml``: ``[[tolerance]]`` tables with pattern, metric, absolute, relative.
-
-    Raises BaselineError naming the file and the entry.
-    """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BaselineError(f"tolerances {path} can't be read: {error}") from None
-    unknown = set(data) - {"tolerance"}
-    if unknown or not isinstance(data.get("tolerance", []), list):
-        raise BaselineError(f"tolerances {path}: only [[tolerance]] tables are known, found {sorted(data)}")
-    out: list[Tolerance] = []
-    for number, entry in enumerate(data.get("tolerance", []), start=1):
-        try:
-            wrong = set(entry) - {"pattern", "metric", "absolute", "relative", "why"}
-            if wrong:
-                raise ValueError(f"unknown key {', '.join(sorted(wrong))}")
-            made = Tolerance(
-                pattern=_text(entry["pattern"]),
-                metric=_text(entry["metric"]),
-                absolute=_number(entry.get("absolute", 0.0)),
-                relative=_number(entry.get("relative", 0.0)),
-                source=f'{path.name} "{entry["pattern"]}"',
-            )
-            if made.absolute < 0 or made.relative < 0:
-                raise ValueError("a tolerance is not negative")
-            out.append(made)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BaselineError(f"tolerances {path}: entry {number} is wrong: {error!r}") from None
-    return out
-
-
-def tolerance_for(tolerances: Sequence[Tolerance], case: str, metric: str) -> Tolerance | None:
-    """The last entry whose patterns match, as in .gitignore; None gates nothing."""
-    fitting = (t for t in tolerances if t.metric == metric and fnmatchcase(case, t.pattern))
-    return next(iter(list(fitting)[::-1]), None)
 
 
 def compare(

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import baselines, prompts
-from harness.baselines import Baseline, Tolerance
+from harness.baselines import Baseline
+from harness.errors import BaselineError
 from harness.records import Fingerprint
 from harness.registry import Checkpoint
+from harness.tolerances import Tolerance, load_tolerances
 
 if TYPE_CHECKING:
     from harness.lab import Lab
@@ -39,6 +41,7 @@ class Bench:
     device: str | None = None
     prompts_file: Path | None = None
     threads: int | None = None
+    updates: bool = False
     labs: dict[str, Lab] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict[str, Judged])
 
@@ -62,24 +65,31 @@ class Bench:
         if self.threads:
             torch.set_num_threads(self.threads)
         lab = Lab(checkpoint, prompts=self.prompts, device=pick_device(self.device))
-        judged = judge_against(folder, lab.fingerprint)
+        judged = judge_against(folder, lab.fingerprint, updates=self.updates)
         if judged.baseline is not None and not judged.incomparable:
             lab.fix_unit(judged.baseline.control["seed_sd"])
         self.judged[checkpoint.name] = judged
         return lab
 
 
-def judge_against(folder: Path, fingerprint: Fingerprint) -> Judged:
-    """Find and read the baseline and the tolerances that apply. Raises BaselineError."""
+def judge_against(folder: Path, fingerprint: Fingerprint, *, updates: bool = False) -> Judged:
+    """Find and read the baseline and the tolerances that apply.
+
+    A run that updates looks only at the file that it will write. Raises BaselineError; also where an update
+    would mix values that were measured differently into one file.
+    """
     name, device, dtype = fingerprint.checkpoint, fingerprint.device, fingerprint.dtype
     target = folder / name / f"{device}-{dtype}.json"
     path, exact = baselines.choose_file(folder, name, device, dtype)
     toml = folder / "tolerances.toml"
-    tolerances = tuple(baselines.load_tolerances(toml)) if toml.exists() else ()
-    if path is None:
+    tolerances = tuple(load_tolerances(toml)) if toml.exists() else ()
+    if path is None or (updates and not exact):
         return Judged(None, target, False, tolerances)
     baseline = baselines.load(path, name)
-    return Judged(baseline, target, exact, tolerances, incomparable(baseline.facts, facts(fingerprint)))
+    other = incomparable(baseline.facts, facts(fingerprint))
+    if updates and other:
+        raise BaselineError(f"{path} is not updated: this run is {other}; use the same, or move the file away")
+    return Judged(baseline, target, exact, tolerances, other)
 
 
 def facts(fingerprint: Fingerprint) -> dict[str, object]:

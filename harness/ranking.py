@@ -74,8 +74,9 @@ class Ranking:
 def rank(records: Iterable[Record]) -> list[Ranking]:
     """A ranking for each checkpoint in the records.
 
-    Ordered by harm; a variant with collapsed images comes after all without. Only variants measured on
-    the same prompts are ranked together (fewer prompts: a quick run mixed in) - the larger set wins.
+    Ordered by harm. A collapsed image scores like grey, so a few of them weigh in a variant's harm as what they
+    are; a variant of which most images collapsed is no model any more and comes after all others, whatever its
+    score. Only variants measured on the same number of prompts are ranked together: the larger set wins.
     """
     every = list(records)
     out: list[Ranking] = []
@@ -93,11 +94,12 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
     quality = [(r, m) for r, m in quality if m.prompts == prompts]
     harms = np.stack([by_prompt(m.values["harm"], prompts) / m.summary["seed_sd"] for _, m in quality])
     collapsed = np.array([m.summary["collapsed"] for _, m in quality])
-    # The collapsed ones rank last: to the order statistics they are worse than everything else.
-    worst = np.where(collapsed[:, None] > 0, harms + 2 * (harms.max() - harms.min()) + 1, harms)
-    ranks = rank_intervals(worst)
-    pareto = _pareto(worst.mean(axis=1), [latency.get(r.case) for r, _ in quality])
-    order = sorted(range(len(quality)), key=lambda i: (worst[i].mean(), quality[i][0].case))
+    # To the order statistics, a collapsed variant is worse than everything else.
+    gone = collapsed / np.array([m.n for _, m in quality]) > 0.5
+    ordered = np.where(gone[:, None], harms + 2 * (harms.max() - harms.min()) + 1, harms)
+    ranks = rank_intervals(ordered)
+    pareto = _pareto(ordered.mean(axis=1), [latency.get(r.case) for r, _ in quality])
+    order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))
     rows: list[Row] = []
     for place, i in enumerate(order, start=1):
         record, measured = quality[i]

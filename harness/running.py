@@ -41,7 +41,8 @@ class Running:
         # Every worker of one session writes its images into the controller's run folder.
         run_id = config.workerinput["dit_run_id"] if self.is_worker else self.options.run_id  # type: ignore[attr-defined]
         self.folder = self.options.reports / run_id
-        self.bench = Bench(self.options.device, self.options.prompts, self.options.threads)
+        options = self.options
+        self.bench = Bench(options.device, options.prompts, options.threads, options.update is not None)
         self.broken = ""
         self.journal: Journal | None = None
         self.written: list[Path] = []
@@ -49,7 +50,7 @@ class Running:
         self._received: list[Record] = []
         self._folders: dict[str, str] = {}
         self._done = 0
-        self._began = self._said = time.monotonic()
+        self._began = self._said = 0.0
 
     def prepare(self) -> None:
         """Open journal and labs. Raises HarnessError with one line for whatever can't be used."""
@@ -123,10 +124,13 @@ class Running:
         self._folders |= getattr(report, FOLDERS, {})
         self._done += 1
         now = time.monotonic()
+        if self._done == 1:
+            # The first test pays for the control, which says nothing of the pace.
+            self._began = self._said = now
         left = len(self.collecting.wanted) - self._done
         if now - self._said >= PROGRESS_SECONDS and left > 0:
             self._said = now
-            seconds = (now - self._began) / self._done * left
+            seconds = (now - self._began) / (self._done - 1) * left
             reporter = self.config.pluginmanager.get_plugin("terminalreporter")
             if reporter is not None:
                 reporter.ensure_newline()
@@ -175,6 +179,20 @@ class Running:
         reporter.write(text, flush=True)
         for path in [*write(self.folder, records), *self.written]:
             reporter.write_line(f"wrote {_relative(path, self.config.invocation_params.dir)}")
+        for name, unasked in self._unasked().items():
+            reporter.write_line(
+                f"baseline of {name}: {len(unasked)} entries that no collected case asks for: {unasked}"
+            )
+
+    def _unasked(self) -> dict[str, list[str]]:
+        """Stored cases that this session didn't even collect (before -k), where it collected the file's own grid."""
+        options = self.options
+        if options.grid or options.plans or options.checkpoint:
+            return {}
+        asked = {case.checkpoint for case in self.collecting.cases.values()}
+        stored = {n: j.baseline.cases for n, j in self.bench.judged.items() if j.baseline is not None and n in asked}
+        unasked = {name: sorted(set(cases) - set(self.collecting.cases)) for name, cases in stored.items()}
+        return {name: ids for name, ids in unasked.items() if ids}
 
 
 def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import baselines
-from harness.baselines import Baseline, Entry, Tolerance
-from harness.errors import BaselineError
+from harness.baselines import Baseline, Entry
+from harness.errors import BaselineError, HarnessError
 from harness.records import Status
+from harness.tolerances import Tolerance, load_tolerances, tolerance_for
 
 CASE = "flux-tiny-double-L01-skip"
 TOLERANCES = [Tolerance("flux-*", "harm", 0.05, 0.1, 'tolerances.toml "flux-*"')]
@@ -111,7 +112,7 @@ def test_the_last_matching_tolerance_wins():
         Tolerance("flux-*", "harm", 2, 0, "b"),
         Tolerance("sd3-*", "harm", 3, 0, "c"),
     ]
-    found = baselines.tolerance_for(several, CASE, "harm")
+    found = tolerance_for(several, CASE, "harm")
     assert found is not None
     assert found.source == "b"
 
@@ -153,7 +154,7 @@ def test_wrong_tolerances_are_named(tmp_path, text, message):
     path = tmp_path / "tolerances.toml"
     path.write_text(text)
     with pytest.raises(BaselineError, match=message):
-        baselines.load_tolerances(path)
+        load_tolerances(path)
 
 
 def test_a_failed_write_leaves_the_old_file(baseline, monkeypatch):
@@ -163,9 +164,9 @@ def test_a_failed_write_leaves_the_old_file(baseline, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("harness.baselines.os.replace", fail)
+    monkeypatch.setattr("harness.files.os.replace", fail)
     baseline.cases = {}
-    with pytest.raises(BaselineError, match="No space left"):
+    with pytest.raises(HarnessError, match="No space left"):
         baselines.save(baseline)
     assert baseline.path.read_text() == before
     assert list(baseline.path.parent.iterdir()) == [baseline.path]

@@ -230,6 +230,22 @@ def test_other_prompts_are_not_compared(project):
     assert {r.verdict.status for r in read(project.path / "reports" / "r")} == {Status.UNJUDGED}
 
 
+def test_an_update_never_mixes_prompts(project):
+    run(project, "--dit-baseline-update=all")
+    before = baseline(project).read_text()
+    (project.path / "prompts.txt").write_text("a large solid red circle on a grey background\n")
+    result = run(project, "--dit-baseline-update=all")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: *cpu-float32.json is not updated: *measured with other prompts than*"])
+    assert baseline(project).read_text() == before
+
+
+def test_entries_that_no_case_asks_for_are_named(project):
+    run(project, "--dit-baseline-update=all")
+    project.makepyfile(test_mine=CASES.replace('"reverse", ', ""))
+    run(project).stdout.fnmatch_lines(["baseline of flux-tiny: 1 entries that no collected case asks for: *reverse*"])
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -124,10 +124,11 @@ def test_the_last_record_of_a_rerun_wins():
 
 
 def test_least_harmful_first_and_collapsed_last():
-    records = [quality("a", 2.0), quality("b", 0.1), quality("c", 0.0, collapsed=1), quality("d", 1.0)]
-    (ranking,) = rank(records)
-    assert [row.strategy for row in ranking.rows] == ["b", "d", "a", "c"]
-    assert [row.tier for row in ranking.rows] == [1, 2, 3, 4]
+    blank = quality("c", 0.0, collapsed=PROMPTS - 1)
+    one_blank = quality("e", 0.5, collapsed=1)
+    (ranking,) = rank([quality("a", 2.0), quality("b", 0.1), blank, quality("d", 1.0), one_blank])
+    assert [row.strategy for row in ranking.rows] == ["b", "e", "d", "a", "c"]
+    assert [row.tier for row in ranking.rows] == [1, 2, 3, 4, 5]
     assert ranking.rows[0].rank_low == ranking.rows[0].rank_high == 1
 
 

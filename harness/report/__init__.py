@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.baselines import write_atomically
+from harness.files import write_atomically
 from harness.ranking import rank
 from harness.records import Record
 from harness.report.markdown import markdown

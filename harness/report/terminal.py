@@ -48,11 +48,7 @@ def _fitting(ranking: Ranking, width: int) -> tuple[list[str], list[tuple[str, .
 def _ranked(ranking: Ranking, width: int) -> Table:
     shown, rows = _fitting(ranking, width)
     table = _table(f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)", shown)
-    tier = 0
     for row, texts in zip(ranking.rows, rows, strict=True):
-        if tier and row.tier != tier:
-            table.add_section()
-        tier = row.tier
         style = STYLES.get(row.gate, "")
         table.add_row(*(Text(texts[HEAD.index(name)]) for name in shown), style=style)
     return table

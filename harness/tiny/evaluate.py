@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.baselines import write_atomically
 from harness.case import Ask, expand
+from harness.files import write_atomically
 from harness.lab import Lab
 from harness.loading import versions
 from harness.registry import Checkpoint

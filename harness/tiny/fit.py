@@ -7,6 +7,7 @@ replaced atomically; progress goes to a JSON-lines log and to a progress bar.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -148,7 +149,7 @@ def _save(
         tensors[f"second.{key}"] = state["exp_avg_sq"]
     tensors = {k: t.to("cpu").contiguous() for k, t in tensors.items()}
     fresh = path.with_suffix(".partial")
-    save_file(tensors, fresh, metadata={"step": str(step), "recipe": repr(recipe)})
+    save_file(tensors, fresh, metadata={"step": str(step), "recipe": _identity(recipe, parameters)})
     os.replace(fresh, path)
 
 
@@ -163,10 +164,10 @@ def _resume(
         return 0
     with safe_open(path, framework="pt") as stored:
         facts = stored.metadata()
-        if facts.get("recipe") != repr(recipe):
+        if facts.get("recipe") != _identity(recipe, parameters):
             raise ValueError(
                 f"{path} was trained with another recipe; remove it to start anew\n"
-                f"  there: {facts.get('recipe')}\n  here:  {recipe!r}"
+                f"  there: {facts.get('recipe')}\n  here:  {_identity(recipe, parameters)}"
             )
         step = int(facts["step"])
         with torch.no_grad():
@@ -179,6 +180,12 @@ def _resume(
                     "exp_avg_sq": stored.get_tensor(f"second.{key}").to(parameter),
                 }
     return step
+
+
+def _identity(recipe: Recipe, parameters: Mapping[str, nn.Parameter]) -> str:
+    """The recipe and the model that it trains."""
+    shapes = json.dumps({k: list(p.shape) for k, p in parameters.items()}, sort_keys=True)
+    return f"{recipe!r} of model {hashlib.sha256(shapes.encode()).hexdigest()[:12]}"
 
 
 def _log(path: Path, row: Mapping[str, float]) -> None:
