@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from harness.errors import BaselineError
-from harness.files import text
+from harness.files import number, text
 
 
 @dataclass(frozen=True)
