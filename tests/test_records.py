@@ -176,7 +176,7 @@ def test_the_table_fits_the_terminal(width):
 def test_what_was_not_measured_is_a_dash():
     (ranking,) = rank([quality("skip", 0.5)])
     row = dict(zip(HEAD, cells(ranking.rows[0]), strict=True))
-    assert row["speed-up"] == row["FID"] == row["checker"] == "-"
+    assert row["speed-up"] == row["FID/null"] == row["checker"] == "-"
 
 
 def test_bars_in_plans_do_not_end_a_markdown_cell():

@@ -14,7 +14,8 @@ LEGEND = (
     "intervals; tier 1 can't be told from the least harmful variant. Speed-up is of the transformer's forward, beside "
     "what leaving out blocks would give if all cost the same; `*` marks variants that no other beats on both. CLIP is "
     "the change of the prompt score (cosine x 100), drift the latents' distance from the control (1: as far as a "
-    "reseed), checker the change of the share of attributes that are right, FID the ratio to control against control."
+    "reseed), checker the change of the share of attributes that are right, FID/null the FID@N against the control "
+    "over that of control against control."
 )
 
 

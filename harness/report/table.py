@@ -13,7 +13,20 @@ from harness.records import Latency
 if TYPE_CHECKING:
     import pandas as pd
 
-HEAD = ("#", "tier", "variant", "plan", "harm [sd]", "speed-up", "theory", "CLIP", "drift", "checker", "FID", "gate")
+HEAD = (
+    "#",
+    "tier",
+    "variant",
+    "plan",
+    "harm [sd]",
+    "speed-up",
+    "theory",
+    "CLIP",
+    "drift",
+    "checker",
+    "FID/null",
+    "gate",
+)
 GROUP_HEAD = ("stack", "range", "strategy", "cases", "harm [sd]", "speed-up")
 NOTHING = "-"
 

@@ -15,7 +15,7 @@ from harness.report.table import GROUP_HEAD, HEAD, cells, group_cells
 
 LEFT = {"variant", "plan", "stack", "range", "strategy", "gate"}
 # What is left out where the terminal is narrow, in this order; then intervals, then these last.
-OPTIONAL = ("plan", "FID", "theory", "checker")
+OPTIONAL = ("plan", "FID/null", "theory", "checker")
 LAST = ("drift", "CLIP")
 STYLES = {Status.REGRESSION: "red", Status.STALE: "red", Status.MISSING: "red", Status.UPDATED: "yellow"}
 
