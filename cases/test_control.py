@@ -6,8 +6,6 @@ import sys
 
 import pytest
 
-from harness.surgery import stacks
-
 pytestmark = pytest.mark.dit("bundled")
 
 
@@ -43,5 +41,5 @@ def test_plain_prompts(control):
 
 def test_identity(control):
     """Every block behind a slot gives bitwise the model's own output; the identity plan installs nothing."""
-    for stack in stacks(control.lab.sampler.transformer):
+    for stack in control.lab.checkpoint.stacks:
         control.lab.check_identity(stack)

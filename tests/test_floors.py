@@ -78,6 +78,17 @@ def test_the_plugin_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_collecting_the_cases_loads_nothing_heavy():
+    code = (
+        "import sys, pytest\n"
+        "assert pytest.main(['--co', '-q', 'cases']) == 0\n"
+        f"print(sorted({HEAVY | {'scipy', 'pandas'}!r} & set(sys.modules)))\n"  # numpy may be another plugin's
+    )
+    root = HOUSE.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
 def test_the_report_loads_no_torch():
     code = f"import sys, harness.report, harness.report.terminal; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
