@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     fingerprint = commands.add_parser("fingerprint", help="print what can change a number, and the latents' hash")
     fingerprint.add_argument("checkpoint", help="a bundled checkpoint or a folder")
     fingerprint.add_argument("--device", default=None)
+    fingerprint.add_argument("--threads", type=int, default=None, help="torch threads on the CPU")
     fingerprint.set_defaults(call=_fingerprint)
 
     tiny = commands.add_parser("tiny", help="the bundled models").add_subparsers(required=True, metavar="COMMAND")
@@ -64,13 +65,18 @@ def _report(given: argparse.Namespace) -> None:
 def _fingerprint(given: argparse.Namespace) -> None:
     import dataclasses
 
+    import torch
+
     from harness.lab import Lab
     from harness.loading import pick_device
     from harness.registry import resolve
 
+    if given.threads:
+        torch.set_num_threads(given.threads)
     lab = Lab(resolve(given.checkpoint), device=pick_device(given.device))
     facts = dataclasses.asdict(lab.fingerprint)
-    facts["latents_sha256"] = lab.sampler.sample(lab.prompts[:8], seed=0).sha256()
+    facts["sampled"] = lab.prompts[:8]
+    facts["latents_sha256"] = lab.sampler.sample(facts["sampled"], seed=0).sha256()
     print(json.dumps(facts, indent=2, sort_keys=True))
 
 

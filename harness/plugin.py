@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness import options
-from harness.collecting import Collecting
+from harness.collecting import Collecting, parameter
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -101,17 +102,38 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.fixture
-def ablation(request: pytest.FixtureRequest) -> Iterator[Trial]:
+def ablation(request: pytest.FixtureRequest) -> Trial:
     """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
-    with request.config.stash[RUNNING].trial(request) as trial:
-        yield trial
+    return request.config.stash[RUNNING].trial(request)
 
 
 @pytest.fixture
-def control(request: pytest.FixtureRequest) -> Iterator[ControlTrial]:
+def control(request: pytest.FixtureRequest) -> ControlTrial:
     """The un-ablated model of one checkpoint: ``control.check()``, ``control.lab``."""
-    with request.config.stash[RUNNING].control(request) as trial:
-        yield trial
+    return request.config.stash[RUNNING].control(request)
+
+
+@contextmanager
+def _plainly(item: pytest.Item) -> Iterator[None]:
+    """What the harness has to say of a case is said without a traceback of ours."""
+    try:
+        yield
+    except HarnessError as error:
+        if parameter(item) is None:
+            raise
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    with _plainly(item):
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    with _plainly(item):
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

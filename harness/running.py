@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,49 +61,36 @@ class Running:
                 self.lab(self.collecting.checkpoints[name])
 
     def lab(self, checkpoint: Checkpoint) -> Lab:
-        """The lab of a checkpoint, opened when first asked for."""
+        """The lab of a checkpoint, opened when first asked for. Raises HarnessError."""
+        if self.broken:
+            raise HarnessError(self.broken)
         return self.bench.lab(checkpoint, self.collecting.baselines[checkpoint.name])
 
-    @contextmanager
-    def trial(self, request: pytest.FixtureRequest) -> Iterator[Trial]:
-        """The Trial of a test's parameter; an error of the harness becomes the test's failure, without a traceback."""
+    def trial(self, request: pytest.FixtureRequest) -> Trial:
+        """The Trial of a test's parameter. Raises HarnessError where its lab can't be opened."""
         case = self.collecting.cases[request.param]
-        with self._plainly():
-            lab = self.lab(self.collecting.checkpoints[case.checkpoint])
-            yield Trial(
-                case=case,
-                lab=lab,
-                judged=self.bench.judged[case.checkpoint],
-                nodeid=request.node.nodeid,
-                run_folder=self.folder,
-                rounds=self.options.rounds,
-                update=self.options.update,
-                records=self._records.setdefault(request.node.nodeid, []),
-            )
+        return Trial(
+            case=case,
+            lab=self.lab(self.collecting.checkpoints[case.checkpoint]),
+            judged=self.bench.judged[case.checkpoint],
+            nodeid=request.node.nodeid,
+            run_folder=self.folder,
+            rounds=self.options.rounds,
+            update=self.options.update,
+            records=self._records.setdefault(request.node.nodeid, []),
+        )
 
-    @contextmanager
-    def control(self, request: pytest.FixtureRequest) -> Iterator[ControlTrial]:
-        """The ControlTrial of a test's parameter."""
+    def control(self, request: pytest.FixtureRequest) -> ControlTrial:
+        """The ControlTrial of a test's parameter. Raises HarnessError where its lab can't be opened."""
         name = self.collecting.owners[request.param]
-        with self._plainly():
-            lab = self.lab(self.collecting.checkpoints[name])
-            yield ControlTrial(
-                lab=lab,
-                judged=self.bench.judged[name],
-                nodeid=request.node.nodeid,
-                run_folder=self.folder,
-                update=self.options.update,
-                records=self._records.setdefault(request.node.nodeid, []),
-            )
-
-    @contextmanager
-    def _plainly(self) -> Iterator[None]:
-        if self.broken:
-            pytest.fail(self.broken, pytrace=False)
-        try:
-            yield
-        except HarnessError as error:
-            pytest.fail(str(error), pytrace=False)
+        return ControlTrial(
+            lab=self.lab(self.collecting.checkpoints[name]),
+            judged=self.bench.judged[name],
+            nodeid=request.node.nodeid,
+            run_folder=self.folder,
+            update=self.options.update,
+            records=self._records.setdefault(request.node.nodeid, []),
+        )
 
     def attach(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Send a test's records along with its report, which crosses from an xdist worker by itself."""

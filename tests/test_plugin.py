@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from fnmatch import fnmatch
 
 import pytest
 
@@ -16,6 +17,7 @@ from harness.lab import Lab
 from harness.plan import parse
 from harness.records import Status
 from harness.registry import BUNDLED, resolve
+from harness.surgery import BlockView
 
 CASES = """
 import pytest
@@ -423,6 +425,33 @@ def test_under_xdist_the_controller_writes_the_journal(project):
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*least harmful variant: flux-tiny*", "wrote reports?r?contact-flux-tiny.png"])
     assert len(read(project.path / "reports" / "r")) == 4
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--dit-strategy=skp", "*unknown strategy 'skp'*"),
+        ("--dit-prompts=none.txt", "*can't read the prompt file *none.txt*"),
+    ],
+    ids=["collecting", "opening"],
+)
+def test_wrong_input_under_xdist_is_no_internal_error(project, argument, message):
+    pytest.importorskip("xdist")
+    result = project.runpytest_subprocess("-n1", "--dit-run-id=r", "-p", "no:randomly", argument, "-k", "skip or dit")
+    assert result.ret in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.USAGE_ERROR)
+    text = result.stdout.str() + result.stderr.str()
+    assert "INTERNALERROR" not in text
+    assert "Traceback" not in text
+    assert any(fnmatch(line, message) for line in text.splitlines())
+
+
+def test_an_ablation_that_did_not_take_hold_fails_plainly(project, monkeypatch):
+    monkeypatch.setattr(BlockView, "__iter__", lambda self: iter([self[i] for i in range(len(self))]))
+    result = run(project, "-k", "skip")
+    result.assert_outcomes(failed=1, deselected=3)
+    result.stdout.fnmatch_lines(["*the ablation did not take hold as written*"])
+    assert "Traceback" not in result.stdout.str()
+    assert "surgery.py" not in result.stdout.str()
 
 
 def test_collecting_loads_nothing_heavy(project):
