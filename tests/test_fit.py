@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from harness.metrics.judge import OpenClipJudge
 from harness.tiny import vae, world
 from harness.tiny.fit import Recipe, fit
-from harness.tiny.flux import draw_times, pack
+from harness.tiny.flow import draw_times
+from harness.tiny.flux import pack
 from harness.tiny.train import prompts
 
 RECIPE = Recipe(steps=20, batch=8, rate=1e-2, seed=3, warm_up=4, evaluate_every=10, checkpoint_every=5)
@@ -100,3 +103,29 @@ def test_the_bundled_prompts_are_held_out_and_all_different():
     layouts = world.parse_all(texts)
     assert world.held_out(layouts).all()
     assert len(set(world.keys(layouts))) == 64
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_folder_that_loads(tmp_path, monkeypatch):
+    """Every stage for two steps: what is exported is a checkpoint like the bundled ones."""
+    from harness import loading
+    from harness.registry import resolve
+    from harness.tiny import flow, flux, judge, text, train
+
+    for part in (vae, text, flux, judge):
+        short = dataclasses.replace(part.RECIPE, steps=2, batch=8, evaluate_every=2, checkpoint_every=1)
+        monkeypatch.setattr(part, "train", partial(part.train, recipe=short))
+    monkeypatch.setattr(flow, "POOL", 64)
+    monkeypatch.setattr(flow.shutil, "which", lambda _: None)  # compiling takes longer than two steps
+    for target in ("flux", "judge"):
+        train.TARGETS[target](tmp_path / "work", tmp_path / "out", torch.device("cpu"))
+    checkpoint = resolve(str(tmp_path / "out" / "flux-tiny"))
+    bundled = resolve("flux-tiny")
+    assert checkpoint.stacks == bundled.stacks
+    assert checkpoint.settings == bundled.settings
+    loaded = loading.load(checkpoint, torch.device("cpu"))
+    assert loaded.scheduler.config.shift != 1
+    assert OpenClipJudge(checkpoint.judge_folder, torch.device("cpu")).embed_texts(["a"]).shape == (1, 64)
+    assert sorted(p.name for p in bundled.folder.rglob("*.json")) == sorted(
+        p.name for p in checkpoint.folder.rglob("*.json")
+    )
