@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     train.add_argument("--out", type=Path, default=None, help="where the weights go (default: WORK/out)")
     train.set_defaults(call=_train)
     card = tiny.add_parser("evaluate", help="measure a bundled model and write its model card")
-    card.add_argument("checkpoint")
+    card.add_argument("checkpoint", help="a bundled checkpoint, a folder, or judge")
     card.add_argument("--layouts", type=int, default=1024, help="held-out layouts (default: 1024)")
     card.set_defaults(call=_evaluate)
 
@@ -91,9 +91,12 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    from harness.registry import resolve
-    from harness.tiny.evaluate import evaluate, write_card
+    from harness.registry import BUNDLED, resolve
+    from harness.tiny.evaluate import evaluate, write_card, write_judge_card
 
+    if given.checkpoint == "judge":
+        print(f"wrote {write_judge_card(BUNDLED / 'judge', given.layouts)}")
+        return
     checkpoint = resolve(given.checkpoint)
     print(f"wrote {write_card(checkpoint, evaluate(checkpoint, given.layouts))}")
 

@@ -42,7 +42,7 @@ class OpenClipJudge:
             raise CheckpointError(f"judge {folder} doesn't load: {str(error).splitlines()[0]}") from error
         self.id = weights_digest(folder)
         self.device = device
-        self._model: Any = cast("Any", model).eval().requires_grad_(False)
+        self.model: Any = cast("Any", model).eval().requires_grad_(False)
         settings = json.loads(config.read_text())
         self._side: int = settings["model_cfg"]["vision_cfg"]["image_size"]
         self._unknown: int | None = self._tokenizer.tokenizer.unk_token_id
@@ -58,7 +58,7 @@ class OpenClipJudge:
                 pixels = torch.from_numpy(images[start : start + batch]).to(self.device).float().div(255)
                 if pixels.shape[-2:] != (self._side, self._side):
                     pixels = F.interpolate(pixels, (self._side, self._side), mode="bicubic", antialias=True).clamp(0, 1)
-                parts.append(self._model.encode_image((pixels - self._mean) / self._std, normalize=True))
+                parts.append(self.model.encode_image((pixels - self._mean) / self._std, normalize=True))
         return torch.cat(parts).float().cpu().numpy()
 
     def embed_texts(self, texts: Sequence[str]) -> Features:
@@ -71,7 +71,7 @@ class OpenClipJudge:
             for text in fresh:
                 self._check(text)
             with torch.inference_mode():
-                features = self._model.encode_text(self._tokenizer(fresh).to(self.device), normalize=True)
+                features = self.model.encode_text(self._tokenizer(fresh).to(self.device), normalize=True)
             self._texts |= dict(zip(fresh, features.float().cpu(), strict=True))
         return torch.stack([self._texts[t] for t in texts]).numpy()
 

@@ -14,8 +14,10 @@ from harness.case import Ask, expand
 from harness.files import write_atomically
 from harness.lab import Lab
 from harness.loading import versions
+from harness.metrics.judge import OpenClipJudge
 from harness.registry import Checkpoint
 from harness.tiny import checker, render, vae, world
+from harness.tiny import judge as judge_training
 from harness.tiny.train import parameters, prompts
 
 EVALUATION_SEED = 90_001
@@ -139,3 +141,42 @@ def write_card(checkpoint: Checkpoint, report: Report) -> Path:
     ]
     write_atomically(path, "\n".join(lines))
     return path
+
+
+def write_judge_card(folder: Path, layouts: int) -> Path:
+    """Measure the judge on held-out true renders and write ``README.md`` into its folder."""
+    rng = np.random.default_rng(EVALUATION_SEED)
+    unseen = world.sample_split(layouts, rng, unseen=True)
+    mutants = judge_training.mutate(unseen, rng)
+    judge = OpenClipJudge(folder, torch.device("cpu"))
+    texts = world.captions(unseen)
+    features = judge.embed_images(render.render(unseen))
+    same = np.array(world.keys(unseen)) == np.array(world.keys(mutants))
+    right, foil = judge.score(features, texts), judge.score(features, world.captions(mutants))
+    shuffled = judge.score(features, [*texts[1:], texts[0]])
+    best = (features @ judge.embed_texts(texts).T).argmax(axis=1)
+    top1 = judge_training.same_scene(unseen)[np.arange(layouts), best].mean()
+    found = versions()
+    lines = [
+        "# judge",
+        "",
+        "A small open_clip model that scores how well a picture of the bundled world fits its caption (cosine x 100). "
+        "Trained contrastively on the same world as the pipelines, on layouts that are not held out, with a tokenizer "
+        "and a text tower of its own; half of its images were the autoencoder's reconstructions. Good for nothing else.",
+        "",
+        f"- {parameters(judge.model):,} parameters; {render.SIDE} px, patches of "
+        f"{judge_training.MODEL['vision_cfg']['patch_size']}; temperature fixed at {judge_training.TEMPERATURE}",
+        f"- Measured with torch {found['torch']}, open_clip {found['open-clip-torch']}, on renders of {layouts} "
+        "held-out layouts",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| score of the right caption | {right.mean():.1f} |",
+        f"| score of a caption with one attribute changed | {foil[~same].mean():.1f} |",
+        f"| score of another layout's caption | {shuffled.mean():.1f} |",
+        f"| right caption above the one-attribute foil | {(right > foil)[~same].mean():.3f} |",
+        f"| right caption first of {layouts} | {top1:.3f} |",
+        "",
+    ]
+    write_atomically(folder / "README.md", "\n".join(lines))
+    return folder / "README.md"
