@@ -162,7 +162,7 @@ def write_judge_card(folder: Path, layouts: int) -> Path:
         "",
         "A small open_clip model that scores how well a picture of the bundled world fits its caption (cosine x 100). "
         "Trained contrastively on the same world as the pipelines, on layouts that are not held out, with a tokenizer "
-        "and a text tower of its own; half of its images were autoencoder's reconstructions. Not for use elsewhere.",
+        "and a text tower of its own; half of its images were VAE reconstructions. Good for nothing else.",
         "",
         f"- {parameters(judge.model):,} parameters; {render.SIDE} px, patches of "
         f"{judge_training.MODEL['vision_cfg']['patch_size']}; temperature fixed at {judge_training.TEMPERATURE}",
