@@ -10,12 +10,12 @@ from harness.report.table import GROUP_HEAD, HEAD, cells, group_cells
 
 LEGEND = (
     "Harm is the paired loss of the judge's prompt score, in units of the control's seed-to-seed sd (0: as good as "
-    "the control), with the half-width of its 95 % interval (Student's t over prompts). Ranks carry simultaneous 95 % "
-    "intervals; tier 1 can't be told from the least harmful variant. Speed-up is of the transformer's forward, beside "
-    "what leaving out blocks would give if all cost the same; `*` marks variants that no other beats on both. CLIP is "
-    "the change of the prompt score (cosine x 100), drift the latents' distance from the control (1: as far as a "
-    "reseed), checker the change of the share of attributes that are right, FID/null the FID@N against the control "
-    "over that of control against control."
+    "the control), with the half-width of its 95 % interval (Student's t over prompts); coll. counts collapsed images "
+    "(NaN, black, constant). Ranks carry simultaneous 95 % intervals; tier 1 can't be told from the least harmful "
+    "variant. Speed-up is of the transformer's forward, beside what leaving out blocks would give if all cost the "
+    "same; `*` marks variants that no other beats on both. CLIP is the change of the prompt score (cosine x 100), "
+    "drift the latents' distance from the control (1: as far as a reseed), checker the change of the share of "
+    "attributes that are right, FID/null the FID@N against the control over that of control against control."
 )
 
 

@@ -14,18 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HEAD = (
-    "#",
-    "tier",
-    "variant",
-    "plan",
-    "harm [sd]",
-    "speed-up",
-    "theory",
-    "CLIP",
-    "drift",
-    "checker",
-    "FID/null",
-    "gate",
+    *("#", "tier", "variant", "plan", "harm [sd]", "coll.", "speed-up", "theory", "CLIP", "drift", "checker"),
+    *("FID/null", "gate"),
 )
 GROUP_HEAD = ("stack", "range", "strategy", "cases", "harm [sd]", "speed-up")
 NOTHING = "-"
@@ -37,14 +27,14 @@ def cells(row: Row, *, short: bool = False) -> tuple[str, ...]:
     ``short`` leaves the intervals of rank and speed-up out, for narrow terminals.
     """
     pareto = "*" if row.pareto else ""
-    collapsed = f" ({row.collapsed}/{row.n} collapsed)" if row.collapsed else ""
     theory = row.latency.theory if row.latency else None
     return (
         str(row.rank) if short else f"{row.rank} [{row.rank_low}-{row.rank_high}]",
         str(row.tier),
         f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}",
         row.plan,
-        f"{row.harm:.2f} \u00b1{row.harm_high - row.harm:.2f}{collapsed}",
+        f"{row.harm:.2f} \u00b1{row.harm_high - row.harm:.2f}",
+        str(row.collapsed),
         speed(row.latency, short=short) + pareto,
         number(theory, ".2f"),
         number(row.summary.get("clip_delta"), "+.1f"),

@@ -32,7 +32,8 @@ def render(records: Sequence[Record], width: int, colour: bool) -> str:
 
 def _fitting(ranking: Ranking, width: int) -> tuple[list[str], list[tuple[str, ...]]]:
     """The columns that fit into ``width``, and the rows with or without their shorter cells."""
-    shown = list(HEAD)
+    # Hardly ever is there anything to say of collapsed images.
+    shown = [name for name in HEAD if name != "coll." or any(row.collapsed for row in ranking.rows)]
     rows: list[tuple[str, ...]] = []
     for short, droppable in ((False, OPTIONAL), (True, LAST)):
         rows = [cells(row, short=short) for row in ranking.rows]
