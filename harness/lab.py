@@ -14,6 +14,7 @@ import torch
 
 from harness import loading, statistics
 from harness import prompts as prompt_files
+from harness.baselines import rounded
 from harness.errors import CheckpointError, SurgeryError
 from harness.metrics import distribution, pairs
 from harness.metrics.judge import Features, OpenClipJudge
@@ -143,7 +144,8 @@ class Lab:
             seeds=seen,
             reseed={name: float(np.mean(values)) for name, values in gaps.items() if name != "psnr"},
             fid_null=null,
-            seed_sd=statistics.pooled_seed_sd(scores),
+            # As a baseline stores it, so that the run that writes one and the next have the same unit.
+            seed_sd=rounded(statistics.pooled_seed_sd(scores)),
         )
 
     @property
@@ -178,7 +180,7 @@ class Lab:
         if self.layouts is None:
             return {}
         read = checker.score(images, self.layouts)
-        graded = {"grade": read.grade, **read.attributes}
+        graded = {"grade": read.grade, "all_right": read.all_right, **read.attributes}
         return {name: values.astype(np.float64) for name, values in graded.items()}
 
     def sample(self, plan: Plan, stack: str, seed: int = 0) -> Samples:

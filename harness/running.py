@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,11 @@ class Running:
         run_id = config.workerinput["dit_run_id"] if self.is_worker else self.options.run_id  # type: ignore[attr-defined]
         self.folder = self.options.reports / run_id
         options = self.options
-        self.bench = Bench(options.device, options.prompts, options.threads, options.update is not None)
+        threads = options.threads
+        if self.is_worker and threads is None:
+            # Workers that each take all cores wait for each other's threads: 20 times slower with two on two cores.
+            threads = max(1, (os.cpu_count() or 1) // config.workerinput["workercount"])  # type: ignore[attr-defined]
+        self.bench = Bench(options.device, options.prompts, threads, options.update is not None)
         self.broken = ""
         self.journal: Journal | None = None
         self.written: list[Path] = []

@@ -160,8 +160,8 @@ def test_over_variants_it_agrees_with_the_checker():
     for case in expand("flux-tiny", lab.checkpoint.stacks, asks):
         measured, _ = lab.run(case.plan, case.stack)
         harms.append(measured.summary["harm"])
-        losses.append(measured.summary["grade_loss"])
+        losses.append(measured.summary["all_right_loss"])
     harms, losses = np.array(harms), np.array(losses)
-    unsaturated = losses > 0.01
+    unsaturated = (losses > 0.05) & (losses < 0.98)
     assert unsaturated.sum() >= 8
     assert stats.spearmanr(harms[unsaturated], losses[unsaturated]).statistic >= 0.9
