@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tiny = commands.add_parser("tiny", help="the bundled models").add_subparsers(required=True, metavar="COMMAND")
     train = tiny.add_parser("train", help="train a bundled model from nothing; resumes where it was stopped")
     train.add_argument("target", choices=("flux", "judge", "all"))
-    train.add_argument("--work", type=Path, default=Path("work"), help="checkpoints and logs (default: work/)")
+    train.add_argument("--work", type=Path, default=Path("training"), help="checkpoints and logs (default: training/)")
     train.add_argument("--out", type=Path, default=None, help="where the weights go (default: WORK/out)")
     train.set_defaults(call=_train)
     card = tiny.add_parser("evaluate", help="measure a bundled model and write its model card")
