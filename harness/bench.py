@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -119,8 +119,3 @@ def changes(stored: Mapping[str, object], now: Mapping[str, object]) -> list[str
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         out += [f"{p} {old.get(p, '-')} -> {new.get(p, '-')}" for p in sorted({*old, *new}) if old.get(p) != new.get(p)]
     return out
-
-
-def names(checkpoints: Sequence[Checkpoint]) -> str:
-    """``flux-tiny, sd3-tiny``."""
-    return ", ".join(c.name for c in checkpoints)

@@ -18,7 +18,7 @@ from harness.baselines import rounded
 from harness.errors import CheckpointError, SurgeryError
 from harness.metrics import distribution, pairs
 from harness.metrics.judge import Features, OpenClipJudge
-from harness.plan import Plan
+from harness.plan import Plan, identity
 from harness.records import Fingerprint, Measurement
 from harness.registry import Checkpoint
 from harness.sampling import Sampler, Samples, pinned
@@ -246,7 +246,7 @@ class Lab:
         length = self.checkpoint.stacks[stack]
         with pinned():
             plain = transformer(**arguments)[0]
-            with ablate(transformer, Plan(tuple(range(length))), stack, force_slots=True):
+            with ablate(transformer, identity(length), stack, force_slots=True):
                 slotted = transformer(**arguments)[0]
         if not torch.equal(plain, slotted):
             worst = float((plain.float() - slotted.float()).abs().max())

@@ -14,7 +14,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 SCHEMA = 1
@@ -136,7 +136,6 @@ class Record:
     latency: Latency | None = None
     run: str = ""
     schema: int = SCHEMA
-    extra: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts, strings and numbers; what is not finite becomes "nan" or "inf"."""

@@ -71,10 +71,8 @@ class Trial:
         judged = self.judged
         if self.case.span is None:
             return Verdict(Status.UNJUDGED, notes=("a plan by hand has no baseline",))
-        if judged.incomparable:
-            return Verdict(Status.UNJUDGED, notes=(judged.incomparable,))
-        if judged.baseline is None and self.update is None:
-            return Verdict(Status.UNJUDGED, notes=(f"there is no {judged.target.name} for this checkpoint",))
+        if reason := _not_judged(judged, self.update):
+            return Verdict(Status.UNJUDGED, notes=(reason,))
         stored = judged.baseline.cases.get(self.case.id, {}) if judged.baseline else {}
         verdict = baselines.compare(self.case.id, measurement.summary, stored, judged.tolerances)
         return verdict if self.update is None else baselines.accepted(verdict, self.update)
@@ -118,9 +116,7 @@ class Trial:
         order = sorted(verdict.checks, key=lambda c: (not c.status.red, -c.excess))
         lines = [_line(check) for check in order]
         if self.judged.baseline is not None:
-            stored = self.judged.baseline
-            changed = changes(stored.facts, facts(self.lab.fingerprint))
-            lines.append("changed since the baseline: " + (", ".join(changed) or "nothing that is recorded"))
+            lines.append(_changed_line(self.lab, self.judged.baseline))
             lines.append(control_line(self.lab, self.judged))
         harms = by_prompt(measurement.values["harm"], measurement.prompts) / self.lab.seed_sd
         worst = harms.argsort()[::-1][:3]
@@ -151,16 +147,10 @@ class ControlTrial:
         """Compare the control's own figures with its baseline, record them, and fail where they are red."""
         lab, judged = self.lab, self.judged
         summary = lab.control.summary()
-        if judged.incomparable:
-            verdict = Verdict(Status.UNJUDGED, notes=(judged.incomparable,))
-        elif judged.baseline is None and self.update is None:
-            verdict = Verdict(Status.UNJUDGED, notes=(f"there is no {judged.target.name} for this checkpoint",))
+        if reason := _not_judged(judged, self.update):
+            verdict = Verdict(Status.UNJUDGED, notes=(reason,))
         else:
-            stored = judged.baseline.control if judged.baseline else {}
-            entries = {k: baselines.Entry(v, len(lab.prompts)) for k, v in stored.items()}
-            name = f"{lab.checkpoint.name}-control"
-            gated = [m for m in baselines.CONTROL_GATED if m in summary]
-            verdict = baselines.compare(name, summary, entries, judged.tolerances, gated)
+            verdict = _compare_control(lab, judged)
             if self.update is not None:
                 verdict = baselines.accepted(verdict, self.update)
         self.records.append(
@@ -189,24 +179,39 @@ class ControlTrial:
         if verdict.status.red:
             lines = [_line(check) for check in sorted(verdict.checks, key=lambda c: not c.status.red)]
             if judged.baseline is not None:
-                changed = changes(judged.baseline.facts, facts(lab.fingerprint))
-                lines.append("changed since the baseline: " + (", ".join(changed) or "nothing that is recorded"))
+                lines.append(_changed_line(lab, judged.baseline))
             lines.append(f'accept with: pytest "{self.nodeid}" --dit-baseline-update=changed')
             pytest.fail("\n".join(lines), pytrace=False)
+
+
+def _not_judged(judged: Judged, update: str | None) -> str:
+    """Why nothing of this checkpoint can be held against stored values, or nothing."""
+    if judged.incomparable:
+        return judged.incomparable
+    missing = judged.baseline is None and update is None
+    return f"there is no {judged.target.name} for this checkpoint" if missing else ""
+
+
+def _compare_control(lab: Lab, judged: Judged) -> Verdict:
+    """The control's own figures against the baseline's."""
+    summary = lab.control.summary()
+    stored = judged.baseline.control if judged.baseline else {}
+    entries = {k: baselines.Entry(v, len(lab.prompts)) for k, v in stored.items()}
+    gated = [m for m in baselines.CONTROL_GATED if m in summary]
+    return baselines.compare(f"{lab.checkpoint.name}-control", summary, entries, judged.tolerances, gated)
+
+
+def _changed_line(lab: Lab, baseline: baselines.Baseline) -> str:
+    changed = changes(baseline.facts, facts(lab.fingerprint))
+    return "changed since the baseline: " + (", ".join(changed) or "nothing that is recorded")
 
 
 def control_line(lab: Lab, judged: Judged) -> str:
     """Whether the control moved too (the library drifted) or only the variant (the ablation did)."""
     assert judged.baseline is not None
-    control = lab.control
-    if judged.baseline.facts.get("control_latents") == control.seeds[0].samples.sha256():
+    if judged.baseline.facts.get("control_latents") == lab.control.seeds[0].samples.sha256():
         return "control: bit-identical, so the variant changed and not the model"
-    before, now = judged.baseline.control, control.summary()
-    name = f"{lab.checkpoint.name}-control"
-    entries = {k: baselines.Entry(v, 0) for k, v in before.items()}
-    gated = [m for m in baselines.CONTROL_GATED if m in now]
-    verdict = baselines.compare(name, now, entries, judged.tolerances, gated)
-    moved = [c for c in verdict.checks if c.status.red and c.baseline is not None]
+    moved = [c for c in _compare_control(lab, judged).checks if c.status.red and c.baseline is not None]
     if not moved:
         return "control: not bit-identical but within its tolerances, so it is the variant that changed"
     what = ", ".join(f"{c.metric} {c.baseline:.4g} -> {c.value:.4g}" for c in moved)

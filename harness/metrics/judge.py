@@ -45,7 +45,6 @@ class OpenClipJudge:
         self.model: Any = cast("Any", model).eval().requires_grad_(False)
         settings = json.loads(config.read_text())
         self._side: int = settings["model_cfg"]["vision_cfg"]["image_size"]
-        self._unknown: int | None = self._tokenizer.tokenizer.unk_token_id
         mean, std = (settings["preprocess_cfg"][k] for k in ("mean", "std"))
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
         self._texts: dict[str, Tensor] = {}
@@ -78,10 +77,6 @@ class OpenClipJudge:
     def score(self, features: Features, texts: Sequence[str]) -> Features:
         """(N,) cosine x 100 of image features with their texts."""
         return cast("Features", 100.0 * (features * self.embed_texts(texts)).sum(axis=1))
-
-    def unknown_words(self, text: str) -> int:
-        """How many tokens of a text the judge doesn't know."""
-        return self._tokenizer.tokenizer(text).input_ids.count(self._unknown)
 
     def _check(self, text: str) -> None:
         length = len(self._tokenizer.tokenizer(text, truncation=False).input_ids)

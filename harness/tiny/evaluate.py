@@ -52,7 +52,6 @@ def evaluate(checkpoint: Checkpoint, layouts: int) -> Report:
     texts = world.captions(unseen)
     truth = render.render(unseen)
     reconstructed = np.concatenate([vae.reconstruct(pipeline.vae, truth[i : i + 256]) for i in range(0, layouts, 256)])
-    lab.sampler.settings = checkpoint.settings
     pictures = _sample(lab, texts)
     lab.sampler.settings = replace(checkpoint.settings, steps=2 * checkpoint.settings.steps)
     finer = _sample(lab, texts)
