@@ -3,19 +3,15 @@
 import pytest
 
 from harness.case import Ask
+from harness.strategies import EVERY, PAINTERS
 
 STACKS = ("double", "single")
-EVERY = (
-    *("skip", "repeat", "reverse", "shuffle.s0", "shuffle.s1", "shuffle.s2", "parallel", "parallel.t3"),
-    *("swap", "parallel-sum", "parallel-root"),
-)
-MAIN = ("skip", "repeat", "reverse", "shuffle.s0", "shuffle.s1", "shuffle.s2", "parallel", "parallel.t3")
 
 pytestmark = pytest.mark.dit(
     "flux-tiny",
     Ask(STACKS, ("each",), ("skip",)),
     Ask(STACKS, ("middle",), EVERY),
-    Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), MAIN),
+    Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTERS),
 )
 
 

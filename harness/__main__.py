@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.commands import export, listing
 from harness.errors import HarnessError
 
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     tiny = commands.add_parser("tiny", help="the bundled models").add_subparsers(required=True, metavar="COMMAND")
     train = tiny.add_parser("train", help="train a bundled model from nothing; resumes where it was stopped")
-    train.add_argument("target", choices=("flux", "judge", "all"))
+    train.add_argument("target", choices=("flux", "sd3", "auraflow", "judge", "all"))
     train.add_argument("--work", type=Path, default=Path("training"), help="checkpoints and logs (default: training/)")
     train.add_argument("--out", type=Path, default=None, help="where the weights go (default: WORK/out)")
     train.set_defaults(call=_train)
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     card.add_argument("checkpoint", help="a bundled checkpoint, a folder, or judge")
     card.add_argument("--layouts", type=int, default=1024, help="held-out layouts (default: 1024)")
     card.set_defaults(call=_evaluate)
+
+    for command in (export, listing):
+        command.add(commands)
 
     given = parser.parse_args(arguments)
     try:

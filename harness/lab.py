@@ -113,6 +113,8 @@ class Lab:
             for f in dataclasses.fields(settings)
             if f.name in ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
         }
+        if settings.negative_prompt:
+            sampling["negative_prompt"] = settings.negative_prompt
         return Fingerprint(
             checkpoint=self.checkpoint.name,
             weights=loading.weights_digest(self.checkpoint.folder),

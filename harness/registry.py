@@ -73,11 +73,13 @@ class Settings:
     """How a checkpoint is sampled and judged; a folder's ``harness.json`` overrides the family's.
 
     ``judge`` is a folder beside the checkpoint's (a name without a slash) or a path; ``world`` says
-    that prompts are sentences of the bundled world, so that the exact checker applies.
+    that prompts are sentences of the bundled world, so that the exact checker applies. ``negative_prompt`` is
+    what classifier-free guidance pushes away from; where there is none, it has no effect.
     """
 
     steps: int = 4
     guidance: float = 0.0
+    negative_prompt: str = ""
     height: int = 1024
     width: int = 1024
     max_sequence_length: int = 256

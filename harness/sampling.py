@@ -1,7 +1,7 @@
 """Images through a pipeline's own ``__call__``, with cached prompt embeddings and given initial latents.
 
 No sampling loop is rewritten here: a change in a pipeline or a scheduler must show. What differs
-between families is only how prompts are encoded and which arguments the call takes.
+between families stands in harness.adapters.
 """
 
 from __future__ import annotations
@@ -10,75 +10,18 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from harness.adapters import ADAPTERS, Conditions
 from harness.errors import PromptError
 from harness.registry import Settings
 
 # In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
-
-Conditions = dict[str, Tensor]
-
-
-class Adapter(Protocol):
-    """What one family's pipeline needs. Every tensor of ``encode`` has the prompts as its first dimension."""
-
-    def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
-        """What the pipeline makes of prompts, as arguments of its call."""
-        ...
-
-    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
-        """Initial latents of one image, fp32 on the CPU, by the pipeline's own drawing."""
-        ...
-
-    def arguments(self, settings: Settings) -> dict[str, Any]:
-        """The other arguments of the call."""
-        ...
-
-    def tokens(self, pipeline: Any, prompt: str) -> int:
-        """The length of a prompt in the encoder that ``max_sequence_length`` bounds."""
-        ...
-
-
-class Flux:
-    """FluxPipeline: T5 states, CLIP's pooled vector, packed latents."""
-
-    def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
-        """T5 states (N, tokens, d) and CLIP's pooled vector (N, d)."""
-        states, pooled, _ = pipeline.encode_prompt(
-            prompt=list(prompts), prompt_2=None, max_sequence_length=settings.max_sequence_length
-        )
-        return {"prompt_embeds": states, "pooled_prompt_embeds": pooled}
-
-    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
-        """(1, tokens, channels) packed latents, by the pipeline's own drawing."""
-        channels = pipeline.transformer.config.in_channels // 4
-        latents, _ = pipeline.prepare_latents(
-            1, channels, settings.height, settings.width, torch.float32, torch.device("cpu"), generator
-        )
-        return latents
-
-    def arguments(self, settings: Settings) -> dict[str, Any]:
-        """Everything with a default that suits no small model is given."""
-        return {
-            "height": settings.height,
-            "width": settings.width,
-            "num_inference_steps": settings.steps,
-            "guidance_scale": settings.guidance,
-            "max_sequence_length": settings.max_sequence_length,
-        }
-
-    def tokens(self, pipeline: Any, prompt: str) -> int:
-        """T5 tokens of a prompt, the end token included."""
-        return len(pipeline.tokenizer_2(prompt, truncation=False).input_ids)
-
-
-ADAPTERS: dict[str, Adapter] = {"flux": Flux()}
 
 
 @dataclass(frozen=True)
@@ -130,15 +73,27 @@ class Sampler:
         assert isinstance(found, nn.Module)
         return found
 
-    def check(self, prompts: Sequence[str]) -> None:
-        """Raise PromptError for a prompt that the encoder would cut off."""
-        for number, prompt in enumerate(prompts, start=1):
-            length = self.adapter.tokens(self.pipeline, prompt)
-            if length > self.settings.max_sequence_length:
+    def check(self, prompts: Sequence[str]) -> list[str]:
+        """Raise PromptError for a prompt that would lose its end; say which encoders read only a beginning.
+
+        diffusers cuts long prompts off with no more than a log line.
+        """
+        notes: list[str] = []
+        for encoder in self.adapter.encoders(self.pipeline, self.settings):
+            lengths = [encoder.length(prompt) for prompt in prompts]
+            longest = max(range(len(prompts)), key=lambda i: lengths[i])
+            cut = sum(length > encoder.limit for length in lengths)
+            if cut and encoder.alone:
                 raise PromptError(
-                    f"prompt {number} has {length} tokens, the text encoder takes {self.settings.max_sequence_length} "
-                    f"(the rest would be cut off silently): {prompt[:60]!r}; shorten it"
+                    f"prompt {longest + 1} has {lengths[longest]} tokens, {encoder.name} takes {encoder.limit} "
+                    f"(the rest would be cut off silently): {prompts[longest][:60]!r}; shorten it"
                 )
+            if cut:
+                notes.append(
+                    f"{cut} of {len(prompts)} prompts are longer than the {encoder.limit} tokens of {encoder.name}, "
+                    "which reads their beginnings"
+                )
+        return notes
 
     def conditions(self, prompts: Sequence[str]) -> Conditions:
         """The prompts' embeddings, encoded once each (in one batch for those not yet known)."""
@@ -168,7 +123,8 @@ class Sampler:
 
     def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
         """The same from plain prompts and generators, through the pipeline's own encoding and drawing."""
-        return self._call({"prompt": list(prompts), "generator": [generator_for(p, seed) for p in prompts]})
+        words = self.adapter.words(self.settings)
+        return self._call({"prompt": list(prompts), "generator": [generator_for(p, seed) for p in prompts], **words})
 
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""

@@ -176,3 +176,9 @@ def choose(text: str) -> Chosen:
             raise CaseError(f"strategy {name!r} has no parameter {parameter!r} in {text!r}; it takes {known}")
         values.append((found[1], int(found[2])))
     return Chosen(strategy, tuple(values))
+
+
+# What case files ask for: the strategies of the paper, three permutations to see their spread, and the looped
+# form with the usual three loops; then those that tell order from amount of update.
+PAINTERS = ("skip", "repeat", "reverse", "shuffle.s0", "shuffle.s1", "shuffle.s2", "parallel", "parallel.t3")
+EVERY = (*PAINTERS, "swap", "parallel-sum", "parallel-root")

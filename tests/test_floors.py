@@ -16,7 +16,7 @@ FLOORS = {
     0: ("errors", "plan", "strategies", "case", "registry", "records", "prompts", "files"),
     1: ("statistics", "ranking", "tolerances", "baselines", "journal"),
     2: ("contract", "surgery", "loading", "tiny"),
-    3: ("sampling", "metrics", "lab", "latency", "bench"),
+    3: ("adapters", "sampling", "metrics", "lab", "latency", "bench"),
     4: ("report",),
     5: ("options", "collecting", "trial", "running", "plugin", "__main__"),
 }

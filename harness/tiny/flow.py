@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -24,58 +25,90 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harness.tiny import checker, render, vae, world
 from harness.tiny.fit import Recipe, fit
+from harness.tiny.text import Reader
 
 POOL = 98_304  # layouts encoded once, before training
+# What guidance pushes away from: captions are emptied, or latents are smoothed and captioned so.
+EMPTY_SHARE, SPOILED_SHARE = 0.10, 0.05
+SPOILED = "blurry"
 
 
 @dataclass(frozen=True)
 class Subject:
     """What the training needs to know of a family.
 
-    ``trained`` names the pipeline's components that learn. ``tokenize`` maps captions to one (N, length) id
-    tensor an encoder; ``clean`` brings normalised (B, C, H, W) latents into the transformer's layout;
-    ``velocity`` runs encoders and transformer on (noisy, time, ids); ``generate`` makes uint8 images of prompts
-    through the pipeline's own call. ``pipeline`` and ``shadow`` are two sets of the same modules: images during
-    training come from the second, so that the compiled ones are left alone.
+    ``readers`` are the pipeline's text encoders, in order; they and the transformer learn. ``clean`` brings
+    normalised (B, C, H, W) latents into the transformer's layout; ``velocity`` runs encoders and transformer on
+    (noisy, time, ids). ``pipeline`` and ``shadow`` are two sets of the same modules: images during training come
+    from the second, through its own call with the arguments ``call``, so that the compiled ones are left alone.
+    ``guided`` adds what classifier-free guidance needs.
     """
 
     name: str
     pipeline: Any
     shadow: Any
-    trained: tuple[str, ...]
-    tokenize: Callable[[Sequence[str]], tuple[Tensor, ...]]
+    readers: Mapping[str, Reader]
     clean: Callable[[Tensor], Tensor]
     velocity: Callable[[Tensor, Tensor, Sequence[Tensor]], Tensor]
-    generate: Callable[[Any, list[str], int], npt.NDArray[np.uint8]]
+    call: Mapping[str, Any]
+    guided: bool = False
+
+
+def generate(pipeline: Any, prompts: list[str], seed: int, batch: int = 128, **call: Any) -> npt.NDArray[np.uint8]:
+    """uint8 NCHW images of the prompts, through the pipeline's own ``__call__``."""
+    pipeline.set_progress_bar_config(disable=True)
+    parts: list[npt.NDArray[np.uint8]] = []
+    for start in range(0, len(prompts), batch):
+        images = pipeline(
+            prompts[start : start + batch],
+            height=render.SIDE,
+            width=render.SIDE,
+            generator=torch.Generator("cpu").manual_seed(seed * 1_000_003 + start),
+            output_type="np",
+            **call,
+        ).images
+        parts.append(np.round(images * 255).astype(np.uint8).transpose(0, 3, 1, 2))
+    return np.concatenate(parts)
 
 
 def train(subject: Subject, autoencoder: AutoencoderKL, recipe: Recipe, folder: Path, device: torch.device) -> Any:
     """Train in place; returns the shadow pipeline with the averaged weights."""
     latents, layouts = encode_pool(autoencoder, recipe.seed, POOL, folder / "latents.safetensors")
-    both = [subject.tokenize(world.captions(layouts, np.full(len(layouts), flip))) for flip in (False, True)]
-    ids = [torch.stack(pair) for pair in zip(*both, strict=True)]  # each (2 phrasings, N, length)
-    module = nn.ModuleDict({name: getattr(subject.pipeline, name) for name in subject.trained})
+    phrasings = [world.captions(layouts, np.full(len(layouts), flip)) for flip in (False, True)]
+    ids = [torch.stack([r.ids(texts) for texts in phrasings]) for r in subject.readers.values()]  # (2, N, length) each
+    others = [r.ids(["", SPOILED]) for r in subject.readers.values()]
+    trained = ("transformer", *subject.readers)
+    module = nn.ModuleDict({name: getattr(subject.pipeline, name) for name in trained})
     probe = world.sample_split(64, np.random.default_rng(recipe.seed), unseen=True)
     if shutil.which("c++") or device.type == "cuda":
-        subject.pipeline.transformer.compile_repeated_blocks()
+        # Block by block, which warms up in seconds; diffusers' own compile_repeated_blocks knows FLUX only.
+        for blocks in subject.pipeline.transformer.children():
+            for block in blocks if isinstance(blocks, nn.ModuleList) else ():
+                block.compile()
 
     def loss(rng: np.random.Generator) -> tuple[Tensor, Mapping[str, float]]:
         index = torch.from_numpy(rng.integers(len(latents), size=recipe.batch))
         phrasing = torch.from_numpy(rng.integers(2, size=recipe.batch))
-        clean = subject.clean(latents[index].float()).to(device)
+        latent, chosen = latents[index].float(), [table[phrasing, index] for table in ids]
+        if subject.guided:
+            draw = torch.from_numpy(rng.random(recipe.batch))
+            empty, spoiled = draw < EMPTY_SHARE, draw > 1 - SPOILED_SHARE
+            latent = torch.where(spoiled[:, None, None, None], smooth(latent), latent)
+            for k, (nothing, blurry) in enumerate(others):
+                chosen[k] = torch.where(empty[:, None], nothing, torch.where(spoiled[:, None], blurry, chosen[k]))
+        clean = subject.clean(latent).to(device)
         noise = torch.from_numpy(rng.standard_normal(clean.shape, dtype=np.float32)).to(device)
         time = torch.from_numpy(draw_times(rng, recipe.batch)).to(device)
         mix = time.view(-1, *[1] * (clean.ndim - 1))
         # Explicit softmax attention: the CPU's fused bf16 backward takes 40 % of a step.
         with torch.autocast(device.type, torch.bfloat16), sdpa_kernel(_attention(device)):
-            chosen = [table[phrasing, index].to(device) for table in ids]
-            velocity = subject.velocity((1 - mix) * clean + mix * noise, time, chosen)
+            velocity = subject.velocity((1 - mix) * clean + mix * noise, time, [table.to(device) for table in chosen])
         return (velocity.float() - (noise - clean)).square().mean(), {}
 
     def evaluate() -> Mapping[str, float]:
-        for name in subject.trained:
+        for name in trained:
             getattr(subject.shadow, name).load_state_dict(getattr(subject.pipeline, name).state_dict())
-        score = checker.score(subject.generate(subject.shadow, world.captions(probe), recipe.seed), probe)
+        score = checker.score(generate(subject.shadow, world.captions(probe), recipe.seed, **subject.call), probe)
         return {"all_right": float(score.all_right.mean())} | {k: float(v.mean()) for k, v in score.attributes.items()}
 
     fit(subject.name, module, loss, recipe, folder, evaluate)
@@ -104,6 +137,11 @@ def encode_pool(autoencoder: AutoencoderKL, seed: int, size: int, cache: Path) -
     latents = torch.cat(parts)
     save_file({"latents": latents}, cache, metadata=identity)
     return latents, layouts
+
+
+def smooth(latents: Tensor) -> Tensor:
+    """(B, C, H, W) latents through a 3 x 3 mean: they decode to a blurred picture."""
+    return F.avg_pool2d(latents, 3, stride=1, padding=1, count_include_pad=False)
 
 
 def draw_times(rng: np.random.Generator, n: int) -> npt.NDArray[np.float32]:

@@ -21,7 +21,7 @@ JUDGE_LENGTH = 20
 LETTERS = string.ascii_lowercase + string.digits + ".,-'"
 
 
-def write_clip(folder: Path) -> None:
+def write_clip(folder: Path, length: int = CLIP_LENGTH) -> None:
     """A byte-pair vocabulary in which every word of the world is one token (CLIPTokenizer files)."""
     trainer = trainers.BpeTrainer(
         vocab_size=4096,
@@ -48,7 +48,7 @@ def write_clip(folder: Path) -> None:
         "pad_token": "<|endoftext|>",
         "unk_token": "<|endoftext|>",
     }
-    _config(folder, special_tokens, tokenizer_class="CLIPTokenizer", model_max_length=CLIP_LENGTH)
+    _config(folder, special_tokens, tokenizer_class="CLIPTokenizer", model_max_length=length)
 
 
 def clip_vocabulary(folder: Path) -> tuple[int, int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from harness.registry import SETTINGS_FILE
-from harness.tiny import flux, judge, render, tokens, vae, world
+from harness.tiny import auraflow, flux, judge, render, sd3, vae, world
 
 
 def train_judge(work: Path, out: Path, device: torch.device) -> None:
@@ -23,18 +25,26 @@ def train_judge(work: Path, out: Path, device: torch.device) -> None:
     write_prompts(out)
 
 
-def train_flux(work: Path, out: Path, device: torch.device) -> None:
-    """Train the autoencoder, the text encoders and the transformer; write ``out/flux-tiny``."""
-    pipeline = flux.train(work, vae.train(work, device), device)
-    settings = {
-        "steps": flux.STEPS,
-        "guidance": flux.GUIDANCE,
-        "max_sequence_length": tokens.T5_LENGTH,
-    }
-    export(pipeline, out / "flux-tiny", settings)
+FAMILIES: dict[str, Any] = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
+# A pipeline's arguments, as harness.json calls them.
+SETTINGS = {
+    "num_inference_steps": "steps",
+    "guidance_scale": "guidance",
+    "max_sequence_length": "max_sequence_length",
+    "negative_prompt": "negative_prompt",
+}
+
+
+def train_family(name: str, work: Path, out: Path, device: torch.device) -> None:
+    """Train the autoencoder, the text encoders and the transformer; write ``out/NAME-tiny``."""
+    family = FAMILIES[name]
+    pipeline = family.train(work, vae.train(work, device), device)
+    folder = out / f"{name}-tiny"
+    export(pipeline, folder, {SETTINGS[argument]: value for argument, value in family.CALL.items()})
     # The tokenizer files as written by hand: what transformers 5 saves, 4.x can't load.
-    tokens.write_clip(_emptied(out / "flux-tiny" / "tokenizer"))
-    tokens.write_t5(_emptied(out / "flux-tiny" / "tokenizer_2"))
+    for path in folder.glob("tokenizer*/*"):
+        path.unlink()
+    family.write_tokenizers(folder)
 
 
 PROMPTS = 64
@@ -58,10 +68,13 @@ def write_prompts(out: Path) -> None:
     (out / "prompts.txt").write_text("\n".join(prompts(PROMPTS, PROMPTS_SEED)) + "\n")
 
 
-TARGETS: dict[str, Callable[[Path, Path, torch.device], None]] = {"flux": train_flux, "judge": train_judge}
+TARGETS: dict[str, Callable[[Path, Path, torch.device], None]] = {
+    **{name: partial(train_family, name) for name in FAMILIES},
+    "judge": train_judge,
+}
 
 
-def export(pipeline: DiffusionPipeline, folder: Path, settings: dict[str, float | int]) -> None:
+def export(pipeline: DiffusionPipeline, folder: Path, settings: Mapping[str, float | int | str]) -> None:
     """Save a pipeline with its transformer and text encoders in bf16, and its ``harness.json``."""
     pipeline.to("cpu")
     pipeline.save_pretrained(folder, safe_serialization=True)
@@ -109,9 +122,3 @@ def prefix(path: Path) -> None:
 def parameters(module: nn.Module) -> int:
     """Number of parameters."""
     return sum(p.numel() for p in module.parameters())
-
-
-def _emptied(folder: Path) -> Path:
-    for path in folder.glob("*"):
-        path.unlink()
-    return folder
