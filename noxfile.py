@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -43,6 +44,28 @@ def cases(session: nox.Session) -> None:
     """The ablation cases."""
     install(session)
     session.run("pytest", "cases/", *session.posargs)
+
+
+# The oldest pair that is supported, with what else must be older beside it. The newest is whatever the registry has.
+OLDEST = {"diffusers": "==0.33.1", "transformers": "==4.51.3", "huggingface_hub": "<1", "tokenizers": "<0.22"}
+
+
+@nox.session
+@nox.parametrize("which", ["oldest", "newest"])
+def versions(session: nox.Session, which: str) -> None:
+    """The tests and the quick cases on the oldest supported diffusers and transformers, and on the newest."""
+    pins = OLDEST if which == "oldest" else dict.fromkeys(OLDEST, "")
+    kept = [line for line in Path(CONSTRAINTS).read_text().splitlines() if _package(line) not in pins]
+    constraints = Path(session.create_tmp()) / "constraints.txt"
+    constraints.write_text("\n".join([*kept, *(name + pin for name, pin in pins.items() if pin)]) + "\n")
+    session.install("-c", str(constraints), "-e.[dev]", *(f"{name}{pin}" for name, pin in pins.items()))
+    session.run("python", "-m", "pip", "list")
+    session.run("pytest", *session.posargs)
+    session.run("pytest", "cases/", "--dit-quick", *session.posargs)
+
+
+def _package(line: str) -> str:
+    return re.split(r"[=<>~! #]", line.strip(), maxsplit=1)[0].replace("-", "_").lower()
 
 
 @nox.session

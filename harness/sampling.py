@@ -7,6 +7,7 @@ between families stands in harness.adapters.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from harness.adapters import ADAPTERS, Conditions
 from harness.errors import PromptError
 from harness.registry import Settings
+from harness.surgery import bare
 
 # In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
@@ -128,19 +130,19 @@ class Sampler:
 
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""
-        seen: list[Mapping[str, Any]] = []
+        seen: list[dict[str, Any]] = []
+        names = list(inspect.signature(type(bare(self.transformer)).forward).parameters)[1:]
 
         def note(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if args:
-                raise RuntimeError("the pipeline passes positional arguments to its transformer")
-            seen.append(dict(kwargs))
+            # AuraFlow's pipeline passes the latents by position.
+            seen.append({**dict(zip(names, args, strict=False)), **kwargs})
 
         handle = self.transformer.register_forward_pre_hook(note, with_kwargs=True)
         try:
             self._call({**self.conditions(prompts), "latents": self._ready(self.noise(prompts, seed))}, steps=1)
         finally:
             handle.remove()
-        return dict(seen[0])
+        return seen[0]
 
     def _ready(self, noise: Tensor) -> Tensor:
         pipeline = self.pipeline
