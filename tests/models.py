@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import AuraFlowTransformer2DModel, FluxTransformer2DModel, SD3Transformer2DModel
+from packaging.version import Version
 from torch import nn
 
 
@@ -96,3 +98,9 @@ def auraflow(doubles: int = 4, singles: int = 6) -> tuple[nn.Module, dict[str, A
 
 FAMILIES = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
 STACKS = [("flux", "double"), ("flux", "single"), ("sd3", "joint"), ("auraflow", "double"), ("auraflow", "single")]
+
+
+def one_tensor(transformer: nn.Module, stack: str) -> bool:
+    """Whether a stack's blocks return text and image as one tensor, by hand: FLUX's single ones did before 0.35."""
+    old = Version(diffusers.__version__) < Version("0.35")
+    return stack == "single" and (isinstance(transformer, AuraFlowTransformer2DModel) or old)

@@ -72,8 +72,8 @@ class Whole(nn.Module):
 def reference(transformer, arguments, stack, plan):
     attribute = find_stack(transformer, stack)[1]
     original = getattr(transformer, attribute)
-    single = type(transformer).__name__.startswith("Aura") and stack == "single"
-    setattr(transformer, attribute, nn.ModuleList([Whole(list(original), plan, single=single)]))
+    whole = Whole(list(original), plan, single=models.one_tensor(transformer, stack))
+    setattr(transformer, attribute, nn.ModuleList([whole]))
     try:
         return run(transformer, arguments)
     finally:

@@ -23,7 +23,7 @@ SINGLE_BLOCKS = 10
 SHIFT = 1.73  # AuraFlow v0.2's
 CALL = {"num_inference_steps": 4, "guidance_scale": 1.0, "max_sequence_length": tokens.T5_LENGTH}
 WIDTH = 64
-RECIPE = Recipe(steps=2400, batch=128, rate=2e-3, seed=51)
+RECIPE = Recipe(steps=2600, batch=128, rate=2e-3, seed=51)
 
 
 def build_transformer() -> AuraFlowTransformer2DModel:

@@ -109,8 +109,9 @@ def write_card(checkpoint: Checkpoint, report: Report) -> Path:
         "",
         f"- Blocks: {', '.join(f'{n} {s}' for s, n in checkpoint.stacks.items())}; parameters: "
         + ", ".join(f"{k} {v:,}" for k, v in report.parameters.items()),
-        f"- Sampling: {checkpoint.settings.steps} steps, guidance {checkpoint.settings.guidance}, "
-        f"scheduler shift {scheduler.get('shift')}",
+        f"- Sampling: {checkpoint.settings.steps} steps, guidance {checkpoint.settings.guidance}"
+        + (f" away from {checkpoint.settings.negative_prompt!r}" if checkpoint.settings.negative_prompt else "")
+        + f", scheduler shift {scheduler.get('shift')}",
         "- Weights: transformer and text encoders in bfloat16, run in float32",
         f"- Measured with torch {found['torch']}, diffusers {found['diffusers']}, transformers {found['transformers']}",
         "",

@@ -30,7 +30,7 @@ CALL = {
 CLIP_LENGTH = 20
 CLIP_WIDTH = 32
 WIDTH = 64  # of T5; at least the two CLIPs side by side, or diffusers crops them silently
-RECIPE = Recipe(steps=2400, batch=128, rate=2e-3, seed=41)
+RECIPE = Recipe(steps=3200, batch=128, rate=2e-3, seed=41)
 
 
 def build_transformer() -> SD3Transformer2DModel:
