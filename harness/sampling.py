@@ -62,6 +62,7 @@ class Sampler:
 
     def __init__(self, pipeline: Any, family: str, settings: Settings, batch: int) -> None:
         self.pipeline = pipeline
+        self.family = family
         self.adapter = ADAPTERS[family]
         self.settings = settings
         self.batch = batch
@@ -74,6 +75,25 @@ class Sampler:
         found = self.pipeline.transformer
         assert isinstance(found, nn.Module)
         return found
+
+    @property
+    def device_type(self) -> str:
+        """``cpu`` or ``cuda``: where the transformer runs."""
+        return str(self.pipeline._execution_device.type)  # noqa: SLF001 - offload has no other
+
+    @property
+    def float32(self) -> bool:
+        """Whether the transformer computes in fp32."""
+        return self.pipeline.transformer.dtype == torch.float32
+
+    def forget(self) -> None:
+        """Encode every prompt anew, since what encodes them has changed."""
+        self._conditions.clear()
+
+    def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call of the transformer by name: AuraFlow's pipeline passes the latents by position."""
+        names = list(inspect.signature(type(bare(self.transformer)).forward).parameters)[1:]
+        return {**dict(zip(names, args, strict=False)), **kwargs}
 
     def check(self, prompts: Sequence[str]) -> list[str]:
         """Raise PromptError for a prompt that would lose its end; say which encoders read only a beginning.
@@ -131,11 +151,9 @@ class Sampler:
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""
         seen: list[dict[str, Any]] = []
-        names = list(inspect.signature(type(bare(self.transformer)).forward).parameters)[1:]
 
         def note(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            # AuraFlow's pipeline passes the latents by position.
-            seen.append({**dict(zip(names, args, strict=False)), **kwargs})
+            seen.append(self.named(args, kwargs))
 
         handle = self.transformer.register_forward_pre_hook(note, with_kwargs=True)
         try:
