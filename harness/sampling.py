@@ -10,6 +10,7 @@ import hashlib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from harness.surgery import bare
 
 # In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+KERNELS: ContextVar[tuple[SDPBackend, ...]] = ContextVar("KERNELS", default=BACKENDS)
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def pinned() -> Iterator[None]:
     before = (matmul.allow_tf32, cudnn.allow_tf32)
     matmul.allow_tf32 = cudnn.allow_tf32 = False
     try:
-        with torch.inference_mode(), sdpa_kernel(list(BACKENDS), set_priority=True):
+        with torch.inference_mode(), sdpa_kernel(list(KERNELS.get()), set_priority=True):
             yield
     finally:
         matmul.allow_tf32, cudnn.allow_tf32 = before
@@ -66,6 +68,7 @@ class Sampler:
         self.adapter = ADAPTERS[family]
         self.settings = settings
         self.batch = batch
+        self.ulps = 0  # how far initial latents are moved, to see what no difference makes
         self._conditions: dict[str, Conditions] = {}
         pipeline.set_progress_bar_config(disable=True)
 
@@ -130,7 +133,17 @@ class Sampler:
 
     def noise(self, prompts: Sequence[str], seed: int) -> Tensor:
         """(N, ...) fp32 initial latents, one draw per (prompt, seed)."""
-        return torch.cat([self.adapter.noise(self.pipeline, self.settings, generator_for(p, seed)) for p in prompts])
+        drawn = [self.adapter.noise(self.pipeline, self.settings, generator_for(p, seed)) for p in prompts]
+        return torch.cat([self.jitter(latents, f"{p}\n{seed}") for latents, p in zip(drawn, prompts, strict=True)])
+
+    def jitter(self, latents: Tensor, what: str) -> Tensor:
+        """Latents moved by ``ulps`` steps of the last bit, each up or down by a coin of ``what``."""
+        if self.ulps:
+            up = torch.rand(latents.shape, generator=generator_for(what, 0)) < 0.5
+            target = torch.where(up, torch.inf, -torch.inf)
+            for _ in range(self.ulps):
+                latents = torch.nextafter(latents, target)
+        return latents
 
     def sample(self, prompts: Sequence[str], seed: int) -> Samples:
         """Images of the prompts, in batches, through ``pipeline.__call__``."""
