@@ -16,6 +16,7 @@ def test_control(control):
 
 def test_deterministic(control):
     """The same prompts and seeds give bitwise the same latents, also after other prompts."""
+    control.needs_images()
     lab = control.lab
     some = lab.prompts[:8]
     first = lab.sampler.sample(some, seed=0)
@@ -25,6 +26,7 @@ def test_deterministic(control):
 
 def test_two_processes(control):
     """Another process, loading everything anew, gives bitwise the same latents."""
+    control.needs_images()
     lab = control.lab
     command = [sys.executable, "-m", "harness", "fingerprint", str(lab.checkpoint.folder)]
     command += ["--device", str(lab.device), "--threads", str(lab.fingerprint.threads)]
@@ -35,6 +37,7 @@ def test_two_processes(control):
 
 def test_plain_prompts(control):
     """Cached embeddings and drawn latents are what the pipeline makes of plain prompts and generators."""
+    control.needs_images()
     sampler = control.lab.sampler
     some = control.lab.prompts[:8]
     plain, given = sampler.sample_plainly(some, seed=0), sampler.sample(some, seed=0)

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands import export, listing
+from harness.commands import compare, convert, export, listing
 from harness.errors import HarnessError
+from harness.families import DTYPES, OFFLOADS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,8 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.set_defaults(call=_report)
 
     fingerprint = commands.add_parser("fingerprint", help="print what can change a number, and the latents' hash")
-    fingerprint.add_argument("checkpoint", help="a bundled checkpoint or a folder")
+    fingerprint.add_argument("checkpoint", help="a bundled or real checkpoint, a hub id in the cache, or a folder")
     fingerprint.add_argument("--device", default=None)
+    fingerprint.add_argument("--dtype", choices=DTYPES, default=None)
+    fingerprint.add_argument("--lora", default=None, help="a .safetensors file, a folder or a hub id in the cache")
+    fingerprint.add_argument("--offload", choices=OFFLOADS, default="none")
     fingerprint.add_argument("--threads", type=int, default=None, help="torch threads on the CPU")
     fingerprint.set_defaults(call=_fingerprint)
 
@@ -40,12 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     card.add_argument("--layouts", type=int, default=1024, help="held-out layouts (default: 1024)")
     card.set_defaults(call=_evaluate)
 
-    for command in (export, listing):
+    for command in (compare, convert, export, listing):
         command.add(commands)
 
     given = parser.parse_args(arguments)
     try:
-        given.call(given)
+        return given.call(given) or 0
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
         return 4
@@ -81,7 +85,8 @@ def _fingerprint(given: argparse.Namespace) -> None:
 
     if given.threads:
         torch.set_num_threads(given.threads)
-    lab = Lab(resolve(given.checkpoint), device=pick_device(given.device))
+    checkpoint = resolve(given.checkpoint, dtype=given.dtype, lora=given.lora)
+    lab = Lab(checkpoint, device=pick_device(given.device), offload=given.offload)
     facts = dataclasses.asdict(lab.fingerprint)
     facts["sampled"] = lab.prompts[:8]
     facts["latents_sha256"] = lab.sampler.sample(facts["sampled"], seed=0).sha256()

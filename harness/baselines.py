@@ -30,15 +30,33 @@ DIGITS = 6  # significant digits of a stored value
 
 @dataclass(frozen=True)
 class Entry:
-    """A stored value over ``n`` images."""
+    """A stored value over ``n`` images.
+
+    ``tolerance`` is what its noise floor asks for (``--dit-calibrate``), ``effect`` how far one more skipped block
+    moves it (``python -m harness power``); None where that was not measured.
+    """
 
     value: float
     n: int
+    tolerance: float | None = None
+    effect: float | None = None
+
+    def limit(self, tolerance: Tolerance | None) -> float:
+        """How far today's value may be away: what a person allows, or less where the noise floor is lower.
+
+        A noise floor never widens a gate: a regression can't be calibrated away.
+        """
+        allowed = tolerance.limit(self.value) if tolerance else 0.0
+        return allowed if self.tolerance is None else min(allowed, self.tolerance)
 
 
 @dataclass
 class Baseline:
-    """One baseline file. ``facts`` are what the values were measured with; ``control`` the control's own figures."""
+    """One baseline file. ``facts`` are what the values were measured with; ``control`` the control's own figures.
+
+    ``latents`` maps a case to (digest of the fingerprint, sha256 of its latents): under the same fingerprint they
+    must be bitwise the same. ``calibration`` says what the noise floors were measured under.
+    """
 
     path: Path
     checkpoint: str
@@ -47,6 +65,13 @@ class Baseline:
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     control: dict[str, float] = field(default_factory=dict[str, float])
     cases: dict[str, dict[str, Entry]] = field(default_factory=dict[str, dict[str, Entry]])
+    latents: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    calibration: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def with_effect(entry: Entry, effect: float) -> Entry:
+    """The entry with the effect of one more skipped block, as it is stored."""
+    return replace(entry, effect=rounded(effect))
 
 
 def find_folder(start: Path) -> Path | None:
@@ -95,14 +120,19 @@ def load(path: Path, checkpoint: str) -> Baseline:
             control={"seed_sd": number(fields_["control"]["seed_sd"])}
             | {str(k): number(v) for k, v in fields_["control"].items()},
             cases={
-                str(case): {
-                    str(metric): Entry(number(entry["value"]), int(entry["n"])) for metric, entry in metrics.items()
-                }
+                str(case): {str(metric): _entry(entry) for metric, entry in metrics.items()}
                 for case, metrics in fields_["cases"].items()
             },
+            latents={str(k): (text(v[0]), text(v[1])) for k, v in fields_.get("latents", {}).items()},
+            calibration=dict(fields_.get("calibration", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BaselineError(f"baseline {path} is not laid out as one ({error!r}); {mend}") from None
+
+
+def _entry(data: Mapping[str, Any]) -> Entry:
+    optional = {k: number(data[k]) for k in ("tolerance", "effect") if k in data}
+    return Entry(number(data["value"]), int(data["n"]), **optional)
 
 
 def dump(baseline: Baseline) -> str:
@@ -114,7 +144,9 @@ def dump(baseline: Baseline) -> str:
         metrics = sorted(baseline.cases[case].items())
         for j, (metric, entry) in enumerate(metrics):
             comma = "," if j < len(metrics) - 1 else ""
-            value = json.dumps({"n": entry.n, "value": rounded(entry.value)})
+            optional = {"tolerance": entry.tolerance, "effect": entry.effect}
+            more = {k: rounded(v) for k, v in optional.items() if v is not None}
+            value = json.dumps({"n": entry.n, "value": rounded(entry.value), **more})
             lines.append(f"      {json.dumps(metric)}: {value}{comma}")
         lines.append("    }" + ("," if i < len(names) - 1 else ""))
     lines.append("  },")
@@ -126,6 +158,10 @@ def dump(baseline: Baseline) -> str:
         "facts": baseline.facts,
         "schema": SCHEMA,
     }
+    if baseline.calibration:
+        rest["calibration"] = baseline.calibration
+    if baseline.latents:
+        rest["latents"] = {case: list(pair) for case, pair in baseline.latents.items()}
     lines += json.dumps(rest, indent=2, sort_keys=True).split("\n")[1:]
     return "\n".join(lines) + "\n"
 
@@ -162,20 +198,37 @@ def compare(
             checks.append(Check(metric, value, None, None, Status.MISSING))
             continue
         tolerance = tolerance_for(tolerances, case, metric)
-        limit = tolerance.limit(entry.value) if tolerance else 0.0
+        limit = entry.limit(tolerance)
         # Stored values are rounded, so that is how finely they can be compared.
         change = (rounded(value) if math.isfinite(value) else value) - entry.value
         status = Status.OK
         if not abs(change) <= limit:  # also where the value is NaN
             better = change > 0 if metric in HIGHER_IS_BETTER else change < 0
             status = Status.STALE if better else Status.REGRESSION
-        checks.append(Check(metric, value, entry.value, limit, status, tolerance.source if tolerance else "exact"))
-    return Verdict(worst(c.status for c in checks), tuple(checks))
+        checks.append(Check(metric, value, entry.value, limit, status, _source(entry, tolerance), entry.effect))
+    return Verdict(_overall(checks), tuple(checks))
+
+
+def _source(entry: Entry, tolerance: Tolerance | None) -> str:
+    if tolerance is None:
+        return "exact"
+    return tolerance.source if entry.limit(tolerance) == tolerance.limit(entry.value) else "noise floor"
+
+
+def _overall(checks: Sequence[Check]) -> Status:
+    """The gravest status; a case that would not even see one more block skipped is insensitive, where it is green.
+
+    A gate sees that fault where its limit is under half of the fault's effect.
+    """
+    status = worst(c.status for c in checks)
+    known = [c for c in checks if c.effect is not None]
+    blind = bool(known) and not any(c.tolerance is not None and c.tolerance < c.effect / 2 for c in known if c.effect)
+    return Status.INSENSITIVE if status is Status.OK and blind else status
 
 
 def worst(statuses: Iterable[Status]) -> Status:
     """The gravest of some outcomes; OK for none."""
-    order = (Status.REGRESSION, Status.STALE, Status.MISSING, Status.UNJUDGED, Status.UPDATED)
+    order = (*(s for s in Status if s.red), Status.UNJUDGED, Status.UPDATED, Status.INSENSITIVE)
     seen = set(statuses)
     return next((s for s in order if s in seen), Status.OK)
 
@@ -196,12 +249,14 @@ def store(baseline: Baseline, case: str, values: Mapping[str, float], n: int, ve
     """
     entries = baseline.cases.get(case, {})
     replaces = mode == "all" or (mode == "changed" and any(c.status is Status.UPDATED for c in verdict.checks))
+    # A value that is replaced takes its noise floor and its effect along: they were measured around the old one.
     fresh = {
         metric: Entry(rounded(value), n)
         for metric, value in values.items()
         if metric in STORED and math.isfinite(value) and (replaces or metric not in entries)
     }
-    if all(entries.get(metric) == entry for metric, entry in fresh.items()):
+    fresh = {m: e for m, e in fresh.items() if m not in entries or (entries[m].value, entries[m].n) != (e.value, e.n)}
+    if not fresh:
         return False
     baseline.cases[case] = {**entries, **fresh}
     return True

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from harness import baselines, prompts
 from harness.baselines import Baseline
 from harness.errors import BaselineError
+from harness.randomised import RandomCheckpoint
 from harness.records import Fingerprint
 from harness.registry import Checkpoint
 from harness.tolerances import Tolerance, load_tolerances
 
 if TYPE_CHECKING:
-    from harness.lab import Lab
+    from harness.laboratory import Laboratory
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ class Bench:
     prompts_file: Path | None = None
     threads: int | None = None
     updates: bool = False
-    labs: dict[str, Lab] = field(default_factory=dict)
+    offload: str = "none"
+    judge: str | None = None
+    metrics: tuple[str, ...] = ()
+    labs: dict[str, Laboratory] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict[str, Judged])
 
     @cached_property
@@ -50,13 +54,13 @@ class Bench:
         """The prompts that were asked for; None means each checkpoint's own. Raises PromptError."""
         return prompts.read(self.prompts_file) if self.prompts_file else None
 
-    def lab(self, checkpoint: Checkpoint, folder: Path) -> Lab:
+    def lab(self, checkpoint: Checkpoint, folder: Path) -> Laboratory:
         """The lab of a checkpoint, with the baselines under ``folder``. Raises HarnessError."""
         if checkpoint.name not in self.labs:
             self.labs[checkpoint.name] = self._open(checkpoint, folder)
         return self.labs[checkpoint.name]
 
-    def _open(self, checkpoint: Checkpoint, folder: Path) -> Lab:
+    def _open(self, checkpoint: Checkpoint, folder: Path) -> Laboratory:
         import torch
 
         from harness.lab import Lab
@@ -64,7 +68,20 @@ class Bench:
 
         if self.threads:
             torch.set_num_threads(self.threads)
-        lab = Lab(checkpoint, prompts=self.prompts, device=pick_device(self.device))
+        if isinstance(checkpoint, RandomCheckpoint):
+            from harness.randomised.lab import RandomLab
+
+            blind = RandomLab(checkpoint, device=pick_device(self.device))
+            self.judged[checkpoint.name] = Judged(None, folder, False, (), blind.blind)
+            return blind
+        lab = Lab(
+            checkpoint,
+            prompts=self.prompts,
+            device=pick_device(self.device),
+            offload=self.offload,
+            judge=self.judge,
+            metrics=self.metrics,
+        )
         judged = judge_against(folder, lab.fingerprint, updates=self.updates)
         if judged.baseline is not None and not judged.incomparable:
             lab.fix_unit(judged.baseline.control["seed_sd"])

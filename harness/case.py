@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from harness.errors import CaseError
 from harness.plan import Plan, parse
-from harness.strategies import Chosen, Span, choose
+from harness.strategies import EVERY, Chosen, Span, choose
 
 DEPTHS = ("first", "middle", "last", "middle-lower", "middle-upper", "each")
 
@@ -114,6 +114,17 @@ def expand(checkpoint: str, stacks: Mapping[str, int], asks: Iterable[Ask]) -> l
     return sorted(cases.values(), key=lambda c: (list(stacks).index(c.stack), _order(c)))
 
 
+def grid(
+    stacks: Mapping[str, int],
+    *,
+    only: Sequence[str] = (),
+    ranges: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+) -> Ask:
+    """The grid of a sweep: what isn't asked for is every stack, the middle, the harness's own strategies."""
+    return Ask(tuple(only) or tuple(stacks), tuple(ranges) or ("middle",), tuple(strategies) or EVERY)
+
+
 def _order(case: Case) -> tuple[int, int, int]:
     span = case.span
     return (0, 0, 0) if span is None else (len(span) > 1, span.first, span.last)
@@ -146,6 +157,26 @@ def stack_length(checkpoint: str, stacks: Mapping[str, int], stack: str) -> int:
     return stacks[stack]
 
 
+def over_stack(
+    checkpoint: str, stacks: Mapping[str, int], plan: Plan | str, stack: str | None = None
+) -> tuple[Plan, str]:
+    """A plan and its stack from ``"double: 0-3 8-18"``, or from a plan (or its text) and a stack's name.
+
+    The stack may be left out where there is only one. Raises PlanError or CaseError.
+    """
+    if isinstance(plan, str) and ":" in plan:
+        named, plan = (part.strip() for part in plan.split(":", 1))
+        if stack is not None and stack != named:
+            raise CaseError(f"the plan names stack {named!r}, the call {stack!r}")
+        stack = named
+    if stack is None:
+        if len(stacks) > 1:
+            raise CaseError(f"plan '{plan}' names no stack; write it like '{next(iter(stacks))}: {plan}'")
+        stack = next(iter(stacks))
+    # Printing and parsing again checks the indices of a Plan that was built by hand.
+    return parse(str(plan), length=stack_length(checkpoint, stacks, stack), stack=stack), stack
+
+
 def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
     """The case of ``--dit-plan "double: 0-1 (2|3|4)x3 5"``.
 
@@ -161,6 +192,22 @@ def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
         raise CaseError(f"plan {text!r} runs stack {stack!r} as it is: the identity is no ablation")
     digest = hashlib.sha256(f"{stack}: {plan}".encode()).hexdigest()[:8]
     return Case(checkpoint, stack, length, f"plan-{digest}", plan, words=("by-hand",))
+
+
+def from_id(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
+    """The case of a stored id, ``flux-tiny-double-L02-04-skip``; without its words.
+
+    Raises CaseError where it is no id of this checkpoint: another stack, range or strategy, or a plan by hand.
+    """
+    rest = text.removeprefix(f"{checkpoint}-")
+    for stack, length in stacks.items():
+        found = re.fullmatch(rf"{re.escape(stack)}-L(\d+)(?:-(\d+))?-(.+)", rest)
+        if found is not None and rest != text:
+            span = Span(int(found[1]), int(found[2] or found[1]))
+            case = _case(checkpoint, stack, length, span, choose(found[3]), ())
+            if case is not None and case.id == text:
+                return case
+    raise CaseError(f"{text!r} is no case of checkpoint {checkpoint!r} with {', '.join(stacks)}")
 
 
 def slug(name: str) -> str:

@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import pytest
 
+from harness import randomised
 from harness.baselines import find_folder
 from harness.case import Ask, Case, by_hand, expand
 from harness.errors import HarnessError
 from harness.options import Options
-from harness.registry import Checkpoint, bundled_names, resolve
+from harness.registry import Checkpoint, blueprint, bundled_names, resolve
 
 MARK = "dit"
 BUNDLED = "bundled"  # a mark's checkpoint: every bundled one
@@ -31,6 +32,7 @@ class Collecting:
     baselines: dict[str, Path] = field(default_factory=dict[str, Path])  # checkpoint name -> folder
     errors: list[str] = field(default_factory=list[str])
     wanted: list[str] = field(default_factory=list[str])  # parameter ids that will run
+    pictured: list[str] = field(default_factory=list[str])  # those of them that are cases and make images
     _resolved: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
@@ -72,15 +74,20 @@ class Collecting:
     def _asked(self, metafunc: pytest.Metafunc) -> list[Checkpoint]:
         """The mark's checkpoint, or the command line's where that is of its family."""
         name = self._mark(metafunc).args[0]
-        own = [self._resolve(n) for n in (bundled_names() if name == BUNDLED else [name])]
+        names = bundled_names() if name == BUNDLED else [name]
         if self.options.checkpoint is None:
-            return own
+            return [self._resolve(n) for n in names]
+        own = [blueprint(n)[0] for n in names]  # their families alone: nothing of theirs will run
         given = self._resolve(self.options.checkpoint)
         return [given] if name == BUNDLED or any(c.family == given.family for c in own) else []
 
     def _resolve(self, name: str) -> Checkpoint:
         if name not in self._resolved:
-            self._resolved[name] = resolve(name)
+            options = self.options
+            if options.weights is None:
+                self._resolved[name] = resolve(name, dtype=options.dtype, lora=options.lora)
+            else:
+                self._resolved[name] = randomised.resolve(name, options.weights, dtype=options.dtype)
         return self._resolved[name]
 
     def _ids(self, wanted: list[str], checkpoint: Checkpoint, asks: tuple[Ask, ...]) -> list[str]:
@@ -147,6 +154,8 @@ class Collecting:
         items.sort(key=place)
         keys = [parameter(item) for item in items]
         self.wanted = [key for key in keys if key in self.owners]
+        pictured = {parameter(item): None for item in items if "benchmark" not in _fixtures(item)}
+        self.pictured = [key for key in pictured if key in self.cases]
 
 
 class Refused(pytest.Item):

@@ -33,3 +33,24 @@ class JournalError(HarnessError):
 
 class SurgeryError(HarnessError, RuntimeError):
     """A model whose blocks can't be rearranged without guessing, or an ablation that did not take hold."""
+
+
+class ExportError(HarnessError, ValueError):
+    """A plan that can't be saved as a model, a model that can't be pruned, or a folder that can't take it."""
+
+
+class ExtensionError(HarnessError):
+    """Something that another installed package adds by an entry point and that can't be used."""
+
+
+class MetricError(HarnessError):
+    """An extra metric that can't be measured: ``short`` is why, in a few words, ``mend`` what to do about it."""
+
+    def __init__(self, name: str, short: str, mend: str) -> None:
+        super().__init__(f"metric {name!r}: {short}; {mend}")
+        self.short = short
+        self.mend = mend
+
+
+class OptionError(HarnessError, ValueError):
+    """An option's value that isn't known, or that means nothing here."""

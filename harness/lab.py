@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,23 +12,27 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from harness import loading, statistics
 from harness import prompts as prompt_files
 from harness.baselines import rounded
-from harness.errors import CheckpointError, SurgeryError
-from harness.metrics import distribution, pairs
+from harness.case import over_stack
+from harness.laboratory import Forward, Images
+from harness.metrics import catalogue, distribution, openclip, pairs
 from harness.metrics.judge import Features, OpenClipJudge
-from harness.plan import Plan, identity
+from harness.metrics.panel import Panel, Reading
+from harness.plan import Plan
+from harness.proofs import prove_identity
 from harness.records import Fingerprint, Measurement
-from harness.registry import Checkpoint
-from harness.sampling import Sampler, Samples, pinned
+from harness.registry import Checkpoint, resolve
+from harness.sampling import Sampler, Samples
 from harness.surgery import ablate, check_trace, traced
 from harness.tiny import checker, world
 
-Images = npt.NDArray[np.uint8]
 FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
 GREY = 128
+TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,9 @@ class Seen:
     collapsed: npt.NDArray[np.bool_]
     features: Features
     scores: npt.NDArray[np.float64]
+    least: npt.NDArray[np.float64] | None  # over the sentences of each prompt, where one was split
     attributes: Mapping[str, npt.NDArray[np.float64]]
+    extra: Reading
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Control:
     reseed: Mapping[str, float]
     fid_null: float | None
     seed_sd: float
+    extra: Mapping[str, float]  # the extra metrics' own figures
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
@@ -67,47 +75,62 @@ class Control:
         }
         if self.fid_null is not None:
             out["fid_null"] = self.fid_null
-        return out | {name: float(values.mean()) for name, values in first.attributes.items()}
+        return out | {name: float(values.mean()) for name, values in first.attributes.items()} | dict(self.extra)
 
 
 class Lab:
     """Measures variants of one checkpoint against its control.
 
     The unit of harm is the control's seed-to-seed sd in score points. Where a baseline is stored, its unit
-    is fixed with :meth:`fix_unit`, so that a change of the control can't rescale every harm.
+    is fixed with :meth:`fix_unit`, so that a change of the control can't rescale every harm. ``checkpoint`` may be
+    a name or a folder, too; prompts that aren't given are the checkpoint's own, or else the set that comes with the
+    package. ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
+    ``ViT-L-14/openai``. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
+    built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
+    :func:`harness.loading.load`.
 
-    Raises CheckpointError or PromptError where checkpoint, judge or prompts can't be used.
+    Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or a metric that was asked for
+    can't be used.
     """
+
+    blind = ""  # see harness.laboratory
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        checkpoint: Checkpoint | str,
         *,
         prompts: Sequence[str] | None = None,
         device: torch.device | None = None,
+        judge: str | None = None,
+        metrics: Sequence[str] = (),
+        offload: str = "none",
     ) -> None:
+        if isinstance(checkpoint, str):
+            checkpoint = resolve(checkpoint)
         settings = checkpoint.settings
         self.checkpoint = checkpoint
         self.device = device or loading.pick_device(None)
         if prompts is None:
-            if checkpoint.prompts_file is None:
-                raise CheckpointError(f"checkpoint {checkpoint.name!r} comes with no prompts; give --dit-prompts FILE")
-            prompts = prompt_files.read(checkpoint.prompts_file)
+            prompts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
         self.prompts = list(prompts)
         self.layouts = world.parse_all(self.prompts) if settings.world and _all_parse(self.prompts) else None
-        if checkpoint.judge_folder is None:
-            raise CheckpointError(f"checkpoint {checkpoint.name!r} names no judge in its harness.json")
-        pipeline = loading.load(checkpoint, self.device)
+        # What is wrong with a judge or a metric is said before a large model is loaded.
+        source = openclip.find(judge or openclip.of_checkpoint(checkpoint))
+        opened = catalogue.open_all(metrics, self.device, trying=not settings.world)
+        self.panel = Panel(opened.metrics, opened.left_out)
+        self.offload = offload
+        pipeline = loading.load(checkpoint, self.device, offload=offload)
         self.sampler = Sampler(pipeline, checkpoint.family.name, settings, settings.batch)
         self.sampler.check(self.prompts)
-        self.judge = OpenClipJudge(checkpoint.judge_folder, self.device)
-        self.judge.embed_texts(self.prompts)
+        self.judge = OpenClipJudge(source, self.device)
+        self._split = self.judge.splits(self.prompts)
         self._seed_sd: float | None = None
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """Everything that can change a number measured here."""
         settings = self.checkpoint.settings
+        added = () if self.checkpoint.lora is None else (self.checkpoint.lora,)
         sampling = {
             f.name: getattr(settings, f.name)
             for f in dataclasses.fields(settings)
@@ -117,7 +140,7 @@ class Lab:
             sampling["negative_prompt"] = settings.negative_prompt
         return Fingerprint(
             checkpoint=self.checkpoint.name,
-            weights=loading.weights_digest(self.checkpoint.folder),
+            weights=loading.weights_digest(self.checkpoint.folder, *added),
             judge=self.judge.id,
             prompts=prompt_files.digest(self.prompts),
             sampling=sampling,
@@ -125,7 +148,9 @@ class Lab:
             dtype=settings.dtype,
             capability=loading.capability(self.device),
             threads=torch.get_num_threads(),
-            versions=loading.versions(),
+            versions=loading.versions(*(["peft"] if added else [])),
+            offload=self.offload,
+            metrics=self.panel.fingerprint,
         )
 
     @cached_property
@@ -148,6 +173,7 @@ class Lab:
             fid_null=null,
             # As a baseline stores it, so that the run that writes one and the next have the same unit.
             seed_sd=rounded(statistics.pooled_seed_sd(scores)),
+            extra=self.panel.control([(s.images, s.extra) for s in seen]),
         )
 
     @property
@@ -158,6 +184,12 @@ class Lab:
     def fix_unit(self, seed_sd: float) -> None:
         """Take the unit of harm from a stored baseline."""
         self._seed_sd = seed_sd
+
+    def anew(self) -> Lab:
+        """A lab on the same loaded model that has measured nothing yet, not even the control."""
+        twin = copy.copy(self)
+        vars(twin).pop("control", None)
+        return twin
 
     def look(self, samples: Samples) -> Seen:
         """Read everything there is to read from one set of images. A collapsed image scores like grey."""
@@ -174,7 +206,9 @@ class Lab:
             collapsed=collapsed,
             features=features,
             scores=self.judge.score(features, self.prompts).astype(np.float64),
+            least=self.judge.least(features, self.prompts).astype(np.float64) if self._split else None,
             attributes=self._attributes(images),
+            extra=self.panel.read(images, self.prompts),
         )
 
     def _attributes(self, images: Images) -> dict[str, npt.NDArray[np.float64]]:
@@ -196,8 +230,13 @@ class Lab:
         check_trace(ran, plan, stack)
         return samples
 
-    def run(self, plan: Plan, stack: str) -> tuple[Measurement, Seen]:
-        """Measure a variant on seed 0 of every prompt against the control's images of the same seed."""
+    def run(self, plan: Plan | str, stack: str | None = None) -> tuple[Measurement, Seen]:
+        """Measure a variant on seed 0 of every prompt against the control's images of the same seed.
+
+        ``plan`` is a Plan or its text, which may name the stack (``"double: 0-3 8-18"``). Raises PlanError or
+        CaseError where it doesn't fit the checkpoint, SurgeryError where it did not take hold.
+        """
+        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
         control = self.control
         seen = self.look(self.sample(plan, stack))
         base = control.seeds[0]
@@ -229,30 +268,55 @@ class Lab:
             summary["fid"] = distribution.fid(base.features, seen.features)
             summary["fid_null"] = control.fid_null
             summary["fid_ratio"] = summary["fid"] / control.fid_null
+        if seen.least is not None and base.least is not None:
+            values["score_min"] = seen.least
+            summary["clip_min"] = float((seen.least - base.least).mean())
+        extra = self.panel.compare((base.images, base.extra), (seen.images, seen.extra), control.extra)
+        values |= extra[0]
+        summary |= extra[1]
         measured = Measurement(
             n=len(harm),
             prompts=len(self.prompts),
             values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
             summary=summary,
             latents_sha256=seen.samples.sha256(),
+            left_out=self.panel.left_out(len(self.prompts)),
         )
         return measured, seen
+
+    def control_measurement(self) -> Measurement:
+        """The control's own scores over all seeds, and the figures that stand for it in a baseline."""
+        control = self.control
+        return Measurement(
+            n=control.scores.size,
+            prompts=len(self.prompts),
+            values={"score": tuple(round(float(v), 6) for v in control.scores.ravel())},
+            summary=control.summary(),
+            latents_sha256=control.seeds[0].samples.sha256(),
+            left_out=self.panel.left_out(len(self.prompts)),
+        )
+
+    def control_images(self) -> Images:
+        """Those of the seed that variants are measured on."""
+        return self.control.seeds[0].images
+
+    @property
+    def transformer(self) -> nn.Module:
+        """The pipeline's transformer."""
+        return self.sampler.transformer
+
+    def timed_forward(self) -> Forward:
+        """What the pipeline passes at its first step, for as many prompts as are timed together."""
+        batch = min(TIMED, self.checkpoint.settings.batch)
+        prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
+        return Forward(self.sampler.forward_arguments(prompts), batch)
 
     def check_identity(self, stack: str) -> None:
         """Prove the mechanism on this model: every block behind a slot, and the output bitwise the same.
 
         Raises SurgeryError where it is not.
         """
-        transformer = self.sampler.transformer
-        arguments = self.sampler.forward_arguments(self.prompts[:2])
-        length = self.checkpoint.stacks[stack]
-        with pinned():
-            plain = transformer(**arguments)[0]
-            with ablate(transformer, identity(length), stack, force_slots=True):
-                slotted = transformer(**arguments)[0]
-        if not torch.equal(plain, slotted):
-            worst = float((plain.float() - slotted.float()).abs().max())
-            raise SurgeryError(f"stack {stack!r}: the identity behind slots differs from the model by {worst:.3g}")
+        prove_identity(self.sampler.transformer, self.sampler.forward_arguments(self.prompts[:2]), stack)
 
 
 def _all_parse(texts: Sequence[str]) -> bool:

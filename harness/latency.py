@@ -10,32 +10,30 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture, PauseInstrumentation
 
 from harness.case import Case
-from harness.lab import Lab
+from harness.laboratory import Laboratory
 from harness.records import Latency
 from harness.sampling import pinned
 from harness.statistics import speed_up
 from harness.surgery import Installed
 
-BATCH = 8
 ROUNDS = 12
 WARM_UP = 1
 
 
-def measure(lab: Lab, case: Case, benchmark: BenchmarkFixture, rounds: int = ROUNDS) -> Latency | None:
-    """Time ``rounds`` pairs of forwards at batch 8; None where pytest-benchmark is disabled.
+def measure(lab: Laboratory, case: Case, benchmark: BenchmarkFixture, rounds: int = ROUNDS) -> Latency | None:
+    """Time ``rounds`` pairs of the lab's forward; None where pytest-benchmark is disabled.
 
     The variant is pytest-benchmark's target, so that its JSON and ``compare`` work on the variants; the
     control runs before it in even rounds and after it in odd ones, so that a drift of the machine's
     speed falls on both alike.
     """
-    transformer = lab.sampler.transformer
-    arguments = lab.sampler.forward_arguments([lab.prompts[i % len(lab.prompts)] for i in range(BATCH)])
+    transformer, timed = lab.transformer, lab.timed_forward()
     view = Installed(transformer, case.plan, case.stack)
     control: list[float] = []
     turn = 0
 
     def forward() -> None:
-        transformer(**arguments)
+        transformer(**timed.arguments)
         if lab.device.type == "cuda":
             torch.cuda.synchronize(lab.device)
 
@@ -72,7 +70,7 @@ def measure(lab: Lab, case: Case, benchmark: BenchmarkFixture, rounds: int = ROU
     measured = Latency(
         control=tuple(control),
         variant=tuple(variant),
-        batch=BATCH,
+        batch=timed.batch,
         ratio=interval.value,
         low=interval.low,
         high=interval.high,

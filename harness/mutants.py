@@ -23,6 +23,10 @@ from harness.surgery import bare, stacks
 Inject = Callable[[Sampler], AbstractContextManager[None]]
 
 
+def _nothing(_sampler: Sampler) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Mutant:
     """One fault: ``inject`` changes the pipeline, ``plan`` the plan over a stack of a length, for a case's range.
@@ -33,8 +37,13 @@ class Mutant:
     name: str
     about: str
     applies: Callable[[Sampler], bool] = lambda _sampler: True
-    inject: Inject = lambda _sampler: nullcontext()
+    inject: Inject = _nothing
     plan: Callable[[Plan, int, Span | None], Plan] = lambda plan, _length, _span: plan
+
+    @property
+    def changes_model(self) -> bool:
+        """Whether the control suffers from it, too."""
+        return self.inject is not _nothing
 
     @contextmanager
     def at_work(self, sampler: Sampler) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,23 @@ import pytest
 
 from harness.baselines import UPDATE_MODES
 from harness.case import Ask
-from harness.strategies import STRATEGIES
+from harness.families import DTYPES, OFFLOADS
+from harness.randomised import KINDS
+from harness.strategies import EVERY
 
 if TYPE_CHECKING:
     from harness.registry import Checkpoint
 
 PREFIX = "--dit-"
+# What makes no sense with random weights, and why.
+USELESS = {
+    "baseline_update": "random weights have no quality, so there is nothing to store",
+    "prompts": "random weights make no images, so no prompts are used",
+    "judge": "random weights make no images, so nothing is judged",
+    "metric": "random weights make no images, so nothing is measured on them",
+    "lora": "a LoRA on random weights means nothing",
+    "offload": "random weights are made on the device",
+}
 
 
 @dataclass(frozen=True)
@@ -39,13 +50,19 @@ class Options:
     device: str | None
     rounds: int
     threads: int | None
+    weights: str | None
+    dtype: str | None
+    lora: str | None
+    offload: str
+    judge: str | None
+    metrics: tuple[str, ...]
 
     @property
     def grid(self) -> Ask | None:
         """The grid that replaces a case file's own, where any part of one was asked for."""
         if not (self.stacks or self.ranges or self.strategies):
             return None
-        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or tuple(STRATEGIES))
+        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or EVERY)
 
     def asks(self, checkpoint: Checkpoint, own: Sequence[Ask]) -> list[Ask]:
         """The grid for a checkpoint: the command line's if it gives one, else the case file's."""
@@ -61,7 +78,12 @@ def add(parser: pytest.Parser) -> None:
     def option(name: str, about: str, **kwargs: Any) -> None:
         group.addoption(PREFIX + name, dest=f"dit_{name.replace('-', '_')}", help=about, **kwargs)
 
-    option("checkpoint", "a bundled checkpoint or a folder (with '='), for the cases of its family", metavar="NAME")
+    option(
+        "checkpoint",
+        "a bundled or real checkpoint by name, a hub id in the cache, or a folder (with '='), for its family's cases",
+        metavar="NAME",
+    )
+    option("weights", f"{' or '.join(KINDS)}: no download and no quality, but surgery, latency, memory", metavar="KIND")
     option("stack", "only these stacks (repeat, or separate by commas)", action="append", metavar="NAME")
     option("range", "these ranges instead of the case file's: 3, 4-7, middle, each ...", action="append", metavar="R")
     option(
@@ -69,12 +91,22 @@ def add(parser: pytest.Parser) -> None:
     )
     option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
+    option("judge", "open_clip's ARCHITECTURE/TAG or a folder (with '='), not the checkpoint's own", metavar="JUDGE")
+    option(
+        "metric",
+        "an extra metric, its weights at a file, folder or hub id: lpips, dinov2=FOLDER, none ...",
+        action="append",
+        metavar="NAME[=WHERE]",
+    )
     option("quick", "a subset of the cases in under a minute; never updates anything", action="store_true")
     option("baseline-update", f"write baseline values: {', '.join(UPDATE_MODES)}", metavar="MODE")
     option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
     option("rounds", "timed pairs of forwards a latency case (default: 12)", metavar="N")
+    option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
+    option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
+    option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
     option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
 
 
@@ -95,6 +127,9 @@ def from_config(config: pytest.Config) -> Options:
     if quick and update is not None:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")
     prompts = text("prompts")
+    weights = text("weights")
+    if weights is not None:
+        _check_weights(weights, {name: text(name) for name in USELESS})
     # A given path is the shell's, a default belongs to the project.
     given = text("reports")
     reports = config.invocation_params.dir / given if given else config.rootpath / "reports"
@@ -104,7 +139,7 @@ def from_config(config: pytest.Config) -> Options:
             f"--dit-run-id {run_id!r}: only letters, digits, '.', '_' and '-', as it names a folder"
         )
     return Options(
-        checkpoint=_checkpoint(config, text("checkpoint")),
+        checkpoint=_place(config, "checkpoint", text("checkpoint")),
         stacks=several("stack"),
         ranges=several("range"),
         strategies=several("strategy"),
@@ -117,6 +152,12 @@ def from_config(config: pytest.Config) -> Options:
         device=text("device"),
         rounds=_whole("rounds", text("rounds"), least=4) or (8 if quick else 12),
         threads=_whole("threads", text("threads"), least=1),
+        weights=weights,
+        dtype=_one_of("dtype", text("dtype"), DTYPES),
+        lora=_place(config, "lora", text("lora")),
+        offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
+        judge=_folder_or_name(config, _place(config, "judge", text("judge"))),
+        metrics=tuple(_metric(config, given) for given in config.getoption("dit_metric") or ()),
     )
 
 
@@ -128,12 +169,42 @@ def _whole(name: str, given: str | None, least: int) -> int | None:
     return int(given)
 
 
-def _checkpoint(config: pytest.Config, given: str | None) -> str | None:
-    arguments = [str(a) for a in config.invocation_params.args]
-    if given is not None and "--dit-checkpoint" in arguments and Path(given).exists():
-        # pytest reads a separate path as a place to look for tests and takes it for the rootdir.
-        raise pytest.UsageError(f"write --dit-checkpoint={given} with '=' (pytest would take the folder for its root)")
+def _check_weights(kind: str, others: Mapping[str, str | None]) -> None:
+    """Refuse an unknown kind of weights, and what has no meaning beside random ones."""
+    if kind not in KINDS:
+        raise pytest.UsageError(f"--dit-weights takes {' or '.join(KINDS)}, not {kind!r}")
+    for name, given in others.items():
+        if given is not None:
+            option = name.replace("_", "-")
+            raise pytest.UsageError(f"--dit-weights={kind}: {USELESS[name]}; leave out --dit-{option}")
+
+
+def _one_of(name: str, given: str | None, known: Sequence[str]) -> str | None:
+    if given is not None and given not in known:
+        raise pytest.UsageError(f"--dit-{name} takes {', '.join(known)}, not {given!r}")
     return given
+
+
+def _place(config: pytest.Config, name: str, given: str | None) -> str | None:
+    """A name, hub id or path, as given."""
+    arguments = [str(a) for a in config.invocation_params.args]
+    if given is not None and PREFIX + name in arguments and Path(given).exists():
+        # pytest reads a separate path as a place to look for tests and takes it for the rootdir.
+        raise pytest.UsageError(f"write --dit-{name}={given} with '=' (pytest would take it for its root)")
+    return given
+
+
+def _folder_or_name(config: pytest.Config, given: str | None) -> str | None:
+    """A path from where pytest was started, if it is one; else the name or hub id as given."""
+    if given is None:
+        return None
+    path = config.invocation_params.dir / given
+    return str(path) if given and path.exists() else given
+
+
+def _metric(config: pytest.Config, given: str) -> str:
+    name, equals, where = (_place(config, "metric", given) or "").partition("=")
+    return f"{name}{equals}{_folder_or_name(config, where)}"
 
 
 def _fresh_run_id() -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from harness.statistics import by_prompt, mean_interval, rank_intervals
 
 COLUMNS = (
     "clip_delta",
+    "clip_min",
     "latent_drift",
     "pixel_drift",
     "psnr",
@@ -23,9 +24,15 @@ COLUMNS = (
 )
 
 
+HARM, SPEED = "harm", "speed-up"  # what a ranking is by
+
+
 @dataclass(frozen=True)
 class Row:
-    """One variant. Harm is in units of the control's seed-to-seed sd, with its 95 % interval."""
+    """One variant. Harm is in units of the control's seed-to-seed sd, with its 95 % interval.
+
+    What was not measured is None: without images there is neither harm nor what follows from it.
+    """
 
     case: str
     stack: str
@@ -34,13 +41,13 @@ class Row:
     plan: str
     words: tuple[str, ...]
     rank: int
-    rank_low: int
-    rank_high: int
-    tier: int
-    harm: float
-    harm_low: float
-    harm_high: float
-    collapsed: int
+    rank_low: int | None
+    rank_high: int | None
+    tier: int | None
+    harm: float | None
+    harm_low: float | None
+    harm_high: float | None
+    collapsed: int | None
     n: int
     gate: Status
     summary: dict[str, float]
@@ -56,19 +63,21 @@ class Group:
     depth: str
     strategy: str
     cases: int
-    harm: float
+    harm: float | None
     speed_up: float | None
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All variants of one checkpoint, least harmful first, and the summary per strategy."""
+    """All variants of one checkpoint, least harmful (or fastest) first, and the summary per strategy."""
 
     checkpoint: str
     rows: tuple[Row, ...]
     groups: tuple[Group, ...]
     prompts: int
     tiers: int
+    by: str = HARM
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])  # metrics that are no columns, and why
 
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
@@ -77,6 +86,7 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
     Ordered by harm. A collapsed image scores like grey, so a few of them weigh in a variant's harm as what they
     are; a variant of which most images collapsed is no model any more and comes after all others, whatever its
     score. Only variants measured on the same number of prompts are ranked together: the larger set wins.
+    Where a lab has no judge there is no harm, and the fastest variant comes first.
     """
     every = list(records)
     out: list[Ranking] = []
@@ -84,7 +94,9 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
         mine = [r for r in every if r.checkpoint == checkpoint]
         latency = {r.case: r.latency for r in mine if r.kind == "latency" and r.latency is not None}
         quality = [(r, r.measurement) for r in mine if r.kind == "quality" and r.measurement is not None]
-        if quality:
+        if not any(r.fingerprint.judge for r in mine):
+            out += _rank_by_speed(checkpoint, [r for r in mine if r.kind != "control"], latency)
+        elif quality:
             out.append(_rank(checkpoint, quality, latency))
     return out
 
@@ -122,12 +134,53 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary={k: measured.summary[k] for k in COLUMNS if k in measured.summary},
+                summary=_figures(measured.summary),
                 latency=latency.get(record.case),
                 pareto=pareto[i],
             )
         )
-    return Ranking(checkpoint, tuple(rows), _groups(rows), prompts, max(ranks.tier))
+    left_out = {name: why for _, m in quality for name, why in m.left_out.items()}
+    return Ranking(checkpoint, tuple(rows), _groups(rows), prompts, max(ranks.tier), left_out=left_out)
+
+
+def _figures(summary: Mapping[str, float]) -> dict[str, float]:
+    """The columns: the harness's own, and those of extra metrics, whose names hold a dot."""
+    return {k: summary[k] for k in COLUMNS if k in summary} | {k: v for k, v in summary.items() if "." in k}
+
+
+def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency]) -> list[Ranking]:
+    """Variants by speed-up, those that were not timed last; nothing where no variant was measured."""
+    # A case's quality record says more than its latency record, and comes first.
+    records = {r.case: r for r in sorted(mine, key=lambda r: r.kind == "quality")}
+    order = sorted(records, key=lambda case: (-latency[case].ratio if case in latency else 0.0, case))
+    rows: list[Row] = []
+    for place, case in enumerate(order, start=1):
+        record, timed = records[case], latency.get(case)
+        measured = record.measurement
+        rows.append(
+            Row(
+                case=case,
+                stack=record.stack,
+                place=record.place,
+                strategy=record.strategy,
+                plan=record.plan,
+                words=record.words,
+                rank=place,
+                rank_low=None,
+                rank_high=None,
+                tier=None,
+                harm=None,
+                harm_low=None,
+                harm_high=None,
+                collapsed=None,
+                n=measured.n if measured else timed.batch if timed else 0,
+                gate=record.verdict.status,
+                summary=dict(measured.summary) if measured else {},
+                latency=timed,
+                pareto=False,
+            )
+        )
+    return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, SPEED)] if rows else []
 
 
 def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequence[Latency | None]) -> list[bool]:
@@ -160,14 +213,15 @@ def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:
     groups: list[Group] = []
     for (stack, depth, name), members in keyed.items():
         speeds = [m.latency.ratio for m in members if m.latency is not None]
+        harms = [m.harm for m in members if m.harm is not None]
         groups.append(
             Group(
                 stack=stack,
                 depth=depth,
                 strategy=name,
                 cases=len(members),
-                harm=float(np.median([m.harm for m in members])),
+                harm=float(np.median(harms)) if harms else None,
                 speed_up=float(np.median(speeds)) if speeds else None,
             )
         )
-    return tuple(sorted(groups, key=lambda g: (g.stack, g.depth, g.harm)))
+    return tuple(sorted(groups, key=lambda g: (g.stack, g.depth, -(g.speed_up or 0.0) if g.harm is None else g.harm)))

@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from harness.case import Case
+
 SCHEMA = 1
 
 
@@ -24,21 +26,30 @@ class Status(enum.StrEnum):
     """The outcome of comparing one metric, or a whole record, with its baseline."""
 
     OK = "ok"
+    NOTHING = "did nothing"  # bitwise the control's latents, under a plan that isn't the identity
     REGRESSION = "regression"  # worse than the baseline allows
     STALE = "stale"  # better than the baseline allows: stale, or the ablation was not applied
+    NONDETERMINISM = "nondeterminism"  # within every tolerance, but not bitwise what the same fingerprint gave
     MISSING = "missing"  # the baseline file has no entry for this case
     UNJUDGED = "unjudged"  # no baseline file, or a plan by hand
     UPDATED = "updated"  # the entry was written by this run
+    INSENSITIVE = "insensitive"  # green, but one more skipped block would be green, too
 
     @property
     def red(self) -> bool:
         """Whether a test with this outcome fails."""
-        return self in (Status.REGRESSION, Status.STALE, Status.MISSING)
+        return self in RED
+
+
+RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Everything that can change a number. ``device`` is the key of the baseline file (``cpu``)."""
+    """Everything that can change a number. ``device`` is the key of the baseline file (``cpu``).
+
+    ``judge`` and ``metrics`` (by name) are ids with the hashes of the weights.
+    """
 
     checkpoint: str
     weights: str
@@ -50,6 +61,8 @@ class Fingerprint:
     capability: str
     threads: int
     versions: Mapping[str, str]
+    metrics: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    offload: str = "none"
 
     @property
     def digest(self) -> str:
@@ -64,7 +77,8 @@ class Measurement:
 
     ``values`` are per image, prompt-major ((prompt 0, seed 0), (prompt 0, seed 1), ...): judge score in
     cosine x 100, harm as control - variant in the same unit, drifts relative to nothing, grades in 0..1.
-    ``summary`` are figures of the whole set; ``n`` is the number of images, ``prompts`` of prompts.
+    ``summary`` are figures of the whole set; ``n`` is the number of images, ``prompts`` of prompts. Figures of extra
+    metrics are called ``<metric>.<what>``; ``left_out`` says by name why some could not be measured.
     """
 
     n: int
@@ -72,6 +86,7 @@ class Measurement:
     values: Mapping[str, tuple[float, ...]]
     summary: Mapping[str, float]
     latents_sha256: str = ""
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,7 @@ class Check:
     tolerance: float | None
     status: Status
     source: str = ""
+    effect: float | None = None  # how far one more skipped block moves the value, where that was measured
 
     @property
     def excess(self) -> float:
@@ -140,6 +156,36 @@ class Record:
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts, strings and numbers; what is not finite becomes "nan" or "inf"."""
         return cast("dict[str, Any]", _plain(self))
+
+
+def of_case(
+    case: Case,
+    kind: str,
+    fingerprint: Fingerprint,
+    verdict: Verdict,
+    *,
+    measurement: Measurement | None = None,
+    latency: Latency | None = None,
+    nodeid: str = "",
+    run: str = "",
+) -> Record:
+    """The record of one case; ``nodeid`` is the test's where there is one, ``run`` the run folder's name."""
+    return Record(
+        kind=kind,
+        case=case.id,
+        nodeid=nodeid,
+        checkpoint=case.checkpoint,
+        stack=case.stack,
+        place=case.place,
+        strategy=case.strategy,
+        plan=str(case.plan),
+        words=case.words,
+        fingerprint=fingerprint,
+        verdict=verdict,
+        measurement=measurement,
+        latency=latency,
+        run=run,
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import baselines
+from harness import baselines, cost
 from harness.bench import Bench, facts
 from harness.collecting import Collecting
 from harness.errors import HarnessError
 from harness.journal import Journal, latest, read
 from harness.loading import capability, device_key, pick_device, versions
+from harness.randomised import RandomCheckpoint
 from harness.records import Record, from_json
 from harness.registry import Checkpoint
 from harness.trial import ControlTrial, Trial
 
 if TYPE_CHECKING:
-    from harness.lab import Lab
+    from harness.laboratory import Laboratory
 
 # What a report carries from an xdist worker: a test's records, and where their baselines lie.
 RECORDS, FOLDERS = "dit_records", "dit_baselines"
@@ -45,7 +46,15 @@ class Running:
         if self.is_worker and threads is None:
             # Workers that each take all cores wait for each other's threads: 20 times slower with two on two cores.
             threads = max(1, (os.cpu_count() or 1) // config.workerinput["workercount"])  # type: ignore[attr-defined]
-        self.bench = Bench(options.device, options.prompts, threads, options.update is not None)
+        self.bench = Bench(
+            options.device,
+            options.prompts,
+            threads,
+            options.update is not None,
+            options.offload,
+            judge=options.judge,
+            metrics=options.metrics,
+        )
         self.broken = ""
         self.journal: Journal | None = None
         self.written: list[Path] = []
@@ -65,7 +74,7 @@ class Running:
             for name in dict.fromkeys(self.collecting.owners[key] for key in self.collecting.wanted):
                 self.lab(self.collecting.checkpoints[name])
 
-    def lab(self, checkpoint: Checkpoint) -> Lab:
+    def lab(self, checkpoint: Checkpoint) -> Laboratory:
         """The lab of a checkpoint, opened when first asked for. Raises HarnessError."""
         if self.broken:
             raise HarnessError(self.broken)
@@ -196,7 +205,8 @@ def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
         return True
     values = dict(record.measurement.summary) if record.measurement else {}
     n = record.measurement.n if record.measurement else 0
-    if record.latency is not None and record.fingerprint.device != "cpu":
+    moving = record.fingerprint.offload == "group"  # then a forward's time is that of moving weights
+    if record.latency is not None and record.fingerprint.device != "cpu" and not moving:
         values["relative_time"] = 1.0 / record.latency.ratio
         n = len(record.latency.variant)
     if not values or record.strategy.startswith("plan-"):
@@ -217,14 +227,23 @@ def describe(collecting: Collecting) -> list[str]:
     lines = [f"dit: {where}; " + ", ".join(f"{p} {found[p]}" for p in SHOWN_VERSIONS if p in found)]
     for name in dict.fromkeys(collecting.owners[key] for key in collecting.wanted):
         checkpoint = collecting.checkpoints[name]
+        blocks = ", ".join(f"{n} {stack}" for stack, n in checkpoint.stacks.items())
+        if isinstance(checkpoint, RandomCheckpoint):
+            lines.append(f"dit: {name} ({blocks} blocks): {checkpoint.about}")
+            continue
         key, dtype = device_key(device), checkpoint.settings.dtype
         path, exact = baselines.choose_file(collecting.baselines[name], name, key, dtype)
         if path is None:
             stored = f"no baseline for {key}-{dtype}: nothing is judged"
         else:
             stored = f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")
-        blocks = ", ".join(f"{n} {stack}" for stack, n in checkpoint.stacks.items())
-        lines.append(f"dit: {name} ({blocks} blocks, {checkpoint.settings.steps} steps, {dtype}); {stored}")
+        how = dtype if collecting.options.offload == "none" else f"{dtype}, offload {collecting.options.offload}"
+        lines.append(f"dit: {name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}")
+        cases = [collecting.cases[key] for key in collecting.pictured if collecting.owners[key] == name]
+        if cases:
+            number = cost.prompt_count(checkpoint.prompts_file, collecting.options.prompts)
+            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, number)
+            lines.append(f"dit: {cost.line(asked)}")
     return lines
 
 

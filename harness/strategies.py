@@ -3,6 +3,8 @@
 Names and definitions follow "Transformer Layers as Painters" (Sun et al., arXiv 2407.09298), with
 the two update scalings that tell whether a mean merely under-updates. In ids a parameter follows
 the name after a dot: ``shuffle.s2`` is seed 2, ``parallel.t3`` three loops.
+
+Another package adds one by an entry point in the group ``harness.strategies`` that leads to a Strategy.
 """
 
 from __future__ import annotations
@@ -10,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
-from harness.errors import CaseError
+from harness import extensions
+from harness.errors import CaseError, HarnessError
 from harness.plan import Combine, Group, Plan
 
 
@@ -112,12 +116,17 @@ def _grouped(length: int, span: Span, combine: Combine, loops: int) -> Plan:
 
 @dataclass(frozen=True)
 class Strategy:
-    """A named family of plans. ``parameters`` maps a one-letter parameter to what it means."""
+    """A named family of plans: ``build(length, span, **parameters)`` gives the plan over a stack of ``length``.
+
+    ``parameters`` maps a one-letter parameter, a whole number with a default, to what it means; ``package`` is
+    filled in for a strategy that another package adds.
+    """
 
     name: str
     build: Callable[..., Plan]
     least: int  # the fewest blocks on which it is not the identity
     parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    package: str = ""
 
     @property
     def summary(self) -> str:
@@ -151,23 +160,72 @@ class Chosen:
         return ".".join([self.strategy.name, *(f"{k}{v}" for k, v in self.values)])
 
     def plan(self, length: int, span: Span) -> Plan:
-        """The plan over a stack of ``length``. Raises CaseError where the range doesn't fit or is too short."""
+        """The plan over a stack of ``length``.
+
+        Raises CaseError where the range doesn't fit or is too short, ExtensionError where a strategy of another
+        package fails or gives no plan over the stack.
+        """
         if span.last >= length:
             raise CaseError(f"range {span} is outside a stack of {length} blocks (0-{length - 1})")
         if len(span) < self.strategy.least:
             raise CaseError(
-                f"strategy {str(self)!r} changes nothing on range {span}, which has one block; "
+                f"strategy {str(self)!r} changes nothing on range {span}, which has {_blocks(len(span))}; "
                 f"it needs at least {self.strategy.least} (only skip works on one)"
             )
+        if self.strategy.package:
+            return _foreign_plan(self, length, span)
         return self.strategy.build(length, span, **dict(self.values))
 
 
+def _blocks(number: int) -> str:
+    return "one block" if number == 1 else f"{number} blocks"
+
+
+def _foreign_plan(chosen: Chosen, length: int, span: Span) -> Plan:
+    point = extensions.found(extensions.STRATEGIES)[chosen.strategy.name]
+    try:
+        plan = chosen.strategy.build(length, span, **dict(chosen.values))
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise extensions.broken(point, f"fails on range {span}: {extensions.first_line(error)}") from error
+    if not isinstance(plan, Plan) or not all(0 <= block < length for block in plan.blocks()):
+        raise extensions.broken(point, f"gives {plan!s} on range {span}, which is no plan over {length} blocks")
+    return plan
+
+
+def names() -> tuple[str, ...]:
+    """Every strategy's name: the harness's own, then those of other packages. Raises ExtensionError."""
+    return (*STRATEGIES, *extensions.found(extensions.STRATEGIES, frozenset(STRATEGIES)))
+
+
+def strategy_of(name: str) -> Strategy:
+    """The strategy of that name. Raises CaseError naming what there is, ExtensionError for one that is broken."""
+    known = names()  # also finds a package that gives a name of the harness's own
+    if name not in known:
+        raise CaseError(f"unknown strategy {name!r}; there are {', '.join(known)}")
+    return STRATEGIES.get(name) or _foreign(name)
+
+
+@cache
+def _foreign(name: str) -> Strategy:
+    point = extensions.found(extensions.STRATEGIES)[name]
+    given = extensions.loaded(point)
+    if not isinstance(given, Strategy):
+        raise extensions.broken(point, f"is a {type(given).__name__}, where a harness.strategies.Strategy is needed")
+    if given.name != name:
+        raise extensions.broken(point, f"calls itself {given.name!r}; both names must be the same")
+    if name.startswith("plan-"):
+        raise extensions.broken(point, "has a name that begins like that of a plan by hand (plan-)")
+    if odd := [p for p in given.parameters if not re.fullmatch("[a-z]", p)]:
+        raise extensions.broken(point, f"has a parameter {odd[0]!r}; a parameter is one lower case letter")
+    return replace(given, package=extensions.package(point))
+
+
 def choose(text: str) -> Chosen:
-    """Read ``name`` or ``name.p1.q2``. Raises CaseError naming what is unknown and what exists."""
+    """Read ``name`` or ``name.p1.q2``. Raises CaseError naming what is unknown and what exists; ExtensionError."""
     name, *parameters = text.strip().split(".")
-    strategy = STRATEGIES.get(name)
-    if strategy is None:
-        raise CaseError(f"unknown strategy {name!r}; there are {', '.join(STRATEGIES)}")
+    strategy = strategy_of(name)
     values: list[tuple[str, int]] = []
     for parameter in parameters:
         found = re.fullmatch(r"([a-z])(\d{1,4})", parameter)

@@ -11,13 +11,13 @@ import pytest
 from harness import baselines
 from harness.bench import Judged, changes, facts
 from harness.case import Case
-from harness.records import Check, Latency, Measurement, Record, Status, Verdict
+from harness.records import Check, Latency, Measurement, Record, Status, Verdict, of_case
 from harness.statistics import by_prompt
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from harness.lab import Lab
+    from harness.laboratory import Laboratory
 
 UNITS = {"harm": "sd"}
 
@@ -27,7 +27,7 @@ class Trial:
     """A case under test: ``check(measure())`` is a quality test, ``time(benchmark)`` a latency test."""
 
     case: Case
-    lab: Lab
+    lab: Laboratory
     judged: Judged
     nodeid: str
     run_folder: Path
@@ -36,14 +36,15 @@ class Trial:
     records: list[Record]
 
     def measure(self) -> Measurement:
-        """Generate the variant's images, measure them against the control, keep a strip of them."""
+        """Run the variant, measure it against the control, and keep a strip of its images where there are any."""
         from harness.report.sheet import save_strip
 
         measurement, seen = self.lab.run(self.case.plan, self.case.stack)
-        save_strip(seen.images, self.run_folder / "images" / f"{self.case.id}.png")
-        base = self.run_folder / "images" / f"{self.case.checkpoint}-control.png"
-        if not base.exists():
-            save_strip(self.lab.control.seeds[0].images, base)
+        if len(seen.images):
+            save_strip(seen.images, self.run_folder / "images" / f"{self.case.id}.png")
+            base = self.run_folder / "images" / f"{self.case.checkpoint}-control.png"
+            if not base.exists():
+                save_strip(self.lab.control_images(), base)
         return measurement
 
     def check(self, measurement: Measurement) -> None:
@@ -69,7 +70,7 @@ class Trial:
 
     def _verdict(self, measurement: Measurement) -> Verdict:
         judged = self.judged
-        if self.case.span is None:
+        if self.case.span is None and not judged.incomparable:
             return Verdict(Status.UNJUDGED, notes=("a plan by hand has no baseline",))
         if reason := _not_judged(judged, self.update):
             return Verdict(Status.UNJUDGED, notes=(reason,))
@@ -81,6 +82,8 @@ class Trial:
         judged = self.judged
         if self.lab.device.type != "cuda":
             return Verdict(Status.UNJUDGED, notes=("latency is only reported on a CPU",))
+        if self.lab.fingerprint.offload == "group":
+            return Verdict(Status.UNJUDGED, notes=("latency is only reported where weights move at every forward",))
         if judged.baseline is None or not judged.exact or judged.incomparable or self.case.span is None:
             return Verdict(Status.UNJUDGED, notes=("no latency baseline from this very device",))
         stored = judged.baseline.cases.get(self.case.id, {})
@@ -91,22 +94,15 @@ class Trial:
     def _record(
         self, kind: str, verdict: Verdict, measurement: Measurement | None = None, latency: Latency | None = None
     ) -> None:
-        case = self.case
         self.records.append(
-            Record(
-                kind=kind,
-                case=case.id,
-                nodeid=self.nodeid,
-                checkpoint=case.checkpoint,
-                stack=case.stack,
-                place=case.place,
-                strategy=case.strategy,
-                plan=str(case.plan),
-                words=case.words,
-                fingerprint=self.lab.fingerprint,
-                verdict=verdict,
+            of_case(
+                self.case,
+                kind,
+                self.lab.fingerprint,
+                verdict,
                 measurement=measurement,
                 latency=latency,
+                nodeid=self.nodeid,
                 run=self.run_folder.name,
             )
         )
@@ -118,7 +114,7 @@ class Trial:
         if self.judged.baseline is not None:
             lines.append(_changed_line(self.lab, self.judged.baseline))
             lines.append(control_line(self.lab, self.judged))
-        harms = by_prompt(measurement.values["harm"], measurement.prompts) / self.lab.seed_sd
+        harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
         worst = harms.argsort()[::-1][:3]
         lines.append(
             "worst prompts: "
@@ -136,17 +132,22 @@ class Trial:
 class ControlTrial:
     """The un-ablated model of one checkpoint under test."""
 
-    lab: Lab
+    lab: Laboratory
     judged: Judged
     nodeid: str
     run_folder: Path
     update: str | None
     records: list[Record]
 
+    def needs_images(self) -> None:
+        """Skip the test, with the reason, where this checkpoint makes none."""
+        if self.lab.blind:
+            pytest.skip(self.lab.blind)
+
     def check(self) -> None:
         """Compare the control's own figures with its baseline, record them, and fail where they are red."""
         lab, judged = self.lab, self.judged
-        summary = lab.control.summary()
+        measurement = lab.control_measurement()
         if reason := _not_judged(judged, self.update):
             verdict = Verdict(Status.UNJUDGED, notes=(reason,))
         else:
@@ -166,13 +167,7 @@ class ControlTrial:
                 words=(),
                 fingerprint=lab.fingerprint,
                 verdict=verdict,
-                measurement=Measurement(
-                    n=lab.control.scores.size,
-                    prompts=len(lab.prompts),
-                    values={"score": tuple(round(float(v), 6) for v in lab.control.scores.ravel())},
-                    summary=summary,
-                    latents_sha256=lab.control.seeds[0].samples.sha256(),
-                ),
+                measurement=measurement,
                 run=self.run_folder.name,
             )
         )
@@ -192,24 +187,24 @@ def _not_judged(judged: Judged, update: str | None) -> str:
     return f"there is no {judged.target.name} for this checkpoint" if missing else ""
 
 
-def _compare_control(lab: Lab, judged: Judged) -> Verdict:
+def _compare_control(lab: Laboratory, judged: Judged) -> Verdict:
     """The control's own figures against the baseline's."""
-    summary = lab.control.summary()
+    measured = lab.control_measurement()
     stored = judged.baseline.control if judged.baseline else {}
-    entries = {k: baselines.Entry(v, len(lab.prompts)) for k, v in stored.items()}
-    gated = [m for m in baselines.CONTROL_GATED if m in summary]
-    return baselines.compare(f"{lab.checkpoint.name}-control", summary, entries, judged.tolerances, gated)
+    entries = {k: baselines.Entry(v, measured.prompts) for k, v in stored.items()}
+    gated = [m for m in baselines.CONTROL_GATED if m in measured.summary]
+    return baselines.compare(f"{lab.checkpoint.name}-control", measured.summary, entries, judged.tolerances, gated)
 
 
-def _changed_line(lab: Lab, baseline: baselines.Baseline) -> str:
+def _changed_line(lab: Laboratory, baseline: baselines.Baseline) -> str:
     changed = changes(baseline.facts, facts(lab.fingerprint))
     return "changed since the baseline: " + (", ".join(changed) or "nothing that is recorded")
 
 
-def control_line(lab: Lab, judged: Judged) -> str:
+def control_line(lab: Laboratory, judged: Judged) -> str:
     """Whether the control moved too (the library drifted) or only the variant (the ablation did)."""
     assert judged.baseline is not None
-    if judged.baseline.facts.get("control_latents") == lab.control.seeds[0].samples.sha256():
+    if judged.baseline.facts.get("control_latents") == lab.control_measurement().latents_sha256:
         return "control: bit-identical, so the variant changed and not the model"
     moved = [c for c in _compare_control(lab, judged).checks if c.status.red and c.baseline is not None]
     if not moved:

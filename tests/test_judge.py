@@ -8,12 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from harness.case import Ask, expand
 from harness.errors import CheckpointError, PromptError
 from harness.lab import Lab
-from harness.metrics import distribution, pairs
+from harness.metrics import distribution, openclip, pairs
 from harness.metrics.judge import OpenClipJudge
 from harness.registry import BUNDLED, resolve
 from harness.tiny import render, world
@@ -133,7 +135,7 @@ def test_images_of_another_size_are_resized(judge, scenes):
 
 def test_long_texts_and_broken_folders_are_named(judge, tmp_path):
     with pytest.raises(PromptError, match="the judge reads 20 tokens, this prompt has 42"):
-        judge.embed_texts([" ".join(["red"] * 40)])
+        judge.score(np.zeros((1, 64), np.float32), [" ".join(["red"] * 40)])
     with pytest.raises(CheckpointError, match="no open_clip folder"):
         OpenClipJudge(tmp_path, CPU)
     broken = tmp_path / "judge"
@@ -145,6 +147,54 @@ def test_long_texts_and_broken_folders_are_named(judge, tmp_path):
     weights.unlink()
     with pytest.raises(CheckpointError, match="is not there"):
         OpenClipJudge(broken, CPU)
+
+
+def test_images_of_another_shape_are_cropped_at_the_centre_or_squashed(judge, scenes):
+    _, images, _ = scenes
+    wide = np.pad(images[:20], ((0, 0), (0, 0), (0, 0), (20, 20)))
+    assert np.array_equal(judge.embed_images(wide), judge.embed_images(images[:20]))
+    squashing = OpenClipJudge(openclip.find(BUNDLED / "judge"), CPU)
+    squashing._crops = False
+    assert not np.allclose(squashing.embed_images(wide), judge.embed_images(images[:20]), atol=0.05)
+
+
+def caption(text):
+    """As a sentence: a capital and a full stop."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
+@given(count=st.integers(3, 5), first=st.integers(0, 150))
+@settings(max_examples=15, deadline=None)
+def test_long_prompts_are_scored_by_sentence(judge, scenes, count, first):
+    _, images, texts = scenes
+    parts = [caption(text) for text in texts[first : first + count]]
+    features = judge.embed_images(images[first : first + 1])
+    each = np.concatenate([judge.score(features, [part]) for part in parts])
+    long = [" ".join(parts)]
+    assert judge.splits(long)
+    assert judge.score(features, long) == pytest.approx(each.mean(), rel=1e-6)
+    assert judge.least(features, long) == each.min()
+    shuffled = [" ".join(parts[::-1])]
+    assert judge.score(features, shuffled) == pytest.approx(judge.score(features, long), rel=1e-6)
+    assert judge.least(features, shuffled) == judge.least(features, long)
+
+
+def test_short_prompts_are_scored_bitwise_as_ever_also_beside_long_ones(judge, scenes):
+    _, images, texts = scenes
+    features = judge.embed_images(images[:50])
+    assert not judge.splits(texts[:50])
+    plain = 100.0 * (features * judge.embed_texts(texts[:50])).sum(axis=1)
+    assert np.array_equal(judge.score(features, texts[:50]), plain)
+    assert np.array_equal(judge.least(features, texts[:50]), plain)
+    mixed = [*texts[:49], " ".join(caption(text) for text in texts[49:52])]
+    assert np.array_equal(judge.score(features, mixed)[:49], plain[:49])
+
+
+def test_a_sentence_that_is_too_long_is_named_with_its_length(judge):
+    with pytest.raises(PromptError, match=r"the judge reads 20 tokens, this prompt has 42: 'red red .* write shorter"):
+        judge.splits([" ".join(["red"] * 40)])
+    with pytest.raises(PromptError, match=r"this prompt has 37, 33 of them in one sentence: 'Red red"):
+        judge.splits(["A large red circle. Red " + "red " * 30])
 
 
 @pytest.mark.slow

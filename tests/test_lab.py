@@ -123,8 +123,12 @@ def test_fingerprints_tell_apart(lab):
 
 
 def test_what_can_not_be_sampled_is_named(lab):
-    with pytest.raises(PromptError, match=r"prompt 1 has 2[0-9] tokens, the text encoder takes 20"):
+    with pytest.raises(PromptError, match=r"prompt 1 has 2[0-9] tokens, text_encoder_2 takes 20"):
         lab.sampler.check(["a large striped red circle above a large striped red circle on a grey background and more"])
+
+
+def test_without_a_judge_of_its_own_a_checkpoint_is_judged_by_open_clip(lab, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     bare = dataclasses.replace(lab.checkpoint, settings=dataclasses.replace(lab.checkpoint.settings, judge=""))
-    with pytest.raises(CheckpointError, match="names no judge"):
+    with pytest.raises(CheckpointError, match="judge 'ViT-L-14/openai' is not in the hub cache"):
         Lab(bare, prompts=["a"])

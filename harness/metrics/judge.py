@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from harness.errors import CheckpointError, PromptError
-from harness.loading import check_weights, weights_digest
+from harness.metrics import openclip
+from harness.metrics.batches import in_portions
+from harness.metrics.sentences import Pieces, pieces
 
 Features = npt.NDArray[np.float32]
 
@@ -24,74 +23,91 @@ Features = npt.NDArray[np.float32]
 class OpenClipJudge:
     """Unit-length image and text features of an open_clip model; the score is their cosine x 100.
 
-    Raises CheckpointError where the folder is no open_clip folder or has no weights: open_clip itself
-    would go on with a random model and a warning.
+    ``where`` is what :func:`harness.metrics.openclip.find` takes, or what it found. A text that is longer than the
+    model reads is scored by its sentences (:func:`harness.prompts.sentences`).
+
+    Raises CheckpointError where its files are missing or don't load: open_clip itself would go on with a random
+    model and a warning.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        config = folder / "open_clip_config.json"
-        if not config.is_file():
-            raise CheckpointError(f"judge {folder} is no open_clip folder: {config.name} is not there")
-        check_weights(folder / "open_clip_model.safetensors")
-        name = f"local-dir:{folder}"
-        try:
-            with _Quiet():
-                model, _ = open_clip.create_model_from_pretrained(name, device=device)
-                self._tokenizer: Any = open_clip.get_tokenizer(name)
-        except (RuntimeError, ValueError, OSError, KeyError) as error:
-            raise CheckpointError(f"judge {folder} doesn't load: {str(error).splitlines()[0]}") from error
-        self.id = weights_digest(folder)
+    def __init__(self, where: openclip.Source | Path | str, device: torch.device) -> None:
+        source = where if isinstance(where, openclip.Source) else openclip.find(where)
+        self.model, self._tokenizer = openclip.load(source, device)
+        self.id = source.id
         self.device = device
-        self.model: Any = cast("Any", model).eval().requires_grad_(False)
-        settings = json.loads(config.read_text())
-        self._side: int = settings["model_cfg"]["vision_cfg"]["image_size"]
-        mean, std = (settings["preprocess_cfg"][k] for k in ("mean", "std"))
+        side: Any = self.model.visual.image_size
+        self._size: tuple[int, int] = (side, side) if isinstance(side, int) else (side[0], side[1])
+        self._crops = source.preprocess.get("resize_mode", "shortest") == "shortest"
+        bilinear = source.preprocess.get("interpolation") == "bilinear"
+        self._resize = partial(F.interpolate, mode="bilinear" if bilinear else "bicubic", antialias=True)
+        mean, std = (source.preprocess[k] for k in ("mean", "std"))
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
         self._texts: dict[str, Tensor] = {}
 
     def embed_images(self, images: npt.NDArray[np.uint8], batch: int = 64) -> Features:
-        """(N, 3, H, W) uint8 to (N, d) float32 of unit length."""
-        parts: list[Tensor] = []
-        with torch.inference_mode():
-            for start in range(0, len(images), batch):
-                pixels = torch.from_numpy(images[start : start + batch]).to(self.device).float().div(255)
-                if pixels.shape[-2:] != (self._side, self._side):
-                    pixels = F.interpolate(pixels, (self._side, self._side), mode="bicubic", antialias=True).clamp(0, 1)
-                parts.append(self.model.encode_image((pixels - self._mean) / self._std, normalize=True))
-        return torch.cat(parts).float().cpu().numpy()
+        """(N, 3, H, W) uint8 to (N, d) float32 of unit length.
+
+        Images of another size are resized as the model's own preprocessing says: to its shorter side and cropped at
+        the centre, or squashed.
+        """
+
+        def read(some: npt.NDArray[np.uint8]) -> Features:
+            with torch.inference_mode():
+                pixels = self._fit(torch.from_numpy(some).to(self.device).float().div(255))
+                features = self.model.encode_image((pixels - self._mean) / self._std, normalize=True)
+                return cast("Tensor", features).float().cpu().numpy()
+
+        return in_portions(read, images, most=batch)
+
+    def _fit(self, pixels: Tensor) -> Tensor:
+        height, width = pixels.shape[-2:]
+        if (height, width) == self._size:
+            return pixels
+        if not self._crops:
+            return self._resize(pixels, self._size).clamp(0, 1)
+        scale = max(self._size[0] / height, self._size[1] / width)
+        size = (max(self._size[0], round(height * scale)), max(self._size[1], round(width * scale)))
+        top, left = (size[0] - self._size[0]) // 2, (size[1] - self._size[1]) // 2
+        resized = self._resize(pixels, size).clamp(0, 1)
+        return resized[..., top : top + self._size[0], left : left + self._size[1]]
 
     def embed_texts(self, texts: Sequence[str]) -> Features:
-        """(N, d) float32 of unit length; a text is encoded once.
-
-        Raises PromptError for a text that the tokenizer would cut off: its score would not be its own.
-        """
+        """(N, d) float32 of unit length, of texts that fit; a text is encoded once."""
         fresh = [t for t in dict.fromkeys(texts) if t not in self._texts]
         if fresh:
-            for text in fresh:
-                self._check(text)
             with torch.inference_mode():
                 features = self.model.encode_text(self._tokenizer(fresh).to(self.device), normalize=True)
             self._texts |= dict(zip(fresh, features.float().cpu(), strict=True))
         return torch.stack([self._texts[t] for t in texts]).numpy()
 
+    def splits(self, texts: Sequence[str]) -> bool:
+        """Read texts ahead of any image; whether one of them is longer than the model reads at once.
+
+        Raises PromptError for a sentence that the tokenizer would cut off: its score would not be its own.
+        """
+        split = self._pieces(texts)
+        self.embed_texts(split.texts)
+        return len(split.texts) > len(texts)
+
     def score(self, features: Features, texts: Sequence[str]) -> Features:
-        """(N,) cosine x 100 of image features with their texts."""
-        return cast("Features", 100.0 * (features * self.embed_texts(texts)).sum(axis=1))
+        """(N,) cosine x 100 of image features with their texts; the mean over sentences of a long one."""
+        split = self._pieces(texts)
+        return split.mean(self._cosines(features, split))
 
-    def _check(self, text: str) -> None:
-        length = len(self._tokenizer.tokenizer(text, truncation=False).input_ids)
-        if length > self._tokenizer.context_length:
-            raise PromptError(
-                f"the judge reads {self._tokenizer.context_length} tokens, this prompt has {length}: {text[:60]!r}"
-            )
+    def least(self, features: Features, texts: Sequence[str]) -> Features:
+        """(N,) as :meth:`score`, the minimum over sentences."""
+        split = self._pieces(texts)
+        return split.least(self._cosines(features, split))
 
+    def _cosines(self, features: Features, split: Pieces) -> Features:
+        return cast("Features", 100.0 * (features[split.rows] * self.embed_texts(split.texts)).sum(axis=1))
 
-class _Quiet:
-    """open_clip logs a page to the root logger at every load."""
+    def _pieces(self, texts: Sequence[str]) -> Pieces:
+        return Pieces.of([pieces(text, self._length, self._tokenizer.context_length) for text in texts])
 
-    def __enter__(self) -> None:
-        self._before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-
-    def __exit__(self, *_: object) -> None:
-        logging.disable(self._before)
+    def _length(self, text: str) -> int:
+        """Tokens with the start and the end; open_clip's own tokenizer and transformers' have no way in common."""
+        inner = getattr(self._tokenizer, "tokenizer", None)
+        if inner is None:
+            return len(self._tokenizer.encode(text)) + 2
+        return len(inner(self._tokenizer.clean_fn(text), truncation=False).input_ids)

@@ -8,8 +8,12 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from harness.metrics.batches import in_portions
+
 Values = npt.NDArray[np.float64]
+Images = npt.NDArray[np.uint8]
 PSNR_CEILING = 100.0  # dB; identical images have infinite PSNR, which no mean survives
+PIXELS = 2**22  # compared at a time: SSIM holds some 500 bytes for each
 
 
 def latent_distance(a: Tensor, b: Tensor) -> Values:
@@ -21,15 +25,27 @@ def latent_distance(a: Tensor, b: Tensor) -> Values:
     return torch.nan_to_num(distance, nan=1.0).numpy()
 
 
+def cosine_distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> Values:
+    """1 - cosine of (N, d) features of any length, in float64; exactly 0 for equal ones."""
+    x, y = (v.astype(np.float64) for v in (a, b))
+    lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    cosine = (x * y).sum(axis=1) / np.where(lengths > 0, lengths, 1.0)
+    return np.where((a == b).all(axis=1), 0.0, 1.0 - cosine)
+
+
 def feature_distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> Values:
     """1 - cosine of unit-length features; exactly 0 for equal ones."""
     same = (a == b).all(axis=1)
     return np.where(same, 0.0, 1.0 - (a.astype(np.float64) * b).sum(axis=1))
 
 
-def mse(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Values:
+def mse(a: Images, b: Images) -> Values:
     """Mean squared error of uint8 images in units of 0..1."""
-    return ((a.astype(np.float64) - b) / 255.0).__pow__(2).mean(axis=(1, 2, 3))
+
+    def read(x: Images, y: Images) -> Values:
+        return ((x.astype(np.float64) - y) / 255.0).__pow__(2).mean(axis=(1, 2, 3))
+
+    return in_portions(read, a, b, most=len(a), budget=PIXELS)
 
 
 def psnr(error: Values) -> Values:
@@ -37,10 +53,15 @@ def psnr(error: Values) -> Values:
     return np.minimum(PSNR_CEILING, -10.0 * np.log10(np.maximum(error, 1e-12)))
 
 
-def ssim(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Values:
+def ssim(a: Images, b: Images) -> Values:
     """Structural similarity by torchmetrics; the data range is given, or it would depend on the batch."""
-    # In float32 an image has an SSIM of .9996 with itself.
-    x, y = (torch.from_numpy(t).double().div(255) for t in (a, b))
-    values = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
-    assert isinstance(values, Tensor)
-    return np.where((a == b).all(axis=(1, 2, 3)), 1.0, values.numpy())
+
+    def read(x: Images, y: Images) -> Values:
+        # In float32 an image has an SSIM of .9996 with itself.
+        one, other = (torch.from_numpy(t).double().div(255) for t in (x, y))
+        values = structural_similarity_index_measure(one, other, data_range=1.0, reduction="none")
+        assert isinstance(values, Tensor)
+        # Of a single image torchmetrics gives a scalar.
+        return np.where((x == y).all(axis=(1, 2, 3)), 1.0, values.reshape(len(x)).numpy())
+
+    return in_portions(read, a, b, most=len(a), budget=PIXELS)

@@ -49,7 +49,8 @@ def write_sheets(folder: Path, rankings: Sequence[Ranking]) -> list[Path]:
         lines = [("control", folder / "images" / f"{ranking.checkpoint}-control.png")]
         for row in ranking.rows:
             name = row.case.removeprefix(f"{ranking.checkpoint}-")
-            lines.append((f"{row.rank:3d}  {name}  {row.harm:.2f} sd", folder / "images" / f"{row.case}.png"))
+            worth = "" if row.harm is None else f"  {row.harm:.2f} sd"
+            lines.append((f"{row.rank:3d}  {name}{worth}", folder / "images" / f"{row.case}.png"))
         lines = [(label, path) for label, path in lines if path.exists()]
         if lines:
             path = folder / f"contact-{ranking.checkpoint}.png"

@@ -22,7 +22,7 @@ BLOCKS = 12
 SHIFT = 1.5
 CALL = {
     "num_inference_steps": 4,
-    "guidance_scale": 2.0,
+    "guidance_scale": 1.5,
     "max_sequence_length": tokens.T5_LENGTH,
     "negative_prompt": flow.SPOILED,
 }

@@ -1,0 +1,25 @@
+"""SD3: every strategy on the ranges of its one stack, sampled with guidance and a negative prompt."""
+
+import pytest
+
+from harness.case import Ask
+from harness.strategies import EVERY, PAINTERS
+
+STACKS = ("joint",)
+
+pytestmark = pytest.mark.dit(
+    "sd3-tiny",
+    Ask(STACKS, ("each",), ("skip",)),
+    Ask(STACKS, ("middle",), EVERY),
+    Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTERS),
+)
+
+
+def test_ablation(ablation):
+    """Harm, drift and collapses of the variant's images, against the stored baseline."""
+    ablation.check(ablation.measure())
+
+
+def test_latency(ablation, benchmark):
+    """The speed-up of the transformer's forward, control and variant interleaved."""
+    ablation.time(benchmark)

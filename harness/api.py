@@ -1,0 +1,111 @@
+"""The harness as a library: load a checkpoint, sweep a grid of ablations over it, rank what was measured.
+
+The same cases, measurements, records and ranking as under pytest, without pytest and without stored values:
+every verdict is ``unjudged``, and the unit of harm is this lab's own control's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import ranking
+from harness.case import Case, by_hand, expand, grid
+from harness.journal import Journal
+from harness.records import Record, Status, Verdict, of_case
+
+if TYPE_CHECKING:
+    from harness.laboratory import Laboratory
+
+Names = str | Sequence[str]
+
+
+def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None = None) -> Any:
+    """The diffusers pipeline of a checkpoint: a bundled or known name, a hub id in the cache, or a folder.
+
+    ``device`` is torch's name for one (default: the GPU where there is one), ``dtype`` ``float32``, ``bfloat16`` or
+    ``float16`` (default: the checkpoint's own). In eval mode, from safetensors files on this disk alone.
+    Raises CheckpointError with the command that mends it where the checkpoint can't be found or loaded.
+    """
+    from harness import loading
+    from harness.registry import resolve
+
+    return loading.load(resolve(str(checkpoint), dtype=dtype), loading.pick_device(device))
+
+
+def sweep(
+    lab: Laboratory,
+    *,
+    strategies: Names = (),
+    ranges: Names = (),
+    stacks: Names = (),
+    plans: str | Sequence[str] = (),
+    folder: str | Path | None = None,
+) -> Iterator[Record]:
+    """Measure every case of a grid on a lab, least deep first; each Record is given as soon as it is measured.
+
+    ``strategies`` (``"skip"``, ``"parallel.t3"``), ``ranges`` (``"middle"``, ``"each"``, ``"4-7"``) and ``stacks`` are
+    sequences, or one text with commas; left out, they are the harness's own strategies on the middle of every
+    stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for. A record's
+    measurement holds per-image values over the lab's prompts at seed 0, and its summary harm in units of the
+    control's seed-to-seed sd. With ``folder``, records and strips of images are also kept there, and
+    ``python -m harness report FOLDER`` ranks them again.
+
+    Raises CaseError or PlanError at once for what the checkpoint doesn't have, JournalError where the folder
+    can't be written, and while measuring SurgeryError for a plan that did not take hold.
+    """
+    checkpoint = lab.checkpoint
+    by_plan = [plans] if isinstance(plans, str) else plans
+    cases = [by_hand(checkpoint.name, checkpoint.stacks, text) for text in by_plan]
+    if strategies or ranges or stacks or not cases:
+        ask = grid(checkpoint.stacks, only=_names(stacks), ranges=_names(ranges), strategies=_names(strategies))
+        cases += expand(checkpoint.name, checkpoint.stacks, [ask])
+    journal = None if folder is None else Journal(Path(folder))
+    return _measured(lab, cases, journal)
+
+
+def _names(given: Names) -> Sequence[str]:
+    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+
+
+def _measured(lab: Laboratory, cases: Sequence[Case], journal: Journal | None) -> Iterator[Record]:
+    from harness.report.sheet import save_strip
+
+    verdict = Verdict(Status.UNJUDGED, notes=("measured without stored values",))
+    try:
+        for case in cases:
+            measurement, seen = lab.run(case.plan, case.stack)
+            run = "" if journal is None else journal.path.parent.name
+            record = of_case(case, "quality", lab.fingerprint, verdict, measurement=measurement, run=run)
+            if journal is not None:
+                images = journal.path.parent / "images"
+                if len(seen.images):
+                    save_strip(seen.images, images / f"{case.id}.png")
+                    if not (base := images / f"{case.checkpoint}-control.png").exists():
+                        save_strip(lab.control_images(), base)
+                journal.append(record)
+            yield record
+    finally:
+        if journal is not None:
+            journal.close()
+
+
+class Rankings(list[ranking.Ranking]):
+    """One Ranking for each checkpoint; ``print`` shows the tables."""
+
+    def __str__(self) -> str:
+        from harness.report.terminal import draw
+
+        return draw(self, shutil.get_terminal_size().columns, colour=False).rstrip("\n")
+
+
+def rank(records: Iterable[Record]) -> Rankings:
+    """Rank records of any number of checkpoints: a list with one Ranking each, which prints as the tables.
+
+    Rows are ordered by harm (in the control's seed-to-seed sd, with its 95 % interval over prompts), with
+    simultaneous intervals of ranks and tiers. Pure: the same records, from :func:`sweep` or from a journal
+    (``harness.journal.read``), give the same ranking on any machine. No torch.
+    """
+    return Rankings(ranking.rank(records))

@@ -1,0 +1,128 @@
+"""The hub's cache on this disk, read by the standard library alone, and what the hub says of a model it lacks.
+
+Layout: ``models--ORG--NAME/refs/main`` holds a commit, ``snapshots/COMMIT/`` its files as links into ``blobs/``.
+Nothing here downloads: every message names the command that does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import metadata
+from pathlib import Path
+
+_PART = r"\w(?:[\w.-]*\w)?"
+ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
+ASK_SECONDS = 5.0
+# Without the second copy in half precision that many repositories hold; the first is read at any dtype.
+PIPELINE_FILES = '--include "*.json" --include "*/*" --exclude "*fp16*"'
+LORA_FILES = '--include "*.safetensors"'
+
+
+def is_id(text: str) -> bool:
+    """Whether a text looks like ``org/name``."""
+    return ID.fullmatch(text) is not None and "--" not in text and ".." not in text
+
+
+def cache() -> Path:
+    """The cache's folder, by the variables that huggingface_hub reads, in its order."""
+    base = os.getenv("XDG_CACHE_HOME", str(Path("~") / ".cache"))
+    home = _expanded(os.getenv("HF_HOME", str(Path(base) / "huggingface")))
+    legacy = os.getenv("HUGGINGFACE_HUB_CACHE", str(Path(home) / "hub"))
+    return Path(_expanded(os.getenv("HF_HUB_CACHE", legacy)))
+
+
+def _expanded(path: str) -> str:
+    return os.path.expandvars(Path(path).expanduser())
+
+
+def repository(hub_id: str) -> Path:
+    """The folder of a model in the cache, whether it is there or not."""
+    return cache() / f"models--{hub_id.replace('/', '--')}"
+
+
+def snapshot(hub_id: str) -> Path | None:
+    """The folder of a model's files at its main revision, where its download has at least begun."""
+    folder = repository(hub_id)
+    try:
+        commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    found = folder / "snapshots" / commit
+    return found if re.fullmatch(r"[0-9a-f]+", commit) and found.is_dir() else None
+
+
+def begun(hub_id: str) -> bool:
+    """Whether anything of a model has ever been downloaded."""
+    return any((repository(hub_id) / "blobs").glob("*"))
+
+
+def download(hub_id: str, files: str = PIPELINE_FILES, version: str | None = None) -> str:
+    """The command that downloads a model, or what is left of it, for the huggingface_hub that is installed.
+
+    Before 1.0 one ``--include`` took all patterns, and of several only the last counted.
+    """
+    number = tuple(int(part) for part in (version or metadata.version("huggingface_hub")).split(".")[:2])
+    if number < (1, 0):
+        files = files.replace('" --include "', '" "')
+    return f"{'hf' if number >= (0, 34) else 'huggingface-cli'} download {hub_id} {files}"
+
+
+def incomplete(folder: Path, hub_id: str, first: str) -> str:
+    """The message for a folder, or a model in the cache, that lacks a file."""
+    if not hub_id:
+        return f"checkpoint {folder} is incomplete: {first} is not there; save it again with save_pretrained"
+    cut = sum(path.stat().st_size for path in (repository(hub_id) / "blobs").glob("*.incomplete"))
+    so_far = f", {cut / 1e9:.1f} GB of a file are" if cut else ""
+    return f"{hub_id} is half-downloaded: {first} is not there{so_far}; finish it: {download(hub_id)}"
+
+
+def missing(name: str, hub_id: str, gigabytes: float | None = None, *, lora: bool = False) -> str:
+    """Why a model that is not in the cache isn't, as far as the hub says, and the mend."""
+    what = f"{'LoRA' if lora else 'checkpoint'} {name!r}" + ("" if name == hub_id else f" ({hub_id})")
+    command = download(hub_id, LORA_FILES if lora else PIPELINE_FILES)
+    size = "" if gigabytes is None else f" ({gigabytes:.0f} GB)"
+    # "no folder": the path of a folder that isn't there looks like a hub id.
+    start = f"{what} is no folder here and not in the hub cache {cache()}"
+    answer, detail = ask(hub_id, "README.md" if lora else "model_index.json")
+    if answer == "gated":
+        return f"{what} is gated: accept its licence on {detail}, then: hf auth login, and{size} {command}"
+    if answer == "absent":
+        return (
+            f"{start}, and the hub has no such repository: check the spelling of {hub_id!r}; if it is private: "
+            f"hf auth login, and {command}"
+        )
+    if answer == "other" and not lora:
+        return f"{start}, and on the hub it is no diffusers pipeline: it has no model_index.json; name another"
+    if answer == "silent":
+        return f"{start}; download it{size}: {command} (whether it is gated is not known: {detail})"
+    return f"{start}; download it{size}: {command}"
+
+
+def ask(hub_id: str, file: str) -> tuple[str, str]:
+    """Ask the hub for the header of one small file: (answer, detail).
+
+    ``there``; ``gated``, with the page where its licence is accepted; ``absent`` (or private); ``other``, for a
+    repository without that file; ``silent``, with the reason why the hub could not be asked.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        return "silent", "HF_HUB_OFFLINE is set"
+    page = f"{constants.ENDPOINT}/{hub_id}"
+    try:
+        get_hf_file_metadata(hf_hub_url(hub_id, file), timeout=ASK_SECONDS)
+    except GatedRepoError:
+        return "gated", page
+    except RepositoryNotFoundError:
+        return "absent", ""
+    except EntryNotFoundError:
+        return "other", ""
+    except HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", None)
+        return ("gated", page) if status in {401, 403} else ("silent", f"the hub answers {status}")
+    except Exception as error:  # noqa: BLE001 - each version of huggingface_hub speaks through another HTTP library
+        first = str(error).strip().split("\n", 1)[0] or type(error).__name__
+        return "silent", f"the hub can't be reached: {first}"
+    return "there", ""

@@ -1,0 +1,53 @@
+"""What an extra metric is: one of three kinds of function on images, with a name, an id and the hash of its weights.
+
+Images are uint8 arrays (N, 3, H, W). A lab makes the columns of the table from a metric's kind alone, so a metric of
+another package needs nothing but one of these classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Images = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
+Values = npt.NDArray[np.float64]
+
+
+class Metric(ABC):
+    """Base of the three kinds.
+
+    ``name`` begins the names of its columns, ``id`` says which model it is, and ``weights`` are twelve hex digits of
+    the sha256 of that model's files; all three enter the fingerprint.
+    """
+
+    name: str
+    id: str
+    weights: str
+
+
+class Embedder(Metric):
+    """Images to vectors: gives FID@N against its null, and drift as 1 - cosine."""
+
+    @abstractmethod
+    def __call__(self, images: Images) -> Features:
+        """(N, d) float32; equal images must give equal vectors."""
+
+
+class PairDistance(Metric):
+    """A distance of two images, pair by pair: gives drift."""
+
+    @abstractmethod
+    def __call__(self, a: Images, b: Images) -> Values:
+        """(N,), 0 for equal images."""
+
+
+class TextScorer(Metric):
+    """How well an image suits its text, higher is better: gives a paired difference in the metric's own unit."""
+
+    @abstractmethod
+    def __call__(self, images: Images, texts: Sequence[str]) -> Values:
+        """(N,), for N images and their N texts."""
