@@ -22,7 +22,8 @@ def sampler(tmp_path):
     pipeline = flux.build_pipeline(tmp_path, vae.build().eval())
     perturbed(pipeline.transformer)
     threads = torch.get_num_threads()
-    yield Sampler(pipeline, "flux", Settings(steps=2, height=render.SIDE, width=render.SIDE, max_sequence_length=20), batch=3)
+    settings = Settings(steps=2, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
+    yield Sampler(pipeline, "flux", settings, batch=3)
     torch.set_num_threads(threads)
     KERNELS.set(BACKENDS)
 
