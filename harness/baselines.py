@@ -238,7 +238,11 @@ def accepted(verdict: Verdict, mode: str) -> Verdict:
     checks = tuple(
         replace(check, status=Status.UPDATED) if check.status in _writable(mode) else check for check in verdict.checks
     )
-    return replace(verdict, status=worst(c.status for c in checks), checks=checks)
+    # Bits that differ under the same fingerprint are stored anew; nothing accepts an ablation that did nothing.
+    bitwise = verdict.status is Status.NONDETERMINISM and mode != "missing"
+    left = () if bitwise or verdict.status is not Status.NONDETERMINISM else (verdict.status,)
+    status = worst([*(c.status for c in checks), *left, *([Status.UPDATED] if bitwise else [])])
+    return replace(verdict, status=status, checks=checks)
 
 
 def store(baseline: Baseline, case: str, values: Mapping[str, float], n: int, verdict: Verdict, mode: str) -> bool:

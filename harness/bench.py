@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness import baselines, prompts
 from harness.baselines import Baseline
 from harness.errors import BaselineError
+from harness.perturbations import Perturbation
 from harness.randomised import RandomCheckpoint
 from harness.records import Fingerprint
 from harness.registry import Checkpoint
@@ -46,6 +47,7 @@ class Bench:
     offload: str = "none"
     judge: str | None = None
     metrics: tuple[str, ...] = ()
+    perturbations: tuple[Perturbation, ...] = ()
     labs: dict[str, Laboratory] = field(default_factory=dict)
     judged: dict[str, Judged] = field(default_factory=dict[str, Judged])
 
@@ -63,6 +65,7 @@ class Bench:
     def _open(self, checkpoint: Checkpoint, folder: Path) -> Laboratory:
         import torch
 
+        from harness.disturb import disturb
         from harness.lab import Lab
         from harness.loading import pick_device
 
@@ -82,6 +85,8 @@ class Bench:
             judge=self.judge,
             metrics=self.metrics,
         )
+        for perturbation in self.perturbations:
+            disturb(lab.sampler, perturbation)
         judged = judge_against(folder, lab.fingerprint, updates=self.updates)
         if judged.baseline is not None and not judged.incomparable:
             lab.fix_unit(judged.baseline.control["seed_sd"])

@@ -16,6 +16,7 @@ ATTENTION = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}
 def disturb(sampler: Sampler, perturbation: Perturbation) -> None:
     """Change what shouldn't matter. The instruction set was chosen before torch was loaded."""
     kind, value = perturbation.kind, perturbation.value
+    sampler.perturbed = (*sampler.perturbed, str(perturbation))
     if kind == "threads":
         torch.set_num_threads(int(value))
     elif kind == "batch":

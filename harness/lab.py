@@ -151,6 +151,8 @@ class Lab:
             versions=loading.versions(*(["peft"] if added else [])),
             offload=self.offload,
             metrics=self.panel.fingerprint,
+            machine=loading.machine(self.device),
+            perturbed=self.sampler.perturbed,
         )
 
     @cached_property

@@ -264,3 +264,18 @@ def capability(device: torch.device) -> str:
         major, minor = torch.cuda.get_device_capability(device)
         return f"sm{major}{minor}"
     return torch.backends.cpu.get_cpu_capability()
+
+
+@cache
+def machine(device: torch.device) -> str:
+    """Twelve hex digits for what decides the last bit beside versions: processor, torch build, GPU, its libraries."""
+    cpu = Path("/proc/cpuinfo")
+    facts = (
+        {line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}
+        if cpu.exists()
+        else set()
+    )
+    parts = [platform.machine(), platform.processor(), torch.__config__.show(), *sorted(facts)]
+    if device.type == "cuda":
+        parts += [torch.cuda.get_device_name(device), str(torch.version.cuda), str(torch.backends.cudnn.version())]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

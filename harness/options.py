@@ -14,8 +14,10 @@ import pytest
 
 from harness.baselines import UPDATE_MODES
 from harness.case import Ask
+from harness.errors import OptionError
 from harness.families import DTYPES, OFFLOADS
-from harness.randomised import KINDS
+from harness.perturbations import KINDS, Perturbation, before_torch, read
+from harness.randomised import KINDS as WEIGHTS
 from harness.strategies import EVERY
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class Options:
     offload: str
     judge: str | None
     metrics: tuple[str, ...]
+    perturbations: tuple[Perturbation, ...]
+    calibrate: int | None
 
     @property
     def grid(self) -> Ask | None:
@@ -83,7 +87,9 @@ def add(parser: pytest.Parser) -> None:
         "a bundled or real checkpoint by name, a hub id in the cache, or a folder (with '='), for its family's cases",
         metavar="NAME",
     )
-    option("weights", f"{' or '.join(KINDS)}: no download and no quality, but surgery, latency, memory", metavar="KIND")
+    option(
+        "weights", f"{' or '.join(WEIGHTS)}: no download and no quality, but surgery, latency, memory", metavar="KIND"
+    )
     option("stack", "only these stacks (repeat, or separate by commas)", action="append", metavar="NAME")
     option("range", "these ranges instead of the case file's: 3, 4-7, middle, each ...", action="append", metavar="R")
     option(
@@ -107,6 +113,13 @@ def add(parser: pytest.Parser) -> None:
     option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
     option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
     option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
+    option(
+        "perturb",
+        f"run under a change that must not matter: {', '.join(f'{k}={kind.takes}' for k, kind in KINDS.items())}",
+        action="append",
+        metavar="KIND=VALUE",
+    )
+    option("calibrate", "run the cases under K such changes, too, and store how far values move", metavar="K")
     option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
 
 
@@ -158,6 +171,8 @@ def from_config(config: pytest.Config) -> Options:
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
         judge=_folder_or_name(config, _place(config, "judge", text("judge"))),
         metrics=tuple(_metric(config, given) for given in config.getoption("dit_metric") or ()),
+        perturbations=_perturbations(config.getoption("dit_perturb") or ()),
+        calibrate=_calibrate(config, quick=quick, update=update),
     )
 
 
@@ -171,8 +186,8 @@ def _whole(name: str, given: str | None, least: int) -> int | None:
 
 def _check_weights(kind: str, others: Mapping[str, str | None]) -> None:
     """Refuse an unknown kind of weights, and what has no meaning beside random ones."""
-    if kind not in KINDS:
-        raise pytest.UsageError(f"--dit-weights takes {' or '.join(KINDS)}, not {kind!r}")
+    if kind not in WEIGHTS:
+        raise pytest.UsageError(f"--dit-weights takes {' or '.join(WEIGHTS)}, not {kind!r}")
     for name, given in others.items():
         if given is not None:
             option = name.replace("_", "-")
@@ -183,6 +198,30 @@ def _one_of(name: str, given: str | None, known: Sequence[str]) -> str | None:
     if given is not None and given not in known:
         raise pytest.UsageError(f"--dit-{name} takes {', '.join(known)}, not {given!r}")
     return given
+
+
+def _perturbations(given: Sequence[str]) -> tuple[Perturbation, ...]:
+    try:
+        found = tuple(read(text) for text in given)
+        before_torch(found)
+    except OptionError as error:
+        raise pytest.UsageError(f"--dit-perturb: {error}") from None
+    return found
+
+
+def _calibrate(config: pytest.Config, *, quick: bool, update: str | None) -> int | None:
+    count = _whole("calibrate", config.getoption("dit_calibrate"), least=1)
+    if count is None:
+        return None
+    for beside, why in (
+        (quick, "--dit-quick never updates anything"),
+        (update is not None, "--dit-baseline-update stores new values, and a noise floor belongs to stored ones"),
+        (config.getoption("dit_perturb"), "--dit-perturb is what it does itself"),
+        (getattr(config.option, "numprocesses", None), "its runs follow each other, on all cores (-n)"),
+    ):
+        if beside:
+            raise pytest.UsageError(f"--dit-calibrate runs alone: {why}")
+    return count
 
 
 def _place(config: pytest.Config, name: str, given: str | None) -> str | None:

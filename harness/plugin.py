@@ -149,7 +149,11 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 def pytest_sessionfinish(session: pytest.Session) -> None:
     running = session.config.stash.get(RUNNING, None)
     if running is not None and not running.is_worker:
-        running.finish()
+        try:
+            running.finish()
+        except HarnessError as error:
+            running.trouble = str(error)
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

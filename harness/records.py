@@ -48,7 +48,8 @@ RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETE
 class Fingerprint:
     """Everything that can change a number. ``device`` is the key of the baseline file (``cpu``).
 
-    ``judge`` and ``metrics`` (by name) are ids with the hashes of the weights.
+    ``judge`` and ``metrics`` (by name) are ids with the hashes of the weights. ``machine`` stands for processor and
+    torch build, ``perturbed`` names what was changed on purpose (``--dit-perturb``).
     """
 
     checkpoint: str
@@ -63,6 +64,8 @@ class Fingerprint:
     versions: Mapping[str, str]
     metrics: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     offload: str = "none"
+    machine: str = ""
+    perturbed: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

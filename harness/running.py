@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import baselines, cost
+from harness import baselines, bits, calibration, cost
 from harness.bench import Bench, facts
 from harness.collecting import Collecting
 from harness.errors import HarnessError
 from harness.journal import Journal, latest, read
 from harness.loading import capability, device_key, pick_device, versions
+from harness.perturbations import choose
 from harness.randomised import RandomCheckpoint
-from harness.records import Record, from_json
+from harness.records import Record, Status, from_json
 from harness.registry import Checkpoint
 from harness.trial import ControlTrial, Trial
 
@@ -54,8 +55,9 @@ class Running:
             options.offload,
             judge=options.judge,
             metrics=options.metrics,
+            perturbations=options.perturbations,
         )
-        self.broken = ""
+        self.broken = self.trouble = ""  # why no lab can be opened; what went wrong at the end
         self.journal: Journal | None = None
         self.written: list[Path] = []
         self._records: dict[str, list[Record]] = {}  # by nodeid, until the report takes them along
@@ -130,12 +132,7 @@ class Running:
         if now - self._said >= PROGRESS_SECONDS and left > 0:
             self._said = now
             seconds = (now - self._began) / (self._done - 1) * left
-            reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-            if reporter is not None:
-                reporter.ensure_newline()
-                reporter.write_line(
-                    f"  {self._done} of {len(self.collecting.wanted)} tests, about {seconds:.0f} s left"
-                )
+            self._say(f"{self._done} of {len(self.collecting.wanted)} tests, about {seconds:.0f} s left")
 
     def finish(self) -> None:
         """Close the journal and write the baselines that were asked for."""
@@ -144,6 +141,43 @@ class Running:
         self.journal.close()
         if self.options.update is not None and not self.is_worker:
             self._update(self.options.update)
+        if self.options.calibrate is not None and self._received:
+            self._calibrate(self.options.calibrate)
+
+    def _calibrate(self, count: int) -> None:
+        """Run the same cases under perturbations and keep the noise floors. Raises HarnessError."""
+        reference = latest(self._received)
+        names = list(dict.fromkeys(r.checkpoint for r in reference))
+        labs = [self.bench.labs[name] for name in names]
+        for name in names:
+            calibration.check(reference, name)
+        size = min(lab.checkpoint.settings.batch for lab in labs)
+        chosen = choose(count, os.cpu_count() or 1, size, cuda=any(lab.device.type == "cuda" for lab in labs))
+        given = [str(argument) for argument in self.config.invocation_params.args]
+        runs: dict[str, list[Record]] = {}
+        for number, perturbation in enumerate(chosen, start=1):
+            self._say(f"calibrating, run {number} of {count}: {perturbation}")
+            runs[str(perturbation)] = calibration.run(
+                given, perturbation, self.folder, self.config.invocation_params.dir
+            )
+        for name in names:
+            judged = self.bench.judged[name]
+            assert judged.baseline is not None  # check() has seen a verdict
+            found = calibration.calibrate(judged.baseline, reference, runs, judged.tolerances)
+            baselines.save(judged.baseline)
+            self.written.append(judged.baseline.path)
+            for metric in found:
+                capped = f"; noisier than tolerances.toml allows: {', '.join(metric.capped)}" if metric.capped else ""
+                self._say(
+                    f"{name}: {metric.metric} of {metric.cases} cases moves by at most {metric.max_t:.3g} scales; "
+                    f"median tolerance {metric.median_tolerance:.3g}{capped}"
+                )
+
+    def _say(self, line: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.ensure_newline()
+            reporter.write_line(f"  {line}")
 
     def _update(self, mode: str) -> None:
         """Bring each checkpoint's file up to what this run measured; values of cases that did not run stay."""
@@ -178,6 +212,8 @@ class Running:
         reporter.write(text, flush=True)
         for path in [*write(self.folder, records), *self.written]:
             reporter.write_line(f"wrote {_relative(path, self.config.invocation_params.dir)}")
+        if self.trouble:
+            reporter.write_line(f"error: {self.trouble}", red=True)
         for name, unasked in self._unasked().items():
             reporter.write_line(
                 f"baseline of {name}: {len(unasked)} entries that no collected case asks for: {unasked}"
@@ -195,9 +231,11 @@ class Running:
 
 
 def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
+    latents = record.measurement.latents_sha256 if record.measurement else ""
     if record.kind == "control" and record.measurement is not None:
+        kept = bits.remember(baseline, record.case, latents, record.fingerprint, mode)
         if baseline.control and mode == "missing":
-            return False
+            return kept
         # The unit of harm is never re-estimated: it would rescale every stored harm.
         unit = {"seed_sd": baseline.control["seed_sd"]} if baseline.control else {}
         baseline.control = {**record.measurement.summary, **unit}
@@ -209,12 +247,13 @@ def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
     if record.latency is not None and record.fingerprint.device != "cpu" and not moving:
         values["relative_time"] = 1.0 / record.latency.ratio
         n = len(record.latency.variant)
-    if not values or record.strategy.startswith("plan-"):
+    if not values or record.strategy.startswith("plan-") or record.verdict.status is Status.NOTHING:
         return False
     if not baseline.control:
         baseline.control = {"seed_sd": values["seed_sd"]}
         baseline.facts = facts(record.fingerprint)
-    return baselines.store(baseline, record.case, values, n, record.verdict, mode)
+    stored = baselines.store(baseline, record.case, values, n, record.verdict, mode)
+    return bits.remember(baseline, record.case, latents, record.fingerprint, mode) or stored
 
 
 def describe(collecting: Collecting) -> list[str]:

@@ -69,6 +69,7 @@ class Sampler:
         self.settings = settings
         self.batch = batch
         self.ulps = 0  # how far initial latents are moved, to see what no difference makes
+        self.perturbed: tuple[str, ...] = ()  # by harness.disturb
         self._conditions: dict[str, Conditions] = {}
         pipeline.set_progress_bar_config(disable=True)
 

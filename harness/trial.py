@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import baselines
+from harness import baselines, bits
 from harness.bench import Judged, changes, facts
 from harness.case import Case
 from harness.records import Check, Latency, Measurement, Record, Status, Verdict, of_case
@@ -69,6 +69,11 @@ class Trial:
             pytest.fail("\n".join([*lines, self._accept()]), pytrace=False)
 
     def _verdict(self, measurement: Measurement) -> Verdict:
+        latents, control = measurement.latents_sha256, self.lab.control_measurement().latents_sha256
+        return bits.did_nothing(self._held(measurement), latents, control, str(self.case.plan))
+
+    def _held(self, measurement: Measurement) -> Verdict:
+        """The measurement against the stored values."""
         judged = self.judged
         if self.case.span is None and not judged.incomparable:
             return Verdict(Status.UNJUDGED, notes=("a plan by hand has no baseline",))
@@ -76,6 +81,7 @@ class Trial:
             return Verdict(Status.UNJUDGED, notes=(reason,))
         stored = judged.baseline.cases.get(self.case.id, {}) if judged.baseline else {}
         verdict = baselines.compare(self.case.id, measurement.summary, stored, judged.tolerances)
+        verdict = _same_bits(verdict, self.case.id, measurement, self.lab, judged)
         return verdict if self.update is None else baselines.accepted(verdict, self.update)
 
     def _latency_verdict(self, measured: Latency) -> Verdict:
@@ -111,6 +117,8 @@ class Trial:
         """All metrics at once, what changed since the baseline, whether the control moved too, and the way on."""
         order = sorted(verdict.checks, key=lambda c: (not c.status.red, -c.excess))
         lines = [_line(check) for check in order]
+        if verdict.notes:
+            lines.insert(0, f"{verdict.status.value}: {verdict.notes[-1]}")
         if self.judged.baseline is not None:
             lines.append(_changed_line(self.lab, self.judged.baseline))
             lines.append(control_line(self.lab, self.judged))
@@ -152,6 +160,7 @@ class ControlTrial:
             verdict = Verdict(Status.UNJUDGED, notes=(reason,))
         else:
             verdict = _compare_control(lab, judged)
+            verdict = _same_bits(verdict, f"{lab.checkpoint.name}-control", measurement, lab, judged)
             if self.update is not None:
                 verdict = baselines.accepted(verdict, self.update)
         self.records.append(
@@ -173,6 +182,8 @@ class ControlTrial:
         )
         if verdict.status.red:
             lines = [_line(check) for check in sorted(verdict.checks, key=lambda c: not c.status.red)]
+            if verdict.notes:
+                lines.insert(0, f"{verdict.status.value}: {verdict.notes[-1]}")
             if judged.baseline is not None:
                 lines.append(_changed_line(lab, judged.baseline))
             lines.append(f'accept with: pytest "{self.nodeid}" --dit-baseline-update=changed')
@@ -194,6 +205,12 @@ def _compare_control(lab: Laboratory, judged: Judged) -> Verdict:
     entries = {k: baselines.Entry(v, measured.prompts) for k, v in stored.items()}
     gated = [m for m in baselines.CONTROL_GATED if m in measured.summary]
     return baselines.compare(f"{lab.checkpoint.name}-control", measured.summary, entries, judged.tolerances, gated)
+
+
+def _same_bits(verdict: Verdict, case: str, measured: Measurement, lab: Laboratory, judged: Judged) -> Verdict:
+    if judged.baseline is None or not judged.exact:
+        return verdict
+    return bits.same_bits(verdict, case, measured.latents_sha256, lab.fingerprint, judged.baseline)
 
 
 def _changed_line(lab: Laboratory, baseline: baselines.Baseline) -> str:

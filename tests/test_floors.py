@@ -17,14 +17,14 @@ FLOORS = {
         *("errors", "plan", "strategies", "case", "records", "prompts", "files", "perturbations"),
         *("families", "folder", "hub", "known", "lora", "registry", "extensions", "cost"),
     ),
-    1: ("statistics", "ranking", "comparison", "noise", "tolerances", "baselines", "journal"),
+    1: ("statistics", "ranking", "comparison", "noise", "tolerances", "baselines", "bits", "journal"),
     2: ("contract", "surgery", "lora_layers", "memory", "loading", "pruning", "export", "tiny"),
     3: (
         *("adapters", "sampling", "metrics", "laboratory", "proofs", "randomised", "lab", "latency", "pace", "bench"),
         *("mutants", "disturb", "power"),
     ),
     4: ("report", "api"),
-    5: ("options", "collecting", "trial", "running", "plugin", "commands", "__main__"),
+    5: ("options", "calibration", "collecting", "trial", "running", "plugin", "commands", "__main__"),
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 # The model card of a bundled model is measured with a lab: the one door from floor 2 up, used by __main__ alone.

@@ -291,7 +291,7 @@ def test_a_broken_baseline_is_one_error_and_never_overwritten(project, damage, m
         (["--dit-prompts=empty.txt"], "*empty.txt holds no prompt*"),
         (["--dit-prompts=latin.txt"], "*latin.txt is not UTF-8 (byte 1)*"),
         (["--dit-prompts=twice.txt"], "*has a prompt twice*"),
-        (["--dit-prompts=long.txt"], "*prompt 1 has * tokens, the text encoder takes 20*"),
+        (["--dit-prompts=long.txt"], "*prompt 1 has * tokens, text_encoder_2 takes 20*"),
         (["--dit-reports=file"], "*can't write the journal *: *"),
     ],
     ids=lambda value: "_".join(value) if isinstance(value, list) else "",

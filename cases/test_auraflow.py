@@ -1,0 +1,25 @@
+"""AuraFlow: every strategy on the ranges of both stacks; the single blocks see text and image as one sequence."""
+
+import pytest
+
+from harness.case import Ask
+from harness.strategies import EVERY, PAINTERS
+
+STACKS = ("double", "single")
+
+pytestmark = pytest.mark.dit(
+    "auraflow-tiny",
+    Ask(STACKS, ("each",), ("skip",)),
+    Ask(STACKS, ("middle",), EVERY),
+    Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTERS),
+)
+
+
+def test_ablation(ablation):
+    """Harm, drift and collapses of the variant's images, against the stored baseline."""
+    ablation.check(ablation.measure())
+
+
+def test_latency(ablation, benchmark):
+    """The speed-up of the transformer's forward, control and variant interleaved."""
+    ablation.time(benchmark)

@@ -1,0 +1,114 @@
+"""The gates under known faults: what must be seen is seen, and what isn't is said."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from harness import baselines
+from harness.__main__ import main
+from harness.baselines import GATED, Baseline, Entry
+from harness.bench import facts
+from harness.case import Ask, expand, from_id
+from harness.errors import BaselineError, CaseError
+from harness.lab import Lab
+from harness.mutants import MUTANTS
+from harness.power import WEAK, examine, insensitive, store_effects
+from harness.registry import BUNDLED, resolve
+from harness.report.powered import markdown
+from harness.tolerances import Tolerance
+
+TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
+NAMED = {m.name: m for m in MUTANTS}
+
+
+@pytest.fixture(scope="module")
+def lab():
+    return Lab(resolve("flux-tiny"), prompts=(BUNDLED / "prompts.txt").read_text().splitlines()[:4])
+
+
+@pytest.fixture(scope="module")
+def cases(lab):
+    stacks = lab.checkpoint.stacks
+    return expand("flux-tiny", stacks, [Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3"))])
+
+
+@pytest.fixture
+def baseline(lab, cases, tmp_path):
+    made = Baseline(tmp_path / "flux-tiny" / "cpu-float32.json", "flux-tiny", "cpu", "float32")
+    made.control = {**lab.control.summary(), "seed_sd": lab.seed_sd}
+    made.facts = facts(lab.fingerprint)
+    for case in cases:
+        measured, _ = lab.run(case.plan, case.stack)
+        made.cases[case.id] = {m: Entry(baselines.rounded(measured.summary[m]), measured.n) for m in GATED}
+    return made
+
+
+def tested(lab, cases, baseline, *names):
+    return {t.mutant.name: t for t in examine(lab, cases, baseline, TOLERANCES, [NAMED[n] for n in names])}
+
+
+def test_faults_are_seen_by_the_gates(lab, cases, baseline):
+    before = lab.sampler.sample(lab.prompts, seed=0).sha256()
+    found = tested(lab, cases, baseline, WEAK, "no-op", "rotary-base", "no-shift", "no-mask")
+    assert found[WEAK].flagged == found["no-op"].flagged == 3
+    assert found["no-shift"].flagged == 3
+    assert found["rotary-base"].flagged >= 1
+    assert found["no-mask"].why_not == "no such thing in flux as it is run here"
+    assert lab.sampler.sample(lab.prompts, seed=0).sha256() == before
+    text = markdown({"flux-tiny": list(found.values())}, {"flux-tiny": []})
+    assert f"| flux-tiny | {WEAK} | one more block is left out than the plan says | 3 of 3 |" in text
+    assert "| no-mask | the text encoder attends to pads | not there |" in text
+
+
+def test_the_effect_of_one_more_block_decides_who_is_insensitive(lab, cases, baseline):
+    assert insensitive(baseline, TOLERANCES) == []  # nothing is known yet
+    (weak,) = examine(lab, cases, baseline, TOLERANCES, [NAMED[WEAK]])
+    assert store_effects(baseline, weak) == 3
+    baselines.save(baseline)
+    kept = baselines.load(baseline.path, "flux-tiny")
+    assert all(kept.cases[c.id]["harm"].effect > 0 for c in cases)
+    assert insensitive(kept, TOLERANCES) == []
+    wide = [Tolerance("*", metric, 1e6, 0.0, "t") for metric in ("harm", "latent_drift")]
+    assert insensitive(kept, wide) == [c.id for c in cases]
+
+
+def test_a_lab_that_is_red_without_any_fault_is_refused(lab, cases, baseline):
+    entry = baseline.cases[cases[0].id]["harm"]
+    baseline.cases[cases[0].id]["harm"] = Entry(entry.value + 1, entry.n)
+    with pytest.raises(BaselineError, match=r"is red without any fault \(harm\)"):
+        tested(lab, cases, baseline, WEAK)
+    baseline.cases.clear()
+    with pytest.raises(BaselineError, match="has no entry for flux-tiny-double"):
+        tested(lab, cases, baseline, WEAK)
+
+
+def test_ids_read_back():
+    stacks = {"double": 5, "single": 10}
+    every = expand("m-1", stacks, [Ask(tuple(stacks), ("each", "middle"), ("skip",))])
+    every += expand("m-1", stacks, [Ask(tuple(stacks), ("middle",), ("shuffle.s1", "parallel.t3", "parallel-sum"))])
+    for case in every:
+        again = from_id("m-1", stacks, case.id)
+        assert (again.id, again.plan, again.stack) == (case.id, case.plan, case.stack)
+    for wrong in ("m-1-double-L09-skip", "m-1-triple-L01-skip", "other-double-L01-skip", "m-1-double-plan-12345678"):
+        with pytest.raises(CaseError):
+            from_id("m-1", stacks, wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["flux-tiny", "--fault", "gremlins"], "unknown fault 'gremlins'; there are one-more-skipped, no-op, "),
+        (["nowhere"], "'nowhere'"),
+        (["flux-tiny", "--baselines", "none"], "nothing to hold flux-tiny against: there is no "),
+        (["flux-tiny", "--case", "x*"], "has no case that matches x*"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, capsys, monkeypatch, tmp_path):
+    shutil.copytree(BUNDLED.parents[2] / "baselines", tmp_path / "baselines")
+    monkeypatch.chdir(tmp_path)
+    assert main(["power", *arguments]) == 4
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
