@@ -150,6 +150,9 @@ def dump(baseline: Baseline) -> str:
             lines.append(f"      {json.dumps(metric)}: {value}{comma}")
         lines.append("    }" + ("," if i < len(names) - 1 else ""))
     lines.append("  },")
+    if baseline.latents:
+        pairs = [f"    {json.dumps(case)}: {json.dumps(pair)}" for case, pair in sorted(baseline.latents.items())]
+        lines += ['  "latents": {', *(f"{pair}," for pair in pairs[:-1]), pairs[-1], "  },"]
     rest = {
         "checkpoint": baseline.checkpoint,
         "control": {k: rounded(v) for k, v in baseline.control.items()},
@@ -160,8 +163,6 @@ def dump(baseline: Baseline) -> str:
     }
     if baseline.calibration:
         rest["calibration"] = baseline.calibration
-    if baseline.latents:
-        rest["latents"] = {case: list(pair) for case, pair in baseline.latents.items()}
     lines += json.dumps(rest, indent=2, sort_keys=True).split("\n")[1:]
     return "\n".join(lines) + "\n"
 

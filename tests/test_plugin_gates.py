@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
 from harness import baselines
 from harness.journal import read
+from harness.perturbations import choose
 from harness.records import Status
 from tests import test_plugin
 from tests.test_plugin import SKIP, baseline, run
@@ -119,17 +121,18 @@ def test_a_perturbed_run_is_judged_and_named(stored):
 @pytest.mark.slow
 def test_calibrating_keeps_the_noise_floor_of_every_case(stored):
     before = json.loads(baseline(stored).read_text())
-    result = run(stored, "--dit-calibrate=2", "--dit-threads=1")
+    chosen = [str(p) for p in choose(3, cores=os.cpu_count() or 1, batch=64, cuda=False)]
+    result = run(stored, "--dit-calibrate=3")
     assert result.ret == 0, result.stdout.str()
     result.stdout.fnmatch_lines(
         [
-            "*calibrating, run 1 of 2: cpu=avx2",
-            "*calibrating, run 2 of 2: batch=16",
+            f"*calibrating, run 1 of 3: {chosen[0]}",
+            f"*calibrating, run 3 of 3: {chosen[2]}",
             "*flux-tiny: harm of 3 cases moves*",
         ]
     )
     made = baselines.load(baseline(stored), "flux-tiny")
-    assert made.calibration["perturbations"] == ["cpu=avx2", "batch=16"]
+    assert made.calibration["perturbations"] == chosen
     for case, metrics in made.cases.items():
         for metric in ("harm", "latent_drift"):
             assert metrics[metric].value == before["cases"][case][metric]["value"]

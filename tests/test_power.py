@@ -45,13 +45,13 @@ def baseline(lab, cases, tmp_path):
     return made
 
 
-def tested(lab, cases, baseline, *names):
+def under(lab, cases, baseline, *names):
     return {t.mutant.name: t for t in examine(lab, cases, baseline, TOLERANCES, [NAMED[n] for n in names])}
 
 
 def test_faults_are_seen_by_the_gates(lab, cases, baseline):
     before = lab.sampler.sample(lab.prompts, seed=0).sha256()
-    found = tested(lab, cases, baseline, WEAK, "no-op", "rotary-base", "no-shift", "no-mask")
+    found = under(lab, cases, baseline, WEAK, "no-op", "rotary-base", "no-shift", "no-mask")
     assert found[WEAK].flagged == found["no-op"].flagged == 3
     assert found["no-shift"].flagged == 3
     assert found["rotary-base"].flagged >= 1
@@ -71,17 +71,17 @@ def test_the_effect_of_one_more_block_decides_who_is_insensitive(lab, cases, bas
     assert all(kept.cases[c.id]["harm"].effect > 0 for c in cases)
     assert insensitive(kept, TOLERANCES) == []
     wide = [Tolerance("*", metric, 1e6, 0.0, "t") for metric in ("harm", "latent_drift")]
-    assert insensitive(kept, wide) == [c.id for c in cases]
+    assert sorted(insensitive(kept, wide)) == sorted(c.id for c in cases)
 
 
 def test_a_lab_that_is_red_without_any_fault_is_refused(lab, cases, baseline):
     entry = baseline.cases[cases[0].id]["harm"]
     baseline.cases[cases[0].id]["harm"] = Entry(entry.value + 1, entry.n)
     with pytest.raises(BaselineError, match=r"is red without any fault \(harm\)"):
-        tested(lab, cases, baseline, WEAK)
+        under(lab, cases, baseline, WEAK)
     baseline.cases.clear()
     with pytest.raises(BaselineError, match="has no entry for flux-tiny-double"):
-        tested(lab, cases, baseline, WEAK)
+        under(lab, cases, baseline, WEAK)
 
 
 def test_ids_read_back():
