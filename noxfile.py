@@ -56,9 +56,12 @@ def versions(session: nox.Session, which: str) -> None:
     """The tests and the quick cases on the oldest supported diffusers and transformers, and on the newest."""
     pins = OLDEST if which == "oldest" else dict.fromkeys(OLDEST, "")
     kept = [line for line in Path(CONSTRAINTS).read_text().splitlines() if _package(line) not in pins]
-    constraints = Path(session.create_tmp()) / "constraints.txt"
-    constraints.write_text("\n".join([*kept, *(name + pin for name, pin in pins.items() if pin)]) + "\n")
-    session.install("-c", str(constraints), "-e.[dev]", *(f"{name}{pin}" for name, pin in pins.items()))
+    # Not session.create_tmp(): that sets TMPDIR to a folder in this repository, whose pyproject.toml the pytest runs
+    # inside the tests would then find.
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("\n".join([*kept, *(name + pin for name, pin in pins.items() if pin)]) + "\n")
+        session.install("-c", str(constraints), "-e.[dev]", *(f"{name}{pin}" for name, pin in pins.items()))
     session.run("python", "-m", "pip", "list")
     session.run("pytest", *session.posargs)
     session.run("pytest", "cases/", "--dit-quick", *session.posargs)

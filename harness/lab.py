@@ -121,7 +121,7 @@ class Lab:
         self.offload = offload
         pipeline = loading.load(checkpoint, self.device, offload=offload)
         self.sampler = Sampler(pipeline, checkpoint.family.name, settings, settings.batch)
-        self.sampler.check(self.prompts)
+        self.notes = tuple(self.sampler.check(self.prompts))
         self.judge = OpenClipJudge(source, self.device)
         self._split = self.judge.splits(self.prompts)
         self._seed_sd: float | None = None

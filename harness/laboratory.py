@@ -59,6 +59,11 @@ class Laboratory(Protocol):
         ...
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the prompts are read."""
+        ...
+
+    @property
     def blind(self) -> str:
         """Why no image can be made here, or nothing."""
         ...

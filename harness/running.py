@@ -74,7 +74,8 @@ class Running:
             self.journal = Journal(self.folder)
         if not self.is_controller:
             for name in dict.fromkeys(self.collecting.owners[key] for key in self.collecting.wanted):
-                self.lab(self.collecting.checkpoints[name])
+                for note in self.lab(self.collecting.checkpoints[name]).notes:
+                    self._say(f"{name}: {note}")
 
     def lab(self, checkpoint: Checkpoint) -> Laboratory:
         """The lab of a checkpoint, opened when first asked for. Raises HarnessError."""

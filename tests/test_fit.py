@@ -106,21 +106,22 @@ def test_the_bundled_prompts_are_held_out_and_all_different():
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_folder_that_loads(tmp_path, monkeypatch):
+@pytest.mark.parametrize("family", ["flux", "sd3", "auraflow"])
+def test_from_nothing_to_a_folder_that_loads(family, tmp_path, monkeypatch):
     """Every stage for two steps: what is exported is a checkpoint like the bundled ones."""
     from harness import loading
     from harness.registry import resolve
-    from harness.tiny import flow, flux, judge, text, train
+    from harness.tiny import auraflow, flow, flux, judge, sd3, text, train
 
-    for part in (vae, text, flux, judge):
+    for part in (vae, text, flux, sd3, auraflow, judge):
         short = dataclasses.replace(part.RECIPE, steps=2, batch=8, evaluate_every=2, checkpoint_every=1)
         monkeypatch.setattr(part, "train", partial(part.train, recipe=short))
     monkeypatch.setattr(flow, "POOL", 64)
     monkeypatch.setattr(flow.shutil, "which", lambda _: None)  # compiling takes longer than two steps
-    for target in ("flux", "judge"):
+    for target in (family, "judge"):
         train.TARGETS[target](tmp_path / "work", tmp_path / "out", torch.device("cpu"))
-    checkpoint = resolve(str(tmp_path / "out" / "flux-tiny"))
-    bundled = resolve("flux-tiny")
+    checkpoint = resolve(str(tmp_path / "out" / f"{family}-tiny"))
+    bundled = resolve(f"{family}-tiny")
     assert checkpoint.stacks == bundled.stacks
     assert checkpoint.settings == bundled.settings
     loaded = loading.load(checkpoint, torch.device("cpu"))

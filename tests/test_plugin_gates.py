@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 
 import pytest
 
@@ -11,6 +12,7 @@ from harness import baselines
 from harness.journal import read
 from harness.perturbations import choose
 from harness.records import Status
+from harness.registry import BUNDLED
 from tests import test_plugin
 from tests.test_plugin import SKIP, baseline, run
 
@@ -169,3 +171,20 @@ def test_wrong_input_is_one_line_and_exit_4(project, arguments, message):
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: " + message])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
+
+
+def test_prompts_whose_ends_not_every_encoder_reads_are_said(project):
+    """Four sentences are 42 CLIP tokens, where CLIP takes 32 and T5, told so, 128."""
+    folder = project.path / "longer"
+    shutil.copytree(BUNDLED / "flux-tiny", folder)
+    settings = json.loads((folder / "harness.json").read_text())
+    judge = str(BUNDLED / "judge")
+    settings |= {"max_sequence_length": 128, "judge": judge, "prompts": "", "world": False}
+    (folder / "harness.json").write_text(json.dumps(settings))
+    sentence = "A large solid red circle on a grey background."
+    (project.path / "prompts.txt").write_text(" ".join([sentence] * 4) + "\n" + sentence + "\n")
+    result = run(project, f"--dit-checkpoint={folder}", "--dit-metric=none", "-k", "skip")
+    result.assert_outcomes(passed=1, deselected=3)
+    result.stdout.fnmatch_lines(
+        ["*longer: 1 of 2 prompts are longer than the 32 tokens of text_encoder, which reads their beginnings"]
+    )

@@ -40,6 +40,7 @@ class RandomLab:
     """
 
     blind = NO_QUALITY
+    notes: tuple[str, ...] = ()
 
     def __init__(self, checkpoint: RandomCheckpoint, *, device: torch.device | None = None, seed: int = 0) -> None:
         self.checkpoint = checkpoint
