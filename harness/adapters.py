@@ -90,7 +90,26 @@ class Flux:
         )
 
 
-class Sd3:
+class _Guided:
+    """What SD3 and AuraFlow share: plain latents, and classifier-free guidance with both passes in one batch."""
+
+    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
+        """(1, channels, height, width) latents, by the pipeline's own drawing."""
+        channels = pipeline.transformer.config.in_channels
+        return pipeline.prepare_latents(
+            1, channels, settings.height, settings.width, torch.float32, torch.device("cpu"), generator
+        )
+
+    def arguments(self, settings: Settings) -> dict[str, Any]:
+        """Size, steps, guidance, length."""
+        return _common(settings)
+
+    def words(self, settings: Settings) -> dict[str, Any]:
+        """The negative prompt."""
+        return {"negative_prompt": settings.negative_prompt} if _guided(settings) else {}
+
+
+class Sd3(_Guided):
     """StableDiffusion3Pipeline: two CLIPs and T5 in one sequence, classifier-free guidance in one batch."""
 
     def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
@@ -109,18 +128,6 @@ class Sd3:
             found |= {"negative_prompt_embeds": negative, "negative_pooled_prompt_embeds": negative_pooled}
         return found
 
-    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
-        """(1, channels, height, width) latents."""
-        return _latents(pipeline, settings, generator)
-
-    def arguments(self, settings: Settings) -> dict[str, Any]:
-        """Size, steps, guidance, length."""
-        return _common(settings)
-
-    def words(self, settings: Settings) -> dict[str, Any]:
-        """The negative prompt."""
-        return {"negative_prompt": settings.negative_prompt} if _guided(settings) else {}
-
     def encoders(self, pipeline: Any, settings: Settings) -> tuple[Encoder, ...]:
         """Both CLIPs cut at 77 tokens; T5, where it wasn't dropped to save memory, reads the rest."""
         whole = pipeline.text_encoder_3 is not None
@@ -132,7 +139,7 @@ class Sd3:
         return (*t5, *clips) if whole else clips
 
 
-class AuraFlow:
+class AuraFlow(_Guided):
     """AuraFlowPipeline: UMT5 states with zeros for pads, classifier-free guidance in one batch."""
 
     def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
@@ -149,18 +156,6 @@ class AuraFlow:
         if guided:
             found |= {"negative_prompt_embeds": negative, "negative_prompt_attention_mask": negative_mask}
         return found
-
-    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
-        """(1, channels, height, width) latents."""
-        return _latents(pipeline, settings, generator)
-
-    def arguments(self, settings: Settings) -> dict[str, Any]:
-        """Size, steps, guidance, length."""
-        return _common(settings)
-
-    def words(self, settings: Settings) -> dict[str, Any]:
-        """The negative prompt."""
-        return {"negative_prompt": settings.negative_prompt} if _guided(settings) else {}
 
     def encoders(self, pipeline: Any, settings: Settings) -> tuple[Encoder, ...]:
         """UMT5 alone."""
@@ -179,13 +174,6 @@ def _common(settings: Settings) -> dict[str, Any]:
 
 def _guided(settings: Settings) -> bool:
     return settings.guidance > 1.0  # as both pipelines decide
-
-
-def _latents(pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
-    channels = pipeline.transformer.config.in_channels
-    return pipeline.prepare_latents(
-        1, channels, settings.height, settings.width, torch.float32, torch.device("cpu"), generator
-    )
 
 
 ADAPTERS: dict[str, Adapter] = {"flux": Flux(), "sd3": Sd3(), "auraflow": AuraFlow()}

@@ -104,7 +104,9 @@ def add(parser: pytest.Parser) -> None:
         action="append",
         metavar="NAME[=WHERE]",
     )
-    option("quick", "a subset of the cases in under a minute; never updates anything", action="store_true")
+    option(
+        "quick", "a subset of the cases, in about half a minute a model; never updates anything", action="store_true"
+    )
     option("baseline-update", f"write baseline values: {', '.join(UPDATE_MODES)}", metavar="MODE")
     option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")

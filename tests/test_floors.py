@@ -17,7 +17,7 @@ FLOORS = {
         *("errors", "plan", "strategies", "case", "records", "prompts", "files", "perturbations"),
         *("families", "folder", "hub", "known", "lora", "registry", "extensions", "cost"),
     ),
-    1: ("statistics", "ranking", "comparison", "noise", "tolerances", "baselines", "bits", "journal"),
+    1: ("statistics", "ranking", "comparison", "upgrade", "noise", "tolerances", "baselines", "bits", "journal"),
     2: ("contract", "surgery", "lora_layers", "memory", "loading", "pruning", "export", "tiny"),
     3: (
         *("adapters", "sampling", "metrics", "laboratory", "proofs", "randomised", "lab", "latency", "pace", "bench"),

@@ -12,10 +12,9 @@ from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
 from harness.__main__ import main
 from harness.journal import read
-from harness.lab import Lab
 from harness.metrics import dinov2, inception, lpips, openclip, pickscore
-from harness.plan import parse
-from harness.registry import BUNDLED, resolve
+from harness.registry import BUNDLED
+from tests import test_plugin
 
 CASES = """
 import pytest
@@ -33,19 +32,12 @@ def test_control(control):
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def loaded():
-    """pytester forgets what its in-process runs import, and torch can be imported once: so everything is, here."""
-    import harness.latency
-    import harness.report
-    import harness.report.terminal
-    import harness.running
+loaded = test_plugin.loaded
 
-    lab = Lab(resolve("flux-tiny"), prompts=(BUNDLED / "prompts.txt").read_text().splitlines()[:2])
-    lab.run(parse("0 4"), "double")
-    assert harness.running
-    assert harness.latency
-    assert harness.report.terminal
+
+@pytest.fixture(scope="module", autouse=True)
+def extractors(loaded):
+    """Their libraries, too: what an in-process run imports is forgotten, and some can be imported only once."""
     assert inception.network_class()
     assert lpips
     assert pickscore

@@ -1,0 +1,56 @@
+"""``python -m harness upgrade OLD=RUN NEW=RUN``: yes or no, from the journals of the same cases under each version."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.records import Record
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "upgrade",
+        help="what moved between versions, from the journals of the same cases under each",
+        description="What moved between versions. `nox -s upgrade` makes the runs and calls this.",
+    )
+    parser.add_argument("runs", nargs="+", metavar="LABEL=RUN", help="in the order of the versions, the new one last")
+    parser.add_argument("--null", action="append", type=Path, metavar="RUN", help="the new version once more")
+    parser.add_argument(
+        "--tolerances", type=Path, default=Path("baselines/tolerances.toml"), help="default: %(default)s"
+    )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there, too")
+    parser.add_argument("--fail-on-regression", action="store_true", help="exit 1 where the answer is no")
+    parser.set_defaults(call=_upgrade)
+
+
+def _upgrade(given: argparse.Namespace) -> int:
+    from harness.files import write_atomically
+    from harness.journal import read
+    from harness.report.upgraded import markdown
+    from harness.tolerances import load_tolerances
+    from harness.upgrade import Answer, Run, upgrades, versions
+
+    labelled: dict[str, list[Record]] = {}
+    for text in given.runs:
+        label, equals, place = text.partition("=")
+        if not equals or not label or not place:
+            raise HarnessError(f"{text!r} is no LABEL=RUN, like 0.42.1=reports/upgrade-0.42.1")
+        labelled.setdefault(label, []).extend(read(Path(place)))  # a run for each dtype, say
+    if not given.tolerances.exists():
+        raise HarnessError(f"there is no {given.tolerances}, which says how far a figure may move; give --tolerances")
+    runs = [Run(label, records) for label, records in labelled.items()]
+    again = [record for place in given.null or () for record in read(place)]
+    null = Run("null", again) if again else None
+    found = upgrades(runs, null, load_tolerances(given.tolerances))
+    text = markdown(found, versions(runs))
+    print(text)
+    if given.markdown is not None:
+        write_atomically(given.markdown, text)
+        print(f"wrote {given.markdown}")
+    return 1 if given.fail_on_regression and any(u.answer is Answer.NO for u in found) else 0

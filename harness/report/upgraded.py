@@ -1,0 +1,65 @@
+"""An upgrade as Markdown, fit for a pull request: the answer first, then what moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.report.table import number
+from harness.upgrade import Answer, Step, Upgrade
+
+MEANING = {
+    Answer.YES: "nothing moved by more than its tolerance",
+    Answer.LOOK: "something moved beyond its tolerance",
+    Answer.NO: "something got surely worse than its tolerance allows",
+    Answer.NOISY: "the null run moved, too, so nothing can be said",
+}
+SHOWN = ("torch", "diffusers", "transformers")
+LEGEND = (
+    "Every case of the bundled models under every version, with the same weights, prompts and seeds. A figure moved "
+    "where it is beyond tolerances.toml; largest is the largest movement of any figure, in tolerances. The answer is "
+    "about the last version against the one before; the null run is the last version once more."
+)
+
+
+def markdown(found: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]]) -> str:
+    """The whole page."""
+    out = ["# Upgrade check", ""]
+    out += [f"- **{u.checkpoint}, {u.dtype}: {u.answer.value}** ({MEANING[u.answer]})" for u in found]
+    out += ["", LEGEND, "", "| run | " + " | ".join(SHOWN) + " |", "|" + " --- |" * (len(SHOWN) + 1)]
+    out += [f"| {label} | " + " | ".join(v.get(p, "-") for p in SHOWN) + " |" for label, v in made_with.items()]
+    out += ["", "## Step by step", ""]
+    head = ("checkpoint", "dtype", "from", "to", "figures", "same", "within", "moved", "largest")
+    out += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for upgrade in found:
+        steps = [*upgrade.steps, *([upgrade.null] if upgrade.null else [])]
+        out += [_row(upgrade, step, null=step is upgrade.null) for step in steps]
+    for upgrade in found:
+        if upgrade.traces:
+            out += ["", *_traced(upgrade)]
+    return "\n".join([*out, ""])
+
+
+def _row(upgrade: Upgrade, step: Step, *, null: bool) -> str:
+    cells = (
+        upgrade.checkpoint,
+        upgrade.dtype,
+        step.old,
+        f"{step.old} (null run)" if null else step.new,
+        str(step.figures),
+        str(step.same),
+        str(step.within),
+        str(len(step.moved)),
+        f"{step.largest:.2g}",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def _traced(upgrade: Upgrade) -> list[str]:
+    head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "first moved at", "")
+    lines = [f"## What moved: {upgrade.checkpoint}, {upgrade.dtype}", ""]
+    lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for trace in upgrade.traces:
+        values = [number(value, ".4g") for value in (trace.baseline, *trace.values)]
+        cells = (trace.what, trace.metric, *values, number(trace.limit, ".2g"), trace.first, trace.moved.value)
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines

@@ -1,0 +1,109 @@
+"""An upgrade's yes or no, from journals: what moved, where it first did, and what the null run takes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.__main__ import main
+from harness.errors import JournalError
+from harness.journal import Journal
+from harness.report.upgraded import markdown
+from harness.upgrade import Answer, Run, upgrades, versions
+from tests.test_comparison import TOLERANCES, shifted
+from tests.test_records import FINGERPRINT, quality
+
+BASE = [quality("skip", 1.0), quality("reverse", 0.2), quality("swap", 0.3)]
+
+
+def under(label, *changes):
+    """A run of the same cases, each moved by so much."""
+    moved = [shifted(r, by) if by else r for r, by in zip(BASE, changes or (0,) * 3, strict=True)]
+    made = replace(FINGERPRINT, versions={"diffusers": label})
+    return Run(label, [replace(r, fingerprint=made) for r in moved])
+
+
+def one(*runs, null=None):
+    (found,) = upgrades(runs, null, TOLERANCES)
+    return found
+
+
+def test_nothing_moved_is_yes():
+    found = one(under("0.33"), under("0.35"), under("0.42"), null=under("0.42"))
+    assert found.answer is Answer.YES
+    assert [(s.old, s.new, s.same, s.figures) for s in found.steps] == [("0.33", "0.35", 6, 6), ("0.35", "0.42", 6, 6)]
+    assert found.traces == ()
+
+
+def test_the_first_release_that_moved_is_named():
+    found = one(under("0.33"), under("0.35", 0, 0.4, 0), under("0.42", 0, 0.4, 0))
+    assert found.answer is Answer.YES  # the last step moved nothing
+    (trace,) = [t for t in found.traces if t.metric == "harm"]
+    assert (trace.what, trace.first) == ("s-reverse", "0.35")
+    assert trace.values == pytest.approx((0.2, 0.6, 0.6))
+    assert trace.baseline == 0.1  # as the records' verdicts have it
+
+
+@pytest.mark.parametrize(("by", "answer"), [(0.4, Answer.NO), (-0.4, Answer.LOOK), (0.005, Answer.YES)])
+def test_the_answer_is_about_the_last_step(by, answer):
+    found = one(under("0.35"), under("0.42", 0, by, 0))
+    assert found.answer is answer
+    assert found.steps[0].largest == pytest.approx(abs(by) / TOLERANCES[0].limit(0.2))
+
+
+def test_a_null_run_that_moved_takes_the_answer_back():
+    assert one(under("0.35"), under("0.42"), null=under("0.42", 0.4, 0, 0)).answer is Answer.NOISY
+
+
+def test_dtypes_are_apart():
+    half = [replace(r, fingerprint=replace(r.fingerprint, dtype="bfloat16")) for r in under("0.42", 0, 0.4, 0).records]
+    old = [replace(r, fingerprint=replace(r.fingerprint, dtype="bfloat16")) for r in under("0.35").records]
+    found = upgrades(
+        [Run("0.35", [*under("0.35").records, *old]), Run("0.42", [*under("0.42").records, *half])], None, TOLERANCES
+    )
+    assert [(u.dtype, u.answer) for u in found] == [("float32", Answer.YES), ("bfloat16", Answer.NO)]
+
+
+def test_what_is_no_upgrade_is_refused():
+    with pytest.raises(JournalError, match="at least two runs"):
+        upgrades([under("0.35")], None, TOLERANCES)
+    other = Run("0.42", [replace(r, checkpoint="n") for r in BASE])
+    with pytest.raises(JournalError, match="no checkpoint and dtype in common"):
+        upgrades([under("0.35"), other], None, TOLERANCES)
+
+
+def test_the_page_has_the_answer_first():
+    runs = [under("0.33"), under("0.35", 0, 0.4, 0)]
+    text = markdown(upgrades(runs, under("0.35", 0, 0.4, 0), TOLERANCES), versions(runs))
+    lines = text.splitlines()
+    assert lines[2] == "- **m, float32: no** (something got surely worse than its tolerance allows)"
+    assert "| 0.33 | - | 0.33 | - |" in lines
+    assert any(line.startswith("| s-reverse | harm | 0.1 | 0.2 | 0.6 |") and "0.35" in line for line in lines)
+    assert any("(null run)" in line for line in lines)
+
+
+@pytest.fixture
+def journals(tmp_path):
+    for run in (under("0.35"), under("0.42", 0, 0.4, 0)):
+        journal = Journal(tmp_path / run.label)
+        for record in run.records:
+            journal.append(record)
+        journal.close()
+    (tmp_path / "t.toml").write_text('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = 0.01\n')
+    return tmp_path
+
+
+def command(journals, *arguments):
+    return main(["upgrade", *map(str, arguments), "--tolerances", str(journals / "t.toml")])
+
+
+def test_the_command(journals, capsys):
+    old, new = (f"{label}={journals / label}" for label in ("0.35", "0.42"))
+    assert command(journals, old, new, "--markdown", journals / "out.md") == 0
+    assert "**m, float32: no**" in capsys.readouterr().out
+    assert (journals / "out.md").read_text().startswith("# Upgrade check")
+    assert command(journals, old, new, "--fail-on-regression") == 1
+    assert command(journals, new, new.replace("0.42=", "again="), "--fail-on-regression") == 0
+    assert command(journals, old, "0.42") == 4
+    assert "is no LABEL=RUN" in capsys.readouterr().err
