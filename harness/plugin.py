@@ -39,8 +39,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     # A killed nightly still ranks what there is: pytest handles SIGINT so, and SIGTERM not at all.
     if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        before = signal.signal(signal.SIGTERM, partial(_terminate, session))
         session.config.add_cleanup(partial(_restore, before))
+
+
+def _terminate(session: pytest.Session, *_: object) -> None:
+    # Where a library swallows the interrupt (one raised in a destructor is lost), the test at work is the last one.
+    session.shouldstop = "terminated"
+    signal.raise_signal(signal.SIGINT)
 
 
 def _restore(before: signal.Handlers | Callable[..., object] | int | None) -> None:
