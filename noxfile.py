@@ -69,10 +69,11 @@ def versions(session: nox.Session, which: str) -> None:
     session.run("pytest", "cases/", "--dit-quick", *session.posargs)
 
 
-# diffusers, and what fits beside it; "newest" is whatever the registry has.
-PAIRS = {
+# diffusers, and what fits beside it; "pinned" is what constraints.txt says, "newest" whatever the registry has.
+PAIRS: dict[str, dict[str, str]] = {
     "0.33.1": OLDEST,
     "0.35.2": {**OLDEST, "diffusers": "==0.35.2", "transformers": "==4.56.2", "tokenizers": "<0.23"},
+    "pinned": {},
     "newest": dict.fromkeys(OLDEST, ""),
 }
 
@@ -86,7 +87,7 @@ def upgrade(session: nox.Session) -> None:
     """
     given = list(session.posargs)
     start = next((i for i, word in enumerate(given) if word.startswith("-")), len(given))
-    labels, rest = given[:start] or list(PAIRS), given[start:]
+    labels, rest = given[:start] or ["0.33.1", "0.35.2", "newest"], given[start:]
     reports = Path("reports") / "upgrade"
     runs: list[str] = []
     again: list[str] = []
