@@ -277,5 +277,6 @@ def machine(device: torch.device) -> str:
     )
     parts = [platform.machine(), platform.processor(), torch.__config__.show(), *sorted(facts)]
     if device.type == "cuda":
-        parts += [torch.cuda.get_device_name(device), str(torch.version.cuda), str(torch.backends.cudnn.version())]
+        cudnn: Any = torch.backends.cudnn  # its functions have no types
+        parts += [torch.cuda.get_device_name(device), str(torch.version.cuda), str(cudnn.version())]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
