@@ -71,7 +71,7 @@ def _names(given: Names) -> Sequence[str]:
 
 
 def _measured(lab: Laboratory, cases: Sequence[Case], journal: Journal | None) -> Iterator[Record]:
-    from harness.report.sheet import save_strip
+    from harness.report.sheet import keep_strips
 
     verdict = Verdict(Status.UNJUDGED, notes=("measured without stored values",))
     try:
@@ -80,11 +80,7 @@ def _measured(lab: Laboratory, cases: Sequence[Case], journal: Journal | None) -
             run = "" if journal is None else journal.path.parent.name
             record = of_case(case, "quality", lab.fingerprint, verdict, measurement=measurement, run=run)
             if journal is not None:
-                images = journal.path.parent / "images"
-                if len(seen.images):
-                    save_strip(seen.images, images / f"{case.id}.png")
-                    if not (base := images / f"{case.checkpoint}-control.png").exists():
-                        save_strip(lab.control_images(), base)
+                keep_strips(journal.path.parent, case, seen.images, lab.control_images)
                 journal.append(record)
             yield record
     finally:

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import noise
+from harness import bits, noise
 from harness.baselines import DIGITS, Baseline, rounded
 from harness.errors import BaselineError, HarnessError
 from harness.journal import read
 from harness.perturbations import Perturbation
-from harness.records import Record, Status
+from harness.records import Record
 from harness.tolerances import Tolerance, tolerance_for
 
 METRICS = ("harm", "latent_drift")
@@ -77,7 +77,7 @@ def check(reference: Sequence[Record], checkpoint: str) -> None:
             f"{checkpoint} is not calibrated: its control did not run; run it with its control (without -k, say)"
         )
     quality = [r for r in mine if r.kind in ("control", "quality")]
-    off = [r for r in quality if r.verdict.status not in (Status.OK, Status.INSENSITIVE)]
+    off = [r for r in quality if r.verdict.status not in bits.HELD]
     if off:
         raise BaselineError(
             f"{checkpoint} is not calibrated: {off[0].case} is {off[0].verdict.status.value} "

@@ -121,10 +121,10 @@ def _compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tole
 
 
 def _keyed(run: Iterable[Record]) -> dict[tuple[str, str], Record]:
-    return {(r.kind, _what(r)): r for r in run}
+    return {(r.kind, case_of(r)): r for r in run}
 
 
-def _what(record: Record) -> str:
+def case_of(record: Record) -> str:
     """The case without its checkpoint, which may have another name in the other run."""
     return record.case.removeprefix(f"{record.checkpoint}-")
 
@@ -137,13 +137,13 @@ def _alone(key: tuple[str, str], record: Record, *, gone: bool) -> Change:
 
 
 def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]:
-    what = _what(a)
+    name = case_of(a)
     if a.latency is not None and b.latency is not None:
-        return [_latency(what, a.latency, b.latency)]
+        return [_latency(name, a.latency, b.latency)]
     if a.measurement is None or b.measurement is None:
         return []
     if a.measurement.n != b.measurement.n or a.measurement.prompts != b.measurement.prompts:
-        raise JournalError(f"{what}: {a.measurement.n} images in one run and {b.measurement.n} in the other")
+        raise JournalError(f"{name}: {a.measurement.n} images in one run and {b.measurement.n} in the other")
     one, two = a.measurement.summary, b.measurement.summary
     prompts = a.measurement.prompts
     found: list[Change] = []
@@ -154,13 +154,13 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
         )
         tolerance = tolerance_for(tolerances, a.case, metric)
         limit = tolerance.limit(float(before.mean())) if tolerance else 0.0
-        found.append(_paired(what, metric, before, after, limit, worse))
+        found.append(_paired(name, metric, before, after, limit, worse))
 
     def plain(metric: str) -> None:
         if metric in one and metric in two:
             tolerance = tolerance_for(tolerances, a.case, metric)
             limit = tolerance.limit(one[metric]) if tolerance else 0.0
-            found.append(_plain(what, metric, one[metric], two[metric], limit))
+            found.append(_plain(name, metric, one[metric], two[metric], limit))
 
     if a.kind == "control":
         paired("score", "score", 1.0, worse=-1)

@@ -64,6 +64,11 @@ class Control:
         """(P, S)."""
         return np.stack([s.scores for s in self.seeds], axis=1)
 
+    @cached_property
+    def latents_sha256(self) -> str:
+        """Of the first seed; every case is held against it."""
+        return self.seeds[0].samples.sha256()
+
     def summary(self) -> dict[str, float]:
         """The figures that stand for the control in a baseline."""
         first = self.seeds[0]
@@ -294,7 +299,7 @@ class Lab:
             prompts=len(self.prompts),
             values={"score": tuple(round(float(v), 6) for v in control.scores.ravel())},
             summary=control.summary(),
-            latents_sha256=control.seeds[0].samples.sha256(),
+            latents_sha256=control.latents_sha256,
             left_out=self.panel.left_out(len(self.prompts)),
         )
 

@@ -118,11 +118,14 @@ def _config(part: Any, **changes: Any) -> AbstractContextManager[None]:
     return _attributes((part, "_internal_dict", made))
 
 
-def _modules(sampler: Sampler, kind: type[nn.Module] | str) -> list[nn.Module]:
-    every = sampler.transformer.modules()
-    if isinstance(kind, str):
-        return [m for m in every if kind in type(m).__name__]
-    return [m for m in every if isinstance(m, kind)]
+def _query_key_weights(sampler: Sampler) -> list[nn.Parameter]:
+    norms = (m for m in sampler.transformer.modules() if "RMSNorm" in type(m).__name__)
+    weights = (getattr(norm, "weight", None) for norm in norms)
+    return [weight for weight in weights if isinstance(weight, nn.Parameter)]
+
+
+def _has_norm_weights(sampler: Sampler) -> bool:
+    return bool(_query_key_weights(sampler))
 
 
 @contextmanager
@@ -184,12 +187,7 @@ def _epsilon(sampler: Sampler) -> AbstractContextManager[None]:
 
 
 def _norm_weights(sampler: Sampler) -> AbstractContextManager[None]:
-    weights = [m.weight for m in _modules(sampler, "RMSNorm") if getattr(m, "weight", None) is not None]
-    return _parameters({w: torch.ones_like(w) for w in weights if isinstance(w, nn.Parameter)})
-
-
-def _has_norm_weights(sampler: Sampler) -> bool:
-    return any(getattr(m, "weight", None) is not None for m in _modules(sampler, "RMSNorm"))
+    return _parameters({w: torch.ones_like(w) for w in _query_key_weights(sampler)})
 
 
 @contextmanager
@@ -253,7 +251,12 @@ MUTANTS = (
     Mutant("rotary-base", "the rotary base is half of what it was", lambda s: s.family == "flux", _rotary),
     Mutant("no-shift", "the scheduler's shift is dropped", _shifted, _unshifted),
     Mutant("norm-epsilon", "norms have an epsilon of 1e-2", inject=_epsilon),
-    Mutant("norm-weight", "the weights of query and key norms are dropped", _has_norm_weights, _norm_weights),
+    Mutant(
+        "norm-weight",
+        "the weights of query and key norms are dropped",
+        _has_norm_weights,
+        _norm_weights,
+    ),
     Mutant("frozen-text", "blocks hand on the text that they were given", inject=_frozen_text),
     Mutant("bfloat16", "the model computes in bfloat16 where it was float32", lambda s: s.float32, _bfloat16),
     Mutant("vae-scale", "the autoencoder's scaling factor is a tenth too large", inject=_vae_scale),

@@ -37,14 +37,10 @@ class Trial:
 
     def measure(self) -> Measurement:
         """Run the variant, measure it against the control, and keep a strip of its images where there are any."""
-        from harness.report.sheet import save_strip
+        from harness.report.sheet import keep_strips
 
         measurement, seen = self.lab.run(self.case.plan, self.case.stack)
-        if len(seen.images):
-            save_strip(seen.images, self.run_folder / "images" / f"{self.case.id}.png")
-            base = self.run_folder / "images" / f"{self.case.checkpoint}-control.png"
-            if not base.exists():
-                save_strip(self.lab.control_images(), base)
+        keep_strips(self.run_folder, self.case, seen.images, self.lab.control_images)
         return measurement
 
     def check(self, measurement: Measurement) -> None:

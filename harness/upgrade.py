@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.comparison import Change, Comparison, Moved, compare
+from harness.comparison import Change, Comparison, Moved, case_of, compare
 from harness.errors import JournalError
 from harness.records import Record
 from harness.tolerances import Tolerance
@@ -141,7 +141,7 @@ def _traces(runs: Sequence[Run], steps: Sequence[Step]) -> list[Trace]:
     for step in steps:
         for change in step.moved:
             seen.setdefault((change.what, change.metric), (step.new, change))
-    tables = [{_what(r): r for r in run.records if r.kind in ("quality", "control")} for run in runs]
+    tables = [{case_of(r): r for r in run.records if r.kind in ("quality", "control")} for run in runs]
     out: list[Trace] = []
     for (what, metric), (first, change) in seen.items():
         values = tuple(_value(table.get(what), metric) for table in tables)
@@ -149,10 +149,6 @@ def _traces(runs: Sequence[Run], steps: Sequence[Step]) -> list[Trace]:
         stored = next((c.baseline for c in checks if c.baseline is not None), None)
         out.append(Trace(what, metric, stored, values, change.limit, first, change.moved))
     return out
-
-
-def _what(record: Record) -> str:
-    return record.case.removeprefix(f"{record.checkpoint}-")
 
 
 def _value(record: Record | None, metric: str) -> float | None:

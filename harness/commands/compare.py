@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.commands import tolerances
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,9 +20,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("a", type=Path, metavar="RUN_A", help="a folder under reports/, or a journal file")
     parser.add_argument("b", type=Path, metavar="RUN_B", help="the run that is held against it")
     parser.add_argument("--all", action="store_true", dest="everything", help="also what did not move")
-    parser.add_argument(
-        "--tolerances", type=Path, default=Path("baselines/tolerances.toml"), help="default: %(default)s"
-    )
+    tolerances.add(parser)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write it as Markdown, too")
     parser.add_argument("--fail-on-regression", action="store_true", help="exit 1 where anything got worse")
     parser.set_defaults(call=_compare)
@@ -33,13 +31,8 @@ def _compare(given: argparse.Namespace) -> int:
     from harness.files import write_atomically
     from harness.journal import read
     from harness.report.compared import markdown, render
-    from harness.tolerances import load_tolerances
 
-    if not given.tolerances.exists():
-        raise HarnessError(
-            f"there is no {given.tolerances}, which says how far a figure may move; give --tolerances FILE"
-        )
-    found = compare(read(given.a), read(given.b), load_tolerances(given.tolerances))
+    found = compare(read(given.a), read(given.b), tolerances.read(given))
     width = shutil.get_terminal_size().columns
     print(render(found, width, sys.stdout.isatty(), everything=given.everything), end="")
     if given.markdown is not None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands import tolerances
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("runs", nargs="+", metavar="LABEL=RUN", help="in the order of the versions, the new one last")
     parser.add_argument("--null", action="append", type=Path, metavar="RUN", help="the new version once more")
-    parser.add_argument(
-        "--tolerances", type=Path, default=Path("baselines/tolerances.toml"), help="default: %(default)s"
-    )
+    tolerances.add(parser)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there, too")
     parser.add_argument("--fail-on-regression", action="store_true", help="exit 1 where the answer is no")
     parser.set_defaults(call=_upgrade)
@@ -33,7 +32,6 @@ def _upgrade(given: argparse.Namespace) -> int:
     from harness.files import write_atomically
     from harness.journal import read
     from harness.report.upgraded import markdown
-    from harness.tolerances import load_tolerances
     from harness.upgrade import Answer, Run, upgrades, versions
 
     labelled: dict[str, list[Record]] = {}
@@ -42,12 +40,10 @@ def _upgrade(given: argparse.Namespace) -> int:
         if not equals or not label or not place:
             raise HarnessError(f"{text!r} is no LABEL=RUN, like 0.42.1=reports/upgrade-0.42.1")
         labelled.setdefault(label, []).extend(read(Path(place)))  # a run for each dtype, say
-    if not given.tolerances.exists():
-        raise HarnessError(f"there is no {given.tolerances}, which says how far a figure may move; give --tolerances")
     runs = [Run(label, records) for label, records in labelled.items()]
     again = [record for place in given.null or () for record in read(place)]
     null = Run("null", again) if again else None
-    found = upgrades(runs, null, load_tolerances(given.tolerances))
+    found = upgrades(runs, null, tolerances.read(given))
     text = markdown(found, versions(runs))
     print(text)
     if given.markdown is not None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.comparison import Change, Comparison, Moved
-from harness.report.table import NOTHING, number
+from harness.report.table import NOTHING, markdown_table, number
 
 HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
 QUIET = (Moved.SAME, Moved.WITHIN)
@@ -61,9 +61,7 @@ def markdown(comparisons: Sequence[Comparison], *, everything: bool = False) -> 
         out += ["Differs between the runs: " + ("; ".join(comparison.circumstances) or "nothing that is recorded"), ""]
         rows = shown(comparison, everything=everything)
         if rows:
-            out += ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
-            out += ["| " + " | ".join(cells(change)) + " |" for change in rows]
-            out.append("")
+            out += [*markdown_table(HEAD, map(cells, rows)), ""]
     return "\n".join([*out, LEGEND, ""])
 
 

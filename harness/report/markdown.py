@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.ranking import HARM, SPEED, Ranking
 from harness.records import Record
-from harness.report.table import cells, extras, group_cells, heads, left_out, timed
+from harness.report.table import cells, extras, group_cells, heads, left_out, markdown_table, timed
 
 LEGEND = (
     "Harm is the paired loss of the judge's prompt score, in units of the control's seed-to-seed sd (0: as good as "
@@ -43,11 +43,11 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     for ranking in rankings:
         head, group_head = heads(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
-        out += _table(head, [cells(row, head=head) for row in ranking.rows])
+        out += markdown_table(head, [cells(row, head=head) for row in ranking.rows])
         if said := left_out(ranking):
             out += ["", said.replace("|", "\\|")]
         out += ["", "### By strategy (median over cases)", ""]
-        out += _table(group_head, [group_cells(group, group_head) for group in ranking.groups])
+        out += markdown_table(group_head, [group_cells(group, group_head) for group in ranking.groups])
         out.append("")
     shown = {HARM: LEGEND, SPEED: SPEED_LEGEND}
     legends = [legend for kind, legend in shown.items() if kind in kinds]
@@ -69,9 +69,3 @@ def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
         f"({fingerprint.capability}, {fingerprint.threads} threads), {fingerprint.dtype}; {versions}; "
         f"fingerprint {fingerprint.digest}"
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    # A bar inside a plan would end its cell.
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return lines + ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]

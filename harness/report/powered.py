@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
+from harness.report.table import markdown_table
+
 if TYPE_CHECKING:
     from harness.power import Effect, Tested
 
@@ -42,8 +44,7 @@ def _by(effects: Sequence[Effect], metric: str) -> int:
 def markdown(found: Mapping[str, Sequence[Tested]], insensitive: Mapping[str, Sequence[str]]) -> str:
     """The table, and the cases that would not see one more skipped block."""
     lines = ["# What the gates would see", "", LEGEND, ""]
-    lines += ["| " + " | ".join(HEAD) + " |", "|" + " --- |" * len(HEAD)]
-    lines += ["| " + " | ".join(cells(name, tested)) + " |" for name, every in found.items() for tested in every]
+    lines += markdown_table(HEAD, [cells(name, tested) for name, every in found.items() for tested in every])
     lines += ["", "## Insensitive cases", ""]
     for name, cases in insensitive.items():
         listed = ", ".join(f"`{case}`" for case in cases) or "none"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from harness.case import Case
 from harness.ranking import Ranking
 
 SHOWN = 8  # prompts in a strip
@@ -17,6 +18,17 @@ TILE = 80  # pixels of a tile in the sheet
 LABEL = 330
 GAP = 2
 HEADER = 22
+
+
+def keep_strips(
+    folder: Path, case: Case, images: npt.NDArray[np.uint8], control: Callable[[], npt.NDArray[np.uint8]]
+) -> None:
+    """A variant's strip, and its control's where there is none yet; nothing for a variant without images."""
+    if len(images):
+        save_strip(images, folder / "images" / f"{case.id}.png")
+        base = folder / "images" / f"{case.checkpoint}-control.png"
+        if not base.exists():
+            save_strip(control(), base)
 
 
 def save_strip(images: npt.NDArray[np.uint8], path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.ranking import HARM, Group, Ranking, Row
@@ -143,6 +143,13 @@ def number(value: float | None, form: str) -> str:
 
 def _negative(value: float | None) -> float | None:
     return None if value is None else 0.0 - value
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown."""
+    # A bar inside a plan would end its cell.
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    return lines + ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]
 
 
 def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:

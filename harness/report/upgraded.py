@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.report.table import number
+from harness.report.table import markdown_table, number
 from harness.upgrade import Answer, Step, Upgrade
 
 MEANING = {
@@ -25,22 +25,20 @@ def markdown(found: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]
     """The whole page."""
     out = ["# Upgrade check", ""]
     out += [f"- **{u.checkpoint}, {u.dtype}: {u.answer.value}** ({MEANING[u.answer]})" for u in found]
-    out += ["", LEGEND, "", "| run | " + " | ".join(SHOWN) + " |", "|" + " --- |" * (len(SHOWN) + 1)]
-    out += [f"| {label} | " + " | ".join(v.get(p, "-") for p in SHOWN) + " |" for label, v in made_with.items()]
+    made = [(label, *(versions.get(p, "-") for p in SHOWN)) for label, versions in made_with.items()]
+    out += ["", LEGEND, "", *markdown_table(("run", *SHOWN), made)]
     out += ["", "## Step by step", ""]
     head = ("checkpoint", "dtype", "from", "to", "figures", "same", "within", "moved", "largest")
-    out += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for upgrade in found:
-        steps = [*upgrade.steps, *([upgrade.null] if upgrade.null else [])]
-        out += [_row(upgrade, step, null=step is upgrade.null) for step in steps]
+    steps = [(u, step) for u in found for step in (*u.steps, u.null) if step is not None]
+    out += markdown_table(head, [_row(u, step, null=step is u.null) for u, step in steps])
     for upgrade in found:
         if upgrade.traces:
             out += ["", *_traced(upgrade)]
     return "\n".join([*out, ""])
 
 
-def _row(upgrade: Upgrade, step: Step, *, null: bool) -> str:
-    cells = (
+def _row(upgrade: Upgrade, step: Step, *, null: bool) -> tuple[str, ...]:
+    return (
         upgrade.checkpoint,
         upgrade.dtype,
         step.old,
@@ -51,15 +49,12 @@ def _row(upgrade: Upgrade, step: Step, *, null: bool) -> str:
         str(len(step.moved)),
         f"{step.largest:.2g}",
     )
-    return "| " + " | ".join(cells) + " |"
 
 
 def _traced(upgrade: Upgrade) -> list[str]:
     head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "first moved at", "")
-    lines = [f"## What moved: {upgrade.checkpoint}, {upgrade.dtype}", ""]
-    lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    rows: list[tuple[str, ...]] = []
     for trace in upgrade.traces:
         values = [number(value, ".4g") for value in (trace.baseline, *trace.values)]
-        cells = (trace.what, trace.metric, *values, number(trace.limit, ".2g"), trace.first, trace.moved.value)
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
+        rows.append((trace.what, trace.metric, *values, number(trace.limit, ".2g"), trace.first, trace.moved.value))
+    return [f"## What moved: {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
