@@ -83,18 +83,22 @@ def before_torch(perturbations: tuple[Perturbation, ...]) -> None:
             os.environ.update(CAPABILITIES[perturbation.value])
 
 
-def choose(count: int, cores: int, batch: int, *, cuda: bool) -> list[Perturbation]:
+def choose(count: int, cores: int, batch: int, capability: str) -> list[Perturbation]:
     """The first ``count`` perturbations that mean something on this machine, the most different ones first.
 
+    ``capability`` is what torch calls the CPU's instruction set (``AVX512``), or a GPU's (``sm90``).
     Raises OptionError where there are fewer.
     """
+    cuda = capability.startswith("sm")
+    below = {"AVX512": ("avx2", "default"), "AVX2": ("default",)}.get(capability.upper(), ())
     wanted = [
-        *(["cpu=avx2"] if not cuda else []),
+        *(f"cpu={name}" for name in below[:1]),
         *(f"batch={n}" for n in (max(1, batch // 4),) if n != batch),
         *(["threads=1"] if not cuda and cores > 1 else []),
         "ulp=1",
         "sdpa=math",
         *(["compile=1"] if cuda or shutil.which("c++") else []),
+        *(f"cpu={name}" for name in below[1:]),
         *(f"batch={n}" for n in (max(1, batch // 2), max(1, batch // 8)) if n != batch),
         "ulp=2",
     ]

@@ -153,7 +153,7 @@ class Running:
         for name in names:
             calibration.check(reference, name)
         size = min(lab.checkpoint.settings.batch for lab in labs)
-        chosen = choose(count, os.cpu_count() or 1, size, cuda=any(lab.device.type == "cuda" for lab in labs))
+        chosen = choose(count, os.cpu_count() or 1, size, labs[0].fingerprint.capability)
         given = [str(argument) for argument in self.config.invocation_params.args]
         runs: dict[str, list[Record]] = {}
         for number, perturbation in enumerate(chosen, start=1):

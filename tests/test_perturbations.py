@@ -80,7 +80,7 @@ def test_the_instruction_set_must_come_before_torch(monkeypatch):
 
 
 def test_the_most_different_perturbations_come_first():
-    assert [str(p) for p in choose(3, cores=2, batch=64, cuda=False)] == ["cpu=avx2", "batch=16", "threads=1"]
-    assert [str(p) for p in choose(2, cores=2, batch=1, cuda=True)] == ["ulp=1", "sdpa=math"]
+    assert [str(p) for p in choose(3, cores=2, batch=64, capability="AVX512")] == ["cpu=avx2", "batch=16", "threads=1"]
+    assert [str(p) for p in choose(2, cores=2, batch=1, capability="sm90")] == ["ulp=1", "sdpa=math"]
     with pytest.raises(OptionError, match=r"there are 1 to \d+ perturbations to calibrate under here, not 99"):
-        choose(99, cores=2, batch=64, cuda=False)
+        choose(99, cores=2, batch=64, capability="AVX2")
