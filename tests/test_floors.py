@@ -15,13 +15,16 @@ HOUSE = Path(harness.__file__).parent
 FLOORS = {
     0: (
         *("errors", "plan", "strategies", "case", "records", "prompts", "files", "perturbations"),
-        *("families", "folder", "hub", "known", "lora", "registry", "extensions", "cost"),
+        *("families", "folder", "hub", "known", "lora", "registry", "extensions", "cost", "groups"),
     ),
-    1: ("statistics", "ranking", "comparison", "upgrade", "noise", "tolerances", "baselines", "bits", "journal"),
+    1: (
+        *("statistics", "ranking", "comparison", "upgrade", "noise", "tolerances", "baselines", "bits", "journal"),
+        *("layers", "grouping", "predictors", "angular", "lokr"),
+    ),
     2: ("contract", "surgery", "lora_layers", "memory", "loading", "pruning", "export", "tiny"),
     3: (
         *("adapters", "sampling", "metrics", "laboratory", "proofs", "randomised", "lab", "latency", "pace", "bench"),
-        *("mutants", "disturb", "power"),
+        *("mutants", "disturb", "power", "analysis", "findings"),
     ),
     4: ("report", "api"),
     5: ("options", "calibration", "collecting", "trial", "running", "plugin", "commands", "__main__"),

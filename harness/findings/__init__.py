@@ -1,0 +1,1 @@
+"""Published claims as tests: each is declared with its source, compares measured quantities, and gets a verdict."""
