@@ -35,6 +35,19 @@ class Moved(enum.StrEnum):
     SAME = "same"  # bitwise the same images, or the same figure
 
 
+# What is beyond a tolerance, on either side or on none.
+BEYOND = frozenset({Moved.WORSE, Moved.BETTER, Moved.CHANGED})
+TIMED = "log speed-up"  # never decides anything: two runs share no machine's moment
+
+
+class Strictness(enum.StrEnum):
+    """What counts as a difference between two runs, the most lenient first."""
+
+    REGRESSION = "regression"  # something got surely worse than its tolerance allows
+    CHANGE = "change"  # something is beyond its tolerance, or only one run has it
+    BITS = "bits"  # something is not bitwise the same
+
+
 @dataclass(frozen=True)
 class Change:
     """One figure in both runs. ``difference`` is B - A with its 95 % interval over prompts (latency: over rounds).
@@ -71,7 +84,16 @@ class Comparison:
     @property
     def regressed(self) -> bool:
         """Whether anything got surely worse."""
-        return any(change.moved is Moved.WORSE for change in self.changes)
+        return self.differs(Strictness.REGRESSION)
+
+    def differs(self, how: Strictness) -> bool:
+        """Whether the runs differ, latencies aside."""
+        seen = {change.moved for change in self.changes if change.metric != TIMED}
+        if how is Strictness.REGRESSION:
+            return Moved.WORSE in seen
+        if how is Strictness.CHANGE:
+            return bool(seen & (BEYOND | {Moved.GONE, Moved.NEW}))
+        return bool(seen - {Moved.SAME})
 
 
 def compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> list[Comparison]:
@@ -206,9 +228,7 @@ def _latency(what: str, a: Latency, b: Latency) -> Change:
     # Independent runs: half-widths on the log scale add in squares.
     half = math.hypot(*(math.log(x.high / x.low) / 2 if x.low > 0 else math.inf for x in (a, b)))
     moved = Moved.WITHIN if abs(gap) <= half else Moved.CHANGED
-    return Change(
-        what, "log speed-up", math.log(a.ratio), math.log(b.ratio), Interval(gap, gap - half, gap + half), half, moved
-    )
+    return Change(what, TIMED, math.log(a.ratio), math.log(b.ratio), Interval(gap, gap - half, gap + half), half, moved)
 
 
 def _judged(changes: Sequence[Change]) -> list[Change]:

@@ -11,14 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from harness.comparison import Change, Comparison, Moved, case_of, compare
+from harness.comparison import BEYOND, TIMED, Change, Comparison, Moved, case_of, compare
 from harness.errors import JournalError
-from harness.records import Record
+from harness.records import Record, Status
 from harness.tolerances import Tolerance
-
-# What is beyond a tolerance, on either side or on none.
-BEYOND = frozenset({Moved.WORSE, Moved.BETTER, Moved.CHANGED})
-TIMED = "log speed-up"  # two environments share no machine's moment
 
 
 class Answer(enum.StrEnum):
@@ -47,7 +43,8 @@ class Step:
     moved: tuple[Change, ...]
     same: int
     within: int
-    largest: float  # of all sided or plain figures, in tolerances
+    largest: float  # of all figures with a tolerance, in tolerances
+    changes: tuple[Change, ...] = ()
 
     @property
     def figures(self) -> int:
@@ -69,6 +66,22 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Line:
+    """One figure of one case under all versions, and the gravest of its movements from version to version.
+
+    ``limit`` is the tolerance, ``verdict`` what the last version's own run said against the baseline.
+    """
+
+    what: str
+    metric: str
+    baseline: float | None
+    values: tuple[float | None, ...]
+    limit: float
+    moved: Moved
+    verdict: Status
+
+
+@dataclass(frozen=True)
 class Upgrade:
     """What an upgrade does to one checkpoint at one dtype."""
 
@@ -78,6 +91,7 @@ class Upgrade:
     steps: tuple[Step, ...]
     null: Step | None
     traces: tuple[Trace, ...]
+    lines: tuple[Line, ...]
     answer: Answer
 
 
@@ -113,6 +127,7 @@ def _upgrade(key: tuple[str, str], runs: Sequence[Run], null: Run | None, tolera
         steps=steps,
         null=again,
         traces=tuple(_traces(mine, steps)),
+        lines=tuple(_lines(mine, steps)),
         answer=_answer(steps[-1], again),
     )
 
@@ -124,7 +139,8 @@ def _step(old: Run, new: Run, tolerances: Sequence[Tolerance]) -> Step:
     moved = tuple(c for c in changes if c.moved in BEYOND)
     same = sum(c.moved is Moved.SAME for c in changes)
     largest = max((c.excess for c in changes if c.limit > 0), default=0.0)
-    return Step(old.label, new.label, moved, same, len(changes) - len(moved) - same, largest)
+    within = len(changes) - len(moved) - same
+    return Step(old.label, new.label, moved, same, within, largest, tuple(changes))
 
 
 def _answer(last: Step, null: Step | None) -> Answer:
@@ -141,14 +157,54 @@ def _traces(runs: Sequence[Run], steps: Sequence[Step]) -> list[Trace]:
     for step in steps:
         for change in step.moved:
             seen.setdefault((change.what, change.metric), (step.new, change))
-    tables = [{case_of(r): r for r in run.records if r.kind in ("quality", "control")} for run in runs]
-    out: list[Trace] = []
-    for (what, metric), (first, change) in seen.items():
-        values = tuple(_value(table.get(what), metric) for table in tables)
-        checks = [c for t in tables if what in t for c in t[what].verdict.checks if c.metric == metric]
-        stored = next((c.baseline for c in checks if c.baseline is not None), None)
-        out.append(Trace(what, metric, stored, values, change.limit, first, change.moved))
-    return out
+    tables = _tables(runs)
+    return [
+        Trace(
+            what,
+            metric,
+            _stored(tables, what, metric),
+            tuple(_value(table.get(what), metric) for table in tables),
+            change.limit,
+            first,
+            change.moved,
+        )
+        for (what, metric), (first, change) in seen.items()
+    ]
+
+
+def _lines(runs: Sequence[Run], steps: Sequence[Step]) -> list[Line]:
+    """Every figure of every case, in the order in which the last version ran them."""
+    order = list(Moved)
+    gravest: dict[tuple[str, str], Change] = {}
+    for step in steps:
+        for change in step.changes:
+            known = gravest.setdefault((change.what, change.metric), change)
+            if order.index(change.moved) < order.index(known.moved):
+                gravest[change.what, change.metric] = change
+    tables = _tables(runs)
+    return [
+        Line(
+            what,
+            change.metric,
+            _stored(tables, what, change.metric),
+            tuple(_value(table.get(what), change.metric) for table in tables),
+            change.limit,
+            change.moved,
+            record.verdict.status,
+        )
+        for what, record in tables[-1].items()
+        for change in gravest.values()
+        if change.what == what
+    ]
+
+
+def _tables(runs: Sequence[Run]) -> list[dict[str, Record]]:
+    return [{case_of(r): r for r in run.records if r.kind in ("quality", "control")} for run in runs]
+
+
+def _stored(tables: Sequence[Mapping[str, Record]], what: str, metric: str) -> float | None:
+    checks = [c for t in tables if what in t for c in t[what].verdict.checks if c.metric == metric]
+    return next((c.baseline for c in checks if c.baseline is not None), None)
 
 
 def _value(record: Record | None, metric: str) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.__main__ import main
-from harness.comparison import LEVEL, Moved, circumstances, compare
+from harness.comparison import LEVEL, Moved, Strictness, circumstances, compare
 from harness.errors import JournalError
 from harness.journal import Journal
 from harness.records import Latency
@@ -175,6 +175,27 @@ def test_the_command_prints_what_moved_and_fails_when_asked_to(runs, capsys):
     assert command(runs, b, a, "--fail-on-regression") == 0  # better is no regression
     assert command(runs, a, a, "--all", "--fail-on-regression") == 0
     assert "s-skip" in capsys.readouterr().out
+
+
+def test_what_counts_as_a_difference_can_be_chosen(runs):
+    a, b = runs / "a", runs / "b"
+    # The worse, its reverse, a little inside the tolerance, and the very same.
+    nearly = shifted(quality("reverse", 0.2), 0.001)
+    journal = Journal(runs / "c")
+    for record in (quality("skip", 1.0), nearly):
+        journal.append(record)
+    journal.close()
+    expected = {(a, b): (1, 1, 1), (b, a): (0, 1, 1), (a, runs / "c"): (0, 0, 1), (a, a): (0, 0, 0)}
+    for (one, other), codes in expected.items():
+        found = tuple(command(runs, one, other, "--fail-on", how) for how in ("regression", "change", "bits"))
+        assert found == codes, (one.name, other.name)
+
+
+def test_a_case_that_only_one_run_has_is_a_change():
+    run = [quality("skip", 1.0), quality("reverse", 0.2)]
+    (found,) = compare(run, run[:1], TOLERANCES)
+    assert found.differs(Strictness.CHANGE)
+    assert not found.differs(Strictness.REGRESSION)
 
 
 def test_bad_input_is_one_line(runs, capsys):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.__main__ import main
+from harness.comparison import Moved
 from harness.errors import JournalError
 from harness.journal import Journal
 from harness.report.upgraded import markdown
@@ -54,6 +55,19 @@ def test_the_answer_is_about_the_last_step(by, answer):
 
 def test_a_null_run_that_moved_takes_the_answer_back():
     assert one(under("0.35"), under("0.42"), null=under("0.42", 0.4, 0, 0)).answer is Answer.NOISY
+
+
+def test_every_figure_of_every_case_is_told():
+    found = one(under("0.33"), under("0.35", 0, 0.4, 0), under("0.42", 0, 0.4, 0))
+    lines = {(line.what, line.metric): line for line in found.lines}
+    assert len(lines) == len(found.lines) == found.steps[0].figures == 6
+    reverse = lines["s-reverse", "harm"]
+    assert reverse.values == pytest.approx((0.2, 0.6, 0.6))
+    assert (reverse.baseline, reverse.moved, reverse.verdict) == (0.1, Moved.WORSE, BASE[1].verdict.status)
+    assert lines["s-skip", "harm"].moved is Moved.SAME
+    text = markdown([found], {})
+    assert "<details><summary>Every figure: m, float32 (6)</summary>" in text
+    assert sum(row.startswith("| s-skip | harm |") for row in text.splitlines()) == 1
 
 
 def test_dtypes_are_apart():

@@ -22,12 +22,24 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--all", action="store_true", dest="everything", help="also what did not move")
     tolerances.add(parser)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write it as Markdown, too")
-    parser.add_argument("--fail-on-regression", action="store_true", help="exit 1 where anything got worse")
+    fail = parser.add_mutually_exclusive_group()
+    fail.add_argument(
+        "--fail-on-regression",
+        dest="fail_on",
+        action="store_const",
+        const="regression",
+        help="exit 1 where anything got surely worse than its tolerance allows",
+    )
+    fail.add_argument(
+        "--fail-on",
+        choices=("regression", "change", "bits"),
+        help="exit 1 for that, for anything beyond a tolerance, or for anything that is not bitwise the same",
+    )
     parser.set_defaults(call=_compare)
 
 
 def _compare(given: argparse.Namespace) -> int:
-    from harness.comparison import compare
+    from harness.comparison import Strictness, compare
     from harness.files import write_atomically
     from harness.journal import read
     from harness.report.compared import markdown, render
@@ -38,4 +50,4 @@ def _compare(given: argparse.Namespace) -> int:
     if given.markdown is not None:
         write_atomically(given.markdown, markdown(found, everything=given.everything))
         print(f"wrote {given.markdown}")
-    return 1 if given.fail_on_regression and any(c.regressed for c in found) else 0
+    return 1 if given.fail_on and any(c.differs(Strictness(given.fail_on)) for c in found) else 0

@@ -17,7 +17,8 @@ SHOWN = ("torch", "diffusers", "transformers")
 LEGEND = (
     "Every case of the bundled models under every version, with the same weights, prompts and seeds. A figure moved "
     "where it is beyond tolerances.toml; largest is the largest movement of any figure, in tolerances. The answer is "
-    "about the last version against the one before; the null run is the last version once more."
+    "about the last version against the one before; the null run is the last version once more. A verdict is "
+    "what the last version's own run said against the stored baseline."
 )
 
 
@@ -34,6 +35,8 @@ def markdown(found: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]
     for upgrade in found:
         if upgrade.traces:
             out += ["", *_traced(upgrade)]
+    for upgrade in found:
+        out += ["", *_every(upgrade)]
     return "\n".join([*out, ""])
 
 
@@ -58,3 +61,14 @@ def _traced(upgrade: Upgrade) -> list[str]:
         values = [number(value, ".4g") for value in (trace.baseline, *trace.values)]
         rows.append((trace.what, trace.metric, *values, number(trace.limit, ".2g"), trace.first, trace.moved.value))
     return [f"## What moved: {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
+
+
+def _every(upgrade: Upgrade) -> list[str]:
+    """All figures of all cases, folded away where the page is shown as HTML."""
+    head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "moved", "verdict")
+    rows: list[tuple[str, ...]] = []
+    for line in upgrade.lines:
+        values = [number(value, ".6g") for value in (line.baseline, *line.values)]
+        rows.append((line.what, line.metric, *values, number(line.limit, ".2g"), line.moved.value, line.verdict.value))
+    title = f"Every figure: {upgrade.checkpoint}, {upgrade.dtype} ({len(rows)})"
+    return [f"<details><summary>{title}</summary>", "", *markdown_table(head, rows), "", "</details>"]
