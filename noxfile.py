@@ -121,7 +121,7 @@ def upgrade(session: nox.Session) -> None:
             )
     page = reports / "upgrade.md"
     command = [_environment(session, labels[-1]), "-m", "harness", "upgrade", *runs, *again, f"--markdown={page}"]
-    session.run(*command, "--fail-on-regression", external=True)
+    session.run(*command, f"--every={reports / 'every.md'}", "--fail-on-regression", external=True)
 
 
 @nox.session(venv_backend="none")

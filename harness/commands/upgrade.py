@@ -24,6 +24,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--null", action="append", type=Path, metavar="RUN", help="the new version once more")
     tolerances.add(parser)
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the report there, too")
+    parser.add_argument("--every", type=Path, metavar="FILE", help="write all figures of all cases there, as Markdown")
     parser.add_argument("--fail-on-regression", action="store_true", help="exit 1 where the answer is no")
     parser.set_defaults(call=_upgrade)
 
@@ -31,7 +32,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _upgrade(given: argparse.Namespace) -> int:
     from harness.files import write_atomically
     from harness.journal import read
-    from harness.report.upgraded import markdown
+    from harness.report.upgraded import every, markdown
     from harness.upgrade import Answer, Run, upgrades, versions
 
     labelled: dict[str, list[Record]] = {}
@@ -49,4 +50,7 @@ def _upgrade(given: argparse.Namespace) -> int:
     if given.markdown is not None:
         write_atomically(given.markdown, text)
         print(f"wrote {given.markdown}")
+    if given.every is not None:
+        write_atomically(given.every, every(found))
+        print(f"wrote {given.every}")
     return 1 if given.fail_on_regression and any(u.answer is Answer.NO for u in found) else 0

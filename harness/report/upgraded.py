@@ -35,8 +35,6 @@ def markdown(found: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]
     for upgrade in found:
         if upgrade.traces:
             out += ["", *_traced(upgrade)]
-    for upgrade in found:
-        out += ["", *_every(upgrade)]
     return "\n".join([*out, ""])
 
 
@@ -63,12 +61,15 @@ def _traced(upgrade: Upgrade) -> list[str]:
     return [f"## What moved: {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
 
 
-def _every(upgrade: Upgrade) -> list[str]:
-    """All figures of all cases, folded away where the page is shown as HTML."""
-    head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "moved", "verdict")
-    rows: list[tuple[str, ...]] = []
-    for line in upgrade.lines:
-        values = [number(value, ".6g") for value in (line.baseline, *line.values)]
-        rows.append((line.what, line.metric, *values, number(line.limit, ".2g"), line.moved.value, line.verdict.value))
-    title = f"Every figure: {upgrade.checkpoint}, {upgrade.dtype} ({len(rows)})"
-    return [f"<details><summary>{title}</summary>", "", *markdown_table(head, rows), "", "</details>"]
+def every(found: Sequence[Upgrade]) -> str:
+    """A page of all figures of all cases under all versions; too long for a comment."""
+    out = ["# Every figure under every version", "", LEGEND]
+    for upgrade in found:
+        head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "moved", "verdict")
+        rows: list[tuple[str, ...]] = []
+        for line in upgrade.lines:
+            values = [number(value, ".6g") for value in (line.baseline, *line.values)]
+            limit = number(line.limit, ".2g")
+            rows.append((line.what, line.metric, *values, limit, line.moved.value, line.verdict.value))
+        out += ["", f"## {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
+    return "\n".join([*out, ""])
