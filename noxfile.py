@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import subprocess
@@ -122,6 +123,39 @@ def upgrade(session: nox.Session) -> None:
     page = reports / "upgrade.md"
     command = [_environment(session, labels[-1]), "-m", "harness", "upgrade", *runs, *again, f"--markdown={page}"]
     session.run(*command, f"--every={reports / 'every.md'}", "--fail-on-regression", external=True)
+
+
+@nox.session(venv_backend="none")
+def repeat(session: nox.Session) -> None:
+    """Clean runs of the quick set under varied circumstances, and how many were red: ``nox -s repeat -- 60 -k flux``.
+
+    The circumstances of a run are drawn from its number: threads, batch, instruction set, attention kernel, ulps.
+    A run that is already there is not made again. What follows the number goes to pytest.
+    """
+    number, *rest = session.posargs or ["60"]
+    reports = Path("reports") / "repeat"
+    for index in range(int(number)):
+        draw = random.Random(index)  # noqa: S311 - a design of experiments, no secret
+        changes = [
+            f"threads={draw.choice((1, 2, 3, 4))}",
+            f"batch={draw.choice((5, 8, 16, 24, 32, 64))}",
+            *draw.choice(((), ("cpu=avx2",), ("cpu=default",))),
+            *draw.choice(((), ("sdpa=math",))),
+            *draw.choice(((), ("ulp=1",), ("ulp=2",))),
+        ]
+        folder = reports / f"{index:03d}"
+        if (folder / "ranking.md").exists():  # written last
+            continue
+        arguments = [
+            f"--dit-run-id={folder.name}",
+            f"--dit-reports={reports}",
+            *(f"--dit-perturb={c}" for c in changes),
+        ]
+        command = ["python", "-m", "pytest", "cases/", "-q", "--dit-quick", "--benchmark-skip", *arguments, *rest]
+        session.run(*command, external=True, success_codes=[0, 1])
+    runs = [str(reports / f"{index:03d}") for index in range(int(number))]
+    page = reports / "false-reds.md"
+    session.run("python", "-m", "harness", "false-reds", *runs, f"--markdown={page}", "--fail", external=True)
 
 
 @nox.session(venv_backend="none")

@@ -1,4 +1,4 @@
-"""How far values move when nothing is wrong: the noise floor, from repeated clean runs, and tolerances from it.
+"""How far values move when nothing is wrong: the noise floor from repeated clean runs, tolerances, false reds.
 
 The runs are made under legal perturbations (threads, batch size, attention kernel, instruction set, one ulp of the
 initial latents). Scale of a case: 1.4826 times the median absolute deviation of its values from the unperturbed
@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from harness.errors import JournalError
+from harness.records import Record, Status
 
 MARGIN = 1.5
 TO_SD = 1.4826  # of a normal distribution, from its median absolute deviation
@@ -70,3 +73,25 @@ def false_red_bound(runs: int, reds: int, level: float = 0.95) -> float:
 def resolution(value: float, digits: int) -> float:
     """Half a unit of the last of ``digits`` significant digits."""
     return 0.5 * 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1) if value else 10.0**-digits
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A run in which nothing was wrong.
+
+    ``perturbed`` says under what it ran, ``gates`` how many records were judged, ``red`` the verdicts of the red ones.
+    """
+
+    name: str
+    perturbed: tuple[str, ...]
+    gates: int
+    red: Mapping[str, str]
+
+    @classmethod
+    def of(cls, name: str, records: Sequence[Record]) -> Clean:
+        """Read off a run's records. Raises JournalError where none of them was judged."""
+        judged = [r for r in records if r.kind in ("control", "quality") and r.verdict.status is not Status.UNJUDGED]
+        if not judged:
+            raise JournalError(f"run {name}: nothing in it was judged, so it says nothing of false reds")
+        red = {r.case: r.verdict.status.value for r in judged if r.verdict.status.red}
+        return cls(name, judged[0].fingerprint.perturbed, len(judged), red)
