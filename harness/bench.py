@@ -95,7 +95,7 @@ class Bench:
 
 
 def judge_against(folder: Path, fingerprint: Fingerprint, *, updates: bool = False) -> Judged:
-    """Find and read the baseline and the tolerances that apply.
+    """Find and read the baseline and the tolerances that apply; noise floors of another machine do not.
 
     A run that updates looks only at the file that it will write. Raises BaselineError; also where an update
     would mix values that were measured differently into one file.
@@ -108,6 +108,8 @@ def judge_against(folder: Path, fingerprint: Fingerprint, *, updates: bool = Fal
     if path is None or (updates and not exact):
         return Judged(None, target, False, tolerances)
     baseline = baselines.load(path, name)
+    if baseline.calibration.get("machine") != fingerprint.machine:
+        baseline = baselines.without_floors(baseline)
     other = incomparable(baseline.facts, facts(fingerprint))
     if updates and other:
         raise BaselineError(f"{path} is not updated: this run is {other}; use the same, or move the file away")

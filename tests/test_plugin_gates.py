@@ -7,9 +7,11 @@ import os
 import shutil
 
 import pytest
+import torch
 
 from harness import baselines
 from harness.journal import read
+from harness.loading import machine
 from harness.perturbations import choose
 from harness.records import Status
 from harness.registry import BUNDLED
@@ -81,8 +83,11 @@ def test_a_case_that_would_not_see_one_more_skipped_block_is_marked(stored):
 
 
 def test_a_noise_floor_narrows_a_gate_and_never_widens_it(stored):
-    def moved(by, tolerance):
+    here = machine(torch.device("cpu"))
+
+    def moved(by, tolerance, where=here):
         def change(data):
+            data["calibration"] = {"machine": where}
             data["cases"][SKIP]["harm"]["value"] -= by
             data["cases"][SKIP]["harm"]["tolerance"] = tolerance
 
@@ -96,6 +101,10 @@ def test_a_noise_floor_narrows_a_gate_and_never_widens_it(stored):
     result = run(stored)
     assert result.ret == 1
     result.stdout.fnmatch_lines(['harm *limit *(+0.05, tolerances.toml "[*]")'])
+    stored.edit(moved(-0.2, 0.001, "another"))  # elsewhere the floor says nothing
+    assert run(stored).ret == 0
+    assert run(stored, "--dit-baseline-update=changed").ret == 0
+    assert baselines.load(baseline(stored), "flux-tiny").cases[SKIP]["harm"].tolerance == 0.001  # and is not lost
 
 
 def test_a_foreign_device_gates_quality_and_never_bits(stored):
@@ -123,7 +132,7 @@ def test_a_perturbed_run_is_judged_and_named(stored):
 @pytest.mark.slow
 def test_calibrating_keeps_the_noise_floor_of_every_case(stored):
     before = json.loads(baseline(stored).read_text())
-    chosen = [str(p) for p in choose(3, cores=os.cpu_count() or 1, batch=64, cuda=False)]
+    chosen = [str(p) for p in choose(3, os.cpu_count() or 1, 64, torch.backends.cpu.get_cpu_capability())]
     result = run(stored, "--dit-calibrate=3")
     assert result.ret == 0, result.stdout.str()
     result.stdout.fnmatch_lines(

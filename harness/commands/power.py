@@ -93,9 +93,12 @@ def _examine(
     for each in examine(lab, cases, judged.baseline, judged.tolerances, mutants, _progress):
         tested.append(each)
         if given.store and each.mutant.name == WEAK and not each.why_not:
-            kept = store_effects(judged.baseline, each)
-            baselines.save(judged.baseline)
-            print(f"\rkept the effect of {WEAK} on {kept} cases in {judged.baseline.path}", file=sys.stderr)
+            store_effects(judged.baseline, each)
+            # Into the file as it is: what is judged by leaves out noise floors of another machine.
+            stored = baselines.load(judged.baseline.path, lab.checkpoint.name)
+            kept = store_effects(stored, each)
+            baselines.save(stored)
+            print(f"\rkept the effect of {WEAK} on {kept} cases in {stored.path}", file=sys.stderr)
     return tested, judged.baseline, judged.tolerances
 
 
