@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands import compare, convert, export, false_reds, listing, power, upgrade
+from harness.commands import angles, compare, convert, export, false_reds, listing, lokr, power, upgrade
 from harness.errors import HarnessError
 from harness.families import DTYPES, OFFLOADS
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     card.add_argument("--layouts", type=int, default=1024, help="held-out layouts (default: 1024)")
     card.set_defaults(call=_evaluate)
 
-    for command in (compare, convert, export, false_reds, listing, power, upgrade):
+    for command in (angles, compare, convert, export, false_reds, listing, lokr, power, upgrade):
         command.add(commands)
 
     given = parser.parse_args(arguments)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import ranking
-from harness.case import Case, by_hand, expand, grid
+from harness.case import Case, by_hand, expand, grid, in_windows
 from harness.journal import Journal
 from harness.records import Record, Status, Verdict, of_case
+from harness.windows import read
 
 if TYPE_CHECKING:
     from harness.laboratory import Laboratory
@@ -42,13 +43,15 @@ def sweep(
     ranges: Names = (),
     stacks: Names = (),
     plans: str | Sequence[str] = (),
+    windows: Names = (),
     folder: str | Path | None = None,
 ) -> Iterator[Record]:
     """Measure every case of a grid on a lab, least deep first; each Record is given as soon as it is measured.
 
     ``strategies`` (``"skip"``, ``"parallel.t3"``), ``ranges`` (``"middle"``, ``"each"``, ``"4-7"``) and ``stacks`` are
     sequences, or one text with commas; left out, they are the harness's own strategies on the middle of every
-    stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for. A record's
+    stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for. With
+    ``windows`` of denoising steps (``"0-1"``, ``"3"``; 0-based) each case holds in those steps alone. A record's
     measurement holds per-image values over the lab's prompts at seed 0, and its summary harm in units of the
     control's seed-to-seed sd. With ``folder``, records and strips of images are also kept there, and
     ``python -m harness report FOLDER`` ranks them again.
@@ -62,6 +65,8 @@ def sweep(
     if strategies or ranges or stacks or not cases:
         ask = grid(checkpoint.stacks, only=_names(stacks), ranges=_names(ranges), strategies=_names(strategies))
         cases += expand(checkpoint.name, checkpoint.stacks, [ask])
+    asked, steps = [read(text) for text in _names(windows)], checkpoint.settings.steps
+    cases = [made for case in cases for made in in_windows(case, asked, steps)]
     journal = None if folder is None else Journal(Path(folder))
     return _measured(lab, cases, journal)
 
@@ -76,7 +81,7 @@ def _measured(lab: Laboratory, cases: Sequence[Case], journal: Journal | None) -
     verdict = Verdict(Status.UNJUDGED, notes=("measured without stored values",))
     try:
         for case in cases:
-            measurement, seen = lab.run(case.plan, case.stack)
+            measurement, seen = lab.run(case.plan, case.stack, case.window)
             run = "" if journal is None else journal.path.parent.name
             record = of_case(case, "quality", lab.fingerprint, verdict, measurement=measurement, run=run)
             if journal is not None:

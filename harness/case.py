@@ -3,6 +3,7 @@
 Ranges are written by depth so that they carry over between checkpoints: ``middle`` is the central
 half of a stack (4 -> 1-2, 6 -> 1-4, 12 -> 3-8), ``first`` and ``last`` what is left, ``middle-lower``
 and ``middle-upper`` the halves of a middle with at least four blocks, ``each`` every single block.
+Measured groups (harness.groups) take the place of first, middle and last where they are given.
 """
 
 from __future__ import annotations
@@ -10,18 +11,27 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from harness.errors import CaseError
 from harness.plan import Plan, parse
-from harness.strategies import EVERY, Chosen, Span, choose
+from harness.strategies import EVERY, Chosen, Span, choose, names
+from harness.windows import WORD, Window, share, split, suffix, within
 
 DEPTHS = ("first", "middle", "last", "middle-lower", "middle-upper", "each")
+GROUPED = DEPTHS[:-1]  # what measured groups say otherwise
+# A stack's measured groups: inclusive ranges by the names first, middle and last; one that is missing is no range.
+Parts = Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One ablation of one checkpoint. ``words`` are extra names for ``-k`` (``middle``, ``looped``)."""
+    """One ablation of one checkpoint. ``words`` are extra names for ``-k`` (``middle``, ``looped``, ``window``).
+
+    ``window`` is the inclusive range of denoising steps in which the plan holds, None for all of them; ``steps`` is
+    how many the checkpoint takes, 0 where that isn't known.
+    """
 
     checkpoint: str
     stack: str
@@ -30,11 +40,14 @@ class Case:
     plan: Plan
     span: Span | None = None
     words: tuple[str, ...] = ()
+    window: Window | None = None
+    steps: int = 0
 
     @property
     def id(self) -> str:
-        """``flux-tiny-double-L02-04-skip``; a plan by hand is ``...-plan-<hash8>``."""
-        return "-".join([self.checkpoint, self.stack, *([self.place] if self.span else []), self.strategy])
+        """``flux-tiny-double-L02-04-skip``, in a window ``...-skip-steps-0-1``; a plan by hand ``...-plan-<hash8>``."""
+        parts = [self.checkpoint, self.stack, *([self.place] if self.span else []), self.strategy]
+        return "-".join(parts) + suffix(self.window)
 
     @property
     def place(self) -> str:
@@ -46,8 +59,11 @@ class Case:
 
     @property
     def saving(self) -> float:
-        """Share of the stack's block executions that the plan leaves out; negative where it adds some."""
-        return 1.0 - sum(1 for _ in self.plan.blocks()) / self.length
+        """Share of the stack's block executions that the case leaves out; negative where it adds some.
+
+        Over all steps of a run: a window of half of them halves it. Without ``steps``, that of a step in the window.
+        """
+        return (1.0 - sum(1 for _ in self.plan.blocks()) / self.length) * share(self.window, self.steps)
 
 
 @dataclass(frozen=True)
@@ -59,22 +75,25 @@ class Ask:
     strategies: tuple[str, ...]
 
 
-def spans(name: str, length: int, stack: str = "") -> list[tuple[Span, tuple[str, ...]]]:
+def by_depth(length: int) -> dict[str, tuple[int, int]]:
+    """First, middle and last by the fractions: the central half, and what is left of it."""
+    cut = length // 4
+    ends = {"first": (0, cut - 1), "last": (length - cut, length - 1)} if cut else {}
+    return {"middle": (cut, length - 1 - cut), **ends}
+
+
+def spans(name: str, length: int, stack: str = "", parts: Parts | None = None) -> list[tuple[Span, tuple[str, ...]]]:
     """The ranges that a depth name or ``4-7`` stands for in a stack, each with its words for ``-k``.
 
-    A depth that this stack doesn't have (a middle of fewer than four blocks has no halves) gives [].
-    Raises CaseError for an unknown name or a range outside the stack.
+    ``parts`` are first, middle and last where they were measured. A depth that this stack doesn't have (a middle of
+    fewer than four blocks has no halves) gives []. Raises CaseError for an unknown name or a range outside the stack.
     """
-    cut = length // 4
-    middle = Span(cut, length - 1 - cut)
-    if name == "middle":
-        return [(middle, ("middle",))]
-    if name == "first":
-        return [(Span(0, cut - 1), ("first",))] if cut else []
-    if name == "last":
-        return [(Span(length - cut, length - 1), ("last",))] if cut else []
+    found = {depth: Span(*part) for depth, part in (by_depth(length) if parts is None else parts).items()}
+    if name in ("first", "middle", "last"):
+        return [(found[name], (name,))] if name in found else []
     if name in ("middle-lower", "middle-upper"):
-        if len(middle) < 4:
+        middle = found.get("middle")
+        if middle is None or len(middle) < 4:
             return []
         half = middle.centre
         lower = name == "middle-lower"
@@ -82,36 +101,59 @@ def spans(name: str, length: int, stack: str = "") -> list[tuple[Span, tuple[str
         return [(span, (name,))]
     if name == "each":
         return [(Span(i, i), ("each",)) for i in range(length)]
-    found = re.fullmatch(r"(\d+)(?:-(\d+))?", name.strip())
+    written = re.fullmatch(r"(\d+)(?:-(\d+))?", name.strip())
     where = f" for stack {stack!r}" if stack else ""
-    if found is None:
+    if written is None:
         raise CaseError(
             f"unknown range {name!r}{where}; write a block (3), a range (4-7) or one of {', '.join(DEPTHS)}"
         )
-    first, last = int(found[1]), int(found[2] or found[1])
+    first, last = int(written[1]), int(written[2] or written[1])
     if last < first or last >= length:
         raise CaseError(f"range {name!r}{where} doesn't fit its {length} blocks (0-{length - 1})")
     return [(Span(first, last), ())]
 
 
-def expand(checkpoint: str, stacks: Mapping[str, int], asks: Iterable[Ask]) -> list[Case]:
+def expand(
+    checkpoint: str,
+    stacks: Mapping[str, int],
+    asks: Iterable[Ask],
+    *,
+    windows: Sequence[Window] = (),
+    steps: int = 0,
+    measured: Mapping[str, Parts] = MappingProxyType({}),
+) -> list[Case]:
     """The cases of a grid over a checkpoint's ``stacks`` (name -> number of blocks).
 
-    Equal plans are one case, named by the first strategy that gives it; plans equal to the identity
-    are none. Raises CaseError for an unknown stack, range or strategy, and where a range was
-    written out in numbers on which the strategy changes nothing.
+    Equal plans in equal windows are one case, named by the first strategy that gives it; plans equal to the identity
+    are none. With ``windows`` of the checkpoint's ``steps`` every case is one in each of them; a window over all
+    steps is none. ``measured`` are the groups that take the place of first, middle and last, by stack.
+    Raises CaseError for an unknown stack, range or strategy, where a range was written out in numbers on which the
+    strategy changes nothing, and for a window beyond the last step.
     """
-    cases: dict[tuple[str, Plan], Case] = {}
+    cases: dict[tuple[str, Plan, Window | None], Case] = {}
     for ask in asks:
         for stack in ask.stacks:
             length = stack_length(checkpoint, stacks, stack)
             for name in ask.ranges:
-                for span, words in spans(name, length, stack):
+                for span, words in spans(name, length, stack, measured.get(stack)):
                     for text in ask.strategies:
                         case = _case(checkpoint, stack, length, span, choose(text), words)
-                        if case is not None:
-                            cases.setdefault((stack, case.plan), case)
+                        for made in [] if case is None else in_windows(case, windows, steps):
+                            cases.setdefault((stack, made.plan, made.window), made)
     return sorted(cases.values(), key=lambda c: (list(stacks).index(c.stack), _order(c)))
+
+
+def in_windows(case: Case, windows: Sequence[Window], steps: int) -> list[Case]:
+    """The case in each of some windows of a run of ``steps`` steps, or as it is where there are none.
+
+    Raises CaseError for a window beyond the last step.
+    """
+    found = dict.fromkeys(within(window, steps, case.checkpoint) for window in windows or (None,))
+    return [_in_window(case, window, steps) for window in found]
+
+
+def _in_window(case: Case, window: Window | None, steps: int) -> Case:
+    return case if window is None else replace(case, words=(*case.words, WORD), window=window, steps=steps)
 
 
 def grid(
@@ -195,7 +237,7 @@ def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
 
 
 def from_id(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
-    """The case of a stored id, ``flux-tiny-double-L02-04-skip``; without its words.
+    """The case of a stored id, ``flux-tiny-double-L02-04-skip``; without its words and the number of steps.
 
     Raises CaseError where it is no id of this checkpoint: another stack, range or strategy, or a plan by hand.
     """
@@ -204,7 +246,10 @@ def from_id(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
         found = re.fullmatch(rf"{re.escape(stack)}-L(\d+)(?:-(\d+))?-(.+)", rest)
         if found is not None and rest != text:
             span = Span(int(found[1]), int(found[2] or found[1]))
-            case = _case(checkpoint, stack, length, span, choose(found[3]), ())
+            # A strategy of another package may be called like a window.
+            strategy, window = (found[3], None) if found[3] in names() else split(found[3])
+            case = _case(checkpoint, stack, length, span, choose(strategy), ())
+            case = case and replace(case, window=window)
             if case is not None and case.id == text:
                 return case
     raise CaseError(f"{text!r} is no case of checkpoint {checkpoint!r} with {', '.join(stacks)}")

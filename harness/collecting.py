@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from harness import randomised
+from harness import groups, randomised
 from harness.baselines import find_folder
-from harness.case import Ask, Case, by_hand, expand
-from harness.errors import HarnessError
+from harness.case import GROUPED, Ask, Case, Parts, by_hand, expand, in_windows
+from harness.errors import CaseError, HarnessError
+from harness.findings.claim import Claim
 from harness.options import Options
 from harness.registry import Checkpoint, blueprint, bundled_names, resolve
 
 MARK = "dit"
+CLAIMS = "dit_findings"  # the mark of tests that take `finding`
 BUNDLED = "bundled"  # a mark's checkpoint: every bundled one
-FIXTURES = ("ablation", "control")
+FIXTURES = ("ablation", "control", "study", "finding")
+# Tests that run only when asked for, and the word in -k that does so beside --dit-analysis and their file's own name.
+ASKED = {"study": "analysis", "finding": "findings"}
+MEASURE = "pytest cases/test_analysis.py --dit-baseline-update=missing"
 QUICK = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3")
 
 
@@ -29,6 +35,7 @@ class Collecting:
     cases: dict[str, Case] = field(default_factory=dict[str, Case])
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
     owners: dict[str, str] = field(default_factory=dict[str, str])  # parameter id -> checkpoint name
+    claims: dict[str, Claim] = field(default_factory=dict[str, Claim])  # by parameter id
     baselines: dict[str, Path] = field(default_factory=dict[str, Path])  # checkpoint name -> folder
     errors: list[str] = field(default_factory=list[str])
     wanted: list[str] = field(default_factory=list[str])  # parameter ids that will run
@@ -36,7 +43,7 @@ class Collecting:
     _resolved: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
-        """Give a test that takes ``ablation`` its cases, one that takes ``control`` its checkpoints."""
+        """Give a test its cases (``ablation``), its checkpoints (``control``, ``study``) or claims (``finding``)."""
         wanted = [name for name in FIXTURES if name in metafunc.fixturenames]
         if not wanted:
             return
@@ -46,7 +53,7 @@ class Collecting:
                 self.checkpoints[checkpoint.name] = checkpoint
                 folder = find_folder(metafunc.definition.path.parent)
                 self.baselines.setdefault(checkpoint.name, folder or metafunc.config.rootpath / "baselines")
-                ids += self._ids(wanted, checkpoint, self._asks(metafunc))
+                ids += self._ids(wanted, checkpoint, metafunc)
         except HarnessError as error:
             # An error raised here would be shown with a traceback and exit 2; arrange() raises it again.
             self.errors.append(str(error))
@@ -55,15 +62,33 @@ class Collecting:
             metafunc.parametrize(name, ids, ids=ids, indirect=True, scope="function")
 
     def _mark(self, metafunc: pytest.Metafunc) -> pytest.Mark:
-        mark = metafunc.definition.get_closest_marker(MARK)
+        claims = "finding" in metafunc.fixturenames
+        mark = metafunc.definition.get_closest_marker(CLAIMS if claims else MARK)
         if mark is None or not mark.args or not isinstance(mark.args[0], str):
+            if claims:
+                raise HarnessError(
+                    "a test that takes 'finding' needs a mark that names its checkpoint and its claims: "
+                    '@pytest.mark.dit_findings("flux-tiny", *BLOG)'
+                )
             raise HarnessError(
-                "a test that takes 'ablation' or 'control' needs a mark that names its checkpoint: "
+                "a test that takes 'ablation', 'control' or 'study' needs a mark that names its checkpoint: "
                 '@pytest.mark.dit("flux-tiny", Ask(stacks=..., ranges=..., strategies=...))'
             )
         if mark.kwargs:
-            raise HarnessError(f"the dit mark knows no {', '.join(mark.kwargs)}; it takes a checkpoint and Asks")
+            takes = "claims" if claims else "Asks"
+            raise HarnessError(
+                f"the {mark.name} mark knows no {', '.join(mark.kwargs)}; it takes a checkpoint and {takes}"
+            )
         return mark
+
+    def _claims(self, metafunc: pytest.Metafunc) -> tuple[Claim, ...]:
+        claims = self._mark(metafunc).args[1:]
+        if not claims or not all(isinstance(claim, Claim) for claim in claims):
+            raise HarnessError("the dit_findings mark takes a checkpoint's name and then one or more Claims")
+        names = [claim.id for claim in claims]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise HarnessError(f"the dit_findings mark has two claims called {', '.join(sorted(twice))}")
+        return cast("tuple[Claim, ...]", claims)
 
     def _asks(self, metafunc: pytest.Metafunc) -> tuple[Ask, ...]:
         asks = self._mark(metafunc).args[1:]
@@ -90,19 +115,46 @@ class Collecting:
                 self._resolved[name] = randomised.resolve(name, options.weights, dtype=options.dtype)
         return self._resolved[name]
 
-    def _ids(self, wanted: list[str], checkpoint: Checkpoint, asks: tuple[Ask, ...]) -> list[str]:
-        if "control" in wanted:
-            key = f"{checkpoint.name}-control"
-            self.owners[key] = checkpoint.name
-            return [key]
+    def _ids(self, wanted: list[str], checkpoint: Checkpoint, metafunc: pytest.Metafunc) -> list[str]:
+        if "finding" in wanted:
+            claims = {f"{checkpoint.name}-{claim.id}": claim for claim in self._claims(metafunc)}
+            self.claims |= claims
+            self.owners |= dict.fromkeys(claims, checkpoint.name)
+            return list(claims)
+        asks = self._asks(metafunc)
+        for fixture, word in (("control", "control"), ("study", "analysis")):
+            if fixture in wanted:
+                key = f"{checkpoint.name}-{word}"
+                self.owners[key] = checkpoint.name
+                return [key]
+        windows, steps = self.options.windows, checkpoint.settings.steps
         if self.options.plans:
-            cases = [by_hand(checkpoint.name, checkpoint.stacks, text) for text in self.options.plans]
+            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text) for text in self.options.plans]
+            cases = [made for case in by_plan for made in in_windows(case, windows, steps)]
         else:
-            cases = expand(checkpoint.name, checkpoint.stacks, self.options.asks(checkpoint, asks))
+            grid = self.options.asks(checkpoint, asks)
+            measured = self._measured(checkpoint, grid) if self.options.groups else {}
+            cases = expand(checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured)
         for case in cases:
             self.cases[case.id] = case
             self.owners[case.id] = checkpoint.name
         return list(dict.fromkeys(case.id for case in cases))
+
+    def _measured(self, checkpoint: Checkpoint, asks: Sequence[Ask]) -> dict[str, Parts]:
+        """The measured groups of the stacks of which a depth is asked for. Raises HarnessError where there are none."""
+        path = self.groups_file(checkpoint.name)
+        if not path.exists():
+            raise CaseError(
+                f"--dit-ranges=groups: checkpoint {checkpoint.name!r} has no measured groups ({path} is not there); "
+                f"make them with: {MEASURE}"
+            )
+        found = groups.read(path, checkpoint.name)
+        deep = {stack for ask in asks if set(ask.ranges) & set(GROUPED) for stack in ask.stacks}
+        return {s: groups.spans(found, s, length) for s, length in checkpoint.stacks.items() if s in deep}
+
+    def groups_file(self, checkpoint: str) -> Path:
+        """Where a checkpoint's measured groups lie."""
+        return self.baselines[checkpoint] / checkpoint / groups.FILE
 
     def add_words(self, item: pytest.Item) -> None:
         """Names for ``-k`` beside the id: the range's depth, ``looped``, the family."""
@@ -125,7 +177,7 @@ class Collecting:
 
     def narrow(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Drop tests without cases and, under --dit-quick, all but a few strategies on the middles."""
-        dropped = [item for item in items if self._drops(item)]
+        dropped = [item for item in items if self._drops(item) or not self._asked_for(config, item)]
         if dropped:
             items[:] = [item for item in items if item not in dropped]
             config.hook.pytest_deselected(items=dropped)
@@ -140,6 +192,15 @@ class Collecting:
         if case is None or not self.options.quick:
             return False
         return "middle" not in case.words or case.strategy not in QUICK
+
+    def _asked_for(self, config: pytest.Config, item: pytest.Item) -> bool:
+        """Whether an analysis runs: it takes minutes, and ``pytest cases/`` is about the cases."""
+        words = [word for fixture, word in ASKED.items() if fixture in _fixtures(item)]
+        if not words or self.options.analysis:
+            return True
+        start = config.invocation_params.dir
+        named = {(start / argument.partition("::")[0]).resolve() for argument in config.args}
+        return item.path.resolve() in named or any(word in config.option.keyword for word in words)
 
     def arrange(self, items: list[pytest.Item]) -> None:
         """Order what shares a lab: by checkpoint, its control first, images before timings."""
@@ -171,7 +232,7 @@ class Refused(pytest.Item):
 
 
 def parameter(item: pytest.Item) -> str | None:
-    """The id of an item's case or control; None for a test of another kind. Empty sets give ''."""
+    """The id of an item's case, checkpoint or claim; None for a test of another kind. Empty sets give ''."""
     spec = getattr(item, "callspec", None)
     for name in FIXTURES:
         if spec is not None and name in spec.params:

@@ -20,33 +20,22 @@ from harness.baselines import rounded
 from harness.case import over_stack
 from harness.laboratory import Forward, Images
 from harness.metrics import catalogue, distribution, openclip, pairs
-from harness.metrics.judge import Features, OpenClipJudge
-from harness.metrics.panel import Panel, Reading
+from harness.metrics.judge import OpenClipJudge
+from harness.metrics.panel import Panel
 from harness.plan import Plan
 from harness.proofs import prove_identity
 from harness.records import Fingerprint, Measurement
 from harness.registry import Checkpoint, resolve
 from harness.sampling import Sampler, Samples
+from harness.seen import Seen, distances, grades, to_bytes
+from harness.stepping import in_window
 from harness.surgery import ablate, check_trace, traced
-from harness.tiny import checker, world
+from harness.tiny import world
+from harness.windows import Window, within
 
-FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
-GREY = 128
+__all__ = ["TIMED", "Control", "Lab", "Seen"]
+
 TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
-
-
-@dataclass(frozen=True)
-class Seen:
-    """One set of images, one per prompt, with everything that is read from them."""
-
-    samples: Samples
-    images: Images
-    collapsed: npt.NDArray[np.bool_]
-    features: Features
-    scores: npt.NDArray[np.float64]
-    least: npt.NDArray[np.float64] | None  # over the sentences of each prompt, where one was split
-    attributes: Mapping[str, npt.NDArray[np.float64]]
-    extra: Reading
 
 
 @dataclass(frozen=True)
@@ -168,7 +157,7 @@ class Lab:
         )
         gaps: dict[str, list[float]] = {}
         for a, b in combinations(seen, 2):
-            for name, values in _distances(a, b).items():
+            for name, values in distances(a, b).items():
                 gaps.setdefault(name, []).append(float(values.mean()))
         null = None
         if len(self.prompts) >= distribution.LEAST:
@@ -200,12 +189,7 @@ class Lab:
 
     def look(self, samples: Samples) -> Seen:
         """Read everything there is to read from one set of images. A collapsed image scores like grey."""
-        pixels = samples.images
-        broken = ~torch.isfinite(pixels).flatten(1).all(dim=1)
-        images = pixels.nan_to_num(0.5, 0.5, 0.5).clamp(0, 1).mul(255).round().to(torch.uint8).numpy()
-        flat = images.reshape(len(images), -1).std(axis=1) / 255.0 < FLAT
-        collapsed = broken.numpy() | flat
-        images[collapsed] = GREY
+        images, collapsed = to_bytes(samples.images)
         features = self.judge.embed_images(images)
         return Seen(
             samples=samples,
@@ -214,46 +198,47 @@ class Lab:
             features=features,
             scores=self.judge.score(features, self.prompts).astype(np.float64),
             least=self.judge.least(features, self.prompts).astype(np.float64) if self._split else None,
-            attributes=self._attributes(images),
+            attributes=grades(images, self.layouts),
             extra=self.panel.read(images, self.prompts),
         )
 
-    def _attributes(self, images: Images) -> dict[str, npt.NDArray[np.float64]]:
-        """The exact checker's grades, where the prompts are the bundled world's."""
-        if self.layouts is None:
-            return {}
-        read = checker.score(images, self.layouts)
-        graded = {"grade": read.grade, "all_right": read.all_right, **read.attributes}
-        return {name: values.astype(np.float64) for name, values in graded.items()}
+    def sample(self, plan: Plan, stack: str, seed: int = 0, window: Window | None = None) -> Samples:
+        """Images under a plan, in a window of denoising steps or in all of them, the executed blocks checked.
 
-    def sample(self, plan: Plan, stack: str, seed: int = 0) -> Samples:
-        """Images under a plan, with the executed blocks checked against it.
-
-        Raises SurgeryError where the blocks that ran are not the plan's.
+        Raises SurgeryError where the blocks that ran are not the plan's (outside the window, the model's own),
+        CaseError for a window that the sampling doesn't have.
         """
-        transformer = self.sampler.transformer
+        transformer, steps = self.sampler.transformer, self.sampler.settings.steps
+        window = within(window, steps, self.checkpoint.name)
+        if window is not None:
+            with in_window(transformer, plan, stack, window) as stepping:
+                samples = self.sampler.sample(self.prompts, seed, between=stepping)
+            stepping.check(steps)
+            return samples
         with ablate(transformer, plan, stack), traced(transformer, stack) as ran:
             samples = self.sampler.sample(self.prompts, seed)
         check_trace(ran, plan, stack)
         return samples
 
-    def run(self, plan: Plan | str, stack: str | None = None) -> tuple[Measurement, Seen]:
+    def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> tuple[Measurement, Seen]:
         """Measure a variant on seed 0 of every prompt against the control's images of the same seed.
 
-        ``plan`` is a Plan or its text, which may name the stack (``"double: 0-3 8-18"``). Raises PlanError or
-        CaseError where it doesn't fit the checkpoint, SurgeryError where it did not take hold.
+        ``plan`` is a Plan or its text, which may name the stack (``"double: 0-3 8-18"``). It holds in all denoising
+        steps, or in the inclusive ``window`` of them, 0-based. Raises PlanError or CaseError where one of them doesn't
+        fit the checkpoint, SurgeryError where the plan did not take hold.
         """
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
+        window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         control = self.control
-        seen = self.look(self.sample(plan, stack))
+        seen = self.look(self.sample(plan, stack, window=window))
         base = control.seeds[0]
         harm = base.scores - seen.scores
-        distances = _distances(seen, base)
+        apart = distances(seen, base)
         values: dict[str, npt.NDArray[np.float64]] = {
             "score": seen.scores,
             "harm": harm,
             "collapsed": seen.collapsed.astype(np.float64),
-            **distances,
+            **apart,
             **{f"{name}_loss": base.attributes[name] - v for name, v in seen.attributes.items()},
         }
         summary = {
@@ -261,11 +246,11 @@ class Lab:
             "seed_sd": self.seed_sd,
             "clip_delta": -float(harm.mean()),
             "collapsed": float(seen.collapsed.sum()),
-            "psnr": float(pairs.psnr(distances["mse"].mean(keepdims=True))[0]),
-            "latent_drift": _ratio(distances["latent"], control.reseed["latent"]),
-            "pixel_drift": _ratio(distances["mse"], control.reseed["mse"]),
-            "ssim_drift": _ratio(distances["ssim"], control.reseed["ssim"]),
-            "image_drift": _ratio(distances["image"], control.reseed["image"]),
+            "psnr": float(pairs.psnr(apart["mse"].mean(keepdims=True))[0]),
+            "latent_drift": _ratio(apart["latent"], control.reseed["latent"]),
+            "pixel_drift": _ratio(apart["mse"], control.reseed["mse"]),
+            "ssim_drift": _ratio(apart["ssim"], control.reseed["ssim"]),
+            "image_drift": _ratio(apart["image"], control.reseed["image"]),
             **{f"{name}_loss": float(values[f"{name}_loss"].mean()) for name in seen.attributes},
         }
         # What needs more prompts than there are is left out, not shown as a number that means nothing.
@@ -332,17 +317,6 @@ def _all_parse(texts: Sequence[str]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _distances(a: Seen, b: Seen) -> dict[str, npt.NDArray[np.float64]]:
-    error = pairs.mse(a.images, b.images)
-    return {
-        "latent": pairs.latent_distance(a.samples.latents, b.samples.latents),
-        "mse": error,
-        "psnr": pairs.psnr(error),
-        "ssim": 1.0 - pairs.ssim(a.images, b.images),
-        "image": pairs.feature_distance(a.features, b.features),
-    }
 
 
 def _ratio(values: npt.NDArray[np.float64], floor: float) -> float:

@@ -14,6 +14,7 @@ from torch import nn
 from harness.plan import Plan
 from harness.records import Fingerprint, Measurement
 from harness.registry import Checkpoint
+from harness.windows import Window
 
 Images = npt.NDArray[np.uint8]
 
@@ -68,8 +69,11 @@ class Laboratory(Protocol):
         """Why no image can be made here, or nothing."""
         ...
 
-    def run(self, plan: Plan, stack: str) -> tuple[Measurement, Pictured]:
-        """Measure a variant against the control. Raises SurgeryError where the plan did not take hold."""
+    def run(self, plan: Plan, stack: str, window: Window | None = None) -> tuple[Measurement, Pictured]:
+        """Measure a variant against the control; in a ``window``, its plan holds in those denoising steps alone.
+
+        Raises SurgeryError where the plan did not take hold, CaseError for a window that this lab doesn't have.
+        """
         ...
 
     def control_measurement(self) -> Measurement:

@@ -14,11 +14,14 @@ import pytest
 
 from harness.baselines import UPDATE_MODES
 from harness.case import Ask
-from harness.errors import OptionError
+from harness.errors import CaseError, OptionError
 from harness.families import DTYPES, OFFLOADS
 from harness.perturbations import KINDS, Perturbation, before_torch, read
 from harness.randomised import KINDS as WEIGHTS
+from harness.randomised import NO_STEPS
 from harness.strategies import EVERY
+from harness.windows import Window
+from harness.windows import read as read_window
 
 if TYPE_CHECKING:
     from harness.registry import Checkpoint
@@ -32,7 +35,10 @@ USELESS = {
     "metric": "random weights make no images, so nothing is measured on them",
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
+    "steps_window": NO_STEPS,
+    "ranges": "random weights have no layers that resemble each other, so no groups are measured",
 }
+RANGES = ("depth", "groups")
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Options:
     ranges: tuple[str, ...]
     strategies: tuple[str, ...]
     plans: tuple[str, ...]
+    windows: tuple[Window, ...]
+    groups: bool  # first, middle and last are measured groups, not fractions of the depth
     prompts: Path | None
     quick: bool
     update: str | None
@@ -60,6 +68,7 @@ class Options:
     metrics: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
+    analysis: bool
 
     @property
     def grid(self) -> Ask | None:
@@ -96,6 +105,13 @@ def add(parser: pytest.Parser) -> None:
         "strategy", "these strategies instead of the case file's: skip, parallel.t3 ...", action="append", metavar="S"
     )
     option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
+    option("ranges", f"what first, middle and last are: {' or '.join(RANGES)} as measured", metavar="KIND")
+    option(
+        "steps-window",
+        "ablate in these denoising steps alone: 2, 0-1 ... (from 0; each window makes its own cases)",
+        action="append",
+        metavar="W",
+    )
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
     option("judge", "open_clip's ARCHITECTURE/TAG or a folder (with '='), not the checkpoint's own", metavar="JUDGE")
     option(
@@ -121,6 +137,7 @@ def add(parser: pytest.Parser) -> None:
         action="append",
         metavar="KIND=VALUE",
     )
+    option("analysis", "run the layer analysis and the published claims, too", action="store_true")
     option("calibrate", "run the cases under K such changes, too, and store how far values move", metavar="K")
     option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
 
@@ -159,6 +176,8 @@ def from_config(config: pytest.Config) -> Options:
         ranges=several("range"),
         strategies=several("strategy"),
         plans=tuple(config.getoption("dit_plan") or ()),
+        windows=_windows(several("steps_window")),
+        groups=_one_of("ranges", text("ranges"), RANGES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
         quick=quick,
         update=update,
@@ -175,6 +194,7 @@ def from_config(config: pytest.Config) -> Options:
         metrics=tuple(_metric(config, given) for given in config.getoption("dit_metric") or ()),
         perturbations=_perturbations(config.getoption("dit_perturb") or ()),
         calibrate=_calibrate(config, quick=quick, update=update),
+        analysis=bool(config.getoption("dit_analysis")),
     )
 
 
@@ -200,6 +220,13 @@ def _one_of(name: str, given: str | None, known: Sequence[str]) -> str | None:
     if given is not None and given not in known:
         raise pytest.UsageError(f"--dit-{name} takes {', '.join(known)}, not {given!r}")
     return given
+
+
+def _windows(given: Sequence[str]) -> tuple[Window, ...]:
+    try:
+        return tuple(dict.fromkeys(read_window(text) for text in given))
+    except CaseError as error:
+        raise pytest.UsageError(f"--dit-steps-window: {error}") from None
 
 
 def _perturbations(given: Sequence[str]) -> tuple[Perturbation, ...]:

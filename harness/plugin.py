@@ -16,6 +16,7 @@ from harness.collecting import Collecting, parameter
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
+    from harness.inquiry import ClaimTrial, Inquiry
     from harness.running import Running
     from harness.trial import ControlTrial, Trial
 
@@ -31,7 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "dit(checkpoint, *asks): layer ablations of a checkpoint (or of the --dit-checkpoint of its family); "
-        "a test that takes `ablation` runs once a case, one that takes `control` once a checkpoint",
+        "a test that takes `ablation` runs once a case, one that takes `control` or `study` once a checkpoint",
+    )
+    config.addinivalue_line(
+        "markers",
+        "dit_findings(checkpoint, *claims): published claims (harness.findings) about a checkpoint; a test that takes "
+        "`finding` runs once a claim",
     )
     config.stash[COLLECTING] = Collecting(options.from_config(config))
 
@@ -119,6 +125,18 @@ def control(request: pytest.FixtureRequest) -> ControlTrial:
     return request.config.stash[RUNNING].control(request)
 
 
+@pytest.fixture
+def study(request: pytest.FixtureRequest) -> Inquiry:
+    """The layer analysis of one checkpoint: ``study.check_layers()``, ``study.study``."""
+    return request.config.stash[RUNNING].inquiry(request)
+
+
+@pytest.fixture
+def finding(request: pytest.FixtureRequest) -> ClaimTrial:
+    """One published claim on one checkpoint: ``finding.check()``."""
+    return request.config.stash[RUNNING].claim(request)
+
+
 @contextmanager
 def _plainly(item: pytest.Item) -> Iterator[None]:
     """What the harness has to say of a case is said without a traceback of ours."""
@@ -154,7 +172,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     running = session.config.stash.get(RUNNING, None)
-    if running is not None and not running.is_worker:
+    if running is not None:
         try:
             running.finish()
         except HarnessError as error:

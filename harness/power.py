@@ -92,7 +92,7 @@ def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Toler
     stored = baseline.cases.get(case.id)
     if stored is None:
         raise BaselineError(f"{baseline.path} has no entry for {case.id}; store one with --dit-baseline-update=missing")
-    measured, _ = lab.run(mutant.plan(case.plan, case.length, case.span), case.stack)
+    measured, _ = lab.run(mutant.plan(case.plan, case.length, case.span), case.stack, case.window)
     verdict = baselines.compare(case.id, measured.summary, stored, tolerances)
     return Effect(mutant.name, case.id, verdict.checks)
 

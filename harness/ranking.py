@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from harness.records import Latency, Measurement, Record, Status
 from harness.statistics import by_prompt, mean_interval, rank_intervals
+from harness.windows import WORD, suffix
 
 COLUMNS = (
     "clip_delta",
@@ -121,7 +123,7 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
                 case=record.case,
                 stack=record.stack,
                 place=record.place,
-                strategy=record.strategy,
+                strategy=record.strategy + suffix(record.window),
                 plan=record.plan,
                 words=record.words,
                 rank=place,
@@ -162,7 +164,7 @@ def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str
                 case=case,
                 stack=record.stack,
                 place=record.place,
-                strategy=record.strategy,
+                strategy=record.strategy + suffix(record.window),
                 plan=record.plan,
                 words=record.words,
                 rank=place,
@@ -206,9 +208,9 @@ def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:
     """Median harm per strategy within equal ranges; seeds and loops of one strategy stay apart from others."""
     keyed: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        depth = row.words[0] if row.words else "other"
-        # Shuffles are one distribution over seeds; loops are another strategy.
-        name = row.strategy.split(".s")[0]
+        depth = row.words[0] if row.words and row.words[0] != WORD else "other"
+        # Shuffles are one distribution over seeds; loops are another strategy, and so is another window of steps.
+        name = re.sub(r"\.s\d+", "", row.strategy)
         keyed.setdefault((row.stack, depth, name), []).append(row)
     groups: list[Group] = []
     for (stack, depth, name), members in keyed.items():

@@ -138,7 +138,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Record:
-    """One line of the journal. ``kind`` is ``quality``, ``latency`` or ``control``."""
+    """One line of the journal. ``kind`` is ``quality``, ``latency`` or ``control``.
+
+    ``window`` is the inclusive range of denoising steps in which the plan held, None for all of them.
+    """
 
     kind: str
     case: str
@@ -155,6 +158,7 @@ class Record:
     latency: Latency | None = None
     run: str = ""
     schema: int = SCHEMA
+    window: tuple[int, int] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts, strings and numbers; what is not finite becomes "nan" or "inf"."""
@@ -188,6 +192,7 @@ def of_case(
         measurement=measurement,
         latency=latency,
         run=run,
+        window=case.window,
     )
 
 
@@ -242,6 +247,8 @@ def _typed(kind: Any, value: Any, where: str) -> Any:
     if origin is tuple:
         if not isinstance(value, list):
             raise ValueError(f"{where} is {value!r}, not a list")
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise ValueError(f"{where} has {len(value)} entries, not {len(arguments)}")
         return tuple(_typed(arguments[0], v, where) for v in value)
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):

@@ -13,6 +13,7 @@ from harness import baselines, bits, calibration, cost
 from harness.bench import Bench, facts
 from harness.collecting import Collecting
 from harness.errors import HarnessError
+from harness.inquiries import Inquiries
 from harness.journal import Journal, latest, read
 from harness.loading import capability, device_key, pick_device, versions
 from harness.perturbations import choose
@@ -20,12 +21,14 @@ from harness.randomised import RandomCheckpoint
 from harness.records import Record, Status, from_json
 from harness.registry import Checkpoint
 from harness.trial import ControlTrial, Trial
+from harness.windows import split
 
 if TYPE_CHECKING:
+    from harness.inquiry import ClaimTrial, Inquiry
     from harness.laboratory import Laboratory
 
 # What a report carries from an xdist worker: a test's records, and where their baselines lie.
-RECORDS, FOLDERS = "dit_records", "dit_baselines"
+RECORDS, FOLDERS, FINDINGS = "dit_records", "dit_baselines", "dit_findings"
 PROGRESS_SECONDS = 10.0
 SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 
@@ -63,6 +66,7 @@ class Running:
         self._records: dict[str, list[Record]] = {}  # by nodeid, until the report takes them along
         self._received: list[Record] = []
         self._folders: dict[str, str] = {}
+        self.inquiries = Inquiries(self)
         self._done = 0
         self._began = self._said = 0.0
 
@@ -109,10 +113,20 @@ class Running:
             records=self._records.setdefault(request.node.nodeid, []),
         )
 
+    def inquiry(self, request: pytest.FixtureRequest) -> Inquiry:
+        """The layer analysis of a test's checkpoint. Raises HarnessError where its lab can't be opened."""
+        return self.inquiries.inquiry(self.collecting.owners[request.param], request.node.nodeid)
+
+    def claim(self, request: pytest.FixtureRequest) -> ClaimTrial:
+        """The claim of a test's parameter. Raises HarnessError where its lab can't be opened."""
+        name = self.collecting.owners[request.param]
+        return self.inquiries.claim(self.collecting.claims[request.param], name, request.node.nodeid)
+
     def attach(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Send a test's records along with its report, which crosses from an xdist worker by itself."""
         records = self._records.pop(item.nodeid, [])
         setattr(report, RECORDS, [record.to_json() for record in records])
+        setattr(report, FINDINGS, self.inquiries.taken(item.nodeid))
         setattr(report, FOLDERS, {r.checkpoint: str(self.collecting.baselines[r.checkpoint]) for r in records})
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -124,6 +138,7 @@ class Running:
             self.journal.append(data)
             self._received.append(from_json(data))
         self._folders |= getattr(report, FOLDERS, {})
+        self.inquiries.receive(getattr(report, FINDINGS, []))
         self._done += 1
         now = time.monotonic()
         if self._done == 1:
@@ -136,14 +151,14 @@ class Running:
             self._say(f"{self._done} of {len(self.collecting.wanted)} tests, about {seconds:.0f} s left")
 
     def finish(self) -> None:
-        """Close the journal and write the baselines that were asked for."""
-        if self.journal is None:
-            return
-        self.journal.close()
-        if self.options.update is not None and not self.is_worker:
-            self._update(self.options.update)
-        if self.options.calibrate is not None and self._received:
-            self._calibrate(self.options.calibrate)
+        """Close the journal, write the baselines that were asked for, and draw the figures."""
+        if self.journal is not None:
+            self.journal.close()
+            if self.options.update is not None:
+                self._update(self.options.update)
+            if self.options.calibrate is not None and self._received:
+                self._calibrate(self.options.calibrate)
+        self.inquiries.draw()
 
     def _calibrate(self, count: int) -> None:
         """Run the same cases under perturbations and keep the noise floors. Raises HarnessError."""
@@ -197,37 +212,42 @@ class Running:
                 self.written.append(path)
 
     def print_ranking(self, reporter: pytest.TerminalReporter) -> None:
-        """The last thing on the screen: the ranked table, and where the reports lie."""
+        """The last thing on the screen: the ranked table and the findings, and where the reports lie."""
         if self.is_worker:
             return
-        from harness.report import write
-        from harness.report.terminal import render
-
-        if not self._received:
-            return
-        # From the folder, so that a run that goes on under the same id ranks all of it.
-        records = read(self.folder)
         reporter.ensure_newline()
-        writer = self.config.get_terminal_writer()
-        text = render(records, writer.fullwidth, writer.hasmarkup)
-        reporter.write(text, flush=True)
-        for path in [*write(self.folder, records), *self.written]:
+        written = [*self._ranking(reporter), *self.inquiries.conclude(reporter), *self.written]
+        for path in written:
             reporter.write_line(f"wrote {_relative(path, self.config.invocation_params.dir)}")
         if self.trouble:
             reporter.write_line(f"error: {self.trouble}", red=True)
-        for name, unasked in self._unasked().items():
+        for name, unasked in self._unasked().items() if self._received else ():
             reporter.write_line(
                 f"baseline of {name}: {len(unasked)} entries that no collected case asks for: {unasked}"
             )
 
+    def _ranking(self, reporter: pytest.TerminalReporter) -> list[Path]:
+        if not self._received:
+            return []
+        from harness.report import write
+        from harness.report.terminal import render
+
+        # From the folder, so that a run that goes on under the same id ranks all of it.
+        records = read(self.folder)
+        writer = self.config.get_terminal_writer()
+        reporter.write(render(records, writer.fullwidth, writer.hasmarkup), flush=True)
+        return list(write(self.folder, records))
+
     def _unasked(self) -> dict[str, list[str]]:
         """Stored cases that this session didn't even collect (before -k), where it collected the file's own grid."""
         options = self.options
-        if options.grid or options.plans or options.checkpoint:
+        if options.grid or options.plans or options.checkpoint or options.windows or options.groups:
             return {}
         asked = {case.checkpoint for case in self.collecting.cases.values()}
         stored = {n: j.baseline.cases for n, j in self.bench.judged.items() if j.baseline is not None and n in asked}
-        unasked = {name: sorted(set(cases) - set(self.collecting.cases)) for name, cases in stored.items()}
+        # A window of steps is stored by whoever wants it, and no file asks for one by itself.
+        whole = {name: {case for case in cases if split(case)[1] is None} for name, cases in stored.items()}
+        unasked = {name: sorted(cases - set(self.collecting.cases)) for name, cases in whole.items()}
         return {name: ids for name, ids in unasked.items() if ids}
 
 
@@ -280,6 +300,9 @@ def describe(collecting: Collecting) -> list[str]:
         how = dtype if collecting.options.offload == "none" else f"{dtype}, offload {collecting.options.offload}"
         lines.append(f"dit: {name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}")
         cases = [collecting.cases[key] for key in collecting.pictured if collecting.owners[key] == name]
+        if collecting.options.groups and not collecting.options.plans:
+            path = _relative(collecting.groups_file(name), Path.cwd())
+            lines.append(f"dit: first, middle and last of {name} are measured groups, from {path}")
         if cases:
             number = cost.prompt_count(checkpoint.prompts_file, collecting.options.prompts)
             asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, number)

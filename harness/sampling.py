@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,6 +25,9 @@ from harness.surgery import bare
 
 # In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+# Called before a run's first denoising step with 0, and after each step with the number of the one that follows: the
+# pipeline's own count, since a step may take several forwards of the transformer.
+Between = Callable[[int], None]
 KERNELS: ContextVar[tuple[SDPBackend, ...]] = ContextVar("KERNELS", default=BACKENDS)
 
 
@@ -146,13 +149,14 @@ class Sampler:
                 latents = torch.nextafter(latents, target)
         return latents
 
-    def sample(self, prompts: Sequence[str], seed: int) -> Samples:
-        """Images of the prompts, in batches, through ``pipeline.__call__``."""
+    def sample(self, prompts: Sequence[str], seed: int, between: Between | None = None) -> Samples:
+        """Images of the prompts, in batches, through ``pipeline.__call__``; every batch calls ``between`` from 0 on."""
         images: list[Tensor] = []
         latents: list[Tensor] = []
         for start in range(0, len(prompts), self.batch):
             part = list(prompts[start : start + self.batch])
-            made = self._call({**self.conditions(part), "latents": self._ready(self.noise(part, seed))})
+            given = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
+            made = self._call(given, between=between)
             images.append(made.images)
             latents.append(made.latents)
         return Samples(torch.cat(images), torch.cat(latents))
@@ -180,15 +184,19 @@ class Sampler:
         pipeline = self.pipeline
         return noise.to(pipeline._execution_device, pipeline.transformer.dtype)  # noqa: SLF001 - offload has no other
 
-    def _call(self, given: Mapping[str, Any], steps: int | None = None) -> Samples:
+    def _call(self, given: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
         last: list[Tensor] = []
 
-        def keep(_pipe: Any, _step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        def keep(_pipe: Any, step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             last[:] = [tensors["latents"]]
+            if between is not None:
+                between(step + 1)
             return {}
 
         arguments = self.adapter.arguments(self.settings) | ({"num_inference_steps": steps} if steps else {})
         with pinned():
+            if between is not None:
+                between(0)
             images = self.pipeline(
                 **given,
                 **arguments,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from harness.laboratory import Laboratory
 
 UNITS = {"harm": "sd"}
+# A step in the window takes what the case without it takes, and one outside it what the control does.
+NO_LATENCY = "latency is of one forward; a window of steps has none of its own (time the case without it)"
 
 
 @dataclass
@@ -39,7 +41,7 @@ class Trial:
         """Run the variant, measure it against the control, and keep a strip of its images where there are any."""
         from harness.report.sheet import keep_strips
 
-        measurement, seen = self.lab.run(self.case.plan, self.case.stack)
+        measurement, seen = self.lab.run(self.case.plan, self.case.stack, self.case.window)
         keep_strips(self.run_folder, self.case, seen.images, self.lab.control_images)
         return measurement
 
@@ -51,7 +53,12 @@ class Trial:
             pytest.fail(self._failure(verdict, measurement), pytrace=False)
 
     def time(self, benchmark: BenchmarkFixture) -> None:
-        """Time the variant against the control and record it; on a CPU, latency is reported and not judged."""
+        """Time the variant against the control and record it; on a CPU, latency is reported and not judged.
+
+        Skips a case in a window of steps.
+        """
+        if self.case.window is not None:
+            pytest.skip(NO_LATENCY)
         from harness import latency
 
         measured = latency.measure(self.lab, self.case, benchmark, self.rounds)
@@ -76,6 +83,9 @@ class Trial:
         if reason := _not_judged(judged, self.update):
             return Verdict(Status.UNJUDGED, notes=(reason,))
         stored = judged.baseline.cases.get(self.case.id, {}) if judged.baseline else {}
+        if self.case.window is not None and not stored and self.update is None:
+            # Any number of windows can be asked for: that nobody stored this one is no fault.
+            return Verdict(Status.UNJUDGED, notes=("nobody stored this window of steps",))
         verdict = baselines.compare(self.case.id, measurement.summary, stored, judged.tolerances)
         verdict = _same_bits(verdict, self.case.id, measurement, self.lab, judged)
         return verdict if self.update is None else baselines.accepted(verdict, self.update)

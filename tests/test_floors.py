@@ -15,19 +15,23 @@ HOUSE = Path(harness.__file__).parent
 FLOORS = {
     0: (
         *("errors", "plan", "strategies", "case", "records", "prompts", "files", "perturbations"),
-        *("families", "folder", "hub", "known", "lora", "registry", "extensions", "cost", "groups"),
+        *("families", "folder", "hub", "known", "lora", "registry", "extensions", "cost", "groups", "windows"),
     ),
     1: (
         *("statistics", "ranking", "comparison", "upgrade", "noise", "tolerances", "baselines", "bits", "journal"),
-        *("layers", "grouping", "predictors", "angular", "lokr"),
+        *("layers", "profiles", "grouping", "predictors", "angular", "lokr"),
     ),
     2: ("contract", "surgery", "lora_layers", "memory", "loading", "pruning", "export", "tiny"),
     3: (
         *("adapters", "sampling", "metrics", "laboratory", "proofs", "randomised", "lab", "latency", "pace", "bench"),
+        *("seen", "stepping"),
         *("mutants", "disturb", "power", "analysis", "findings"),
     ),
     4: ("report", "api"),
-    5: ("options", "calibration", "collecting", "trial", "running", "plugin", "commands", "__main__"),
+    5: (
+        *("options", "calibration", "collecting", "trial", "running", "inquiry", "inquiries", "plugin"),
+        *("commands", "__main__"),
+    ),
 }
 FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
 # The model card of a bundled model is measured with a lab: the one door from floor 2 up, used by __main__ alone.

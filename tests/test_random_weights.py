@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness import randomised
-from harness.errors import CheckpointError, SurgeryError
+from harness.errors import CaseError, CheckpointError, SurgeryError
 from harness.known import KNOWN
 from harness.memory import Room
 from harness.plan import parse
@@ -129,6 +129,11 @@ def test_an_ablation_that_changes_nothing_is_an_error(labs, monkeypatch):
     monkeypatch.setattr(lab, "control", lab.run(plan, "single")[1].tensor)
     with pytest.raises(SurgeryError, match="the plan '0-30' changes nothing: it was not applied"):
         lab.run(plan, "single")
+
+
+def test_one_forward_has_no_window_of_steps(labs):
+    with pytest.raises(CaseError, match=r"random weights run one forward, .* leave out the window 0-1"):
+        labs["flux.1-dev"].run(parse("0-3 5-18"), "double", (0, 1))
 
 
 def test_an_output_that_is_not_finite_is_an_error(monkeypatch):

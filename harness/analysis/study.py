@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.analysis.layout import Moved, moved, reseeds
+from harness.bench import facts
 from harness.case import over_stack
 from harness.layers import Array, Profile, Velocity
 from harness.plan import Plan
@@ -24,7 +26,22 @@ class Study:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self._runs: dict[tuple[str, str], Measurement] = {}
+        self._runs: dict[tuple[str, str], tuple[Measurement, Moved]] = {}
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's name in ids."""
+        return self.lab.checkpoint.name
+
+    @property
+    def family(self) -> str:
+        """``flux``, ``sd3`` or ``auraflow``."""
+        return self.lab.checkpoint.family.name
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The circumstances of all that is measured, as a baseline file keeps them."""
+        return dict(facts(self.lab.fingerprint))
 
     @property
     def stacks(self) -> dict[str, int]:
@@ -33,15 +50,35 @@ class Study:
 
     def run(self, plan: Plan | str, stack: str | None = None) -> Measurement:
         """A variant's measurement; each plan is measured once."""
-        made, stack = over_stack(self.lab.checkpoint.name, self.stacks, plan, stack)
+        return self._once(plan, stack)[0]
+
+    def moved(self, plan: Plan | str, stack: str | None = None) -> Moved:
+        """(P,) squared drifts of layout and detail from the control's images, each in units of its own reseed."""
+        seen = self._once(plan, stack)[1]
+        layout, detail = (unit if unit > 0 else np.nan for unit in self.reseed)
+        return Moved(seen.layout / layout, seen.detail / detail)
+
+    def _once(self, plan: Plan | str, stack: str | None) -> tuple[Measurement, Moved]:
+        made, stack = over_stack(self.name, self.stacks, plan, stack)
         key = (stack, str(made.normal()))
         if key not in self._runs:
-            self._runs[key] = self.lab.run(made, stack)[0]
+            measured, seen = self.lab.run(made, stack)
+            # The images go: what is kept of a variant is a few numbers for each prompt.
+            self._runs[key] = (measured, moved(seen.images, self.lab.control_images()))
         return self._runs[key]
+
+    @cached_property
+    def reseed(self) -> tuple[float, float]:
+        """Mean squared drift of layout and of detail between two seeds of one prompt of the control."""
+        return reseeds([seen.images for seen in self.lab.control.seeds])
 
     def ablate(self, stack: str, first: int, last: int, strategy: str) -> Measurement:
         """A variant by range and strategy, as in a case's id."""
-        return self.run(choose(strategy).plan(self.stacks[stack], Span(first, last)), stack)
+        return self.run(self.plan(stack, first, last, strategy), stack)
+
+    def plan(self, stack: str, first: int, last: int, strategy: str) -> Plan:
+        """The plan of a range and a strategy. Raises CaseError where they don't fit the stack."""
+        return choose(strategy).plan(self.stacks[stack], Span(first, last))
 
     def harm(self, measured: Measurement) -> Array:
         """(P,) harm of each prompt, in seed-to-seed sds of the control."""
@@ -66,6 +103,17 @@ class Study:
             turned = [self.lab.prompts[(i + shift) % count] for i in range(count)]
             other += self.lab.judge.score(features, turned)
         return np.asarray((own - other / (count - 1)) / self.lab.seed_sd, dtype=np.float64)
+
+    @cached_property
+    def others(self) -> dict[str, Study]:
+        """By family, a bundled model's fellows with the same prompts on the same device; none of a real checkpoint."""
+        from harness.lab import Lab
+        from harness.registry import bundled_names
+
+        names = bundled_names()
+        fellows = [name for name in names if name != self.name] if self.name in names else []
+        studies = [Study(Lab(name, prompts=self.lab.prompts, device=self.lab.device)) for name in fellows]
+        return {study.family: study for study in studies}
 
     @cached_property
     def trajectory(self) -> Profile:

@@ -24,4 +24,20 @@ WORDS = {
     "groups": f"an exact segmentation beats the smooth-decay null at p <= {GROUPED}",
     "the worst, the least harmful": "surely more (less) harm than every other strategy on the same range, "
     "paired over prompts",
+    # Below: words that the claims needed beside these, without numbers of their own, written before measuring, too.
+    "doesn't group": f"the cut takes away surely less than it does where there are no groups: p >= {1 - GROUPED}",
+    "strength of grouping": "the share of the scatter of the image stream's outputs that a cut into three groups takes "
+    "away, beyond what it takes away under the null; of a model, that of its strongest stack",
+    "a middle group": "the central half of a stack by depth; its parts are the halves of that, where they have blocks "
+    "to rearrange; the translation layers are what is around the middle",
+    "looped parallel": "with three loops, or with as many as the range has blocks; what is said of it has to hold for "
+    "one and the same of the two",
+    "carries layout (detail)": "of the drift of a single-block skip's images, in units of their reseed, the share of "
+    "the 8 x 8 grid is larger (smaller)",
+    "a middle block": "the mean over skips of each block of the middle",
+    "critical layer": "its input and output are surely farther apart, in angle, than those of every block not called "
+    "critical in that stream",
+    "island": "every one of its blocks surely moves its stream farther than the blocks just outside",
+    "the least contributing layer": "it surely moves its stream less than every other block",
+    "rises with noise": "the slope of its angular distance over the bins of the noise level is surely positive",
 }

@@ -19,6 +19,7 @@ from harness.registry import Checkpoint, Settings, blueprint
 
 KINDS = ("random", "random:small")
 NO_QUALITY = "random weights: no quality"
+NO_STEPS = "random weights run one forward, so there are no denoising steps to choose from"
 
 # The reduced size: a model of a few million parameters that runs on a laptop, in blocks of the same kinds.
 HEADS = 2

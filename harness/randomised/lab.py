@@ -11,16 +11,17 @@ from torch import Tensor
 
 from harness import loading
 from harness.case import over_stack
-from harness.errors import SurgeryError
+from harness.errors import CaseError, SurgeryError
 from harness.laboratory import Forward, Images
 from harness.plan import Plan
 from harness.proofs import prove_identity, prove_listed
-from harness.randomised import NO_QUALITY, RandomCheckpoint
+from harness.randomised import NO_QUALITY, NO_STEPS, RandomCheckpoint
 from harness.randomised.inputs import arguments
 from harness.randomised.weights import build, digest
 from harness.records import Fingerprint, Measurement
 from harness.sampling import pinned
 from harness.surgery import ablate, check_trace, traced
+from harness.windows import Window, spelled
 
 NONE = np.zeros((0, 3, 0, 0), dtype=np.uint8)
 
@@ -81,14 +82,18 @@ class RandomLab:
             raise SurgeryError("the un-ablated model gives two outputs for one input: nothing can be proved of it here")
         return first
 
-    def run(self, plan: Plan | str, stack: str | None = None) -> tuple[Measurement, Output]:
+    def run(
+        self, plan: Plan | str, stack: str | None = None, window: Window | None = None
+    ) -> tuple[Measurement, Output]:
         """One forward under a plan (or its text, which may name the stack), and what proves that it took hold.
 
         The blocks that ran are the plan's; every block behind a slot gives the model's own output (once a stack);
         a plan without groups gives bitwise what a model with just these blocks gives (so a skip is deletion); the
         output is finite, and another than the control's. Raises SurgeryError where one of them fails, PlanError or
-        CaseError where the plan doesn't fit the checkpoint.
+        CaseError where the plan doesn't fit the checkpoint, or is to hold in a window of steps.
         """
+        if window is not None:
+            raise CaseError(f"{NO_STEPS}; leave out the window {spelled(window)}")
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
         control = self.control  # first, since nothing can be proved of a model that is broken itself
         self.check_identity(stack)

@@ -165,7 +165,8 @@ def _centroid(alpha: FloatArray) -> FloatArray:
     """(M, 2) centre of mass of each plane, as (x, y) in pixels."""
     x, y = render.pixel_grid(alpha.shape[-1])
     total = alpha.sum(axis=(1, 2))
-    return np.stack([(alpha * x).sum(axis=(1, 2)), (alpha * y).sum(axis=(1, 2))], -1) / total[:, None]
+    with np.errstate(invalid="ignore"):  # a plane without mass has no centre: NaN, which fits no template
+        return np.stack([(alpha * x).sum(axis=(1, 2)), (alpha * y).sum(axis=(1, 2))], -1) / total[:, None]
 
 
 def _silhouette(alpha: FloatArray, centres: FloatArray) -> tuple[IntArray, IntArray]:

@@ -1,0 +1,13 @@
+"""Published claims: every one on every bundled model, against the verdict that is stored for it."""
+
+import pytest
+
+from harness.findings.blog import BLOG
+from harness.findings.sd35 import SD35
+
+pytestmark = pytest.mark.dit_findings("bundled", *BLOG, *SD35)
+
+
+def test_finding(finding):
+    """The verdict of one claim on one model; it fails where another one is stored in ``findings.json``."""
+    finding.check()

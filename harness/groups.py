@@ -1,0 +1,175 @@
+"""``baselines/<checkpoint>/groups.json``: which blocks of each stack belong together, as it was measured once.
+
+With ``--dit-ranges=groups`` these groups define the ranges ``first``, ``middle`` and ``last`` of the cases.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from harness.errors import BaselineError
+from harness.files import no_constant, number, text, write_atomically
+
+SCHEMA = 1
+FILE = "groups.json"
+MEND = "restore it from git, or measure the groups again"
+
+
+@dataclass(frozen=True)
+class StackGroups:
+    """A stack of ``length`` blocks: group k is ``starts[k]`` up to the block before ``starts[k + 1]``.
+
+    ``structure`` says whether the cut beats what would be found without any groups (its ``p``); ``stability`` has
+    for each inner boundary the share of bootstrap draws in which it comes out at the same block.
+    """
+
+    length: int
+    starts: tuple[int, ...]
+    structure: bool
+    p: float
+    stability: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The groups of a checkpoint's stacks; ``measured`` says with what, in any words."""
+
+    checkpoint: str
+    stacks: Mapping[str, StackGroups]
+    measured: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def read(path: Path, checkpoint: str | None = None) -> Groups:
+    """Read a file of groups.
+
+    Raises BaselineError, naming the place, where it is unreadable, no JSON, of another schema, of another checkpoint
+    than the one asked for, or where a stack's starts are no cut of its blocks.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
+    except FileNotFoundError:
+        raise BaselineError(f"groups {path} are not there; measure them, or leave out --dit-ranges=groups") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise BaselineError(f"groups {path} can't be read: {error}; {MEND}") from None
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else type(data).__name__
+        raise BaselineError(f"groups {path} have schema {found!r}, this version reads {SCHEMA}; {MEND}")
+    fields = cast("dict[str, Any]", data)
+    try:
+        made = Groups(
+            checkpoint=text(fields["checkpoint"]),
+            stacks={str(name): _stack(entry) for name, entry in fields["stacks"].items()},
+            measured={str(key): text(value) for key, value in fields.get("measured", {}).items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BaselineError(f"groups {path} are not laid out as such ({error!r}); {MEND}") from None
+    if checkpoint is not None and made.checkpoint != checkpoint:
+        raise BaselineError(f"groups {path} belong to checkpoint {made.checkpoint!r}, not {checkpoint!r}; {MEND}")
+    for name, stack in made.stacks.items():
+        wrong = _wrong(stack)
+        if wrong:
+            raise BaselineError(f"groups {path}: stack {name!r} {wrong}; {MEND}")
+    return made
+
+
+def _stack(data: Mapping[str, Any]) -> StackGroups:
+    return StackGroups(
+        length=_whole(data["length"]),
+        starts=tuple(_whole(start) for start in data["starts"]),
+        structure=_truth(data["structure"]),
+        p=number(data["p"]),
+        stability=tuple(number(share) for share in data.get("stability", ())),
+    )
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is no block number")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _wrong(stack: StackGroups) -> str:
+    """What makes a stack's groups none, or nothing."""
+    starts = stack.starts
+    rising = all(a < b for a, b in itertools.pairwise(starts))
+    if not starts or starts[0] != 0 or not rising or starts[-1] >= stack.length:
+        return (
+            f"has starts {list(starts)}, which don't cut its {stack.length} blocks: they begin with 0, rise, and stay "
+            "inside the stack"
+        )
+    if stack.stability and len(stack.stability) != len(starts) - 1:
+        return f"has {len(stack.stability)} stabilities for {len(starts) - 1} inner boundaries"
+    if not all(0 <= share <= 1 for share in (stack.p, *stack.stability)):
+        return "has a p or a stability outside 0..1"
+    return ""
+
+
+def dump(groups: Groups) -> str:
+    """The file's text: sorted keys, one line a stack, so that a diff reads well. Raises BaselineError as read."""
+    lines = []
+    for name, stack in sorted(groups.stacks.items()):
+        wrong = _wrong(stack)
+        if wrong:
+            raise BaselineError(f"groups of {groups.checkpoint}: stack {name!r} {wrong}")
+        entry = {
+            "length": stack.length,
+            "p": _rounded(stack.p),
+            "stability": [_rounded(share) for share in stack.stability],
+            "starts": list(stack.starts),
+            "structure": stack.structure,
+        }
+        lines.append(f"    {json.dumps(name)}: {json.dumps(entry)}")
+    stacks = "{\n" + ",\n".join(lines) + "\n  }" if lines else "{}"
+    measured = json.dumps(dict(groups.measured), indent=2, sort_keys=True).replace("\n", "\n  ")
+    return (
+        f'{{\n  "checkpoint": {json.dumps(groups.checkpoint)},\n  "measured": {measured},\n'
+        f'  "schema": {SCHEMA},\n  "stacks": {stacks}\n}}\n'
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def write(path: Path, groups: Groups) -> None:
+    """Write the file whole or not at all. Raises BaselineError for starts that are no cut, HarnessError from disk."""
+    write_atomically(path, dump(groups))
+
+
+def spans(groups: Groups, stack: str, length: int) -> dict[str, tuple[int, int]]:
+    """(first, last) block, inclusive, of the ranges ``first``, ``middle`` and ``last`` of a stack.
+
+    ``first`` is the first group, ``last`` the last one, ``middle`` everything between them; two groups have no
+    middle. Raises BaselineError for a stack that isn't there, has another length, or has no block structure.
+    """
+    name = groups.checkpoint
+    found = groups.stacks.get(stack)
+    if found is None:
+        known = ", ".join(sorted(groups.stacks)) or "none"
+        raise BaselineError(f"the groups of {name} have no stack {stack!r} (there are: {known}); measure them again")
+    if found.length != length:
+        raise BaselineError(
+            f"the groups of {name} cut a stack {stack!r} of {found.length} blocks, this one has {length}; "
+            "measure them again"
+        )
+    if not found.structure or len(found.starts) < 2:
+        raise BaselineError(
+            f"stack {stack!r} of {name} has no block structure (p = {found.p:.3g}), so it has no groups; leave out "
+            "--dit-ranges=groups, or write the ranges as first, middle, last or in numbers"
+        )
+    starts = found.starts
+    cut = {"first": (0, starts[1] - 1), "last": (starts[-1], length - 1)}
+    if len(starts) > 2:
+        cut["middle"] = (starts[1], starts[-1] - 1)
+    return {key: cut[key] for key in ("first", "middle", "last") if key in cut}

@@ -1,0 +1,119 @@
+"""Curves over the blocks: harm and image drift of skipping each block alone, and measures that should predict harm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.layers import Array
+from harness.report.figures.parts import Cloud, Dots, Row, Sheet, block_axis, count_of
+from harness.statistics import Interval, mean_interval
+
+VITALITY = "Vitality: each block skipped alone"
+PREDICTORS = "Measures against harm"
+LEVEL = 0.95
+ACROSS = 3
+DECADES = 30.0  # a measure that spans more than this factor has a logarithmic axis
+HARM = "harm (sd)"
+DRIFT = "image drift (reseed = 1)"
+
+
+def vitality(
+    checkpoint: str,
+    harm: Mapping[str, Array],
+    drift: Mapping[str, Array],
+    groups: Mapping[str, Sequence[int]],
+) -> Sheet:
+    """``harm`` (L, P) by stack, in seed-to-seed sds, above image ``drift`` (L,) by stack, on axes of their own.
+
+    Drift is Stable Flow's vitality (arXiv 2411.14430), 1 - cosine of image features, here as a share of what a new
+    seed of the control gives. Either mapping may be empty.
+    Raises ValueError where neither holds a stack.
+    """
+    rows = []
+    if harm:
+        rows.append(_row([_harm(stack, table, groups.get(stack, ())) for stack, table in harm.items()]))
+    if drift:
+        rows.append(_row([_drift(stack, values, groups.get(stack, ())) for stack, values in drift.items()]))
+    if not rows:
+        raise ValueError("a vitality curve needs the harm or the drift of at least one stack")
+    note = []
+    if harm:
+        prompts = next(iter(harm.values())).shape[1]
+        note.append(
+            f"{count_of(prompts, 'prompt')}. Harm: mean over prompts in seed-to-seed sds of the control, "
+            + ("with its 95 % interval over prompts." if prompts > 1 else "no interval from one prompt.")
+        )
+    if drift:
+        note.append(
+            "Drift: one minus the cosine of image features against the control's (Stable Flow's vitality), "
+            "as a share of what a new seed gives."
+        )
+    if any(panel.x.cuts for row in rows for panel in row.panels if isinstance(panel, Dots)):
+        note.append("Dashed: borders of groups.")
+    title = f"{checkpoint}: what skipping one block does"
+    return Sheet("vitality", VITALITY, title, " ".join(note), tuple(rows))
+
+
+def predictors(checkpoint: str, stack: str, measures: Mapping[str, tuple[Array, Interval]], harm: Array) -> Sheet:
+    """A scatter plot for each measure: its value (L,) at each block against mean ``harm`` (L, P) of skipping it.
+
+    With each measure comes its Spearman correlation with harm. Raises ValueError where the lengths differ.
+    """
+    mean = harm.mean(axis=1)
+    blocks = tuple(f"block {i}" for i in range(len(mean)))
+    ticks = tuple(map(str, range(len(mean))))
+    panels = []
+    for name, (values, rho) in measures.items():
+        if values.shape != mean.shape:
+            raise ValueError(f"{name} of stack {stack!r} has {values.shape[0]} blocks, its harm {len(mean)}")
+        title = f"{name}\n{_correlation(rho)}"
+        panels.append(Cloud(title, values, mean, ticks, blocks, name, HARM, log_x=_spans_decades(values)))
+    rows = tuple(
+        Row(tuple(panels[i : i + ACROSS]), 2.1, (1.0,) * min(ACROSS, len(panels)))
+        for i in range(0, len(panels), ACROSS)
+    )
+    note = (
+        f"{count_of(harm.shape[1], 'prompt')}; a point is one block skipped alone. "
+        "\u03c1: Spearman correlation with its 95 % interval."
+    )
+    title = f"{checkpoint}: measures against harm, {stack} stack"
+    return Sheet(f"predictors-{stack}", PREDICTORS, title, note, rows)
+
+
+def _correlation(rho: Interval) -> str:
+    ends = f" [{rho.low:.2f}, {rho.high:.2f}]" if np.isfinite([rho.low, rho.high]).all() else ""
+    return f"\u03c1 = {rho.value:.2f}{ends}"
+
+
+def _spans_decades(values: Array) -> bool:
+    seen = values[np.isfinite(values)]
+    return bool(seen.size and seen.min() > 0 and seen.max() > DECADES * seen.min())
+
+
+def _row(panels: list[Dots]) -> Row:
+    """One reach for all stacks, so that they can be compared."""
+    ends = [panel.reach for panel in panels]
+    reach = (min(low for low, _ in ends), max(high for _, high in ends))
+    room = 0.06 * ((reach[1] - reach[0]) or 1.0)
+    reach = (reach[0] - room if reach[0] < 0 else 0.0, reach[1] + room)
+    same = tuple(Dots(p.title, p.values, p.x, p.y_title, reach, p.word, p.low, p.high, bars=p.bars) for p in panels)
+    return Row(same, 2.1, tuple(float(len(panel.values)) for panel in panels))
+
+
+def _harm(stack: str, table: Array, starts: Sequence[int]) -> Dots:
+    found = [mean_interval(row, LEVEL) for row in table]
+    value, low, high = (np.array([getattr(one, end) for one in found]) for end in ("value", "low", "high"))
+    ends = np.concatenate([value, low, high])
+    return Dots("", value, block_axis(f"{stack} block", len(table), starts), HARM, _reach(ends), "harm", low, high)
+
+
+def _drift(stack: str, values: Array, starts: Sequence[int]) -> Dots:
+    axis = block_axis(f"{stack} block", len(values), starts)
+    return Dots("", values, axis, DRIFT, _reach(values), "drift", bars=True)
+
+
+def _reach(values: Array) -> tuple[float, float]:
+    seen = values[np.isfinite(values)]
+    return (min(0.0, float(seen.min(initial=0.0))), max(0.0, float(seen.max(initial=0.0))))

@@ -1,0 +1,44 @@
+"""Colours of all figures: of even lightness steps, and told apart with any common colour vision."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from harness.report.figures.parts import Kind
+
+SEQUENTIAL = "viridis"
+DIVERGING = "RdBu_r"  # red above zero, blue below, white at it
+MISSING = "#b4b4b4"  # no value: no colour of either map
+INK = "#1a1a1a"
+FAINT = "#5f5f5f"
+HAIR = "#c9c9c9"
+POINT = "#0072b2"  # Okabe and Ito's blue
+STOPS = 65
+
+
+def colour_map(kind: Kind) -> str:
+    """The name of a scale's colour map in matplotlib."""
+    return DIVERGING if kind == "diverging" else SEQUENTIAL
+
+
+def line_colour(kind: Kind) -> str:
+    """Of the borders of groups: seen on every colour of the map, or on all but its ends."""
+    return INK if kind == "diverging" else "white"
+
+
+def number(value: float) -> str:
+    """A tick as short as it can be told."""
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:g}"
+    digits, power = f"{value:.5e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
+
+
+@cache
+def stops(kind: Kind) -> tuple[tuple[float, str], ...]:
+    """A scale's colours as plotly wants them, evenly spaced from 0 to 1; the same as in the PNG."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    chosen = colormaps[colour_map(kind)]
+    return tuple((i / (STOPS - 1), to_hex(chosen(i / (STOPS - 1)))) for i in range(STOPS))
