@@ -67,7 +67,7 @@ class Bench:
 
         from harness.disturb import disturb
         from harness.lab import Lab
-        from harness.loading import pick_device
+        from harness.loading import pick_device, processor
 
         if self.threads:
             torch.set_num_threads(self.threads)
@@ -87,15 +87,17 @@ class Bench:
         )
         for perturbation in self.perturbations:
             disturb(lab.sampler, perturbation)
-        judged = judge_against(folder, lab.fingerprint, updates=self.updates)
+        judged = judge_against(folder, lab.fingerprint, processor(lab.device), updates=self.updates)
         if judged.baseline is not None and not judged.incomparable:
             lab.fix_unit(judged.baseline.control["seed_sd"])
         self.judged[checkpoint.name] = judged
         return lab
 
 
-def judge_against(folder: Path, fingerprint: Fingerprint, *, updates: bool = False) -> Judged:
-    """Find and read the baseline and the tolerances that apply; noise floors of another machine do not.
+def judge_against(folder: Path, fingerprint: Fingerprint, processor: str, *, updates: bool = False) -> Judged:
+    """Find and read the baseline and the tolerances that apply; noise floors of another processor do not.
+
+    ``processor`` is that of :func:`harness.loading.processor`.
 
     A run that updates looks only at the file that it will write. Raises BaselineError; also where an update
     would mix values that were measured differently into one file.
@@ -108,7 +110,7 @@ def judge_against(folder: Path, fingerprint: Fingerprint, *, updates: bool = Fal
     if path is None or (updates and not exact):
         return Judged(None, target, False, tolerances)
     baseline = baselines.load(path, name)
-    if baseline.calibration.get("machine") != fingerprint.machine:
+    if baseline.calibration.get("processor") != processor:
         baseline = baselines.without_floors(baseline)
     other = incomparable(baseline.facts, facts(fingerprint))
     if updates and other:

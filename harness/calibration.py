@@ -90,8 +90,11 @@ def calibrate(
     reference: Sequence[Record],
     runs: Mapping[str, Sequence[Record]],
     tolerances: Sequence[Tolerance],
+    processor: str,
 ) -> list[Calibrated]:
     """Keep the noise floors of a checkpoint's cases in ``baseline``. Raises BaselineError, as :func:`check` does.
+
+    ``processor`` is the one that they were measured on (:func:`harness.loading.processor`), and hold on.
 
     Deviations are measured from the unperturbed run, not from the stored values.
     """
@@ -120,7 +123,7 @@ def calibrate(
         "perturbations": list(runs),
         "margin": noise.MARGIN,
         "max_t": {c.metric: rounded(c.max_t) for c in out},
-        "machine": fingerprint.machine,
+        "processor": processor,
         "capability": fingerprint.capability,
         "threads": fingerprint.threads,
         "versions": dict(fingerprint.versions),

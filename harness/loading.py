@@ -269,6 +269,17 @@ def capability(device: torch.device) -> str:
 @cache
 def machine(device: torch.device) -> str:
     """Twelve hex digits for what decides the last bit beside versions: processor, torch build, GPU, its libraries."""
+    return _digest(_parts(device))
+
+
+@cache
+def processor(device: torch.device) -> str:
+    """As :func:`machine`, whatever instruction set torch was told to use: for what holds under all of them."""
+    usage = "CPU capability usage"
+    return _digest(["\n".join(line for line in part.split("\n") if usage not in line) for part in _parts(device)])
+
+
+def _parts(device: torch.device) -> list[str]:
     cpu = Path("/proc/cpuinfo")
     facts = (
         {line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}
@@ -279,4 +290,8 @@ def machine(device: torch.device) -> str:
     if device.type == "cuda":
         cudnn: Any = torch.backends.cudnn  # its functions have no types
         parts += [torch.cuda.get_device_name(device), str(torch.version.cuda), str(cudnn.version())]
+    return parts
+
+
+def _digest(parts: list[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

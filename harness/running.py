@@ -15,7 +15,7 @@ from harness.collecting import Collecting
 from harness.errors import HarnessError
 from harness.inquiries import Inquiries
 from harness.journal import Journal, latest, read
-from harness.loading import capability, device_key, pick_device, versions
+from harness.loading import capability, device_key, pick_device, processor, versions
 from harness.perturbations import choose
 from harness.randomised import RandomCheckpoint
 from harness.records import Record, Status, from_json
@@ -176,10 +176,11 @@ class Running:
             runs[str(perturbation)] = calibration.run(
                 given, perturbation, self.folder, self.config.invocation_params.dir
             )
+        where = processor(labs[0].device)
         for name in names:
             judged = self.bench.judged[name]
             assert judged.baseline is not None  # check() has seen a verdict
-            found = calibration.calibrate(judged.baseline, reference, runs, judged.tolerances)
+            found = calibration.calibrate(judged.baseline, reference, runs, judged.tolerances, where)
             baselines.save(judged.baseline)
             self.written.append(judged.baseline.path)
             for metric in found:

@@ -215,7 +215,7 @@ def test_velocity_is_the_mean_over_prompts_on_a_log_scale():
     near(unpacked(single["z"]), np.log10(found["single"].error.mean(axis=0)))
     assert double["zmin"] == single["zmin"]
     assert "8 prompts" in sheet.caption
-    assert "noise 1.00 in step 1 to 0.12 in step 8" in sheet.caption
+    assert "noise 1.00 in step 0 to 0.12 in step 7" in sheet.caption
 
 
 def test_a_velocity_without_error_is_drawn():
@@ -470,7 +470,7 @@ def test_hovering_names_block_bin_and_value(tiny_page):
     assert (one["x"][3], one["y"][2]) == ("single block 3", "noise 0.50-0.75")
     log = specs["velocity"]["data"][0]
     assert log["hovertemplate"] == "%{y}<br>%{x}<br>relative error %{customdata:.4g}<extra></extra>"
-    assert (log["x"][5], log["y"][1]) == ("double block 5", "step 2 (noise 0.88)")
+    assert (log["x"][5], log["y"][1]) == ("double block 5", "step 1 (noise 0.88)")
     slid = specs["similarity-double-text"]["data"][2]
     assert slid["hovertemplate"].startswith("noise 0.50-0.75<br>%{y}<br>%{x}<br>cosine")
     assert slid["x"][:2] == ["what enters", "after block 0"]

@@ -11,7 +11,7 @@ import torch
 
 from harness import baselines
 from harness.journal import read
-from harness.loading import machine
+from harness.loading import processor
 from harness.perturbations import choose
 from harness.records import Status
 from harness.registry import BUNDLED
@@ -83,11 +83,11 @@ def test_a_case_that_would_not_see_one_more_skipped_block_is_marked(stored):
 
 
 def test_a_noise_floor_narrows_a_gate_and_never_widens_it(stored):
-    here = machine(torch.device("cpu"))
+    here = processor(torch.device("cpu"))
 
     def moved(by, tolerance, where=here):
         def change(data):
-            data["calibration"] = {"machine": where}
+            data["calibration"] = {"processor": where}
             data["cases"][SKIP]["harm"]["value"] -= by
             data["cases"][SKIP]["harm"]["tolerance"] = tolerance
 

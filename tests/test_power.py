@@ -10,7 +10,7 @@ from harness import baselines
 from harness.__main__ import main
 from harness.baselines import GATED, Baseline, Entry
 from harness.bench import facts
-from harness.case import Ask, expand, from_id
+from harness.case import Ask, expand, from_id, in_windows
 from harness.errors import BaselineError, CaseError
 from harness.lab import Lab
 from harness.mutants import MUTANTS
@@ -60,6 +60,14 @@ def test_faults_are_seen_by_the_gates(lab, cases, baseline):
     text = markdown({"flux-tiny": list(found.values())}, {"flux-tiny": []})
     assert f"| flux-tiny | {WEAK} | one more block is left out than the plan says | 3 of 3 |" in text
     assert "| no-mask | the text encoder attends to pads | not there |" in text
+
+
+def test_a_window_of_steps_is_measured_as_it_was_stored(lab, cases, baseline):
+    (case,) = in_windows(cases[0], [(1, 2)], 4)
+    measured, _ = lab.run(case.plan, case.stack, case.window)
+    baseline.cases[case.id] = {m: Entry(baselines.rounded(measured.summary[m]), measured.n) for m in GATED}
+    again = from_id("flux-tiny", lab.checkpoint.stacks, case.id)
+    assert under(lab, [again], baseline, "no-shift")["no-shift"].flagged == 1  # and nothing is red without a fault
 
 
 def test_the_effect_of_one_more_block_decides_who_is_insensitive(lab, cases, baseline):

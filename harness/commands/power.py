@@ -75,12 +75,12 @@ def _examine(
     from harness.bench import judge_against
     from harness.case import from_id
     from harness.lab import Lab
-    from harness.loading import pick_device
+    from harness.loading import pick_device, processor
     from harness.power import WEAK, examine, store_effects
     from harness.registry import resolve
 
     lab = Lab(resolve(name), device=pick_device(given.device))
-    judged = judge_against(given.baselines, lab.fingerprint)
+    judged = judge_against(given.baselines, lab.fingerprint, processor(lab.device))
     if judged.baseline is None or judged.incomparable:
         why = judged.incomparable or f"there is no {judged.target}"
         raise BaselineError(f"nothing to hold {name} against: {why}; store one with --dit-baseline-update=missing")

@@ -209,7 +209,7 @@ def _cloud(axes: Axes, panel: Cloud) -> None:
         axes.xaxis.set_major_locator(FixedLocator(Scale("", low, high, "log").ticks(4)))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, prune="upper"))  # a last one may not fit
     axes.xaxis.set_major_formatter(_short())
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
     axes.set_title(panel.title, loc="left", pad=4)

@@ -69,15 +69,15 @@ def velocity(velocities: Mapping[str, Velocity], groups: Mapping[str, Sequence[i
     """The velocity error of skipping one block in one denoising step, mean over prompts, on a log scale."""
     tables = {stack: found.error.mean(axis=0) for stack, found in velocities.items()}
     one = next(iter(velocities.values()))
-    names = tuple(f"step {i + 1} (noise {level:.2f})" for i, level in enumerate(one.levels))
-    y = Axis("denoising step", names, tuple(str(i + 1) for i in range(len(names))), flipped=True)
+    names = tuple(f"step {i} (noise {level:.2f})" for i, level in enumerate(one.levels))
+    y = Axis("denoising step", names, tuple(str(i) for i in range(len(names))), flipped=True)
     scale = span(np.concatenate([t.ravel() for t in tables.values()]), "relative error", "log")
     height = min(4.2, max(1.6, 0.16 * len(names)))
     row = Row(_side_by_side(tables, y, groups, scale), height, _weights(tables))
     title = f"{one.checkpoint}: velocity error of skipping one block in one step"
     note = (
-        f"{count_of(one.error.shape[0], 'prompt')}, the control's own trajectory, noise {one.levels[0]:.2f} in step 1 "
-        f"to {one.levels[-1]:.2f} in step {len(names)}; mean of ||v_skip\u00a0-\u00a0v||\u00b2\u00a0/\u00a0||v||\u00b2."
+        f"{count_of(one.error.shape[0], 'prompt')}, the control's own trajectory, noise {one.levels[0]:.2f} in step 0 "
+        f"to {one.levels[-1]:.2f} in step {len(names) - 1}; mean of ||v_skip\u00a0-\u00a0v||\u00b2\u00a0/\u00a0||v||\u00b2."
     )
     return Sheet("velocity", SECTION, title, note + _lines(groups), (row,))
 
