@@ -77,7 +77,8 @@ def velocity(velocities: Mapping[str, Velocity], groups: Mapping[str, Sequence[i
     title = f"{one.checkpoint}: velocity error of skipping one block in one step"
     note = (
         f"{count_of(one.error.shape[0], 'prompt')}, the control's own trajectory, noise {one.levels[0]:.2f} in step 0 "
-        f"to {one.levels[-1]:.2f} in step {len(names) - 1}; mean of ||v_skip\u00a0-\u00a0v||\u00b2\u00a0/\u00a0||v||\u00b2."
+        f"to {one.levels[-1]:.2f} in step {len(names) - 1}; "
+        f"mean of ||v_skip\u00a0-\u00a0v||\u00b2\u00a0/\u00a0||v||\u00b2."
     )
     return Sheet("velocity", SECTION, title, note + _lines(groups), (row,))
 
