@@ -14,6 +14,7 @@ from itertools import pairwise
 from harness.comparison import BEYOND, TIMED, Change, Comparison, Moved, case_of, compare
 from harness.errors import JournalError
 from harness.records import Record, Status
+from harness.statistics import by_prompt
 from harness.tolerances import Tolerance
 
 
@@ -163,7 +164,7 @@ def _traces(runs: Sequence[Run], steps: Sequence[Step]) -> list[Trace]:
             what,
             metric,
             _stored(tables, what, metric),
-            tuple(_value(table.get(what), metric) for table in tables),
+            _values(tables, what, metric),
             change.limit,
             first,
             change.moved,
@@ -187,7 +188,7 @@ def _lines(runs: Sequence[Run], steps: Sequence[Step]) -> list[Line]:
             what,
             change.metric,
             _stored(tables, what, change.metric),
-            tuple(_value(table.get(what), change.metric) for table in tables),
+            _values(tables, what, change.metric),
             change.limit,
             change.moved,
             record.verdict.status,
@@ -207,10 +208,17 @@ def _stored(tables: Sequence[Mapping[str, Record]], what: str, metric: str) -> f
     return next((c.baseline for c in checks if c.baseline is not None), None)
 
 
-def _value(record: Record | None, metric: str) -> float | None:
-    if record is None or record.measurement is None:
-        return None
-    return record.measurement.summary.get(metric)
+def _values(tables: Sequence[Mapping[str, Record]], what: str, metric: str) -> tuple[float | None, ...]:
+    """A figure under every version; harm in the first version's unit, as it is compared, and not each in its own."""
+    found = [table[what].measurement if what in table else None for table in tables]
+    unit = next((m.summary["seed_sd"] for m in found if m is not None and "seed_sd" in m.summary), None)
+    out: list[float | None] = []
+    for measured in found:
+        value = None if measured is None else measured.summary.get(metric)
+        if measured is not None and metric == "harm" and unit is not None and "harm" in measured.values:
+            value = float(by_prompt(measured.values["harm"], measured.prompts).mean()) / unit
+        out.append(value)
+    return tuple(out)
 
 
 def versions(runs: Sequence[Run]) -> dict[str, Mapping[str, str]]:

@@ -70,6 +70,17 @@ def test_every_figure_of_every_case_is_told():
     assert sum(row.startswith("| s-skip | harm |") for row in rows) == 1
 
 
+def test_harms_are_told_in_the_first_versions_unit():
+    old, new = under("0.35"), under("0.42")
+    other = [
+        replace(r, measurement=replace(r.measurement, summary={**r.measurement.summary, "seed_sd": 2.0, "harm": 9.9}))
+        for r in new.records
+    ]
+    found = one(old, replace(new, records=other))
+    assert found.answer is Answer.YES
+    assert all(line.values[0] == pytest.approx(line.values[1]) for line in found.lines if line.metric == "harm")
+
+
 def test_dtypes_are_apart():
     half = [replace(r, fingerprint=replace(r.fingerprint, dtype="bfloat16")) for r in under("0.42", 0, 0.4, 0).records]
     old = [replace(r, fingerprint=replace(r.fingerprint, dtype="bfloat16")) for r in under("0.35").records]
