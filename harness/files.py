@@ -11,14 +11,14 @@ from typing import Any
 from harness.errors import HarnessError
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file in one step. Raises HarnessError where that fails; the old file is then intact."""
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Replace a file in one step; text as UTF-8. Raises HarnessError where that fails; the old file is then intact."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data.encode("utf-8") if isinstance(data, str) else data)
             os.chmod(fresh, 0o644)
             os.replace(fresh, path)
         except BaseException:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from harness.errors import HarnessError
-from harness.files import text
+from harness.files import text, write_atomically
 from harness.layers import SETTINGS, STREAMS, Array, Profile, Stream
 
 FORMAT = "dit-ablation-harness.profile"  # the one key of the metadata: several would be written in any order
@@ -39,7 +37,7 @@ def write(profile: Profile, path: Path) -> None:
         arrays |= {f"{stream.stack}.{stream.name}.{name}": getattr(stream, name) for name in ARRAYS}
     metadata = {FORMAT: json.dumps(about, sort_keys=True)}
     ready = {name: np.ascontiguousarray(values, dtype=np.float64) for name, values in arrays.items()}
-    _write(path, save(ready, metadata))
+    write_atomically(path, save(ready, metadata))
 
 
 def read(path: Path) -> Profile:
@@ -115,20 +113,3 @@ def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is no count")
     return value
-
-
-def _write(path: Path, data: bytes) -> None:
-    """As :func:`harness.files.write_atomically`, for bytes."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-            os.chmod(fresh, 0o644)
-            os.replace(fresh, path)
-        except BaseException:
-            Path(fresh).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise HarnessError(f"can't write {path}: {error.strerror or error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -9,6 +10,11 @@ import torch
 from diffusers import AuraFlowTransformer2DModel, FluxTransformer2DModel, SD3Transformer2DModel
 from packaging.version import Version
 from torch import nn
+
+from harness.tiny import auraflow as tiny_auraflow
+from harness.tiny import flux as tiny_flux
+from harness.tiny import sd3 as tiny_sd3
+from harness.tiny import vae as tiny_vae
 
 
 def perturbed(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -104,3 +110,14 @@ def one_tensor(transformer: nn.Module, stack: str) -> bool:
     """Whether a stack's blocks return text and image as one tensor, by hand: FLUX's single ones did before 0.35."""
     old = Version(diffusers.__version__) < Version("0.35")
     return stack == "single" and (isinstance(transformer, AuraFlowTransformer2DModel) or old)
+
+
+def random_pipelines(folder: Path) -> dict[str, Any]:
+    """Every family's bundled pipeline with random weights, by family, for what needs no training."""
+    torch.manual_seed(0)
+    autoencoder = tiny_vae.build().eval()
+    made: dict[str, Any] = {}
+    for name, family in {"flux": tiny_flux, "sd3": tiny_sd3, "auraflow": tiny_auraflow}.items():
+        made[name] = family.build_pipeline(folder / name, autoencoder)
+        perturbed(made[name].transformer)
+    return made

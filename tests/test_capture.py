@@ -17,11 +17,10 @@ from harness.lab import Lab
 from harness.registry import Settings, resolve
 from harness.sampling import Sampler
 from harness.surgery import ablate, stacks
-from harness.tiny import auraflow, flux, render, sd3, vae
+from harness.tiny import render
 from tests import stored
-from tests.models import perturbed
+from tests.models import random_pipelines
 
-FAMILIES = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
 PROMPTS = [
     "a large solid red circle on a grey background",
     "a small striped blue cross",
@@ -32,14 +31,7 @@ GUIDED = {"guidance": 2.5, "negative_prompt": "blurry"}
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory):
-    """Every family's bundled architecture with random weights."""
-    torch.manual_seed(0)
-    autoencoder = vae.build().eval()
-    made = {}
-    for name, family in FAMILIES.items():
-        made[name] = family.build_pipeline(tmp_path_factory.mktemp(name), autoencoder)
-        perturbed(made[name].transformer)
-    return made
+    return random_pipelines(tmp_path_factory.mktemp("pipelines"))
 
 
 @pytest.fixture

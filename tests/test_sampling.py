@@ -10,24 +10,16 @@ import torch
 from harness.errors import PromptError
 from harness.registry import Settings
 from harness.sampling import Sampler
-from harness.tiny import auraflow, flux, render, sd3, vae
-from tests.models import perturbed
+from harness.tiny import render
+from tests.models import random_pipelines
 
-FAMILIES = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross on a white background"]
 LONG = " ".join(["a large solid red circle above"] * 3) + " a large solid red circle on a grey background"
 
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory):
-    """Every family's bundled architecture with random weights: what is tested here needs no training."""
-    torch.manual_seed(0)
-    autoencoder = vae.build().eval()
-    made = {}
-    for name, family in FAMILIES.items():
-        made[name] = family.build_pipeline(tmp_path_factory.mktemp(name), autoencoder)
-        perturbed(made[name].transformer)
-    return made
+    return random_pipelines(tmp_path_factory.mktemp("pipelines"))
 
 
 @pytest.fixture

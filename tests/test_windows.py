@@ -26,9 +26,9 @@ from harness.registry import BUNDLED
 from harness.sampling import Sampler
 from harness.stepping import in_window
 from harness.surgery import BlockView, ablate, traced
-from harness.tiny import auraflow, flux, render, sd3, vae
+from harness.tiny import render
 from tests import models
-from tests.models import perturbed
+from tests.models import random_pipelines
 from tests.test_records import quality
 
 STACKS = {"double": 6, "single": 12}
@@ -172,7 +172,6 @@ def test_rankings_tell_windows_apart():
 # On the pipelines.
 
 
-FAMILIES = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross", "a large blue square"]
 STEPS = 4
 RUNS = {"flux": {}, "flux-true": {}, "sd3": {"guidance": 2.5}, "auraflow": {"guidance": 2.5}, "sd3-unguided": {}}
@@ -192,13 +191,7 @@ class TrueCfg(Sampler):
 
 @pytest.fixture(scope="module")
 def pipelines(tmp_path_factory):
-    torch.manual_seed(0)
-    autoencoder = vae.build().eval()
-    made = {}
-    for name, family in FAMILIES.items():
-        made[name] = family.build_pipeline(tmp_path_factory.mktemp(name), autoencoder)
-        perturbed(made[name].transformer)
-    return made
+    return random_pipelines(tmp_path_factory.mktemp("pipelines"))
 
 
 @pytest.fixture(params=sorted(RUNS))
