@@ -174,7 +174,9 @@ def test_predictors_and_additivity_run_on_every_stack(project):
 def test_claims_get_verdicts_and_fail_only_against_stored_ones(project):
     result = run(project, "test_findings.py")
     result.assert_outcomes(passed=2, skipped=1)
-    result.stdout.fnmatch_lines(["published claims, on flux-tiny: *1 not applicable", "wrote reports/r/findings.jsonl"])
+    result.stdout.fnmatch_lines(
+        ["published claims, on flux-tiny: *1 not applicable*", "wrote reports/r/findings.jsonl"]
+    )
     assert "| X1 | the middle can go | contradicted |" in (project.path / "reports" / "r" / "findings.md").read_text()
 
     run(project, "test_findings.py", "--dit-baseline-update=missing").assert_outcomes(passed=2, skipped=1)
