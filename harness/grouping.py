@@ -149,7 +149,8 @@ def null_draws(gram: Array, draws: Array, count: int, seed: int = 0) -> Array:
 
     free = max(1, n - 2 - degree)
     spread = scatter * np.sqrt(free / rng.chisquare(free, size=(count, 1)))
-    steps = np.exp(fitted + spread * rng.standard_normal((count, n - 1)))
+    exponent = fitted + spread * rng.standard_normal((count, n - 1))
+    steps = np.exp(exponent - exponent.max(axis=1, keepdims=True))  # only their shares count, and these can't overflow
     paths = np.zeros((count, n))
     paths[:, 1:] = (steps / steps.sum(axis=1, keepdims=True) * path[-1]).cumsum(axis=1)
     apart = np.abs(paths[:, :, None] - paths[:, None, :])
@@ -177,10 +178,14 @@ def _trend(values: Array, degree: int) -> tuple[Array, Array]:
 
 
 def gains(gram: Array, most: int) -> Array:
-    """(..., most) share of the scatter that the best cut into 1, 2 ... ``most`` groups takes away."""
+    """(..., most) share of the scatter that the best cut into 1, 2 ... ``most`` groups takes away.
+
+    Where all outputs are alike but for rounding there is no scatter to take away, and the share is 0.
+    """
     costs, _ = segment(gram, most)
-    whole = np.maximum(costs[..., :1], np.finfo(np.float64).tiny)
-    return np.asarray(1.0 - costs / whole, dtype=np.float64)
+    whole = costs[..., :1]
+    some = whole > 1e-12 * np.trace(gram, axis1=-2, axis2=-1)[..., None]
+    return np.asarray(np.where(some, 1.0 - costs / np.where(some, whole, 1.0), 0.0), dtype=np.float64)
 
 
 def outputs(stream: Stream) -> tuple[Array, Array]:

@@ -228,3 +228,9 @@ def test_groups_are_stored_as_ranges():
     assert kept.checkpoint == "sd3-tiny"
     assert kept.measured == {"setting": "trajectory", "prompts": "16", "torch": "2"}
     assert spans(kept, "joint", 9) == {"first": (0, 2), "middle": (3, 5), "last": (6, 8)}
+
+
+def test_without_scatter_there_is_nothing_to_gain():
+    assert gains(np.ones((6, 6)) + 1e-16 * np.eye(6), 3).tolist() == [0.0, 0.0, 0.0]
+    two = np.kron(np.eye(2), np.ones((3, 3)))
+    np.testing.assert_allclose(gains(np.stack([np.ones((6, 6)), two]), 2), [[0.0, 0.0], [0.0, 1.0]], atol=1e-12)
