@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.case import Ask
-from harness.strategies import EVERY, PAINTERS
+from harness.ablation.case import Ask
+from harness.ablation.strategies import EVERY, PAINTERS
 
 STACKS = ("double", "single")
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.api import load, rank, sweep
-    from harness.lab import Lab
-    from harness.surgery import ablate
+    from harness.lab.lab import Lab
+    from harness.surgery.view import ablate
 
 __version__ = "0.1.0"
 __all__ = ["Lab", "ablate", "load", "rank", "sweep"]
 
 _HOMES = {
-    "Lab": "harness.lab",
-    "ablate": "harness.surgery",
+    "Lab": "harness.lab.lab",
+    "ablate": "harness.surgery.view",
     "load": "harness.api",
     "rank": "harness.api",
     "sweep": "harness.api",

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands import angles, compare, convert, export, false_reds, listing, lokr, power, upgrade
+from harness.cli import angles, compare, convert, export, false_reds, lokr, power, upgrade
+from harness.cli import list as listing
 from harness.errors import HarnessError
-from harness.families import DTYPES, OFFLOADS
+from harness.models.spec import DTYPES, OFFLOADS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,9 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(given: argparse.Namespace) -> None:
-    from harness.journal import read
     from harness.report import write
-    from harness.report.terminal import render
+    from harness.report.ranking_terminal import render
+    from harness.results.journal import read
 
     records = read(given.run)
     folder = given.run if given.run.is_dir() else given.run.parent
@@ -79,9 +80,9 @@ def _fingerprint(given: argparse.Namespace) -> None:
 
     import torch
 
-    from harness.lab import Lab
-    from harness.loading import pick_device
-    from harness.registry import resolve
+    from harness.lab.lab import Lab
+    from harness.models.checkpoints.resolve import resolve
+    from harness.models.loading import pick_device
 
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -94,7 +95,7 @@ def _fingerprint(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from harness.loading import pick_device
+    from harness.models.loading import pick_device
     from harness.tiny.train import TARGETS
 
     out = given.out or given.work / "out"
@@ -104,8 +105,8 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    from harness.registry import BUNDLED, resolve
-    from harness.tiny.evaluate import evaluate, write_card, write_judge_card
+    from harness.cli.model_card import evaluate, write_card, write_judge_card
+    from harness.models.checkpoints.resolve import BUNDLED, resolve
 
     if given.checkpoint == "judge":
         print(f"wrote {write_judge_card(BUNDLED / 'judge', given.layouts)}")

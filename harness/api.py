@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import ranking
-from harness.case import Case, by_hand, expand, grid, in_windows
-from harness.journal import Journal
-from harness.records import Record, Status, Verdict, of_case
-from harness.windows import read
+from harness.ablation.case import Case, by_hand, expand, grid, in_windows
+from harness.ablation.steps import read
+from harness.results import ranking
+from harness.results.journal import Journal
+from harness.results.records import Record, Status, Verdict, of_case
 
 if TYPE_CHECKING:
-    from harness.laboratory import Laboratory
+    from harness.lab.protocol import Laboratory
 
 Names = str | Sequence[str]
 
@@ -30,8 +30,8 @@ def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None
     ``float16`` (default: the checkpoint's own). In eval mode, from safetensors files on this disk alone.
     Raises CheckpointError with the command that mends it where the checkpoint can't be found or loaded.
     """
-    from harness import loading
-    from harness.registry import resolve
+    from harness.models import loading
+    from harness.models.checkpoints.resolve import resolve
 
     return loading.load(resolve(str(checkpoint), dtype=dtype), loading.pick_device(device))
 
@@ -76,7 +76,7 @@ def _names(given: Names) -> Sequence[str]:
 
 
 def _measured(lab: Laboratory, cases: Sequence[Case], journal: Journal | None) -> Iterator[Record]:
-    from harness.report.sheet import keep_strips
+    from harness.report.contact_sheet import keep_strips
 
     verdict = Verdict(Status.UNJUDGED, notes=("measured without stored values",))
     try:
@@ -97,7 +97,7 @@ class Rankings(list[ranking.Ranking]):
     """One Ranking for each checkpoint; ``print`` shows the tables."""
 
     def __str__(self) -> str:
-        from harness.report.terminal import draw
+        from harness.report.ranking_terminal import draw
 
         return draw(self, shutil.get_terminal_size().columns, colour=False).rstrip("\n")
 
@@ -107,6 +107,6 @@ def rank(records: Iterable[Record]) -> Rankings:
 
     Rows are ordered by harm (in the control's seed-to-seed sd, with its 95 % interval over prompts), with
     simultaneous intervals of ranks and tiers. Pure: the same records, from :func:`sweep` or from a journal
-    (``harness.journal.read``), give the same ranking on any machine. No torch.
+    (``harness.results.journal.read``), give the same ranking on any machine. No torch.
     """
     return Rankings(ranking.rank(records))

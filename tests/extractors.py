@@ -21,9 +21,9 @@ from transformers import (
     Dinov2Model,
 )
 
-from harness.commands.convert import convert
+from harness.cli.convert import convert
 from harness.metrics import inception, lpips
-from harness.registry import BUNDLED
+from harness.models.checkpoints.resolve import BUNDLED
 
 TINY = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 CLIP_TOKENIZER = BUNDLED / "flux-tiny" / "tokenizer"

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from harness.analysis.sums import weights
-from harness.surgery import stacks
+from harness.analysis.similarity import weights
+from harness.surgery.view import stacks
 from tests.models import one_tensor
 from tests.test_sums import slow
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness import angular, profiles
 from harness.__main__ import main
+from harness.analysis import profiles
+from harness.analysis.lokr import angle_records
 
 
 @pytest.fixture
@@ -28,13 +29,13 @@ def test_records_profile_and_figures_come_from_one_measurement(pictures, tmp_pat
     records, profile, figures = tmp_path / "r.jsonl", tmp_path / "p.safetensors", tmp_path / "figures"
     arguments = ["--images", str(pictures), "--levels", "4", "--repeats", "2", "--records", str(records)]
     assert main(["angles", "sd3-tiny", *arguments, "--profile", str(profile), "--figures", str(figures)]) == 0
-    found = list(angular.read(records))
+    found = list(angle_records.read(records))
     assert len(found) == 2 * 4 * 2
     assert {record.shape for record in found} == {(11, 12)}  # the last block gives no text
     assert sorted({record.timestep for record in found}) == [62.5 + 125 * i for i in range(8)]
     seen = profiles.read(profile)
     # The same numbers by another way: means by bin of the records are the profile's.
-    means = angular.timestep_means(found, bins=4)
+    means = angle_records.timestep_means(found, bins=4)
     np.testing.assert_allclose(means.image, seen.stream("joint", "image").angular, atol=1e-9)
     np.testing.assert_allclose(means.text, seen.stream("joint", "text").angular, atol=1e-9)
     assert (figures / "figures.html").exists()
@@ -49,7 +50,7 @@ def test_the_last_token_can_stand_for_all(pictures, tmp_path, capsys):
     for name, more in (("mean", []), ("last", ["--last"])):
         arguments = ["--images", str(pictures), "--levels", "2", "--records", str(tmp_path / name), *more]
         assert main(["angles", "flux-tiny", *arguments]) == 0
-    mean, last = (np.array([r.hidden_states for r in angular.read(tmp_path / name)]) for name in ("mean", "last"))
+    mean, last = (np.array([r.hidden_states for r in angle_records.read(tmp_path / name)]) for name in ("mean", "last"))
     assert mean.shape == last.shape == (4, 15)
     assert np.abs(mean - last).max() > 1e-3
     capsys.readouterr()

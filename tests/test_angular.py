@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.angular import Record, RecordError, Writer, read, timestep_means, write
+from harness.analysis.lokr.angle_records import Record, RecordError, Writer, read, timestep_means, write
 
 angles = st.floats(0, 1)
 

@@ -12,11 +12,11 @@ import pytest
 
 import harness
 from harness import Lab, load, rank, sweep
+from harness.ablation.plan import parse
 from harness.errors import CaseError, CheckpointError, JournalError, PlanError
-from harness.journal import read
-from harness.plan import parse
-from harness.records import Record, Status, from_json
-from harness.registry import resolve
+from harness.models.checkpoints.resolve import resolve
+from harness.results.journal import read
+from harness.results.records import Record, Status, from_json
 
 DOCS = Path(harness.__file__).parent.parent / "docs"
 PROMPTS = (
@@ -69,7 +69,7 @@ def test_importing_the_package_is_light():
 
 def test_the_public_names_are_what_they_say():
     from harness import ablate
-    from harness.surgery import ablate as own
+    from harness.surgery.view import ablate as own
 
     assert ablate is own
     assert set(harness.__all__) == {"Lab", "ablate", "load", "rank", "sweep"}

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import baselines
-from harness.baselines import Baseline, Entry
 from harness.errors import BaselineError, HarnessError
-from harness.records import Status
-from harness.tolerances import Tolerance, load_tolerances, tolerance_for
+from harness.gates import baselines
+from harness.gates.baselines import Baseline, Entry
+from harness.gates.tolerances import Tolerance, load_tolerances, tolerance_for
+from harness.results.records import Status
 
 CASE = "flux-tiny-double-L01-skip"
 TOLERANCES = [Tolerance("flux-*", "harm", 0.05, 0.1, 'tolerances.toml "flux-*"')]

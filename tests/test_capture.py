@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from harness.analysis.capture import Collector, batches, collecting, cut, lean, memory, on_trajectory
-from harness.analysis.states import clock, content, watched
-from harness.analysis.sums import CHUNK, COPIES
+from harness.analysis.hidden_states import clock, content, watched
+from harness.analysis.similarity import CHUNK, COPIES
 from harness.errors import CheckpointError, OptionError, PromptError, SurgeryError
-from harness.lab import Lab
-from harness.registry import Settings, resolve
-from harness.sampling import Sampler
-from harness.surgery import ablate, stacks
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import Settings, resolve
+from harness.models.sampler import Sampler
+from harness.surgery.view import ablate, stacks
 from harness.tiny import render
 from tests import stored
 from tests.models import random_pipelines

@@ -11,8 +11,8 @@ import torch
 
 from harness import extensions
 from harness.errors import ExtensionError, HarnessError
-from harness.metrics import catalogue
-from harness.metrics.panel import Panel
+from harness.metrics import registry
+from harness.metrics.metric_set import Panel
 
 CPU = torch.device("cpu")
 
@@ -38,12 +38,12 @@ def read(panel, images):
 )
 def test_what_is_asked_for_wrongly_is_named(texts, message):
     with pytest.raises(HarnessError, match=message):
-        catalogue.open_all(texts, CPU, trying=False)
+        registry.open_all(texts, CPU, trying=False)
 
 
 ADDED = """
 import numpy as np
-from harness.metrics.interfaces import PairDistance
+from harness.metrics.base import PairDistance
 
 class Shift(PairDistance):
     id, weights = "shift", "3" * 12
@@ -100,7 +100,7 @@ def another_package(tmp_path, monkeypatch):
 
 
 def test_metrics_of_other_packages_are_found_by_entry_point(another_package):
-    (metric,) = catalogue.open_all(["shift=somewhere"], CPU, trying=False).metrics
+    (metric,) = registry.open_all(["shift=somewhere"], CPU, trying=False).metrics
     assert (metric.name, metric.where) == ("shift", "somewhere")
     seeds = [read(Panel((metric,)), some(4, seed)) for seed in range(2)]
     panel = Panel((metric,))
@@ -112,7 +112,7 @@ def test_the_example_in_the_documentation_works(tmp_path, monkeypatch):
     text = (Path(__file__).parent.parent / "docs" / "measurement.md").read_text()
     code, points = (text.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "toml"))
     install(tmp_path, monkeypatch, "dit-sharpness", code, points.replace('project.entry-points."', "").replace('"', ""))
-    panel = Panel(catalogue.open_all(["sharpness"], CPU, trying=False).metrics)
+    panel = Panel(registry.open_all(["sharpness"], CPU, trying=False).metrics)
     smooth = np.full((4, 3, 8, 8), 100, np.uint8)
     summary = panel.compare(read(panel, some(4, 0)), read(panel, smooth), {})[1]
     assert summary["sharpness.delta"] < -50
@@ -130,4 +130,4 @@ def test_the_example_in_the_documentation_works(tmp_path, monkeypatch):
 )
 def test_a_broken_one_is_named_with_its_package(another_package, name, message):
     with pytest.raises(ExtensionError, match=f"metric '{name}' of package dit-more 1.5 {message}"):
-        catalogue.open_all([name], CPU, trying=False)
+        registry.open_all([name], CPU, trying=False)

@@ -8,15 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness.journal import read
-from harness.lab import Lab
-from harness.plan import parse
-from harness.registry import BUNDLED, resolve
+from harness.ablation.plan import parse
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.results.journal import read
 from tests import hubs
 
 CASES = """
 import pytest
-from harness.case import Ask
+from harness.ablation.case import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip",)))
 
@@ -33,12 +33,12 @@ def loaded():
     import huggingface_hub.utils
     import peft
 
+    import harness.plugin.session
     import harness.report
-    import harness.report.terminal
-    import harness.running
+    import harness.report.ranking_terminal
 
     Lab(resolve("flux-tiny"), prompts=prompts()).run(parse("0 4"), "double")
-    assert all((peft, huggingface_hub.utils, harness.running, harness.report.terminal))
+    assert all((peft, huggingface_hub.utils, harness.plugin.session, harness.report.ranking_terminal))
 
 
 def prompts():

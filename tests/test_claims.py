@@ -15,10 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.analysis.layout import Moved, moved, reseeds
+from harness.ablation.strategies import EVERY, Span, choose
+from harness.analysis.image_drift import Moved, moved, reseeds
+from harness.analysis.profile import Profile, Stream
 from harness.errors import BaselineError, CaseError
-from harness.findings import sd35, stored
-from harness.findings.answers import (
+from harness.findings import expected as stored
+from harness.findings import sd35
+from harness.findings.blog import BLOG
+from harness.findings.claim import ClaimError, Verdict, claim, from_json, judge
+from harness.findings.definitions import LEVEL, WORDS
+from harness.findings.harm_questions import ablated, looped, mild, rivals
+from harness.findings.intervals import drawn, exact, over_prompts, p_value, share, trend
+from harness.findings.questions import (
     Answer,
     Comparison,
     Direction,
@@ -32,16 +40,9 @@ from harness.findings.answers import (
     settled,
     some,
 )
-from harness.findings.blog import BLOG
-from harness.findings.claim import ClaimError, Verdict, claim, from_json, judge
-from harness.findings.evidence import drawn, exact, over_prompts, p_value, share, trend
-from harness.findings.harms import ablated, looped, mild, rivals
 from harness.findings.sd35 import SD35
-from harness.findings.words import LEVEL, WORDS
-from harness.layers import Profile, Stream
-from harness.report.findings import cells, markdown, render
-from harness.statistics import Interval, mean_interval
-from harness.strategies import EVERY, Span, choose
+from harness.report.findings_page import cells, markdown, render
+from harness.results.statistics import Interval, mean_interval
 
 CLAIMS = {c.id: c for c in (*BLOG, *SD35)}
 STACKS = {
@@ -497,11 +498,11 @@ def test_similarities_group_or_not():
 
 
 def test_similarities_that_group_less_than_a_smooth_decay_contradict(monkeypatch):
-    from harness import grouping
+    from harness.analysis import segmentation
 
     made = similar("sd3", smooth(12))
-    real = grouping.group
-    monkeypatch.setattr(grouping, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
+    real = segmentation.group
+    monkeypatch.setattr(segmentation, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
     assert judge(CLAIMS["B1"], made).verdict is Verdict.CONTRADICTED
 
 
@@ -799,9 +800,9 @@ def test_a_shift_of_the_mean_is_layout_and_noise_is_detail():
 @pytest.fixture(scope="module")
 def real():
     from harness.analysis.study import Study
-    from harness.lab import Lab
-    from harness.prompts import read
-    from harness.registry import resolve
+    from harness.lab.lab import Lab
+    from harness.models.checkpoints.resolve import resolve
+    from harness.models.prompts import read
 
     checkpoint = resolve("flux-tiny")
     return Study(Lab(checkpoint, prompts=read(checkpoint.prompts_file)[:8]))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from harness.__main__ import main
-from harness.comparison import LEVEL, Moved, Strictness, circumstances, compare
 from harness.errors import JournalError
-from harness.journal import Journal
-from harness.records import Latency
-from harness.report.compared import markdown, render
-from harness.tolerances import Tolerance
+from harness.gates.comparison import LEVEL, Moved, Strictness, circumstances, compare
+from harness.gates.tolerances import Tolerance
+from harness.report.comparison_page import markdown, render
+from harness.results.journal import Journal
+from harness.results.records import Latency
 from tests.test_records import FINGERPRINT, PROMPTS, quality
 
 TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]

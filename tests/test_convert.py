@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness.__main__ import main
-from harness.commands.convert import convert
+from harness.cli.convert import convert
 from harness.errors import HarnessError
 
 

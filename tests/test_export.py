@@ -10,12 +10,12 @@ import torch
 from diffusers import FluxTransformer2DModel, PixArtTransformer2DModel, SD3Transformer2DModel
 
 from harness.__main__ import main
+from harness.ablation.plan import parse
 from harness.errors import ExportError, PlanError, SurgeryError
-from harness.export import check_saved, export
-from harness.plan import parse
-from harness.pruning import chosen, family_of, prune
-from harness.registry import BUNDLED
-from harness.surgery import ablate
+from harness.models.checkpoints.resolve import BUNDLED
+from harness.surgery.export import check_saved, export
+from harness.surgery.pruning import chosen, family_of, prune
+from harness.surgery.view import ablate
 from tests import models
 
 PLANS = [

@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import extensions, strategies
+from harness import extensions
 from harness.__main__ import main
-from harness.case import Ask, expand
+from harness.ablation import strategies
+from harness.ablation.case import Ask, expand
+from harness.ablation.plan import parse
+from harness.ablation.strategies import EVERY, Span, choose
 from harness.errors import CaseError, CheckpointError, ExtensionError
-from harness.plan import parse
-from harness.registry import BUNDLED, added, resolve
-from harness.strategies import EVERY, Span, choose
+from harness.models.checkpoints.resolve import BUNDLED, added, resolve
 
 DOCS = Path(harness.__file__).parent.parent / "docs" / "extending.md"
 PROJECT = """
@@ -42,7 +43,7 @@ def checkpoints():
 """
 CASES = """
 import pytest
-from harness.case import Ask
+from harness.ablation.case import Ask
 
 @pytest.mark.dit("flux-tiny", Ask(("single",), ("middle",), ("skip", "ends", "ends.w2")))
 def test_ablation(ablation):
@@ -179,7 +180,7 @@ def package(tmp_path, monkeypatch):
     forget()
 
 
-IMPORTS = "from harness.plan import Plan\nfrom harness.strategies import Strategy\n"
+IMPORTS = "from harness.ablation.plan import Plan\nfrom harness.ablation.strategies import Strategy\n"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,11 @@ IMPORTS = "from harness.plan import Plan\nfrom harness.strategies import Strateg
             "'no_such_module'; mend bad_one:MINE there, or leave it out: pip uninstall bad-one",
         ),
         ("mine = bad_one:MINE", "", "doesn't load: AttributeError: module 'bad_one' has no attribute 'MINE'"),
-        ("mine = bad_one:MINE", "MINE = max", "is a builtin_function_or_method, where a harness.strategies.Strategy"),
+        (
+            "mine = bad_one:MINE",
+            "MINE = max",
+            "is a builtin_function_or_method, where a harness.Strategy",
+        ),
         ("mine = bad_one:MINE", "MINE = Strategy('other', None, 1)", "calls itself 'other'; both names must be"),
         ("mine = bad_one:MINE", "MINE = Strategy('mine', None, 1, {'ab': ''})", "has a parameter 'ab'; a parameter is"),
         ("plan-mine = bad_one:MINE", "MINE = Strategy('plan-mine', None, 1)", "begins like that of a plan by hand"),
@@ -242,7 +247,7 @@ def test_two_packages_with_one_name(package):
 
 def test_the_harness_own_refusals_stay_what_they_are(package):
     source = """
-        from harness.strategies import Strategy, skip
+        from harness.ablation.strategies import Strategy, skip
         from harness.errors import CaseError
 
         def mine(length, span, n=1):

@@ -21,20 +21,20 @@ from matplotlib.text import Text
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from harness.analysis.profile import Profile, Stream, Velocity
 from harness.errors import HarnessError
-from harness.layers import Profile, Stream, Velocity
 from harness.report.figures import PAGE, sheets, write_all
 from harness.report.figures.curves import predictors, vitality
+from harness.report.figures.html import page
+from harness.report.figures.html_traces import interactive, packed, unpacked
 from harness.report.figures.interaction import interaction
-from harness.report.figures.interactive import interactive, packed, unpacked
 from harness.report.figures.layout import SIZE, lay_out, shown_ticks
-from harness.report.figures.page import page
-from harness.report.figures.parts import Heat, Scale, bin_names, block_axis, span, state_axis
-from harness.report.figures.picture import DPI, _own_style, draw, png
+from harness.report.figures.png import DPI, _own_style, draw, png
+from harness.report.figures.sheet import Heat, Scale, bin_names, block_axis, span, state_axis
 from harness.report.figures.similarity import similarity, similarity_bins
 from harness.report.figures.style import MISSING
 from harness.report.figures.timesteps import angles, combined, timesteps, velocity
-from harness.statistics import Interval, mean_interval
+from harness.results.statistics import Interval, mean_interval
 
 MODELS = {
     "flux-tiny": ({"double": 6, "single": 12}, 4, 8),

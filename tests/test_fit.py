@@ -109,8 +109,8 @@ def test_the_bundled_prompts_are_held_out_and_all_different():
 @pytest.mark.parametrize("family", ["flux", "sd3", "auraflow"])
 def test_from_nothing_to_a_folder_that_loads(family, tmp_path, monkeypatch):
     """Every stage for two steps: what is exported is a checkpoint like the bundled ones."""
-    from harness import loading
-    from harness.registry import resolve
+    from harness.models import loading
+    from harness.models.checkpoints.resolve import resolve
     from harness.tiny import auraflow, flow, flux, judge, sd3, text, train
 
     for part in (vae, text, flux, sd3, auraflow, judge):

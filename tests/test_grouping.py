@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.grouping import gains, group, null_draws, outputs, segment, segment_costs, stored, suggest
-from harness.groups import spans
-from harness.layers import Profile, Stream
+from harness.analysis.layer_groups import spans
+from harness.analysis.profile import Profile, Stream
+from harness.analysis.segmentation import gains, group, null_draws, outputs, segment, segment_costs, stored, suggest
 
 
 def gram_of(points):

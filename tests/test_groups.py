@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.analysis.layer_groups import Groups, StackGroups, dump, read, spans, write
 from harness.errors import BaselineError
-from harness.groups import Groups, StackGroups, dump, read, spans, write
 
 DOUBLE = StackGroups(length=6, starts=(0, 2, 5), structure=True, p=0.01, stability=(0.93, 0.88))
 SINGLE = StackGroups(length=12, starts=(0, 4, 8), structure=False, p=0.4, stability=(0.5, 0.2))

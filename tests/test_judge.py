@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from harness.case import Ask, expand
+from harness.ablation.case import Ask, expand
 from harness.errors import CheckpointError, PromptError
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.metrics import distribution, openclip, pairs
 from harness.metrics.judge import OpenClipJudge
-from harness.registry import BUNDLED, resolve
+from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.tiny import render, world
 
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from harness.ablation.plan import identity, parse
 from harness.errors import CheckpointError, PromptError, SurgeryError
-from harness.lab import Lab
-from harness.plan import identity, parse
-from harness.registry import resolve
-from harness.sampling import Samples, generator_for
-from harness.surgery import BlockView
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import resolve
+from harness.models.sampler import Samples, generator_for
+from harness.surgery.view import BlockView
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,18 @@ import sys
 
 import pytest
 
-from harness import cost
 from harness.__main__ import main
+from harness.ablation.case import DEPTHS, Ask, expand
+from harness.ablation.strategies import EVERY, STRATEGIES
 from harness.api import sweep
-from harness.case import DEPTHS, Ask, expand
-from harness.commands.catalogue import RANGES, cached
-from harness.commands.listing import duration
-from harness.families import Settings
-from harness.known import KNOWN
-from harness.lab import Lab
-from harness.metrics.catalogue import BUILT_IN
-from harness.registry import bundled_names, resolve
-from harness.strategies import EVERY, STRATEGIES
+from harness.cli.inventory import RANGES, cached
+from harness.cli.list import duration
+from harness.lab import cost
+from harness.lab.lab import Lab
+from harness.metrics.registry import BUILT_IN
+from harness.models.checkpoints.published import KNOWN
+from harness.models.checkpoints.resolve import bundled_names, resolve
+from harness.models.spec import Settings
 
 STACKS = {"double": 5, "single": 10}
 SETTINGS = Settings(steps=4, batch=64, seeds=4)

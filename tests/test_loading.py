@@ -10,12 +10,13 @@ import pytest
 import torch
 from diffusers.hooks import apply_group_offloading
 
-from harness import hub, loading
+from harness.ablation.plan import parse
 from harness.errors import CheckpointError
-from harness.plan import parse
-from harness.registry import BUNDLED, resolve
-from harness.sampling import Sampler
-from harness.surgery import ablate, check_trace, traced
+from harness.models import loading
+from harness.models.checkpoints import hub_cache
+from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.models.sampler import Sampler
+from harness.surgery.view import ablate, check_trace, traced
 from tests import hubs, models
 
 CPU = torch.device("cpu")
@@ -140,7 +141,8 @@ def test_the_first_missing_file_is_named(cache, left_out):
     hubs.put(cache, "someone/flux-small", BUNDLED / "flux-tiny", leave_out=(left_out,))
     shown = left_out if left_out.endswith(".json") else f"{left_out.split('/')[0]}/*.safetensors"
     assert message(resolve("someone/flux-small")) == (
-        f"someone/flux-small is half-downloaded: {shown} is not there; finish it: {hub.download('someone/flux-small')}"
+        f"someone/flux-small is half-downloaded: {shown} is not there; "
+        f"finish it: {hub_cache.download('someone/flux-small')}"
     )
 
 
@@ -217,7 +219,9 @@ def test_a_config_of_another_width_ends_with_the_way_to_get_the_files_again(cach
     assert '"attention_head_dim": 16' in path.read_text()
     assert message(resolve(str(mine))).endswith("; save it again with save_pretrained")
     hubs.put(cache, "someone/flux-small", mine)
-    assert message(resolve("someone/flux-small")).endswith(f"; download it again: {hub.download('someone/flux-small')}")
+    assert message(resolve("someone/flux-small")).endswith(
+        f"; download it again: {hub_cache.download('someone/flux-small')}"
+    )
 
 
 def test_a_dtype_is_that_of_every_model():

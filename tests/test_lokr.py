@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from torch import nn
 
-from harness import profiles
 from harness.__main__ import main
-from harness.angular import Record, write
-from harness.families import AURAFLOW, FLUX, SD3
-from harness.layers import Profile, Stream
-from harness.lokr import LokrError, blocks, critical_blocks, dump, lycoris, maps, weigh
-from harness.registry import resolve
+from harness.analysis import profiles
+from harness.analysis.lokr.angle_records import Record, write
+from harness.analysis.lokr.weighting import LokrError, blocks, critical_blocks, dump, lycoris, maps, weigh
+from harness.analysis.profile import Profile, Stream
+from harness.models.checkpoints.resolve import resolve
+from harness.models.spec import AURAFLOW, FLUX, SD3
 from tests import models
 
 # The SD3.5-Large layer study: timestep means read off its figure (to about .003, capped there at p95), its critical

@@ -12,12 +12,13 @@ import torch
 from diffusers import DiTPipeline, FluxTransformer2DModel
 from safetensors.torch import save_file
 
-from harness import loading, lora, lora_layers
+from harness.ablation.plan import parse
 from harness.errors import CheckpointError
-from harness.lab import Lab
-from harness.plan import parse
-from harness.registry import BUNDLED, resolve
-from harness.surgery import ablate, check_trace, traced
+from harness.lab.lab import Lab
+from harness.models import loading, lora_loading
+from harness.models.checkpoints import lora_file
+from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.surgery.view import ablate, check_trace, traced
 from tests import hubs, models
 
 pytest.importorskip("peft")
@@ -69,17 +70,17 @@ def test_a_file_a_folder_or_a_hub_id(file, tmp_path, monkeypatch):
     (tmp_path / "theirs").mkdir()
     shutil.copy(file, tmp_path / "theirs")
     hubs.put(tmp_path / "hub", "someone/style", tmp_path / "theirs")
-    found = [lora.find(name) for name in (str(file), str(tmp_path), "someone/style")]
+    found = [lora_file.find(name) for name in (str(file), str(tmp_path), "someone/style")]
     assert found[0] == found[1] == file
     assert len({resolve("flux-tiny", lora=str(path)).name for path in found}) == 1
     shutil.copy(file, tmp_path / "other.safetensors")
-    shutil.copy(file, tmp_path / lora.USUAL)
-    assert lora.find(str(tmp_path)).name == lora.USUAL
+    shutil.copy(file, tmp_path / lora_file.USUAL)
+    assert lora_file.find(str(tmp_path)).name == lora_file.USUAL
 
 
 def test_another_name_and_digest_than_the_base(file, made):
     base, first = resolve("flux-tiny"), resolve("flux-tiny", lora=str(file))
-    assert first.name == f"flux-tiny-lora-{lora.digest(file)[:6]}"
+    assert first.name == f"flux-tiny-lora-{lora_file.digest(file)[:6]}"
     assert first.base == base.name == base.base
     rewritten(file, made, lambda all_: {key: 2 * value for key, value in all_.items()})
     second = resolve("flux-tiny", lora=str(file))
@@ -226,7 +227,7 @@ def test_without_peft_the_command_is_named(file, monkeypatch):
 def test_a_pipeline_that_takes_none_is_named():
     """As AuraFlow's before diffusers 0.34."""
     with pytest.raises(CheckpointError) as caught:
-        lora_layers.check_support(DiTPipeline, "dit-xl")
+        lora_loading.check_support(DiTPipeline, "dit-xl")
     assert str(caught.value) == (
         f"checkpoint 'dit-xl': DiTPipeline of diffusers {diffusers.__version__} takes no LoRA; leave out --dit-lora, "
         "or upgrade diffusers"
@@ -245,10 +246,10 @@ def test_the_other_families_take_one(family, kind, tmp_path):
     with torch.inference_mode():
         before = transformer(**arguments)[0]
     save_file(weights(transformer, ("to_q",)), str(tmp_path / "style.safetensors"))
-    lora_layers.put_on(pipeline, Path(tmp_path / "style.safetensors"), family)
+    lora_loading.put_on(pipeline, Path(tmp_path / "style.safetensors"), family)
     with torch.inference_mode():
         after = transformer(**arguments)[0]
     assert not torch.allclose(before, after, atol=1e-3)
     save_file({"transformer.nothing.lora_A.weight": torch.zeros(2, 2)}, str(tmp_path / "other.safetensors"))
     with pytest.raises(CheckpointError, match=f"was not made for '{family}': 1 of 1 weights fit nothing in it"):
-        lora_layers.put_on(pipeline, Path(tmp_path / "other.safetensors"), family)
+        lora_loading.put_on(pipeline, Path(tmp_path / "other.safetensors"), family)

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from harness import loading, memory
 from harness.errors import CheckpointError
-from harness.families import OFFLOADS
-from harness.memory import SIZES, Part, Room
-from harness.registry import BUNDLED, resolve
+from harness.models import loading, memory
+from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.models.memory import SIZES, Part, Room
+from harness.models.spec import OFFLOADS
 
 GB = 10**9
 # FLUX.1-schnell, in billions of numbers; the largest layers are T5's vocabulary and the modulation of a block.

@@ -15,9 +15,9 @@ from torchmetrics.image.fid import NoTrainInceptionV3
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, CLIPModel
 
 from harness.errors import MetricError, PromptError
-from harness.metrics import catalogue, lpips
-from harness.metrics.catalogue import Asked
+from harness.metrics import lpips, registry
 from harness.metrics.pairs import cosine_distance
+from harness.metrics.registry import Asked
 from harness.tiny import render, world
 from tests.extractors import CLIP_TOKENIZER, write_weights
 
@@ -33,7 +33,7 @@ def places(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def metrics(places):
-    return {name: catalogue.make(Asked(name, str(places / name)), CPU) for name in catalogue.BUILT_IN}
+    return {name: registry.make(Asked(name, str(places / name)), CPU) for name in registry.BUILT_IN}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_networks_are_in_eval_mode_and_need_no_gradients(metrics):
         assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("name", catalogue.BUILT_IN)
+@pytest.mark.parametrize("name", registry.BUILT_IN)
 def test_a_value_is_its_images_alone(metrics, images, texts, name):
     """Not of what else is in the batch, nor of the order."""
     metric = metrics[name]
@@ -106,7 +106,7 @@ def test_a_value_is_its_images_alone(metrics, images, texts, name):
 
 
 def test_names_ids_and_weights(metrics, places):
-    assert [metrics[name].name for name in catalogue.BUILT_IN] == list(catalogue.BUILT_IN)
+    assert [metrics[name].name for name in registry.BUILT_IN] == list(registry.BUILT_IN)
     assert all(metric.id for metric in metrics.values())
     digests = {metric.weights for metric in metrics.values()}
     assert len(digests) == 4

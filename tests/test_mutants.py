@@ -7,11 +7,11 @@ import dataclasses
 import pytest
 import torch
 
-from harness.mutants import MUTANTS, one_more_skipped
-from harness.plan import parse
-from harness.registry import Settings
-from harness.sampling import Sampler
-from harness.strategies import Span
+from harness.ablation.plan import parse
+from harness.ablation.strategies import Span
+from harness.gates.validation.faults import MUTANTS, one_more_skipped
+from harness.models.checkpoints.resolve import Settings
+from harness.models.sampler import Sampler
 from harness.tiny import auraflow, flux, render, sd3, vae
 from tests.models import perturbed
 

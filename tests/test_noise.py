@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.__main__ import main
-from harness.journal import Journal
-from harness.noise import MARGIN, false_red_bound, floors, resolution
-from harness.records import Status
+from harness.gates.validation.noise_floor import MARGIN, false_red_bound, floors, resolution
+from harness.results.journal import Journal
+from harness.results.records import Status
 from tests.test_records import quality
 
 finite = st.floats(-100, 100, allow_nan=False)

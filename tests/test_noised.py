@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.analysis.noised import Captioned, Single, clean_latents, draw, on_noised, read_images
+from harness.analysis.noised_images import Captioned, Single, clean_latents, draw, on_noised, read_images
 from harness.errors import CheckpointError, OptionError, PromptError
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.tiny import render
 from tests import stored
 

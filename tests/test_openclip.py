@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from harness.errors import CheckpointError
 from harness.metrics import openclip
 from harness.metrics.judge import OpenClipJudge
-from harness.registry import BUNDLED, resolve
+from harness.models.checkpoints.resolve import BUNDLED, resolve
 
 CPU = torch.device("cpu")
 ARCHITECTURE, TAG, REPOSITORY = "MobileCLIP2-S0", "dfndr2b", "timm/MobileCLIP2-S0-OpenCLIP"

@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from harness.ablation.plan import identity, parse
 from harness.errors import MetricError
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.metrics import distribution, pairs
-from harness.metrics.interfaces import Embedder, PairDistance, TextScorer
-from harness.metrics.panel import Panel
+from harness.metrics.base import Embedder, PairDistance, TextScorer
+from harness.metrics.metric_set import Panel
 from harness.metrics.sentences import Pieces
-from harness.plan import identity, parse
-from harness.ranking import rank
-from harness.records import Record, Status, Verdict, from_json
-from harness.registry import resolve
-from harness.report.markdown import markdown
-from harness.report.table import heads, nested
-from harness.report.terminal import render
+from harness.models.checkpoints.resolve import resolve
+from harness.report.ranking_page import markdown
+from harness.report.ranking_table import heads, nested
+from harness.report.ranking_terminal import render
+from harness.results.ranking import rank
+from harness.results.records import Record, Status, Verdict, from_json
 
 
 class Means(Embedder):

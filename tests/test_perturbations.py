@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.disturb import disturb
 from harness.errors import OptionError
-from harness.perturbations import Perturbation, before_torch, choose, read
-from harness.registry import Settings
-from harness.sampling import BACKENDS, KERNELS, Sampler
+from harness.gates.validation.perturb import disturb
+from harness.gates.validation.perturbations import Perturbation, before_torch, choose, read
+from harness.models.checkpoints.resolve import Settings
+from harness.models.sampler import BACKENDS, KERNELS, Sampler
 from harness.tiny import flux, render, vae
 from tests.models import perturbed
 

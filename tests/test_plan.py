@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.ablation.plan import Combine, Group, Plan, align, identity, parse
 from harness.errors import PlanError
-from harness.plan import Combine, Group, Plan, align, identity, parse
 
 indices = st.integers(0, 40)
 branches = st.lists(indices, min_size=1, max_size=4).map(tuple)

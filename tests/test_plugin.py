@@ -12,16 +12,16 @@ from fnmatch import fnmatch
 
 import pytest
 
-from harness.journal import read
-from harness.lab import Lab
-from harness.plan import parse
-from harness.records import Status
-from harness.registry import BUNDLED, resolve
-from harness.surgery import BlockView
+from harness.ablation.plan import parse
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.results.journal import read
+from harness.results.records import Status
+from harness.surgery.view import BlockView
 
 CASES = """
 import pytest
-from harness.case import Ask
+from harness.ablation.case import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
 
@@ -61,16 +61,16 @@ absolute = 0.05
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
     """pytester forgets what its in-process runs import, and torch can be imported once: so everything is, here."""
-    import harness.latency
+    import harness.lab.latency
+    import harness.plugin.session
     import harness.report
-    import harness.report.terminal
-    import harness.running
+    import harness.report.ranking_terminal
 
     lab = Lab(resolve("flux-tiny"), prompts=(BUNDLED / "prompts.txt").read_text().splitlines()[:2])
     lab.run(parse("0 4"), "double")
-    assert harness.running
-    assert harness.latency
-    assert harness.report.terminal
+    assert harness.plugin.session
+    assert harness.lab.latency
+    assert harness.report.ranking_terminal
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from harness import baselines, groups
+from harness.analysis import layer_groups
 from harness.findings.claim import Verdict
-from harness.findings.stored import load
+from harness.findings.expected import load
+from harness.gates import baselines
 from tests import test_plugin
 from tests.test_plugin import TOLERANCES, run
 
@@ -44,7 +45,7 @@ FINDINGS = """
 import pytest
 
 from harness.findings.claim import claim
-from harness.findings.harms import ablated, catastrophic, mild
+from harness.findings.harm_questions import ablated, catastrophic, mild
 
 
 @claim("X1", "the middle can go", source="our notes")
@@ -150,9 +151,9 @@ def test_figures_are_held_against_stored_ones(project):
 
 def test_groups_that_moved_fail(project):
     arguments = ["test_analysis.py", "-k", "groups"]
-    path = project.path / "baselines" / "flux-tiny" / groups.FILE
+    path = project.path / "baselines" / "flux-tiny" / layer_groups.FILE
     assert run(project, *arguments, "--dit-baseline-update=missing").ret == 0
-    found = groups.read(path, "flux-tiny")
+    found = layer_groups.read(path, "flux-tiny")
     assert set(found.stacks) == {"double", "single"}
     assert run(project, *arguments).ret == 0
     data = json.loads(path.read_text())

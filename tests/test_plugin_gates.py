@@ -9,12 +9,12 @@ import shutil
 import pytest
 import torch
 
-from harness import baselines
-from harness.journal import read
-from harness.loading import processor
-from harness.perturbations import choose
-from harness.records import Status
-from harness.registry import BUNDLED
+from harness.gates import baselines
+from harness.gates.validation.perturbations import choose
+from harness.models.checkpoints.resolve import BUNDLED
+from harness.models.loading import processor
+from harness.results.journal import read
+from harness.results.records import Status
 from tests import test_plugin
 from tests.test_plugin import SKIP, baseline, run
 

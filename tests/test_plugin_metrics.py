@@ -11,14 +11,14 @@ import torch
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
 from harness.__main__ import main
-from harness.journal import read
 from harness.metrics import dinov2, inception, lpips, openclip, pickscore
-from harness.registry import BUNDLED
+from harness.models.checkpoints.resolve import BUNDLED
+from harness.results.journal import read
 from tests import test_plugin
 
 CASES = """
 import pytest
-from harness.case import Ask
+from harness.ablation.case import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip",)))
 

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from harness import groups
-from harness.groups import Groups, StackGroups
-from harness.journal import read
-from harness.records import Status
+from harness.analysis import layer_groups
+from harness.analysis.layer_groups import Groups, StackGroups
+from harness.results.journal import read
+from harness.results.records import Status
 from tests import test_plugin
 from tests.test_plugin import CASES, LATENCY, SKIP, baseline, run
 
@@ -134,12 +134,12 @@ def store(project, **stacks):
         name: StackGroups(length, starts or (0,), structure=bool(starts), p=0.01 if starts else 0.7)
         for name, (length, starts) in stacks.items()
     }
-    groups.write(project.path / "baselines" / "flux-tiny" / groups.FILE, Groups("flux-tiny", made))
+    layer_groups.write(project.path / "baselines" / "flux-tiny" / layer_groups.FILE, Groups("flux-tiny", made))
 
 
 RANGES = """
 import pytest
-from harness.case import Ask
+from harness.ablation.case import Ask
 
 pytestmark = pytest.mark.dit(
     "flux-tiny", Ask(("single",), ("first", "middle", "last", "middle-lower", "middle-upper", "2-3"), ("skip",))
@@ -191,7 +191,7 @@ def test_a_stack_without_groups_is_only_missed_where_it_is_asked_for(project):
 )
 def test_a_broken_file_of_groups_is_one_line(project, text, message):
     store(project, double=(5, (0, 2, 4)))
-    (project.path / "baselines" / "flux-tiny" / groups.FILE).write_text(text)
+    (project.path / "baselines" / "flux-tiny" / layer_groups.FILE).write_text(text)
     result = run(project, "--dit-ranges=groups")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: " + message])

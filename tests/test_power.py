@@ -6,18 +6,18 @@ import shutil
 
 import pytest
 
-from harness import baselines
 from harness.__main__ import main
-from harness.baselines import GATED, Baseline, Entry
-from harness.bench import facts
-from harness.case import Ask, expand, from_id, in_windows
+from harness.ablation.case import Ask, expand, from_id, in_windows
 from harness.errors import BaselineError, CaseError
-from harness.lab import Lab
-from harness.mutants import MUTANTS
-from harness.power import WEAK, examine, insensitive, store_effects
-from harness.registry import BUNDLED, resolve
-from harness.report.powered import markdown
-from harness.tolerances import Tolerance
+from harness.gates import baselines
+from harness.gates.baselines import GATED, Baseline, Entry
+from harness.gates.tolerances import Tolerance
+from harness.gates.validation.faults import MUTANTS
+from harness.gates.validation.power import WEAK, examine, insensitive, store_effects
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.plugin.labs import facts
+from harness.report.power_page import markdown
 
 TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
 NAMED = {m.name: m for m in MUTANTS}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.predictors import additivity, spearman
+from harness.analysis.predictors import additivity, spearman
 
 values = st.lists(st.integers(-5, 5), min_size=4, max_size=15)
 

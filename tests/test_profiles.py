@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
+from harness.analysis.profile import Profile, Stream
+from harness.analysis.profiles import ARRAYS, FORMAT, read, write
 from harness.errors import HarnessError
-from harness.layers import Profile, Stream
-from harness.profiles import ARRAYS, FORMAT, read, write
 
 
 def stream(stack, name, depth, bins=3, draws=4, seed=0):

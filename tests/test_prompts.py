@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import prompts
 from harness.errors import PromptError
+from harness.models import prompts
 
 CATEGORIES = (
     *("attribute binding", "counting", "text in the image", "spatial relation"),

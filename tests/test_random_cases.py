@@ -9,23 +9,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import __main__, memory, randomised
-from harness.journal import read
-from harness.memory import Room
-from harness.plan import parse
-from harness.randomised import NO_QUALITY
-from harness.randomised.lab import RandomLab
-from harness.ranking import SPEED, rank
-from harness.records import Status
-from harness.registry import BUNDLED, bundled_names
-from harness.report.markdown import markdown
-from harness.report.terminal import render as table
-from harness.surgery import BlockView
+from harness import __main__
+from harness.ablation.plan import parse
+from harness.lab.random_lab import RandomLab
+from harness.models import memory
+from harness.models.checkpoints.resolve import BUNDLED, bundled_names
+from harness.models.memory import Room
+from harness.models.random_weights import checkpoint
+from harness.models.random_weights.checkpoint import NO_QUALITY
+from harness.report.ranking_page import markdown
+from harness.report.ranking_terminal import render as table
+from harness.results.journal import read
+from harness.results.ranking import SPEED, rank
+from harness.results.records import Status
+from harness.surgery.view import BlockView
 from tests.benchmarks import bench_overhead
 
 CASES = """
 import pytest
-from harness.case import Ask
+from harness.ablation.case import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
 
@@ -43,13 +45,13 @@ ID = "flux-tiny-random-small-double-L01-03"
 @pytest.fixture(scope="module")
 def loaded():
     """pytester forgets what its in-process runs import, and torch can be imported once: so everything is, here."""
-    import harness.latency
-    import harness.running
+    import harness.lab.latency
+    import harness.plugin.session
 
-    lab = RandomLab(randomised.resolve("flux-tiny", "random:small"), device=torch.device("cpu"))
+    lab = RandomLab(checkpoint.resolve("flux-tiny", "random:small"), device=torch.device("cpu"))
     lab.run(parse("0 4"), "double")
-    assert harness.running
-    assert harness.latency
+    assert harness.plugin.session
+    assert harness.lab.latency
 
 
 @pytest.fixture

@@ -11,19 +11,19 @@ import diffusers
 import pytest
 import torch
 
-from harness import randomised
+from harness.ablation.plan import parse
+from harness.ablation.strategies import EVERY, Span, choose
 from harness.errors import CaseError, CheckpointError, SurgeryError
-from harness.known import KNOWN
-from harness.memory import Room
-from harness.plan import parse
-from harness.proofs import prove_identity, prove_listed
-from harness.randomised.inputs import arguments
-from harness.randomised.lab import RandomLab
-from harness.randomised.weights import build, outline, refusal
-from harness.registry import FAMILIES, Settings
-from harness.sampling import Sampler
-from harness.strategies import EVERY, Span, choose
-from harness.surgery import BlockView
+from harness.lab.random_lab import RandomLab
+from harness.models.checkpoints.published import KNOWN
+from harness.models.checkpoints.resolve import FAMILIES, Settings
+from harness.models.memory import Room
+from harness.models.random_weights import checkpoint as randomised
+from harness.models.random_weights.inputs import arguments
+from harness.models.random_weights.weights import build, outline, refusal
+from harness.models.sampler import Sampler
+from harness.surgery.verify import prove_identity, prove_listed
+from harness.surgery.view import BlockView
 from harness.tiny import auraflow, flux, render, sd3, vae
 
 CPU = torch.device("cpu")
@@ -182,9 +182,9 @@ def test_weights_are_seeded_and_where_they_should_be():
 def test_there_is_no_second_copy():
     code = (
         "import dataclasses, resource, torch\n"
-        "from harness import randomised\n"
-        "from harness.randomised.weights import build\n"
-        "made = randomised.resolve('flux.1-schnell', 'random:small', dtype='float32')\n"
+        "from harness.models.random_weights.checkpoint import resolve\n"
+        "from harness.models.random_weights.weights import build\n"
+        "made = resolve('flux.1-schnell', 'random:small', dtype='float32')\n"
         "build(made, torch.device('cpu'), torch.float32)\n"
         "config = {**made.config, 'num_attention_heads': 12}\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

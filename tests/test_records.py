@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import JournalError
-from harness.journal import Journal, latest, read
-from harness.ranking import rank
-from harness.records import Check, Fingerprint, Latency, Measurement, Record, Status, Verdict, from_json
 from harness.report import write
-from harness.report.markdown import markdown
-from harness.report.table import HEAD, cells
-from harness.report.terminal import render
+from harness.report.ranking_page import markdown
+from harness.report.ranking_table import HEAD, cells
+from harness.report.ranking_terminal import render
+from harness.results.journal import Journal, latest, read
+from harness.results.ranking import rank
+from harness.results.records import Check, Fingerprint, Latency, Measurement, Record, Status, Verdict, from_json
 
 FINGERPRINT = Fingerprint(
     checkpoint="m",

@@ -16,12 +16,12 @@ import diffusers
 import pytest
 import torch
 
-from harness import hub, known
-from harness.case import slug
+from harness.ablation.case import slug
 from harness.errors import CheckpointError
-from harness.families import DTYPES, FAMILIES
-from harness.known import KNOWN
-from harness.registry import BUNDLED, blueprint, resolve
+from harness.models.checkpoints import hub_cache, published
+from harness.models.checkpoints.published import KNOWN
+from harness.models.checkpoints.resolve import BUNDLED, blueprint, resolve
+from harness.models.spec import DTYPES, FAMILIES
 from tests import hubs
 
 PARAMETERS = {
@@ -67,7 +67,7 @@ def test_a_known_config_builds_the_real_architecture(real):
 def test_known_names_fit_ids_and_are_found_whatever_their_case(real):
     assert slug(real.name) == real.name
     for text in (real.name.upper(), real.hub_id, real.hub_id.lower()):
-        assert known.find(text) is real
+        assert published.find(text) is real
     assert real.settings.dtype in DTYPES
     if real.gigabytes is not None:
         assert real.gigabytes * 1e9 > 2 * PARAMETERS[real.name]
@@ -166,7 +166,8 @@ def test_a_blueprint_needs_no_download(cache):
 )
 def test_the_cache_is_where_huggingface_hub_has_it(variables):
     code = (
-        "from harness import hub; import sys; assert 'huggingface_hub' not in sys.modules; here = hub.cache()\n"
+        "import sys; from harness.models.checkpoints import hub_cache\n"
+        "assert 'huggingface_hub' not in sys.modules; here = hub_cache.cache()\n"
         "from huggingface_hub.constants import HF_HUB_CACHE; print(str(here) == HF_HUB_CACHE, here, HF_HUB_CACHE)"
     )
     names = ("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME")
@@ -184,7 +185,7 @@ def run_python(code, environment):
 def test_a_missing_checkpoint_names_the_command_that_downloads_it(cache):
     assert message("FLUX.1-dev") == (
         f"checkpoint 'FLUX.1-dev' (black-forest-labs/FLUX.1-dev) is no folder here and not in the hub cache {cache}; "
-        f"download it (34 GB): {hub.download('black-forest-labs/FLUX.1-dev')} "
+        f"download it (34 GB): {hub_cache.download('black-forest-labs/FLUX.1-dev')} "
         "(whether it is gated is not known: HF_HUB_OFFLINE is set)"
     )
     assert message("someone/flux-small").startswith(
@@ -207,7 +208,7 @@ def test_what_is_nothing_at_all_names_what_there_is(cache, tmp_path):
 @pytest.mark.parametrize("left_out", ["model_index.json", "transformer/config.json"])
 def test_a_download_that_has_only_begun_is_half_a_download(cache, left_out):
     snapshot = hubs.put(cache, "someone/flux-small", BUNDLED / "flux-tiny", leave_out=(left_out,))
-    command = hub.download("someone/flux-small")
+    command = hub_cache.download("someone/flux-small")
     assert message("someone/flux-small") == (
         f"someone/flux-small is half-downloaded: {left_out} is not there; finish it: {command}"
     )
@@ -230,7 +231,7 @@ def test_a_ref_leads_to_a_snapshot_or_nowhere(cache, commit):
 def test_a_hub_id_at_collection_loads_no_hub_library(cache):
     hubs.put(cache, "someone/flux-small", BUNDLED / "flux-tiny")
     code = (
-        "import sys; from harness.registry import resolve; resolve('someone/flux-small')\n"
+        "import sys; from harness.models.checkpoints.resolve import resolve; resolve('someone/flux-small')\n"
         "print(sorted({'huggingface_hub', 'torch', 'diffusers', 'numpy'} & set(sys.modules)))"
     )
     assert run_python(code, dict(os.environ)) == "[]"
@@ -245,7 +246,7 @@ REFUSED = {
 }
 ASK = """
 import sys
-from harness.registry import resolve
+from harness.models.checkpoints.resolve import resolve
 for name in sys.argv[1:]:
     try:
         resolve(name)
@@ -276,13 +277,13 @@ def test_the_hub_tells_missing_gated_and_absent_apart(online, tmp_path):
     with hubs.serve(models, REFUSED) as url:
         said = asked(online(url), "a/flux", "a/words", "a/nothing", *REFUSED)
     assert {line.split(":")[0] for line in said.values()} == {"CheckpointError"}
-    command = hub.download("a/flux")
+    command = hub_cache.download("a/flux")
     assert said["a/flux"].endswith(
         f"is no folder here and not in the hub cache {tmp_path}/hf/hub; download it: {command}"
     )
     assert said["a/gated"] == (
         f"CheckpointError: checkpoint 'a/gated' is gated: accept its licence on {url}/a/gated, then: hf auth login, "
-        f"and {hub.download('a/gated')}"
+        f"and {hub_cache.download('a/gated')}"
     )
     for name in ("a/waiting", "a/forbidden"):
         assert f"is gated: accept its licence on {url}/{name}" in said[name]
@@ -304,11 +305,14 @@ def test_a_hub_that_can_not_be_reached_is_said(online):
 
 
 def test_the_command_is_that_of_the_hub_library_that_is_installed():
-    assert hub.download("a/b", version="2.4.0") == (
+    assert hub_cache.download("a/b", version="2.4.0") == (
         'hf download a/b --include "*.json" --include "*/*" --exclude "*fp16*"'
     )
-    assert hub.download("a/b", version="0.36.0") == 'hf download a/b --include "*.json" "*/*" --exclude "*fp16*"'
-    assert hub.download("a/b", hub.LORA_FILES, "0.30.2") == 'huggingface-cli download a/b --include "*.safetensors"'
+    assert hub_cache.download("a/b", version="0.36.0") == 'hf download a/b --include "*.json" "*/*" --exclude "*fp16*"'
+    assert (
+        hub_cache.download("a/b", hub_cache.LORA_FILES, "0.30.2")
+        == 'huggingface-cli download a/b --include "*.safetensors"'
+    )
 
 
 @pytest.mark.skipif(not Path(sys.executable).with_name("hf").exists(), reason="needs the hf command")

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from harness.errors import PromptError
-from harness.registry import Settings
-from harness.sampling import Sampler
+from harness.models.checkpoints.resolve import Settings
+from harness.models.sampler import Sampler
 from harness.tiny import render
 from tests.models import random_pipelines
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from harness.errors import MetricError
-from harness.metrics import catalogue, dinov2, inception, lpips, pickscore
-from harness.metrics.catalogue import Asked
+from harness.metrics import dinov2, inception, lpips, pickscore, registry
+from harness.metrics.registry import Asked
 from tests.extractors import write_weights
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def places(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def metrics(places):
-    return {name: catalogue.make(Asked(name, str(places / name)), CPU) for name in catalogue.BUILT_IN}
+    return {name: registry.make(Asked(name, str(places / name)), CPU) for name in registry.BUILT_IN}
 
 
 @pytest.fixture
@@ -62,22 +62,22 @@ def in_cache(root, repository, folder):
 )
 def test_what_was_never_downloaded_is_named_with_its_mend(elsewhere, name, message):
     with pytest.raises(MetricError, match=f"metric '{name}': {message}"):
-        catalogue.make(Asked(name), CPU)
+        registry.make(Asked(name), CPU)
     with pytest.raises(MetricError, match=f"metric '{name}': "):
-        catalogue.make(Asked(name, str(elsewhere / "nowhere")), CPU)
+        registry.make(Asked(name, str(elsewhere / "nowhere")), CPU)
 
 
 def test_what_is_only_tried_is_left_out_by_name(elsewhere, places):
-    opened = catalogue.open_all([f"dinov2={places / 'dinov2'}"], CPU, trying=True)
+    opened = registry.open_all([f"dinov2={places / 'dinov2'}"], CPU, trying=True)
     assert [metric.name for metric in opened.metrics] == ["dinov2"]
     assert dict(opened.left_out) == {
         "inception": f"no weights: {inception.FILE} is not there",
         "lpips": f"no weights: {lpips.BACKBONE} is not there",
         "pickscore": "no weights: yuvalkirstain/PickScore_v1 is not in the hub cache",
     }
-    assert catalogue.open_all([], CPU, trying=False) == catalogue.open_all(["none"], CPU, trying=True)
+    assert registry.open_all([], CPU, trying=False) == registry.open_all(["none"], CPU, trying=True)
     with pytest.raises(MetricError, match="metric 'lpips': no weights"):
-        catalogue.open_all(["lpips"], CPU, trying=True)
+        registry.open_all(["lpips"], CPU, trying=True)
 
 
 def test_weights_lie_where_libraries_put_them(elsewhere, places, metrics):
@@ -88,7 +88,7 @@ def test_weights_lie_where_libraries_put_them(elsewhere, places, metrics):
     shutil.copy(places / "inception" / inception.FILE, checkpoints)
     in_cache(elsewhere, dinov2.REPOSITORY, places / "dinov2")
     in_cache(elsewhere, "somebody/other", places / "pickscore")
-    opened = catalogue.open_all(["pickscore=somebody/other"], CPU, trying=True)
+    opened = registry.open_all(["pickscore=somebody/other"], CPU, trying=True)
     assert not opened.left_out
     assert {m.name: m.weights for m in opened.metrics} == {name: m.weights for name, m in metrics.items()}
     assert [m.id for m in opened.metrics][2:] == ["facebook/dinov2-base", "somebody/other"]
@@ -112,7 +112,7 @@ def test_half_a_download_is_named(elsewhere, places, name, file, damage, message
     else:
         path.unlink()
     with pytest.raises(MetricError, match=message):
-        catalogue.make(Asked(name), CPU)
+        registry.make(Asked(name), CPU)
 
 
 def test_a_missing_shard_is_named(elsewhere, places):
@@ -122,18 +122,18 @@ def test_a_missing_shard_is_named(elsewhere, places):
         '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
     )
     with pytest.raises(MetricError, match=r"no model-00002-of-00002\.safetensors in"):
-        catalogue.make(Asked("dinov2"), CPU)
+        registry.make(Asked("dinov2"), CPU)
 
 
 def test_another_model_is_not_taken_for_it(places, tmp_path):
     """Its libraries would make up the weights that are not there."""
     with pytest.raises(MetricError, match=r"don't hold the weight '.*' of a Dinov2Model; name the folder of such"):
-        catalogue.make(Asked("dinov2", str(places / "pickscore")), CPU)
+        registry.make(Asked("dinov2", str(places / "pickscore")), CPU)
     save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
     with pytest.raises(MetricError, match=r"a.safetensors doesn't load: Error.* Missing key"):
-        catalogue.make(Asked("inception", str(tmp_path / "a.safetensors")), CPU)
+        registry.make(Asked("inception", str(tmp_path / "a.safetensors")), CPU)
     with pytest.raises(MetricError, match=r"a.safetensors hold no LPIPS: Error.* Missing key"):
-        catalogue.make(Asked("lpips", str(tmp_path / "a.safetensors")), CPU)
+        registry.make(Asked("lpips", str(tmp_path / "a.safetensors")), CPU)
 
 
 def test_pickles_are_not_read(places, tmp_path):
@@ -142,9 +142,9 @@ def test_pickles_are_not_read(places, tmp_path):
         with pytest.raises(
             MetricError, match=r"x.pth is no safetensors file; convert it: python -m harness convert \S*x.pth "
         ):
-            catalogue.make(Asked(name, str(tmp_path / "x.pth")), CPU)
+            registry.make(Asked(name, str(tmp_path / "x.pth")), CPU)
 
 
 def test_a_place_that_is_nothing_is_named():
     with pytest.raises(MetricError, match="'no place' is neither a folder nor a hub id"):
-        catalogue.make(Asked("dinov2", "no place"), CPU)
+        registry.make(Asked("dinov2", "no place"), CPU)

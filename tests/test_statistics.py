@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.statistics import by_prompt, mean_interval, paired_mmd, pooled_seed_sd, rank_intervals, speed_up
+from harness.results.statistics import by_prompt, mean_interval, paired_mmd, pooled_seed_sd, rank_intervals, speed_up
 
 
 def test_seeds_are_no_prompts():

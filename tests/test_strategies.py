@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.case import Ask, by_hand, expand, slug, spans
+from harness.ablation.case import Ask, by_hand, expand, slug, spans
+from harness.ablation.plan import parse
+from harness.ablation.strategies import STRATEGIES, Span, choose
 from harness.errors import CaseError, PlanError
-from harness.plan import parse
-from harness.strategies import STRATEGIES, Span, choose
 
 STACKS = {"double": 6, "single": 12}
 

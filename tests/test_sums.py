@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from harness.analysis import sums
-from harness.analysis.sums import CLAMP, StreamSums, measure, spaced, weights
+from harness.analysis import similarity
+from harness.analysis.similarity import CLAMP, StreamSums, measure, spaced, weights
 
 
 def cosine(a, b):
@@ -112,7 +112,7 @@ def test_nothing_is_made_that_is_larger_than_a_chunk(monkeypatch):
     kernels = 8 * 256 * 256 * 8
     assert seen.bytes == kernels  # of CKA, which is half of what float64 copies of all tokens would be
     assert kernels < 0.6 * 8 * 4000 * 32 * 8
-    monkeypatch.setattr(sums, "_hsic", lambda *_: torch.zeros(8, 8))
+    monkeypatch.setattr(similarity, "_hsic", lambda *_: torch.zeros(8, 8))
     with Largest() as seen:
         measure(states, chunk=chunk)
     assert seen.bytes <= chunk

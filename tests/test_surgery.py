@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from harness.case import Ask, expand
-from harness.contract import Contract, contract
+from harness.ablation.case import Ask, expand
+from harness.ablation.plan import Combine, Plan, identity, parse
+from harness.ablation.strategies import STRATEGIES
 from harness.errors import PlanError, SurgeryError
-from harness.plan import Combine, Plan, identity, parse
-from harness.strategies import STRATEGIES
-from harness.surgery import BlockView, ablate, check_trace, combine, find_stack, traced
+from harness.surgery.block_contract import Contract, contract
+from harness.surgery.view import BlockView, ablate, check_trace, combine, find_stack, traced
 from tests import models
 
 pytestmark = pytest.mark.parametrize(("family", "stack"), models.STACKS)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from harness.case import Ask, expand
-from harness.plan import Plan
-from harness.strategies import EVERY
-from harness.surgery import ablate, find_stack
+from harness.ablation.case import Ask, expand
+from harness.ablation.plan import Plan
+from harness.ablation.strategies import EVERY
+from harness.surgery.view import ablate, find_stack
 from tests import models
 from tests.test_surgery import blocks, run
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from harness.__main__ import main
-from harness.comparison import Moved
 from harness.errors import JournalError
-from harness.journal import Journal
-from harness.report.upgraded import every, markdown
-from harness.upgrade import Answer, Run, upgrades, versions
+from harness.gates.comparison import Moved
+from harness.gates.upgrade import Answer, Run, upgrades, versions
+from harness.report.upgrade_page import every, markdown
+from harness.results.journal import Journal
 from tests.test_comparison import TOLERANCES, shifted
 from tests.test_records import FINGERPRINT, quality
 

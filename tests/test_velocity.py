@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from harness.ablation.plan import Plan
 from harness.analysis.velocity import conditional, control, error, prove, skipped, starting_behind, velocity_maps
 from harness.errors import SurgeryError
-from harness.lab import Lab
-from harness.plan import Plan
-from harness.registry import BUNDLED
-from harness.sampling import pinned
-from harness.surgery import BlockView, ablate, bare, stacks, traced
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import BUNDLED
+from harness.models.sampler import pinned
+from harness.surgery.view import BlockView, ablate, bare, stacks, traced
 from tests import models
 
 BUILD = {**models.FAMILIES, "sd3.5-medium": lambda: models.sd3(8, dual=(0, 1, 2, 3))}

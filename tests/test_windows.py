@@ -13,19 +13,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cost, windows
+from harness.ablation import steps as windows
+from harness.ablation.case import Ask, by_hand, expand, from_id, in_windows
+from harness.ablation.plan import identity, parse
 from harness.api import sweep
-from harness.case import Ask, by_hand, expand, from_id, in_windows
 from harness.errors import CaseError, SurgeryError
-from harness.families import Settings
-from harness.lab import Lab
-from harness.plan import identity, parse
-from harness.ranking import rank
-from harness.records import Status, Verdict, from_json, of_case
-from harness.registry import BUNDLED
-from harness.sampling import Sampler
-from harness.stepping import in_window
-from harness.surgery import BlockView, ablate, traced
+from harness.lab import cost
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import BUNDLED
+from harness.models.sampler import Sampler
+from harness.models.spec import Settings
+from harness.results.ranking import rank
+from harness.results.records import Status, Verdict, from_json, of_case
+from harness.surgery.view import BlockView, ablate, traced
+from harness.surgery.windowed import in_window
 from harness.tiny import render
 from tests import models
 from tests.models import random_pipelines
@@ -398,7 +399,7 @@ def test_the_lab_names_a_window_that_it_does_not_have(lab):
 
 
 def test_the_lab_checks_every_step(lab, monkeypatch):
-    monkeypatch.setattr("harness.surgery.Installed.install", lambda self: None)
+    monkeypatch.setattr("harness.surgery.view.Installed.install", lambda self: None)
     with pytest.raises(SurgeryError, match="step 2, inside its window"):
         lab.run(parse("0 4"), "double", (2, 2))
 

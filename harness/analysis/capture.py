@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.analysis.states import Clock, States, clock, content, watched
-from harness.analysis.sums import CHUNK, COPIES, TOKENS, StreamSums, measure, weights
+from harness.analysis.hidden_states import Clock, States, clock, content, watched
+from harness.analysis.profile import REDUCTIONS, SETTINGS, STREAMS, Array, Profile
+from harness.analysis.similarity import CHUNK, COPIES, TOKENS, StreamSums, measure, weights
 from harness.errors import OptionError, PromptError
-from harness.layers import REDUCTIONS, SETTINGS, STREAMS, Array, Profile
-from harness.loading import device_key, versions
-from harness.registry import Checkpoint
-from harness.sampling import Sampler
-from harness.surgery import bare, stacks
+from harness.models.checkpoints.resolve import Checkpoint
+from harness.models.loading import device_key, versions
+from harness.models.sampler import Sampler
+from harness.surgery.view import bare, stacks
 
 DRAWS = 200  # of the bootstrap
 BINS = 10  # of the noise level, where there are more steps than that
@@ -95,7 +95,7 @@ class Collector:
     ) -> Array:
         """Add D states (tokens, width) of one sample of one stream; its D - 1 angles, for :meth:`tell`.
 
-        ``drawn`` are the prompt's :func:`~harness.analysis.sums.weights`, ``kept`` the tokens that count
+        ``drawn`` are the prompt's :func:`~harness.analysis.similarity.weights`, ``kept`` the tokens that count
         (None: all).
         """
         key = (stack, name)
@@ -163,7 +163,7 @@ def collecting(
     """Add every forward of ``prompts`` (one image each) to a collector, for the length of a ``with`` block.
 
     ``level`` makes the noise level of the model's timestep argument. Raises SurgeryError as
-    :func:`harness.analysis.states.watched`.
+    :func:`harness.analysis.hidden_states.watched`.
     """
     batch = _Batch(sampler, collector, prompts, level)
     with watched(sampler.transformer, len(prompts), batch.text, batch):

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.analysis.layout import Moved, moved, reseeds
-from harness.bench import facts
-from harness.case import over_stack
-from harness.layers import Array, Profile, Velocity
-from harness.plan import Plan
-from harness.records import Measurement
-from harness.statistics import by_prompt
-from harness.strategies import Span, choose
+from harness.ablation.case import over_stack
+from harness.ablation.plan import Plan
+from harness.ablation.strategies import Span, choose
+from harness.analysis.image_drift import Moved, moved, reseeds
+from harness.analysis.profile import Array, Profile, Velocity
+from harness.plugin.labs import facts
+from harness.results.records import Measurement
+from harness.results.statistics import by_prompt
 
 if TYPE_CHECKING:
-    from harness.lab import Lab
+    from harness.lab.lab import Lab
     from harness.metrics.judge import Features
 
 
@@ -107,8 +107,8 @@ class Study:
     @cached_property
     def others(self) -> dict[str, Study]:
         """By family, a bundled model's fellows with the same prompts on the same device; none of a real checkpoint."""
-        from harness.lab import Lab
-        from harness.registry import bundled_names
+        from harness.lab.lab import Lab
+        from harness.models.checkpoints.resolve import bundled_names
 
         names = bundled_names()
         fellows = [name for name in names if name != self.name] if self.name in names else []
@@ -125,7 +125,7 @@ class Study:
     @cached_property
     def noised(self) -> Profile:
         """The layers on images noised to uniform levels: the bundled world's renderings, else the control's images."""
-        from harness.analysis.noised import on_noised
+        from harness.analysis.noised_images import on_noised
 
         return on_noised(self.lab)
 

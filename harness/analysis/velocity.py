@@ -25,16 +25,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.analysis.states import clock
-from harness.contract import Contract, contract
+from harness.ablation.plan import Plan
+from harness.analysis.hidden_states import clock
+from harness.analysis.profile import Array, Velocity
 from harness.errors import SurgeryError
-from harness.layers import Array, Velocity
-from harness.plan import Plan
-from harness.sampling import Sampler
-from harness.surgery import BlockView, Slot, State, ablate, bare, check_trace, stacks, traced
+from harness.models.sampler import Sampler
+from harness.surgery.block_contract import Contract, contract
+from harness.surgery.view import BlockView, Slot, State, ablate, bare, check_trace, stacks, traced
 
 if TYPE_CHECKING:
-    from harness.lab import Lab
+    from harness.lab.lab import Lab
 
 
 class Handover(Slot):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.findings.answers import Direction, Either, Question, any_of
+from harness.ablation.strategies import Span
+from harness.findings.blog_grouping import SIMILARITY
 from harness.findings.claim import Claim, claim
-from harness.findings.evidence import over_prompts
-from harness.findings.harms import (
+from harness.findings.harm_questions import (
     Variant,
     ablated,
     catastrophic,
@@ -22,13 +22,13 @@ from harness.findings.harms import (
     recovers,
     rivals,
 )
-from harness.findings.similarity import SIMILARITY
+from harness.findings.intervals import over_prompts
+from harness.findings.questions import Direction, Either, Question, any_of
 from harness.findings.sources import BLOG_SOURCE
-from harness.strategies import Span
 
 if TYPE_CHECKING:
+    from harness.analysis.profile import Array
     from harness.analysis.study import Study
-    from harness.layers import Array
 
 ALL = ("flux", "sd3", "auraflow")
 SPLIT, SPLIT_OF = 14, 24  # where the blog sees SD3-medium's blocks part

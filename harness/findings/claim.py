@@ -10,8 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
-from harness.findings.answers import Answer, Comparison, Direction, Either, Question, answered, decisive, every, settled
-from harness.findings.words import LEVEL
+from harness.findings.definitions import LEVEL
+from harness.findings.questions import (
+    Answer,
+    Comparison,
+    Direction,
+    Either,
+    Question,
+    answered,
+    decisive,
+    every,
+    settled,
+)
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
@@ -204,7 +214,7 @@ def _condition(data: Mapping[str, Any]) -> Comparison | Either[Comparison]:
 
 
 def _comparison(data: Mapping[str, Any]) -> Comparison:
-    from harness.statistics import Interval
+    from harness.results.statistics import Interval
 
     value = Interval(*(float(x) for x in data["value"]))
     return Comparison(

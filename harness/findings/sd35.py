@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.findings.answers import Direction, Question
 from harness.findings.claim import Claim, claim
-from harness.findings.evidence import drawn, trend
+from harness.findings.intervals import drawn, trend
+from harness.findings.questions import Direction, Question
 from harness.findings.sources import SD35_SOURCE
 
 if TYPE_CHECKING:
+    from harness.analysis.profile import Array, Stream
     from harness.analysis.study import Study
-    from harness.layers import Array, Stream
 
 BLOCKS = 38
 CRITICAL: Mapping[str, tuple[int, ...]] = {"image": (0, 35), "text": (0, 31)}

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from harness.errors import MetricError
+from harness.metrics.base import Embedder, Features, Images
 from harness.metrics.batches import in_portions
-from harness.metrics.interfaces import Embedder, Features, Images
-from harness.metrics.sources import FAILURES, file_digest, first_line, frozen, quiet, tensors, weight_file
+from harness.metrics.model_files import FAILURES, file_digest, first_line, frozen, quiet, tensors, weight_file
 
 NAME = "inception"
 FILE = "weights-inception-2015-12-05-6726825d.safetensors"

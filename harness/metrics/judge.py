@@ -24,7 +24,7 @@ class OpenClipJudge:
     """Unit-length image and text features of an open_clip model; the score is their cosine x 100.
 
     ``where`` is what :func:`harness.metrics.openclip.find` takes, or what it found. A text that is longer than the
-    model reads is scored by its sentences (:func:`harness.prompts.sentences`).
+    model reads is scored by its sentences (:func:`harness.models.prompts.sentences`).
 
     Raises CheckpointError where its files are missing or don't load: open_clip itself would go on with a random
     model and a warning.

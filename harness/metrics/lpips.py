@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from harness.errors import MetricError
+from harness.metrics.base import Images, PairDistance, Values
 from harness.metrics.batches import in_portions
-from harness.metrics.interfaces import Images, PairDistance, Values
-from harness.metrics.sources import FAILURES, checked, file_digest, first_line, frozen, tensors, torch_folder
+from harness.metrics.model_files import FAILURES, checked, file_digest, first_line, frozen, tensors, torch_folder
 
 NAME = "lpips"
 BACKBONE = "alexnet-owt-7be5be79.safetensors"

@@ -13,11 +13,11 @@ from typing import Any, cast
 import open_clip
 import torch
 
-from harness import hub
 from harness.errors import CheckpointError
-from harness.loading import check_weights, weights_digest
-from harness.metrics.sources import FAILURES, file_digest, first_line, quiet
-from harness.registry import Checkpoint
+from harness.metrics.model_files import FAILURES, file_digest, first_line, quiet
+from harness.models.checkpoints import hub_cache
+from harness.models.checkpoints.resolve import Checkpoint
+from harness.models.loading import check_weights, weights_digest
 
 DEFAULT = "ViT-L-14/openai"  # of checkpoints that name no judge
 NAMED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -135,11 +135,11 @@ def _on_the_hub(label: str, pretrained: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _cached(label: str, repository: str, file: str) -> Path:
-    folder = hub.snapshot(repository)
+    folder = hub_cache.snapshot(repository)
     path = folder / file if folder else None
     if path is None or not path.exists():
         raise CheckpointError(
-            f"judge {label!r} is not in the hub cache {hub.cache()}; run: hf download {repository} {file}"
+            f"judge {label!r} is not in the hub cache {hub_cache.cache()}; run: hf download {repository} {file}"
         )
     check_weights(path)
     return path
@@ -150,11 +150,11 @@ def _tokenizer(label: str, text: Mapping[str, Any]) -> Path | None:
     repository = text.get("hf_tokenizer_name")
     if not repository:
         return None
-    folder = hub.snapshot(repository)
+    folder = hub_cache.snapshot(repository)
     if folder is None or not list(folder.glob("tokenizer*")):
         raise CheckpointError(
-            f"judge {label!r}: its tokenizer {repository} is not in the hub cache {hub.cache()}; run: hf download "
-            f'{repository} --include "*.json" --include "*.model" --include "*.txt"'
+            f"judge {label!r}: its tokenizer {repository} is not in the hub cache {hub_cache.cache()}; run: "
+            f'hf download {repository} --include "*.json" --include "*.model" --include "*.txt"'
         )
     return folder
 

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizerFast
 
-from harness.loading import weights_digest
+from harness.metrics.base import Features, Images, TextScorer, Values
 from harness.metrics.batches import in_portions
-from harness.metrics.interfaces import Features, Images, TextScorer, Values
+from harness.metrics.model_files import model_folder, pretrained, processor, tokenizer
 from harness.metrics.sentences import Pieces, pieces
-from harness.metrics.sources import model_folder, pretrained, processor, tokenizer
+from harness.models.loading import weights_digest
 
 NAME = "pickscore"
 REPOSITORY = "yuvalkirstain/PickScore_v1"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from harness.errors import PromptError
 from harness.metrics.batches import Kind
-from harness.prompts import sentences
+from harness.models.prompts import sentences
 
 
 def pieces(text: str, length: Callable[[str], int], context: int, reader: str = "the judge") -> tuple[str, ...]:

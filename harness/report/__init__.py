@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.files import write_atomically
-from harness.ranking import rank
-from harness.records import Record
-from harness.report.markdown import markdown
-from harness.report.sheet import write_sheets
-from harness.report.table import frame, nested
+from harness.report.contact_sheet import write_sheets
+from harness.report.ranking_page import markdown
+from harness.report.ranking_table import frame, nested
+from harness.results.ranking import rank
+from harness.results.records import Record
 
 RANKING = "ranking"
 

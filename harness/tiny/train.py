@@ -14,7 +14,7 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.registry import SETTINGS_FILE
+from harness.models.checkpoints.resolve import SETTINGS_FILE
 from harness.tiny import auraflow, flux, judge, render, sd3, vae, world
 
 

@@ -16,16 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from harness import loading, randomised
-from harness.case import spans
-from harness.latency import peak_bytes
-from harness.plan import Plan, identity
-from harness.randomised import KINDS, RandomCheckpoint
-from harness.randomised.lab import RandomLab
-from harness.sampling import pinned
-from harness.statistics import Interval, speed_up
-from harness.strategies import choose
-from harness.surgery import Installed
+from harness.ablation.case import spans
+from harness.ablation.plan import Plan, identity
+from harness.ablation.strategies import choose
+from harness.lab.latency import peak_bytes
+from harness.lab.random_lab import RandomLab
+from harness.models import loading
+from harness.models.random_weights import checkpoint as randomised
+from harness.models.random_weights.checkpoint import KINDS, RandomCheckpoint
+from harness.models.sampler import pinned
+from harness.results.statistics import Interval, speed_up
+from harness.surgery.view import Installed
 
 HEAD = ("model", "parameters", "bare forward", "what runs", "time against bare", "theory", "peak memory against bare")
 

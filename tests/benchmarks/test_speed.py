@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from harness.contract import contract
+from harness.ablation.plan import identity
 from harness.metrics.judge import OpenClipJudge
-from harness.plan import identity
-from harness.registry import BUNDLED
-from harness.statistics import paired_mmd, rank_intervals
-from harness.surgery import ablate
+from harness.models.checkpoints.resolve import BUNDLED
+from harness.results.statistics import paired_mmd, rank_intervals
+from harness.surgery.block_contract import contract
+from harness.surgery.view import ablate
 from harness.tiny import checker, render, world
 from tests import models
 

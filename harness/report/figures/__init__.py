@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from harness.analysis.profile import Array, Profile, Velocity
 from harness.files import write_atomically
-from harness.layers import Array, Profile, Velocity
 from harness.report.figures.curves import predictors as predictor_sheet
 from harness.report.figures.curves import vitality as vitality_sheet
 from harness.report.figures.interaction import interaction
-from harness.report.figures.parts import Sheet
+from harness.report.figures.sheet import Sheet
 from harness.report.figures.similarity import similarity, similarity_bins
 from harness.report.figures.timesteps import COMBINED, angles, timesteps
 from harness.report.figures.timesteps import velocity as velocity_sheet
-from harness.statistics import Interval
+from harness.results.statistics import Interval
 
 PAGE = "figures.html"
 
@@ -51,8 +51,8 @@ def write_all(
     Raises HarnessError where a file can't be written, ValueError for tables of other shapes.
     """
     # Imported here: whoever only needs the parts loads no matplotlib.
-    from harness.report.figures.page import page
-    from harness.report.figures.picture import save_png
+    from harness.report.figures.html import page
+    from harness.report.figures.png import save_png
 
     profiles = [profile for profile in (trajectory, noised) if profile is not None]
     made = sheets(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.layers import Array
-from harness.report.figures.parts import Cloud, Dots, Row, Sheet, block_axis, count_of
-from harness.statistics import Interval, mean_interval
+from harness.analysis.profile import Array
+from harness.report.figures.sheet import Cloud, Dots, Row, Sheet, block_axis, count_of
+from harness.results.statistics import Interval, mean_interval
 
 VITALITY = "Vitality: each block skipped alone"
 PREDICTORS = "Measures against harm"

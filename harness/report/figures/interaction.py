@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.layers import Array
-from harness.report.figures.parts import Axis, Heat, Row, Sheet, block_axis, span
+from harness.analysis.profile import Array
+from harness.report.figures.sheet import Axis, Heat, Row, Sheet, block_axis, span
 
 SECTION = "Interaction of pairs"
 

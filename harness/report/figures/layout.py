@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from harness.report.figures.parts import Axis, Cloud, Dots, Heat, Panel, Row, Sheet
+from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Panel, Row, Sheet
 
 WIDTH = 9.0  # a README is about 900 pixels wide
 SIZE = 9.0  # points: the smallest text

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.layers import Array, Profile, Stream
-from harness.report.figures.parts import Axis, Heat, Row, Scale, Sheet, bin_names, count_of, span, state_axis
+from harness.analysis.profile import Array, Profile, Stream
+from harness.report.figures.sheet import Axis, Heat, Row, Scale, Sheet, bin_names, count_of, span, state_axis
 
 SECTION = "Similarity of states"
 TITLES = {"cosine": "raw", "centred": "token mean taken out"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from harness.report.figures.parts import Kind
+from harness.report.figures.sheet import Kind
 
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"  # red above zero, blue below, white at it

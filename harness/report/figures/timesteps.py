@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.layers import Array, Profile, Velocity
-from harness.report.figures.parts import Axis, Heat, Kind, Row, Scale, Sheet, bin_names, block_axis, count_of, span
+from harness.analysis.profile import Array, Profile, Velocity
+from harness.report.figures.sheet import Axis, Heat, Kind, Row, Scale, Sheet, bin_names, block_axis, count_of, span
 from harness.report.figures.similarity import setting_suffix, setting_words
 
 SECTION = "Noise level and block"

@@ -1,0 +1,242 @@
+"""Execution strategies: pure functions from a stack's length and a range to a Plan.
+
+Names and definitions follow "Transformer Layers as Painters" (Sun et al., arXiv 2407.09298), with
+the two update scalings that tell whether a mean merely under-updates. In ids a parameter follows
+the name after a dot: ``shuffle.s2`` is seed 2, ``parallel.t3`` three loops.
+
+Another package adds one by an entry point in the group ``harness.strategies`` that leads to a Strategy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from harness import extensions
+from harness.ablation.plan import Combine, Group, Plan
+from harness.errors import CaseError, HarnessError
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """An inclusive range of block indices, first..last."""
+
+    first: int
+    last: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.last:
+            raise CaseError(f"a range runs from a lower to a higher block: {self.first}-{self.last}")
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The indices from first to last."""
+        return tuple(range(self.first, self.last + 1))
+
+    @property
+    def centre(self) -> int:
+        """The middle block; of an even range the lower middle."""
+        return (self.first + self.last) // 2
+
+
+def _around(length: int, span: Span, inner: tuple[int | Group, ...]) -> Plan:
+    return Plan((*range(span.first), *inner, *range(span.last + 1, length)))
+
+
+def skip(length: int, span: Span) -> Plan:
+    """Nothing runs in place of the range."""
+    return _around(length, span, ())
+
+
+def repeat(length: int, span: Span) -> Plan:
+    """The centre block of the range, as many times as the range has blocks (middle repeat)."""
+    return _around(length, span, (span.centre,) * len(span))
+
+
+def reverse(length: int, span: Span) -> Plan:
+    """The range from its last block to its first."""
+    return _around(length, span, span.blocks[::-1])
+
+
+def swap(length: int, span: Span) -> Plan:
+    """Neighbours exchanged in pairs: 1 0 3 2 ...; a last odd block stays."""
+    blocks = list(span.blocks)
+    for i in range(0, len(blocks) - 1, 2):
+        blocks[i], blocks[i + 1] = blocks[i + 1], blocks[i]
+    return _around(length, span, tuple(blocks))
+
+
+def shuffle(length: int, span: Span, s: int = 0) -> Plan:
+    """A seeded permutation of the range, at least as far from the identity as a random one is on average.
+
+    Distance is the mean displacement |new place - old place|, whose expectation over all
+    permutations of M is (M^2 - 1) / (3 M). The order comes from SHA-256 and so is the same on every
+    Python; it depends on the seed and M alone, so that equal ranges elsewhere get equal permutations.
+    """
+    m = len(span)
+    if m < 2:
+        raise CaseError(f"shuffle needs at least two blocks; range {span} has {m}")
+    attempt = 0
+    while True:
+        order = sorted(range(m), key=lambda i: hashlib.sha256(f"{s}/{m}/{attempt}/{i}".encode()).digest())
+        if 3 * sum(abs(place - block) for place, block in enumerate(order)) >= m * m - 1:
+            return _around(length, span, tuple(span.first + block for block in order))
+        attempt += 1
+
+
+def parallel(length: int, span: Span, t: int = 1) -> Plan:
+    """Every block on the same input, outputs averaged; ``t`` times over (looped parallel)."""
+    return _grouped(length, span, Combine.MEAN, t)
+
+
+def parallel_sum(length: int, span: Span, t: int = 1) -> Plan:
+    """As parallel, with the blocks' updates summed: order removed, amount of update kept."""
+    return _grouped(length, span, Combine.SUM, t)
+
+
+def parallel_root(length: int, span: Span, t: int = 1) -> Plan:
+    """As parallel, with the sum of updates over sqrt(M): between the mean and the sum."""
+    return _grouped(length, span, Combine.ROOT, t)
+
+
+def _grouped(length: int, span: Span, combine: Combine, loops: int) -> Plan:
+    if loops < 1:
+        raise CaseError(f"a parallel group runs at least once, not t{loops}")
+    return _around(length, span, (Group(tuple((b,) for b in span.blocks), combine, loops),))
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A named family of plans: ``build(length, span, **parameters)`` gives the plan over a stack of ``length``.
+
+    ``parameters`` maps a one-letter parameter, a whole number with a default, to what it means; ``package`` is
+    filled in for a strategy that another package adds.
+    """
+
+    name: str
+    build: Callable[..., Plan]
+    least: int  # the fewest blocks on which it is not the identity
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+    package: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a line."""
+        return (self.build.__doc__ or "").split("\n", 1)[0]
+
+
+STRATEGIES: dict[str, Strategy] = {
+    s.name: s
+    for s in (
+        Strategy("skip", skip, least=1),
+        Strategy("repeat", repeat, least=2),
+        Strategy("reverse", reverse, least=2),
+        Strategy("shuffle", shuffle, least=2, parameters={"s": "seed"}),
+        Strategy("parallel", parallel, least=2, parameters={"t": "loops"}),
+        Strategy("swap", swap, least=2),
+        Strategy("parallel-sum", parallel_sum, least=2, parameters={"t": "loops"}),
+        Strategy("parallel-root", parallel_root, least=2, parameters={"t": "loops"}),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A strategy with its parameters, as written in an id: ``parallel.t3``."""
+
+    strategy: Strategy
+    values: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        return ".".join([self.strategy.name, *(f"{k}{v}" for k, v in self.values)])
+
+    def plan(self, length: int, span: Span) -> Plan:
+        """The plan over a stack of ``length``.
+
+        Raises CaseError where the range doesn't fit or is too short, ExtensionError where a strategy of another
+        package fails or gives no plan over the stack.
+        """
+        if span.last >= length:
+            raise CaseError(f"range {span} is outside a stack of {length} blocks (0-{length - 1})")
+        if len(span) < self.strategy.least:
+            raise CaseError(
+                f"strategy {str(self)!r} changes nothing on range {span}, which has {_blocks(len(span))}; "
+                f"it needs at least {self.strategy.least} (only skip works on one)"
+            )
+        if self.strategy.package:
+            return _foreign_plan(self, length, span)
+        return self.strategy.build(length, span, **dict(self.values))
+
+
+def _blocks(number: int) -> str:
+    return "one block" if number == 1 else f"{number} blocks"
+
+
+def _foreign_plan(chosen: Chosen, length: int, span: Span) -> Plan:
+    point = extensions.found(extensions.STRATEGIES)[chosen.strategy.name]
+    try:
+        plan = chosen.strategy.build(length, span, **dict(chosen.values))
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise extensions.broken(point, f"fails on range {span}: {extensions.first_line(error)}") from error
+    if not isinstance(plan, Plan) or not all(0 <= block < length for block in plan.blocks()):
+        raise extensions.broken(point, f"gives {plan!s} on range {span}, which is no plan over {length} blocks")
+    return plan
+
+
+def names() -> tuple[str, ...]:
+    """Every strategy's name: the harness's own, then those of other packages. Raises ExtensionError."""
+    return (*STRATEGIES, *extensions.found(extensions.STRATEGIES, frozenset(STRATEGIES)))
+
+
+def strategy_of(name: str) -> Strategy:
+    """The strategy of that name. Raises CaseError naming what there is, ExtensionError for one that is broken."""
+    known = names()  # also finds a package that gives a name of the harness's own
+    if name not in known:
+        raise CaseError(f"unknown strategy {name!r}; there are {', '.join(known)}")
+    return STRATEGIES.get(name) or _foreign(name)
+
+
+@cache
+def _foreign(name: str) -> Strategy:
+    point = extensions.found(extensions.STRATEGIES)[name]
+    given = extensions.loaded(point)
+    if not isinstance(given, Strategy):
+        raise extensions.broken(point, f"is a {type(given).__name__}, where a harness.Strategy is needed")
+    if given.name != name:
+        raise extensions.broken(point, f"calls itself {given.name!r}; both names must be the same")
+    if name.startswith("plan-"):
+        raise extensions.broken(point, "has a name that begins like that of a plan by hand (plan-)")
+    if odd := [p for p in given.parameters if not re.fullmatch("[a-z]", p)]:
+        raise extensions.broken(point, f"has a parameter {odd[0]!r}; a parameter is one lower case letter")
+    return replace(given, package=extensions.package(point))
+
+
+def choose(text: str) -> Chosen:
+    """Read ``name`` or ``name.p1.q2``. Raises CaseError naming what is unknown and what exists; ExtensionError."""
+    name, *parameters = text.strip().split(".")
+    strategy = strategy_of(name)
+    values: list[tuple[str, int]] = []
+    for parameter in parameters:
+        found = re.fullmatch(r"([a-z])(\d{1,4})", parameter)
+        if found is None or found[1] not in strategy.parameters:
+            known = ", ".join(f"{k}N ({v})" for k, v in strategy.parameters.items()) or "none"
+            raise CaseError(f"strategy {name!r} has no parameter {parameter!r} in {text!r}; it takes {known}")
+        values.append((found[1], int(found[2])))
+    return Chosen(strategy, tuple(values))
+
+
+# What case files ask for: the strategies of the paper, three permutations to see their spread, and the looped
+# form with the usual three loops; then those that tell order from amount of update.
+PAINTERS = ("skip", "repeat", "reverse", "shuffle.s0", "shuffle.s1", "shuffle.s2", "parallel", "parallel.t3")
+EVERY = (*PAINTERS, "swap", "parallel-sum", "parallel-root")

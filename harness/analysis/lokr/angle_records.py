@@ -1,0 +1,228 @@
+"""Angular distances of layers, one sample a line: the record format of the SD3.5-Large layer study.
+
+A line is ``{"timestep": 512.3, "encoder_hidden_states": [...], "hidden_states": [...]}``: for each block the angle
+(1/pi) arccos(cos) in 0..1 between what enters and what leaves it, of the text (encoder_hidden_states) and of the
+image (hidden_states). SD3.5-Large gives 38 and 37: its last block returns no text. A model of several stacks has its
+blocks in running order.
+
+Timesteps are written on diffusers' scale, 0 (clean) to 1000 (noise). Files that hold noise levels 0..1 are read as
+well: :func:`timestep_means` takes a file in which no timestep is above 1 for one of those.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO, cast
+
+import numpy as np
+
+from harness.analysis.profile import Array
+from harness.errors import HarnessError
+from harness.files import no_constant, number
+
+TOP = 1000.0
+KEYS = ("timestep", "encoder_hidden_states", "hidden_states")
+
+
+class RecordError(HarnessError, ValueError):
+    """A file of angular distances with a line that is none, or records that don't belong together."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One sample: ``timestep`` 0..1000 (or 0..1), angles 0..1 of the text and of the image, block by block."""
+
+    timestep: float
+    encoder_hidden_states: tuple[float, ...]
+    hidden_states: tuple[float, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of text and of image angles."""
+        return len(self.encoder_hidden_states), len(self.hidden_states)
+
+    def line(self) -> str:
+        """The record as a line of the file, with every digit."""
+        return json.dumps(
+            {
+                "timestep": self.timestep,
+                "encoder_hidden_states": list(self.encoder_hidden_states),
+                "hidden_states": list(self.hidden_states),
+            }
+        )
+
+
+def checked(record: Record) -> Record:
+    """The same record. Raises ValueError where a number isn't finite or out of range, or there are no angles."""
+    if not 0.0 <= record.timestep <= TOP:  # also where it is NaN
+        raise ValueError(f"timestep {record.timestep!r} is outside 0..1000")
+    for name in KEYS[1:]:
+        angles = getattr(record, name)
+        wrong = [angle for angle in angles if not 0.0 <= angle <= 1.0]
+        if wrong:
+            raise ValueError(f"{name} has {wrong[0]!r}; an angle (1/pi) arccos(cos) is in 0..1")
+    if not record.hidden_states:
+        raise ValueError("hidden_states is empty")
+    return record
+
+
+def read(path: Path) -> Iterator[Record]:
+    """The records of a file, one at a time: memory doesn't grow with it. Empty lines are passed over.
+
+    Raises RecordError, naming file and line: no such file, no JSON object, a key missing or unknown, no numbers,
+    numbers that aren't finite or out of range, another number of angles than in the line before.
+    """
+    shape = None
+    place = 0
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                place += 1
+                if line.isspace():
+                    continue
+                record = _parse(line.decode("utf-8"))
+                if shape is not None and record.shape != shape:
+                    raise ValueError(f"{_lengths(record.shape)}, after {_lengths(shape)} in the lines above")
+                shape = record.shape
+                yield record
+    except OSError as error:
+        raise RecordError(f"can't read the records {path}: {error.strerror or error}") from None
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"{path}, line {place}: {error}; leave the line out or write the file again") from None
+
+
+def _lengths(shape: tuple[int, int]) -> str:
+    return f"{shape[0]} text and {shape[1]} image angles"
+
+
+def _parse(line: str) -> Record:
+    data: Any = json.loads(line, parse_constant=no_constant)
+    if not isinstance(data, dict):
+        raise TypeError(f"a record is an object, not {type(data).__name__}")
+    fields = cast("dict[str, Any]", data)
+    odd = sorted(set(KEYS) ^ set(fields))
+    if odd:
+        raise ValueError(f"{odd[0]!r} is {'missing' if odd[0] in KEYS else 'no key of a record'}; one has {KEYS}")
+    for name in KEYS[1:]:
+        if not isinstance(fields[name], list):
+            raise TypeError(f"{name} is no list")
+    text, image = (tuple(number(angle) for angle in fields[name]) for name in KEYS[1:])
+    return checked(Record(number(fields["timestep"]), text, image))
+
+
+class Writer:
+    """Appends records to a file, each as a whole line at once, so that a killed run loses at most the last.
+
+    A context manager. Raises RecordError for a record that couldn't be read back, or of another shape than the one
+    before it, and where the file can't be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._shape: tuple[int, int] | None = None
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._shape = next((record.shape for record in read(self.path)), None) if self.path.exists() else None
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise RecordError(f"can't write {self.path}: {error.strerror or error}") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def add(self, record: Record) -> None:
+        """Append one record."""
+        if self._file is None:
+            raise RecordError(f"{self.path} is not open; write inside a with statement")
+        if self._shape is not None and record.shape != self._shape:
+            raise RecordError(f"{self.path} has {_lengths(self._shape)} a line, this record {_lengths(record.shape)}")
+        try:
+            line = checked(record).line()
+        except ValueError as error:
+            raise RecordError(f"no record for {self.path}: {error}") from None
+        self._shape = record.shape
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise RecordError(f"can't write {self.path}: {error.strerror or error}") from None
+
+
+def write(path: Path, records: Iterable[Record]) -> None:
+    """Append records to a file. Raises RecordError as Writer."""
+    with Writer(path) as writer:
+        for record in records:
+            writer.add(record)
+
+
+@dataclass(frozen=True)
+class Means:
+    """Mean angles by noise level: ``edges`` (B + 1,) cut 0..1 evenly, ``count`` (B,) samples fell into each bin.
+
+    ``text`` (B, M) and ``image`` (B, L) are NaN in a bin without samples.
+    """
+
+    edges: Array
+    count: Array
+    text: Array
+    image: Array
+
+
+class _Sums:
+    """Running sums over uniform bins of timestep / top; a level of exactly 1 is in the last bin."""
+
+    def __init__(self, bins: int, top: float, shape: tuple[int, int]) -> None:
+        self.top = top
+        self.count = np.zeros(bins)
+        self.text, self.image = (np.zeros((bins, length)) for length in shape)
+
+    def add(self, record: Record) -> None:
+        bin_ = min(int(record.timestep / self.top * len(self.count)), len(self.count) - 1)
+        self.count[bin_] += 1
+        self.text[bin_] += record.encoder_hidden_states
+        self.image[bin_] += record.hidden_states
+
+    def means(self) -> Means:
+        seen = np.where(self.count > 0, self.count, np.nan)[:, None]
+        edges = np.linspace(0.0, 1.0, len(self.count) + 1)
+        return Means(edges, self.count, self.text / seen, self.image / seen)
+
+
+def timestep_means(records: Iterable[Record], bins: int = 10, top: float | None = None) -> Means:
+    """Means per uniform bin of the timestep, in running sums: memory doesn't grow with the number of records.
+
+    ``top`` is the timestep of pure noise; by default 1 where no timestep is above 1, else 1000 (both are summed until
+    the first one above 1). Raises RecordError: no records, lengths that change, a timestep above ``top``. Raises
+    ValueError for fewer than one bin.
+    """
+    if bins < 1:
+        raise ValueError(f"{bins} bins")
+    sums: list[_Sums] = []
+    shape = (0, 0)
+    for place, record in enumerate(records):
+        if not sums:
+            shape = record.shape
+            sums = [_Sums(bins, each, shape) for each in ((1.0, TOP) if top is None else (top,))]
+        if record.shape != shape:
+            raise RecordError(f"record {place} has {_lengths(record.shape)}, the ones before {_lengths(shape)}")
+        if len(sums) == 2 and record.timestep > 1.0:
+            del sums[0]
+        if record.timestep > sums[-1].top:
+            raise RecordError(f"record {place} has timestep {record.timestep:g}, above {sums[-1].top:g}")
+        for each in sums:
+            each.add(record)
+    if not sums:
+        raise RecordError("there are no records to average")
+    return sums[0].means()

@@ -1,0 +1,152 @@
+"""A study in figures: what is held against stored values, what predicts harm, and which pairs of blocks interact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.analysis.predictors import Additivity, Correlation, additivity, spearman
+from harness.analysis.profile import Array, Stream
+from harness.analysis.segmentation import Grouping, group
+
+if TYPE_CHECKING:
+    from harness.analysis.study import Study
+
+GROUPS = 3  # first, middle, last
+EVERYWHERE = "all stacks"
+# What each measure costs beside one run of the prompts: nothing more, forwards, or a run for each block.
+PREDICTORS: Mapping[str, str] = {
+    "depth": "nothing",
+    "influence, image": "one run",
+    "influence, text": "one run",
+    "centred influence, image": "one run",
+    "angular, image": "one run",
+    "angular, text": "one run",
+    "angular last token, image": "one run",
+    "CKA distance, image": "one run",
+    "angular noised, image": "one forward a level",
+    "angular noised, text": "one forward a level",
+    "output MSE": "half a run a block",
+    "vitality": "a run a block",
+}
+
+
+def layers(study: Study) -> dict[str, dict[str, float]]:
+    """``<stack>-<stream>`` -> mean influence, angular distance, centred similarity and CKA of different states."""
+    out: dict[str, dict[str, float]] = {}
+    for stream in study.trajectory.streams:
+        noised = study.noised.stream(stream.stack, stream.name)
+        out[f"{stream.stack}-{stream.name}"] = {
+            "influence": float(stream.influence.mean()),
+            "angular": float(stream.overall("angular").mean()),
+            "similarity": _apart(stream.overall("centred")),
+            "cka": _apart(stream.overall("cka")),
+            "noised_angular": float(noised.overall("angular").mean()),
+        }
+    return out
+
+
+def _apart(table: Array) -> float:
+    """The mean over different states."""
+    return float(table[~np.eye(len(table), dtype=bool)].mean())
+
+
+def velocities(study: Study) -> dict[str, dict[str, float]]:
+    """``<stack>-velocity`` -> the mean relative error of the velocity over prompts, steps and skipped blocks."""
+    return {f"{stack}-velocity": {"velocity": float(v.error.mean())} for stack, v in study.velocities.items()}
+
+
+def groupings(study: Study) -> dict[str, Grouping]:
+    """Each stack's image stream on the trajectory, cut into first, middle and last, where it has as many blocks."""
+    return {
+        stack: group(study.trajectory.stream(stack, "image"), GROUPS)
+        for stack, length in study.stacks.items()
+        if length >= GROUPS
+    }
+
+
+def measures(study: Study, stack: str) -> dict[str, Array]:
+    """Each of PREDICTORS for every block (L,); NaN where a block has none (SD3's last gives no text)."""
+    length = study.stacks[stack]
+    image, text = (study.trajectory.stream(stack, name) for name in ("image", "text"))
+    noised = {name: study.noised.stream(stack, name) for name in ("image", "text")}
+
+    def by_block(values: Array) -> Array:
+        full = np.full(length, np.nan)
+        full[: len(values)] = values
+        return full
+
+    def steps(stream: Stream, what: str) -> Array:
+        return np.asarray(1.0 - np.diagonal(stream.overall(what), offset=1), dtype=np.float64)
+
+    found = (
+        np.arange(length, dtype=np.float64),
+        image.influence,
+        text.influence,
+        steps(image, "centred"),
+        image.overall("angular"),
+        text.overall("angular"),
+        image.overall("angular_last"),
+        steps(image, "cka"),
+        noised["image"].overall("angular"),
+        noised["text"].overall("angular"),
+        study.velocities[stack].error.mean(axis=(0, 1)),
+        vitality(study, stack),
+    )
+    return {name: by_block(values) for name, values in zip(PREDICTORS, found, strict=True)}
+
+
+def vitality(study: Study, stack: str) -> Array:
+    """(L,) drift of the judge's image features when a block is skipped, as far as a reseed is 1.
+
+    Stable Flow (arXiv 2411.14430) takes 1 - cosine of DINOv2's features; here it is the checkpoint's own judge.
+    """
+    return np.array([measured.summary["image_drift"] for measured in study.single_skips(stack)])
+
+
+def harms(study: Study, stack: str) -> Array:
+    """(L, P) harm of skipping each block alone, in sds."""
+    return np.array([study.harm(measured) for measured in study.single_skips(stack)])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """How a measure ranks the blocks of ``stack`` (or of all stacks) against the harm of skipping them."""
+
+    measure: str
+    stack: str
+    correlation: Correlation
+
+    @property
+    def id(self) -> str:
+        """``double-rho-influence-image``."""
+        return "-".join([self.stack, "rho", self.measure]).replace(",", "").replace(" ", "-").lower()
+
+
+def predictions(study: Study) -> list[Predicted]:
+    """Every measure on every stack, and over all blocks of the model where it has more than one stack."""
+    tables = {stack: (measures(study, stack), harms(study, stack).mean(axis=1)) for stack in study.stacks}
+    out: list[Predicted] = []
+    for name in PREDICTORS:
+        sides = {stack: (found[name], harm) for stack, (found, harm) in tables.items()}
+        if len(sides) > 1:
+            both = (np.concatenate([side[i] for side in sides.values()]) for i in (0, 1))
+            sides[EVERYWHERE] = (next(both), next(both))
+        for stack, (values, harm) in sides.items():
+            seen = np.isfinite(values)
+            out.append(Predicted(name, stack, spearman(values[seen], harm[seen])))
+    return out
+
+
+def interactions(study: Study, stack: str) -> Additivity:
+    """Every pair of blocks of a stack skipped together, against the sum of skipping each."""
+    length = study.stacks[stack]
+    pairs = {
+        (a, b): study.harm(study.run(" ".join(str(i) for i in range(length) if i not in (a, b)) or "-", stack))
+        for a, b in combinations(range(length), 2)
+    }
+    return additivity(harms(study, stack).T, pairs)

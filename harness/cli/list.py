@@ -1,0 +1,161 @@
+"""What there is, and what a sweep will cost."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.ablation.case import Ask, Case, by_hand, expand, grid
+from harness.cli.inventory import RANGES, Entry, Listed, checkpoints, look, metrics, strategies
+from harness.errors import ExtensionError, HarnessError
+from harness.lab import cost
+from harness.models.checkpoints.resolve import Checkpoint, resolve
+
+NEED_CHECKPOINT = ("stack", "range", "strategy", "plan", "steps", "prompts", "measure")
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "list",
+        help="checkpoints, strategies and ranges; with a checkpoint, what a sweep over it will cost",
+        description="Without CHECKPOINT: what there is. With one: the cases of a grid over it, and what they cost.",
+    )
+    parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="a name, a hub id or a folder")
+    for name, about in (
+        ("stack", "only these stacks (repeat, or separate by commas; default: all)"),
+        ("range", "these ranges: 3, 4-7, middle, each ... (default: middle)"),
+        ("strategy", "these strategies: skip, parallel.t3 ... (default: the harness's own)"),
+    ):
+        parser.add_argument(f"--{name}", action="append", default=[], metavar=name[0].upper(), help=about)
+    parser.add_argument("--plan", action="append", default=[], metavar="PLAN", help="a plan by hand, instead of a grid")
+    parser.add_argument("--steps", metavar="N", help="denoising steps (default: the checkpoint's)")
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a file of prompts (default: the checkpoint's)")
+    parser.add_argument("--measure", action="store_true", help="load it and time one batch, to say how long it takes")
+    parser.add_argument("--device", default=None, help="where to time it (default: the GPU where there is one)")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(call=_call)
+
+
+def _call(given: argparse.Namespace) -> None:
+    if given.checkpoint is not None:
+        _plan(given)
+        return
+    asked = [name for name in NEED_CHECKPOINT if vars(given)[name]]
+    if asked:
+        raise HarnessError(f"--{asked[0]} needs a checkpoint: python -m harness list CHECKPOINT --{asked[0]} ...")
+    _overview(as_json=given.json)
+
+
+def _overview(*, as_json: bool) -> None:
+    from harness.cli.tables import draw, overview
+
+    entries, known, others = checkpoints(), strategies(), metrics()
+    found: dict[str, Sequence[Entry | Listed]] = {"checkpoints": entries, "strategies": known, "metrics": others}
+    errors = [entry.error for listed in found.values() for entry in listed if entry.error]
+    if as_json:
+        plain = {name: [dataclasses.asdict(entry) for entry in listed] for name, listed in found.items()}
+        print(json.dumps({**plain, "ranges": RANGES, "errors": errors}, indent=2))
+    else:
+        print(draw(overview(entries, known, others), _width()), end="")
+    if errors:
+        raise ExtensionError("; ".join(dict.fromkeys(errors)))
+
+
+def _width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _plan(given: argparse.Namespace) -> None:
+    from harness.cli.tables import draw, planned
+    from harness.models import prompts
+
+    steps = _steps(given.steps)
+    checkpoint = look(given.checkpoint)
+    cases = _cases(given, checkpoint)
+    texts = prompts.read(given.prompts or checkpoint.prompts_file or prompts.DEFAULT)
+    asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, len(texts), steps)
+    timed = _measured(given, texts, steps) if given.measure else None
+    seconds = None if timed is None else asked.seconds(timed["batch"], timed["forward"])
+    if given.json:
+        print(json.dumps(_plain(checkpoint, cases, asked, timed, seconds), indent=2))
+        return
+    time = "not known: --measure loads the checkpoint and times one batch"
+    if timed is not None and seconds is not None:
+        time = (
+            f"about {duration(seconds)} on {timed['device']}: a batch of {timed['images']} took "
+            f"{timed['batch']:.2f} s, a forward in it {timed['forward']:.3f} s (without loading, judging and latency)"
+        )
+    print(draw(planned(checkpoint, cases, asked, time), _width()), end="")
+
+
+def _steps(given: str | None) -> int:
+    if given is None:
+        return 0
+    if not given.isdecimal() or int(given) < 1:
+        raise HarnessError(f"--steps takes a whole number from 1, not {given!r}")
+    return int(given)
+
+
+def _cases(given: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
+    if given.plan:
+        return [by_hand(checkpoint.name, checkpoint.stacks, text) for text in given.plan]
+    ask: Ask = grid(
+        checkpoint.stacks, only=_several(given.stack), ranges=_several(given.range), strategies=_several(given.strategy)
+    )
+    return expand(checkpoint.name, checkpoint.stacks, [ask])
+
+
+def _several(given: Sequence[str]) -> list[str]:
+    return [part.strip() for value in given for part in value.split(",") if part.strip()]
+
+
+def _measured(given: argparse.Namespace, texts: Sequence[str], steps: int) -> dict[str, Any]:
+    from harness.lab.throughput import pace
+    from harness.models.loading import pick_device
+
+    checkpoint = resolve(given.checkpoint)  # now its weights are needed, too
+    if steps:
+        checkpoint = replace(checkpoint, settings=replace(checkpoint.settings, steps=steps))
+    return dataclasses.asdict(pace(checkpoint, texts, pick_device(given.device)))
+
+
+def _plain(
+    checkpoint: Checkpoint, cases: Sequence[Case], asked: cost.Cost, timed: dict[str, Any] | None, seconds: float | None
+) -> dict[str, Any]:
+    """Everything of a plan, for programs; ``seconds`` is null where nothing was timed."""
+    return {
+        "checkpoint": checkpoint.name,
+        "family": checkpoint.family.name,
+        "stacks": dict(checkpoint.stacks),
+        "settings": dataclasses.asdict(checkpoint.settings),
+        "cases": [
+            {"id": c.id, "stack": c.stack, "plan": str(c.plan), "blocks": cost.share(c, checkpoint.stacks)}
+            for c in cases
+        ],
+        "cost": {
+            **dataclasses.asdict(asked),
+            "images": asked.images,
+            "control_images": asked.control_images,
+            "images_in_a_forward": asked.together,
+            "forwards": asked.forwards,
+            "passes_of_the_control": asked.controls,
+            "disk_bytes": asked.disk,
+            "seconds": seconds,
+        },
+        "timed": timed,
+    }
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.4 h``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,110 @@
+"""Tables of what there is and of what a sweep will cost: as wide as a terminal, or one row a line in a pipe."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.ablation.case import DEPTHS, Case, spans
+from harness.cli.inventory import OWN, RANGES, Entry, Listed
+from harness.lab.cost import Cost, counted, share
+from harness.models.checkpoints.resolve import Checkpoint
+
+NOTHING = "-"
+PIPED = 100_000  # columns: in a pipe nothing is cut or wrapped
+WHOLE = ("name", "family", "variant", "stack", "")  # never broken, even in a narrow terminal
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def draw(parts: Sequence[Part], width: int | None) -> str:
+    """The tables as text; ``width`` is the terminal's, or None for a pipe."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=width or PIPED, highlight=False)
+    for part in parts:
+        console.print(Text(part.title))
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(part.head[0]))
+        for name in part.head:
+            table.add_column(Text(name), no_wrap=width is None or name in WHOLE, overflow="fold")
+        for column, texts in zip(table.columns, zip(*part.rows, strict=True), strict=False):
+            column.min_width = max(map(len, texts)) if column.no_wrap and width is not None else None
+        for row in part.rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+        console.print()
+    return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n")) + "\n"
+
+
+def overview(entries: Sequence[Entry], strategies: Sequence[Listed], metrics: Sequence[Listed]) -> list[Part]:
+    """Everything that a sweep can be made of."""
+    found = [(e.name, e.family, blocks(e.stacks), e.error or e.weights, _from(e.source, e.package)) for e in entries]
+    known = [(s.name, _parameters(s), str(s.least), s.package, s.error or s.summary) for s in strategies]
+    given = [(m.name, m.package, m.error or m.summary) for m in metrics]
+    return [
+        Part("checkpoints", ("name", "family", "blocks", "weights", "from"), found),
+        Part("strategies", ("name", "parameters", "least blocks", "from", "what it is"), known),
+        Part("ranges", ("name", "what it is"), [*RANGES.items(), ("4, 4-7", "one block, or some in a row, by number")]),
+        Part("metrics beside the judge's", ("name", "from", "what it is"), given),
+    ]
+
+
+def _from(source: str, package: str) -> str:
+    return source if package == OWN else " ".join(filter(None, (package, source)))
+
+
+def _parameters(listed: Listed) -> str:
+    return ", ".join(f".{name}N {what}" for name, what in listed.parameters.items()) or NOTHING
+
+
+def blocks(stacks: Mapping[str, int]) -> str:
+    """``5 double, 10 single``."""
+    return ", ".join(f"{number} {stack}" for stack, number in stacks.items()) or NOTHING
+
+
+def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str) -> list[Part]:
+    """A checkpoint's stacks, the cases of a grid over it, and what they cost; ``time`` is how long they take."""
+    settings = checkpoint.settings
+    about = (
+        f"{checkpoint.name}: {checkpoint.family.transformer}, {blocks(checkpoint.stacks)} blocks; {cost.steps} steps, "
+        f"guidance {settings.guidance:g}, {settings.height} x {settings.width} px, {settings.dtype}"
+    )
+    ranges = [
+        (stack, f"0-{length - 1}", *(_resolved(depth, length) for depth in DEPTHS if depth != "each"))
+        for stack, length in checkpoint.stacks.items()
+    ]
+    listed = [(c.id.removeprefix(f"{c.checkpoint}-"), str(c.plan), f"{share(c, checkpoint.stacks):.2f}") for c in cases]
+    return [
+        Part(about, ("stack", "blocks", *(depth for depth in DEPTHS if depth != "each")), ranges),
+        Part(counted(len(cases), "case"), ("variant", "plan", "of the control's blocks"), listed),
+        Part("what they cost", ("", "how much"), [*costs(cost), ("time", time)]),
+    ]
+
+
+def _resolved(depth: str, length: int) -> str:
+    return ", ".join(str(span) for span, _ in spans(depth, length)) or NOTHING
+
+
+def costs(cost: Cost) -> list[tuple[str, str]]:
+    """One row for each kind of cost."""
+    cases = counted(cost.cases, "case")
+    runs = f"{counted(cost.prompts, 'prompt')} x ({cases} + {counted(cost.seeds, 'seed')} of the control)"
+    twice = ", each image in it twice: with and without the prompt" if cost.guided else ""
+    passes = f"with the control itself as much as {cost.controls:.1f} passes of it over all prompts"
+    return [
+        ("images", f"{cost.images:,}, and {cost.control_images:,} of the control: {runs}"),
+        ("forwards", f"{cost.forwards:,} of {counted(cost.together, 'image')}, {cost.steps} steps a batch{twice}"),
+        ("blocks", f"{cost.work:.2f} of the control's on average; {passes}"),
+        ("disk", f"at most {cost.disk / 1e6:.1f} MB in the run's folder"),
+    ]

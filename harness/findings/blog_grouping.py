@@ -1,0 +1,104 @@
+"""B1: how strongly the blocks' outputs fall into groups, on the model's own sampling trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.findings.claim import Claim, claim
+from harness.findings.definitions import GROUPED
+from harness.findings.intervals import drawn, p_value
+from harness.findings.questions import Direction, Question
+from harness.findings.sources import BLOG_SOURCE
+
+if TYPE_CHECKING:
+    from harness.analysis.profile import Array, Stream
+    from harness.analysis.study import Study
+
+GROUPS = 3  # first, middle, last
+SIMULATIONS = 999  # of the null, for its average gain
+LEAST = 2 * GROUPS  # blocks, under which three groups are hardly more than single blocks
+ORDER = ("flux", "auraflow", "sd3")  # from the strongest grouping to the weakest
+
+
+def _streams(study: Study) -> Iterator[Stream]:
+    for stack, length in study.stacks.items():
+        if length >= LEAST:
+            yield study.trajectory.stream(stack, "image")
+
+
+def _too_short(study: Study) -> str:
+    long_enough = any(length >= LEAST for length in study.stacks.values())
+    return "" if long_enough else f"no stack of {study.name} has the {LEAST} blocks for {GROUPS} groups"
+
+
+@claim(
+    "B1",
+    "the layers' similarities fall into groups, in FLUX, SD3 and AuraFlow",
+    source=BLOG_SOURCE,
+    families=ORDER,
+    why_not=_too_short,
+)
+def similarities_group(study: Study) -> Sequence[Question]:
+    """In the image stream of each stack, a cut into three groups beats the smooth-decay null."""
+    from harness.analysis.segmentation import group
+
+    return [
+        Question(
+            f"p of the null without groups, {stream.stack}",
+            p_value(group(stream, GROUPS).p, GROUPED),
+            Direction.AT_MOST,
+            GROUPED,
+            "",
+        )
+        for stream in _streams(study)
+    ]
+
+
+def _no_others(study: Study) -> str:
+    if study.others:
+        return _too_short(study)
+    return "it compares three models, and only the bundled ones are measured beside each other"
+
+
+def strength(stream: Stream, rng: np.random.Generator) -> tuple[float, Array]:
+    """What three groups take away of the scatter, beyond what they do on average where there are none; (R,) draws.
+
+    In each draw the null's average is over its simulations drawn anew, so that their number counts, too.
+    """
+    from harness.analysis.segmentation import gains, null_draws, outputs
+
+    gram, draws = outputs(stream)
+    null = gains(null_draws(gram, draws, SIMULATIONS), GROUPS)[:, -1]
+    again = rng.choice(null, size=(len(draws), len(null))).mean(axis=1)
+    return float(gains(gram, GROUPS)[-1] - null.mean()), gains(draws, GROUPS)[:, -1] - again
+
+
+@claim(
+    "B1-order",
+    "FLUX shows the strongest similarity grouping, then AuraFlow, then SD3",
+    source=BLOG_SOURCE,
+    families=ORDER[:1],
+    why_not=_no_others,
+)
+def strength_falls(study: Study) -> Sequence[Question]:
+    """Of the image streams' gain by three groups, beyond the smooth-decay null's, the largest of each model falls."""
+    rng = np.random.default_rng(0)
+    models = {study.family: study, **study.others}
+    strongest = {
+        family: max((strength(stream, rng) for stream in _streams(model)), key=lambda found: found[0])
+        for family, model in models.items()
+    }
+    out: list[Question] = []
+    for more, less in pairwise(ORDER):
+        (a, a_draws), (b, b_draws) = strongest[more], strongest[less]
+        # A prompt has the same weight in a draw whatever the model, so that draws are paired.
+        evidence = drawn(a - b, a_draws - b_draws)
+        out.append(Question(f"strength of grouping, {more} - {less}", evidence, Direction.MORE, 0.0, "of the scatter"))
+    return out
+
+
+SIMILARITY: tuple[Claim, ...] = (similarities_group, strength_falls)

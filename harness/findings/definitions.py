@@ -1,0 +1,43 @@
+"""What the words of the published claims mean here. Fixed before any claim was measured; see docs/findings.md.
+
+The blog's claims were read off pictures, so each word needs a number. The scale is ``lost``: the harm of images that
+follow another prompt (:attr:`harness.analysis.study.Study.lost`), which is all the alignment that a model can lose.
+A harm is judged as a share of it, so that one threshold holds for every model, judge and set of prompts.
+"""
+
+from __future__ import annotations
+
+LEVEL = 0.95  # of a claim's intervals together: k comparisons are made at 1 - (1 - LEVEL) / k each (Bonferroni)
+
+CATASTROPHIC = 0.5  # at least half of what there is to lose; "not catastrophic" is less
+MILD = 0.1  # "mild", "slight", "keeps concepts": at most a tenth of it
+RECOVERS = 0.5  # "recovers to a large extent": at most half of the harm that it is compared with is left
+GROUPED = 0.05  # "groups": p of the smooth-decay null (harness.analysis.segmentation)
+
+WORDS = {
+    "catastrophic": f"the harm is at least {CATASTROPHIC:.0%} of the harm of images that follow another prompt",
+    "not catastrophic": f"it is less than {CATASTROPHIC:.0%} of it",
+    "mild, slight, keeps concepts": f"it is at most {MILD:.0%} of it",
+    "recovers to a large extent": f"at most {RECOVERS:.0%} of the compared variant's harm is left",
+    "loses details": "drift of what is left after averaging to an 8 x 8 grid is larger than drift of that grid, each "
+    "in units of its own reseed",
+    "groups": f"an exact segmentation beats the smooth-decay null at p <= {GROUPED}",
+    "the worst, the least harmful": "surely more (less) harm than every other strategy on the same range, "
+    "paired over prompts",
+    # Below: words that the claims needed beside these, without numbers of their own, written before measuring, too.
+    "doesn't group": f"the cut takes away surely less than it does where there are no groups: p >= {1 - GROUPED}",
+    "strength of grouping": "the share of the scatter of the image stream's outputs that a cut into three groups takes "
+    "away, beyond what it takes away under the null; of a model, that of its strongest stack",
+    "a middle group": "the central half of a stack by depth; its parts are the halves of that, where they have blocks "
+    "to rearrange; the translation layers are what is around the middle",
+    "looped parallel": "with three loops, or with as many as the range has blocks; what is said of it has to hold for "
+    "one and the same of the two",
+    "carries layout (detail)": "of the drift of a single-block skip's images, in units of their reseed, the share of "
+    "the 8 x 8 grid is larger (smaller)",
+    "a middle block": "the mean over skips of each block of the middle",
+    "critical layer": "its input and output are surely farther apart, in angle, than those of every block not called "
+    "critical in that stream",
+    "island": "every one of its blocks surely moves its stream farther than the blocks just outside",
+    "the least contributing layer": "it surely moves its stream less than every other block",
+    "rises with noise": "the slope of its angular distance over the bins of the noise level is surely positive",
+}

@@ -1,0 +1,114 @@
+"""The claims' words as questions about harm: catastrophic, mild, recovers, less harm than."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.ablation.case import spans
+from harness.ablation.strategies import EVERY, Span
+from harness.errors import CaseError
+from harness.findings.definitions import CATASTROPHIC, MILD, RECOVERS
+from harness.findings.intervals import over_prompts, share
+from harness.findings.questions import Direction, Question
+
+if TYPE_CHECKING:
+    from harness.ablation.plan import Plan
+    from harness.analysis.profile import Array
+    from harness.analysis.study import Study
+
+OF_LOST = "of what there is to lose"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One ablation of the model under study."""
+
+    stack: str
+    span: Span
+    strategy: str
+
+    def __str__(self) -> str:
+        return f"{self.strategy} {self.stack} {self.span}"
+
+    def plan(self, study: Study) -> Plan:
+        """What runs."""
+        return study.plan(self.stack, self.span.first, self.span.last, self.strategy)
+
+    def harm(self, study: Study) -> Array:
+        """(P,) harm in seed-to-seed sds."""
+        return study.harm(study.ablate(self.stack, self.span.first, self.span.last, self.strategy))
+
+
+def ablated(study: Study, stack: str, where: str, strategy: str) -> Variant:
+    """A variant by ``where``: ``middle``, ``first``, ``last``, half of the middle, a block or range (``3-8``).
+
+    Raises CaseError where that isn't one range of the stack.
+    """
+    if stack not in study.stacks:
+        raise CaseError(f"{study.name} has no stack {stack!r}; it has {', '.join(study.stacks)}")
+    found = spans(where, study.stacks[stack], stack)
+    if len(found) != 1:
+        raise CaseError(f"{where!r} is {len(found)} ranges of stack {stack!r}, where a claim compares one")
+    return Variant(stack, found[0][0], strategy)
+
+
+def looped(study: Study, stack: str, where: str) -> tuple[Variant, ...]:
+    """Looped parallel with the usual three loops, and with as many as the range has blocks, as the paper ties them."""
+    span = ablated(study, stack, where, "parallel").span
+    return tuple(Variant(stack, span, f"parallel.t{loops}") for loops in dict.fromkeys((3, len(span))))
+
+
+def catastrophic(study: Study, variant: Variant) -> Question:
+    """Its harm is at least CATASTROPHIC of what there is to lose."""
+    return _of_lost(study, variant, Direction.AT_LEAST, CATASTROPHIC)
+
+
+def not_catastrophic(study: Study, variant: Variant) -> Question:
+    """Its harm is less than that."""
+    return _of_lost(study, variant, Direction.LESS, CATASTROPHIC)
+
+
+def mild(study: Study, variant: Variant) -> Question:
+    """Its harm is at most MILD of what there is to lose."""
+    return _of_lost(study, variant, Direction.AT_MOST, MILD)
+
+
+def _of_lost(study: Study, variant: Variant, direction: Direction, threshold: float) -> Question:
+    evidence = share(variant.harm(study), study.lost)
+    return Question(f"harm of {variant}", evidence, direction, threshold, OF_LOST)
+
+
+def recovers(study: Study, variant: Variant, compared: Variant) -> Question:
+    """At most RECOVERS of the compared variant's harm is left."""
+    evidence = share(variant.harm(study), compared.harm(study))
+    return Question(f"harm of {variant}", evidence, Direction.AT_MOST, RECOVERS, f"of that of {compared}")
+
+
+def less_harm(study: Study, less: Variant, more: Variant) -> Question:
+    """The one harms less than the other, paired over prompts."""
+    what = f"harm of {more} - {less}"
+    return Question(what, over_prompts(more.harm(study) - less.harm(study)), Direction.MORE, 0.0, "sd")
+
+
+def groups(study: Study) -> Iterator[tuple[str, Span]]:
+    """The middle range of every stack, and its halves, as far as they have blocks to rearrange."""
+    for stack, length in study.stacks.items():
+        for depth in ("middle", "middle-lower", "middle-upper"):
+            for span, _ in spans(depth, length, stack):
+                if len(span) > 1:
+                    yield stack, span
+
+
+def rivals(study: Study, stack: str, span: Span, strategy: str, others: Sequence[str] = EVERY) -> list[Variant]:
+    """The other strategies on the same range; those with equal plans once, and none with ``strategy``'s own."""
+    seen = {Variant(stack, span, strategy).plan(study).normal()}
+    out: list[Variant] = []
+    for name in others:
+        variant = Variant(stack, span, name)
+        plan = variant.plan(study).normal()
+        if plan not in seen:
+            seen.add(plan)
+            out.append(variant)
+    return out

@@ -1,0 +1,1 @@
+"""Today's values against the stored ones, and run against run."""

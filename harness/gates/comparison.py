@@ -1,0 +1,260 @@
+"""Two runs side by side: what moved between them, by how much, and how sure that is. Records alone, no torch.
+
+For two versions of diffusers, two devices, or two checkpoints (a LoRA or a quantised model against its base).
+Prompts are paired, so both runs must have used the same ones and the same judge.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from harness.errors import JournalError
+from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.results.records import Fingerprint, Latency, Record
+from harness.results.statistics import Interval, by_prompt, mean_interval
+
+LEVEL = 0.05  # false discovery rate over all harms and scores of one comparison (Benjamini and Hochberg 1995)
+
+
+class Moved(enum.StrEnum):
+    """How a figure of run B stands to that of run A, gravest first."""
+
+    WORSE = "worse"  # beyond the tolerance, and surely so over prompts
+    BETTER = "better"  # the same on the other side: find out why
+    CHANGED = "changed"  # beyond the tolerance, with no side or not surely
+    GONE = "only in A"
+    NEW = "only in B"
+    WITHIN = "within"  # moved by no more than the tolerance
+    SAME = "same"  # bitwise the same images, or the same figure
+
+
+# What is beyond a tolerance, on either side or on none.
+BEYOND = frozenset({Moved.WORSE, Moved.BETTER, Moved.CHANGED})
+TIMED = "log speed-up"  # never decides anything: two runs share no machine's moment
+
+
+class Strictness(enum.StrEnum):
+    """What counts as a difference between two runs, the most lenient first."""
+
+    REGRESSION = "regression"  # something got surely worse than its tolerance allows
+    CHANGE = "change"  # something is beyond its tolerance, or only one run has it
+    BITS = "bits"  # something is not bitwise the same
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure in both runs. ``difference`` is B - A with its 95 % interval over prompts (latency: over rounds).
+
+    ``p`` is the two-sided probability of so large a difference by chance, adjusted for all that was tested;
+    ``limit`` is the tolerance in the figure's unit.
+    """
+
+    what: str
+    metric: str
+    a: float
+    b: float
+    difference: Interval
+    limit: float
+    moved: Moved
+    p: float = 1.0
+
+    @property
+    def excess(self) -> float:
+        """The difference in tolerances; how far it is, where there is none."""
+        size = abs(self.difference.value)
+        return size / self.limit if self.limit > 0 else (math.inf if size > 0 else 0.0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``changes`` are sorted by severity; ``circumstances`` say what else differs between the runs."""
+
+    a: str
+    b: str
+    changes: tuple[Change, ...]
+    circumstances: tuple[str, ...]
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything got surely worse."""
+        return self.differs(Strictness.REGRESSION)
+
+    def differs(self, how: Strictness) -> bool:
+        """Whether the runs differ, latencies aside."""
+        seen = {change.moved for change in self.changes if change.metric != TIMED}
+        if how is Strictness.REGRESSION:
+            return Moved.WORSE in seen
+        if how is Strictness.CHANGE:
+            return bool(seen & (BEYOND | {Moved.GONE, Moved.NEW}))
+        return bool(seen - {Moved.SAME})
+
+
+def compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> list[Comparison]:
+    """A comparison for each checkpoint that both runs measured.
+
+    Checkpoints are matched by name; where that matches none and each run has just one, these two are compared.
+    Tolerances are those of the regression gates (``tolerances.toml``), looked up by A's case id. Raises
+    JournalError where the runs have nothing to compare, or measured it with other prompts or another judge.
+    """
+    pairs = _pairs(a, b)
+    return [_compare(_of(a, first), _of(b, second), tolerances) for first, second in pairs]
+
+
+def _pairs(a: Iterable[Record], b: Iterable[Record]) -> list[tuple[str, str]]:
+    left, right = (list(dict.fromkeys(r.checkpoint for r in run)) for run in (a, b))
+    both = [(name, name) for name in left if name in right]
+    if both:
+        return both
+    if len(left) == len(right) == 1:
+        return [(left[0], right[0])]
+    raise JournalError(
+        f"the runs have no checkpoint in common: one has {', '.join(left) or 'none'}, the other "
+        f"{', '.join(right) or 'none'}; compare runs of one checkpoint each, or of the same ones"
+    )
+
+
+def _of(run: Iterable[Record], checkpoint: str) -> list[Record]:
+    return [r for r in run if r.checkpoint == checkpoint]
+
+
+def _compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> Comparison:
+    one, two = a[0].fingerprint, b[0].fingerprint
+    for name in ("prompts", "judge"):
+        if getattr(one, name) != getattr(two, name):
+            raise JournalError(
+                f"{one.checkpoint} and {two.checkpoint} can't be paired: measured with other {name} "
+                f"({getattr(one, name)!r} and {getattr(two, name)!r}); run both with the same"
+            )
+    left, right = _keyed(a), _keyed(b)
+    changes: list[Change] = []
+    for key in dict.fromkeys([*left, *right]):
+        if key not in left or key not in right:
+            changes.append(_alone(key, left.get(key) or right[key], gone=key in left))
+        else:
+            changes += _both(left[key], right[key], tolerances)
+    return Comparison(one.checkpoint, two.checkpoint, tuple(_judged(changes)), tuple(circumstances(one, two)))
+
+
+def _keyed(run: Iterable[Record]) -> dict[tuple[str, str], Record]:
+    return {(r.kind, case_of(r)): r for r in run}
+
+
+def case_of(record: Record) -> str:
+    """The case without its checkpoint, which may have another name in the other run."""
+    return record.case.removeprefix(f"{record.checkpoint}-")
+
+
+def _alone(key: tuple[str, str], record: Record, *, gone: bool) -> Change:
+    nothing, kind = math.nan, Moved.GONE if gone else Moved.NEW
+    value = record.measurement.summary.get("harm", nothing) if record.measurement else nothing
+    a, b = (value, nothing) if gone else (nothing, value)
+    return Change(key[1], key[0], a, b, Interval(nothing, nothing, nothing), 0.0, kind)
+
+
+def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]:
+    name = case_of(a)
+    if a.latency is not None and b.latency is not None:
+        return [_latency(name, a.latency, b.latency)]
+    if a.measurement is None or b.measurement is None:
+        return []
+    if a.measurement.n != b.measurement.n or a.measurement.prompts != b.measurement.prompts:
+        raise JournalError(f"{name}: {a.measurement.n} images in one run and {b.measurement.n} in the other")
+    one, two = a.measurement.summary, b.measurement.summary
+    prompts = a.measurement.prompts
+    found: list[Change] = []
+
+    def paired(metric: str, value: str, unit: float, worse: int) -> None:
+        before, after = (
+            by_prompt(m.values[value], prompts) / unit for m in (a.measurement, b.measurement) if m is not None
+        )
+        tolerance = tolerance_for(tolerances, a.case, metric)
+        limit = tolerance.limit(float(before.mean())) if tolerance else 0.0
+        found.append(_paired(name, metric, before, after, limit, worse))
+
+    def plain(metric: str) -> None:
+        if metric in one and metric in two:
+            tolerance = tolerance_for(tolerances, a.case, metric)
+            limit = tolerance.limit(one[metric]) if tolerance else 0.0
+            found.append(_plain(name, metric, one[metric], two[metric], limit))
+
+    if a.kind == "control":
+        paired("score", "score", 1.0, worse=-1)
+        for metric in ("reseed_latent", "fid_null", "collapsed"):
+            plain(metric)
+    elif "harm" in a.measurement.values and "harm" in b.measurement.values:
+        # Both in A's unit: another control must not rescale the harms that are compared.
+        paired("harm", "harm", one["seed_sd"], worse=1)
+        for metric in ("latent_drift", "collapsed"):
+            plain(metric)
+    if a.measurement.latents_sha256 and a.measurement.latents_sha256 == b.measurement.latents_sha256:
+        found = [replace(c, moved=Moved.SAME) if c.difference.value == 0 else c for c in found]
+    return found
+
+
+def _paired(
+    what: str, metric: str, a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], limit: float, worse: int
+) -> Change:
+    difference = b - a
+    interval = mean_interval(difference)
+    # Where all prompts moved alike there is nothing to estimate an error from.
+    if np.ptp(difference) <= 1e-9 * max(1.0, float(np.abs(a).max())):
+        p = 1.0 if interval.value == 0 else 0.0
+    else:
+        p = float(stats.ttest_1samp(difference, 0.0, alternative="two-sided").pvalue)
+    moved = Moved.WITHIN
+    if not abs(interval.value) <= limit:
+        moved = Moved.WORSE if interval.value * worse > 0 else Moved.BETTER
+    elif not difference.any():
+        moved = Moved.SAME
+    return Change(what, metric, float(a.mean()), float(b.mean()), interval, limit, moved, p)
+
+
+def _plain(what: str, metric: str, a: float, b: float, limit: float) -> Change:
+    gap = b - a
+    moved = Moved.SAME if gap == 0 else Moved.WITHIN if abs(gap) <= limit else Moved.CHANGED
+    return Change(what, metric, a, b, Interval(gap, math.nan, math.nan), limit, moved)
+
+
+def _latency(what: str, a: Latency, b: Latency) -> Change:
+    """The change of a speed-up, as log-ratio. Reported and never worse: two runs share no machine's moment."""
+    gap = math.log(b.ratio / a.ratio)
+    # Independent runs: half-widths on the log scale add in squares.
+    half = math.hypot(*(math.log(x.high / x.low) / 2 if x.low > 0 else math.inf for x in (a, b)))
+    moved = Moved.WITHIN if abs(gap) <= half else Moved.CHANGED
+    return Change(what, TIMED, math.log(a.ratio), math.log(b.ratio), Interval(gap, gap - half, gap + half), half, moved)
+
+
+def _judged(changes: Sequence[Change]) -> list[Change]:
+    """Sorted; what is beyond its tolerance is worse or better only where it is sure at ``LEVEL`` over all tests."""
+    sided = [i for i, c in enumerate(changes) if c.moved in (Moved.WORSE, Moved.BETTER)]
+    tested = [i for i, c in enumerate(changes) if c.metric in ("harm", "score")]
+    adjusted: Mapping[int, float] = {}
+    if tested:
+        values = stats.false_discovery_control([changes[i].p for i in tested])
+        adjusted = dict(zip(tested, map(float, np.atleast_1d(values)), strict=True))
+    out = [replace(c, p=adjusted.get(i, c.p)) for i, c in enumerate(changes)]
+    for i in sided:
+        if not adjusted[i] <= LEVEL:
+            out[i] = replace(out[i], moved=Moved.CHANGED)
+    order = list(Moved)
+    return sorted(out, key=lambda c: (order.index(c.moved), -c.excess, c.what))
+
+
+def circumstances(a: Fingerprint, b: Fingerprint) -> list[str]:
+    """What differs between two fingerprints: ``diffusers 0.41.0 -> 0.42.1``."""
+    out: list[str] = []
+    for name in ("checkpoint", "weights", "device", "dtype", "capability", "threads"):
+        one, two = getattr(a, name), getattr(b, name)
+        if one != two:
+            out.append(f"{name} {one} -> {two}")
+    for left, right in ((a.sampling, b.sampling), (a.versions, b.versions)):
+        moved = (key for key in sorted({*left, *right}) if left.get(key) != right.get(key))
+        out += [f"{key} {left.get(key, '-')} -> {right.get(key, '-')}" for key in moved]
+    return out

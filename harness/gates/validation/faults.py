@@ -1,0 +1,264 @@
+"""Known faults, injected one at a time: what a gate must see, if its green is to mean something.
+
+Each stands for something that has gone wrong, or could, in a release of diffusers, in a port or in this harness.
+A mutant changes a loaded pipeline for the length of a ``with`` block, or the plan that is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.ablation.plan import Plan, identity
+from harness.ablation.strategies import Span
+from harness.models.sampler import Sampler
+from harness.surgery.block_contract import contract
+from harness.surgery.view import bare, stacks
+
+Inject = Callable[[Sampler], AbstractContextManager[None]]
+
+
+def _nothing(_sampler: Sampler) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: ``inject`` changes the pipeline, ``plan`` the plan over a stack of a length, for a case's range.
+
+    ``applies`` says on which models it exists.
+    """
+
+    name: str
+    about: str
+    applies: Callable[[Sampler], bool] = lambda _sampler: True
+    inject: Inject = _nothing
+    plan: Callable[[Plan, int, Span | None], Plan] = lambda plan, _length, _span: plan
+
+    @property
+    def changes_model(self) -> bool:
+        """Whether the control suffers from it, too."""
+        return self.inject is not _nothing
+
+    @contextmanager
+    def at_work(self, sampler: Sampler) -> Iterator[None]:
+        """The fault, for the length of a ``with`` block; encoded prompts are made anew inside and after it."""
+        sampler.forget()
+        try:
+            with self.inject(sampler):
+                yield
+        finally:
+            sampler.forget()
+
+
+def one_more_skipped(plan: Plan, length: int, span: Span | None) -> Plan:
+    """The plan without one more block: the one behind the range, or before it, or else the nearest to its centre.
+
+    Where every block that is left stands in a group, the plan stays as it is.
+    """
+    single = [step for step in plan.steps if isinstance(step, int)]
+    if not single:
+        return plan
+    span = span or Span(0, length - 1)
+    wanted = [b for b in (span.last + 1, span.first - 1) if b in single]
+    block = wanted[0] if wanted else min(single, key=lambda b: (abs(b - span.centre), b))
+    at = plan.steps.index(block)
+    return Plan(plan.steps[:at] + plan.steps[at + 1 :])
+
+
+@contextmanager
+def _attributes(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """Attributes set, and set back."""
+    before = [(thing, name, getattr(thing, name)) for thing, name, _ in changes]
+    for thing, name, value in changes:
+        setattr(thing, name, value)
+    try:
+        yield
+    finally:
+        for thing, name, value in before:
+            setattr(thing, name, value)
+
+
+@contextmanager
+def _parameters(changes: dict[nn.Parameter, torch.Tensor]) -> Iterator[None]:
+    before = {parameter: parameter.detach().clone() for parameter in changes}
+    with torch.no_grad():
+        for parameter, value in changes.items():
+            parameter.copy_(value)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value in before.items():
+                parameter.copy_(value)
+
+
+@contextmanager
+def _before_forward(sampler: Sampler, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[None]:
+    """What the pipeline passes to its transformer, changed on the way."""
+
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[()], dict[str, Any]]:
+        return (), change(sampler.named(args, kwargs))
+
+    handle = sampler.transformer.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _config(part: Any, **changes: Any) -> AbstractContextManager[None]:
+    frozen = part.config
+    made = type(frozen)({**frozen, **changes})
+    return _attributes((part, "_internal_dict", made))
+
+
+def _query_key_weights(sampler: Sampler) -> list[nn.Parameter]:
+    norms = (m for m in sampler.transformer.modules() if "RMSNorm" in type(m).__name__)
+    weights = (getattr(norm, "weight", None) for norm in norms)
+    return [weight for weight in weights if isinstance(weight, nn.Parameter)]
+
+
+def _has_norm_weights(sampler: Sampler) -> bool:
+    return bool(_query_key_weights(sampler))
+
+
+@contextmanager
+def _late(sampler: Sampler) -> Iterator[None]:
+    """The model is told the next step's time."""
+    unit = 1.0 if sampler.family == "sd3" else 1000.0  # SD3 is told 0 to 1000, the others 0 to 1
+
+    def change(kwargs: dict[str, Any]) -> dict[str, Any]:
+        times, told = sampler.pipeline.scheduler.timesteps, kwargs["timestep"]
+        i = int((times.cpu() - told.flatten()[0].float().cpu() * unit).abs().argmin())
+        return {**kwargs, "timestep": told * float(times[min(i + 1, len(times) - 1)] / times[i])}
+
+    with _before_forward(sampler, change):
+        yield
+
+
+def _guidance(factor: float) -> Inject:
+    def inject(sampler: Sampler) -> AbstractContextManager[None]:
+        return _attributes(
+            (sampler, "settings", replace(sampler.settings, guidance=sampler.settings.guidance * factor))
+        )
+
+    return inject
+
+
+def _guided(sampler: Sampler) -> bool:
+    told = getattr(sampler.transformer.config, "guidance_embeds", False)
+    return bool(told) or (sampler.family != "flux" and sampler.settings.guidance > 1.0)
+
+
+def _swapped_ids(sampler: Sampler) -> AbstractContextManager[None]:
+    def change(kwargs: dict[str, Any]) -> dict[str, Any]:
+        text, image = kwargs["txt_ids"], kwargs["img_ids"]
+        joined = torch.cat([image, text])
+        return {**kwargs, "txt_ids": joined[: len(text)], "img_ids": joined[len(text) :]}
+
+    return _before_forward(sampler, change)
+
+
+def _rotary(sampler: Sampler) -> AbstractContextManager[None]:
+    rotary: Any = bare(sampler.transformer).pos_embed
+    return _attributes((rotary, "theta", rotary.theta // 2))
+
+
+def _unshifted(sampler: Sampler) -> AbstractContextManager[None]:
+    scheduler = sampler.pipeline.scheduler
+    plain = type(scheduler).from_config(scheduler.config, shift=1.0, use_dynamic_shifting=False)
+    return _attributes((sampler.pipeline, "scheduler", plain))
+
+
+def _shifted(sampler: Sampler) -> bool:
+    config = sampler.pipeline.scheduler.config
+    return config.get("shift", 1.0) != 1.0 or bool(config.get("use_dynamic_shifting"))
+
+
+def _epsilon(sampler: Sampler) -> AbstractContextManager[None]:
+    norms = [m for m in sampler.transformer.modules() if isinstance(getattr(m, "eps", None), float)]
+    return _attributes(*((norm, "eps", 1e-2) for norm in norms))
+
+
+def _norm_weights(sampler: Sampler) -> AbstractContextManager[None]:
+    return _parameters({w: torch.ones_like(w) for w in _query_key_weights(sampler)})
+
+
+@contextmanager
+def _frozen_text(sampler: Sampler) -> Iterator[None]:
+    """Every block hands on the text that it was given."""
+    model = bare(sampler.transformer)
+    with ExitStack() as undo:
+        for attribute in stacks(model).values():
+            made = contract(model, attribute)
+            if made.single or "encoder_hidden_states" not in made.outputs:
+                continue
+            place = made.outputs.index("encoder_hidden_states")
+
+            def keep(_module: nn.Module, _args: Any, kwargs: dict[str, Any], out: Any, at: int = place) -> Any:
+                values = list(out)
+                values[at] = None if values[at] is None else kwargs["encoder_hidden_states"]
+                return tuple(values)
+
+            original = getattr(model, attribute)
+            for i in range(len(original)):
+                handle = original[i].register_forward_hook(keep, with_kwargs=True)
+                undo.callback(handle.remove)
+        yield
+
+
+def _bfloat16(sampler: Sampler) -> AbstractContextManager[None]:
+    return torch.autocast(sampler.device_type, torch.bfloat16)
+
+
+def _vae_scale(sampler: Sampler) -> AbstractContextManager[None]:
+    vae = sampler.pipeline.vae
+    return _config(vae, scaling_factor=vae.config.scaling_factor * 1.1)
+
+
+@contextmanager
+def _unmasked(sampler: Sampler) -> Iterator[None]:
+    """The text encoder and the pipeline are told that every pad is a word."""
+    tokenizer = sampler.pipeline.tokenizer
+
+    class Blind:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tokenizer, name)
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            out = tokenizer(*args, **kwargs)
+            if isinstance(out.get("attention_mask"), torch.Tensor):
+                out["attention_mask"] = torch.ones_like(out["attention_mask"])
+            return out
+
+    with _attributes((sampler.pipeline, "tokenizer", Blind())):
+        yield
+
+
+MUTANTS = (
+    Mutant("one-more-skipped", "one more block is left out than the plan says", plan=one_more_skipped),
+    Mutant("no-op", "the view changes nothing: the model runs as it is", plan=lambda _p, length, _s: identity(length)),
+    Mutant("late-timestep", "the model is told the next step's time", inject=_late),
+    Mutant("guidance+10%", "guidance is a tenth too strong", _guided, _guidance(1.1)),
+    Mutant("guidance-10%", "guidance is a tenth too weak", _guided, _guidance(0.9)),
+    Mutant("swapped-ids", "text and image ids are exchanged", lambda s: s.family == "flux", _swapped_ids),
+    Mutant("rotary-base", "the rotary base is half of what it was", lambda s: s.family == "flux", _rotary),
+    Mutant("no-shift", "the scheduler's shift is dropped", _shifted, _unshifted),
+    Mutant("norm-epsilon", "norms have an epsilon of 1e-2", inject=_epsilon),
+    Mutant(
+        "norm-weight",
+        "the weights of query and key norms are dropped",
+        _has_norm_weights,
+        _norm_weights,
+    ),
+    Mutant("frozen-text", "blocks hand on the text that they were given", inject=_frozen_text),
+    Mutant("bfloat16", "the model computes in bfloat16 where it was float32", lambda s: s.float32, _bfloat16),
+    Mutant("vae-scale", "the autoencoder's scaling factor is a tenth too large", inject=_vae_scale),
+    Mutant("no-mask", "the text encoder attends to pads", lambda s: s.family == "auraflow", _unmasked),
+)

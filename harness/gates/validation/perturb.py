@@ -1,0 +1,34 @@
+"""Bringing a perturbation to work on a loaded pipeline, for the rest of the session."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend
+
+from harness.gates.validation.perturbations import Perturbation
+from harness.models.sampler import KERNELS, Sampler
+from harness.surgery.view import bare, stacks
+
+ATTENTION = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}
+
+
+def disturb(sampler: Sampler, perturbation: Perturbation) -> None:
+    """Change what shouldn't matter. The instruction set was chosen before torch was loaded."""
+    kind, value = perturbation.kind, perturbation.value
+    sampler.perturbed = (*sampler.perturbed, str(perturbation))
+    if kind == "threads":
+        torch.set_num_threads(int(value))
+    elif kind == "batch":
+        sampler.batch = int(value)
+    elif kind == "ulp":
+        sampler.ulps = int(value)
+    elif kind == "sdpa":
+        # The math kernel behind it: some shapes have no other.
+        KERNELS.set(tuple(dict.fromkeys((ATTENTION[value], SDPBackend.MATH))))
+    elif kind == "compile":
+        model = bare(sampler.transformer)
+        for attribute in stacks(model).values():
+            blocks: nn.ModuleList = getattr(model, attribute)
+            for block in blocks:
+                block.compile()

@@ -1,0 +1,120 @@
+"""What the gates would see: known faults injected into a checkpoint, measured against its own stored values.
+
+A fault changes the model, so the control is measured anew under it, as it would be in a run that suffers from it.
+Only the tolerance gates of the cases count here: the bitwise check and the control's own gates would see more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.ablation.case import Case
+from harness.errors import BaselineError
+from harness.gates import baselines
+from harness.gates.baselines import GATED, Baseline
+from harness.gates.tolerances import Tolerance
+from harness.gates.validation.faults import MUTANTS, Mutant
+from harness.lab.lab import Lab
+from harness.results.records import Check, Status
+
+WEAK = "one-more-skipped"  # the fault that decides whether a case is sensitive
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one fault did to one case: its gates' checks against the stored values."""
+
+    mutant: str
+    case: str
+    checks: tuple[Check, ...]
+
+    @property
+    def caught(self) -> tuple[str, ...]:
+        """The metrics that were red."""
+        return tuple(c.metric for c in self.checks if c.status.red)
+
+    @property
+    def excess(self) -> float:
+        """The largest effect in tolerances."""
+        return max((c.excess for c in self.checks if c.tolerance), default=0.0)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One fault over the cases of a checkpoint; ``why_not`` where it doesn't exist on this model."""
+
+    mutant: Mutant
+    effects: tuple[Effect, ...] = ()
+    why_not: str = ""
+
+    @property
+    def flagged(self) -> int:
+        """How many cases would have been red."""
+        return sum(bool(e.caught) for e in self.effects)
+
+
+def examine(
+    lab: Lab,
+    cases: Sequence[Case],
+    baseline: Baseline,
+    tolerances: Sequence[Tolerance],
+    mutants: Sequence[Mutant] = MUTANTS,
+    progress: Callable[[str], None] = lambda _text: None,
+) -> Iterator[Tested]:
+    """Measure every case under every fault. ``baseline`` must have been measured like ``lab``.
+
+    Raises BaselineError where a case has no stored value, or where the lab without any fault is red on one of them:
+    then there is something to find out first.
+    """
+    lab.fix_unit(baseline.control["seed_sd"])
+    if cases:
+        null = _effect(lab, cases[0], baseline, tolerances, Mutant("none", "no fault"))
+        if null.caught:
+            raise BaselineError(
+                f"{cases[0].id} is red without any fault ({', '.join(null.caught)}); run its cases and mend that first"
+            )
+    for mutant in mutants:
+        if not mutant.applies(lab.sampler):
+            yield Tested(mutant, why_not=f"no such thing in {lab.checkpoint.family.name} as it is run here")
+            continue
+        effects: list[Effect] = []
+        with mutant.at_work(lab.sampler):
+            # What was measured of the control is not the faulty model's.
+            faulty = lab.anew() if mutant.changes_model else lab
+            for number, case in enumerate(cases, start=1):
+                progress(f"{lab.checkpoint.name}: {mutant.name}, case {number} of {len(cases)}")
+                effects.append(_effect(faulty, case, baseline, tolerances, mutant))
+        yield Tested(mutant, tuple(effects))
+
+
+def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Tolerance], mutant: Mutant) -> Effect:
+    stored = baseline.cases.get(case.id)
+    if stored is None:
+        raise BaselineError(f"{baseline.path} has no entry for {case.id}; store one with --dit-baseline-update=missing")
+    measured, _ = lab.run(mutant.plan(case.plan, case.length, case.span), case.stack, case.window)
+    verdict = baselines.compare(case.id, measured.summary, stored, tolerances)
+    return Effect(mutant.name, case.id, verdict.checks)
+
+
+def store_effects(baseline: Baseline, tested: Tested) -> int:
+    """Keep how far one more skipped block moves each case's gated metrics; the number of cases it was kept for."""
+    kept = 0
+    for effect in tested.effects:
+        entries = baseline.cases[effect.case]
+        for check in effect.checks:
+            if check.metric in GATED and check.baseline is not None and check.tolerance:
+                size = abs(check.value - check.baseline)
+                entries[check.metric] = baselines.with_effect(entries[check.metric], size)
+        kept += 1
+    return kept
+
+
+def insensitive(baseline: Baseline, tolerances: Sequence[Tolerance]) -> list[str]:
+    """The stored cases whose gates would not see one more skipped block, by the effects that are stored."""
+    out: list[str] = []
+    for case, entries in baseline.cases.items():
+        values = {metric: entry.value for metric, entry in entries.items()}
+        if baselines.compare(case, values, entries, tolerances).status is Status.INSENSITIVE:
+            out.append(case)
+    return out

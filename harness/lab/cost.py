@@ -1,0 +1,123 @@
+"""What a sweep will cost, by arithmetic alone: images, forwards, blocks and disk, before anything is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.ablation.case import Case
+from harness.models import prompts as prompt_files
+from harness.models.spec import Settings
+
+# Families whose pipelines put the negative prompt into the same forward, where guidance is more than 1.
+BATCHED_GUIDANCE = frozenset({"sd3", "auraflow"})
+# Bytes in a run folder. A record's values are 17 a prompt without extra metrics, 7.5 bytes each; a strip and its
+# line in the contact sheet are 8 tiles of 80 x 80 pixels each, before compression.
+RECORD_BYTES = 4_000
+VALUE_BYTES = 130
+PICTURE_BYTES = 2 * 8 * 80 * 80 * 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One sweep over one checkpoint.
+
+    ``seeds`` are the control's, which is run on each of them; a variant is run on the first alone. ``batch`` is the
+    number of images that the checkpoint puts into one forward. ``work`` is the blocks that a variant runs, of all
+    stacks, over those of the control, as the mean over the cases.
+    """
+
+    cases: int
+    prompts: int
+    seeds: int
+    steps: int
+    batch: int
+    guided: bool
+    work: float
+
+    @property
+    def images(self) -> int:
+        """Images of all variants."""
+        return self.cases * self.prompts
+
+    @property
+    def control_images(self) -> int:
+        """Images of the control."""
+        return self.seeds * self.prompts
+
+    @property
+    def together(self) -> int:
+        """Images in a full forward; under batched guidance it holds each of them twice."""
+        return min(self.batch, self.prompts)
+
+    @property
+    def forwards(self) -> int:
+        """Forwards of the transformer, the control's included."""
+        if not self.prompts:
+            return 0
+        return (self.cases + self.seeds) * self.steps * math.ceil(self.prompts / self.batch)
+
+    @property
+    def controls(self) -> float:
+        """The work of all forwards, in units of one pass of the control over all prompts."""
+        return self.seeds + self.cases * self.work
+
+    @property
+    def disk(self) -> int:
+        """Bytes at most in the run folder: journal, strips, contact sheet. No image is kept in full."""
+        variants = self.cases * (RECORD_BYTES + PICTURE_BYTES + VALUE_BYTES * self.prompts)
+        return variants + RECORD_BYTES + PICTURE_BYTES + VALUE_BYTES * self.prompts
+
+    def seconds(self, batch_seconds: float, forward_seconds: float) -> float:
+        """Time for all images, from one really timed batch of the control and one forward of it.
+
+        What a batch takes beside its forwards (encoding is done once, decoding is not) is taken as the same for every
+        variant, and a forward's time as proportional to the blocks that it runs.
+        """
+        batches = self.prompts / max(1, self.together)
+        rest = max(0.0, batch_seconds - self.steps * forward_seconds)
+        return batches * ((self.seeds + self.cases) * rest + self.controls * self.steps * forward_seconds)
+
+
+def cost(
+    stacks: Mapping[str, int], settings: Settings, family: str, cases: Sequence[Case], prompts: int, steps: int = 0
+) -> Cost:
+    """The cost of measuring ``cases`` on ``prompts`` prompts; ``steps`` replaces the settings' where it is given."""
+    return Cost(
+        cases=len(cases),
+        prompts=prompts,
+        seeds=settings.seeds,
+        steps=steps or settings.steps,
+        batch=settings.batch,
+        guided=family in BATCHED_GUIDANCE and settings.guidance > 1.0,
+        work=sum(share(case, stacks) for case in cases) / len(cases) if cases else 1.0,
+    )
+
+
+def prompt_count(own: Path | None, given: Path | None = None) -> int:
+    """How many prompts a run has: those given, else the checkpoint's own, else the default set. Raises PromptError."""
+    return len(prompt_files.read(given or own or prompt_files.DEFAULT))
+
+
+def share(case: Case, stacks: Mapping[str, int]) -> float:
+    """The blocks that a variant runs, of all stacks, over those of the control."""
+    return 1.0 - case.saving * case.length / sum(stacks.values())
+
+
+def line(cost: Cost) -> str:
+    """``57 cases, 3,648 images and 256 of the control, 244 forwards of 64 images, 0.93 of the control's blocks``."""
+    if not cost.prompts:
+        return counted(cost.cases, "case")
+    twice = ", each twice for guidance" if cost.guided else ""
+    return (
+        f"{counted(cost.cases, 'case')}: {counted(cost.images, 'image')} and {cost.control_images:,} of the control, "
+        f"{cost.forwards:,} forwards of {counted(cost.together, 'image')}{twice}, "
+        f"{cost.work:.2f} of the control's blocks"
+    )
+
+
+def counted(number: int, what: str) -> str:
+    """``1 image``, ``3,648 images``."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -1,0 +1,149 @@
+"""The lab of a model with random weights: one forward a variant, and proofs instead of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.ablation.case import over_stack
+from harness.ablation.plan import Plan
+from harness.ablation.steps import Window, spelled
+from harness.errors import CaseError, SurgeryError
+from harness.lab.protocol import Forward, Images
+from harness.models import loading
+from harness.models.random_weights.checkpoint import NO_QUALITY, NO_STEPS, RandomCheckpoint
+from harness.models.random_weights.inputs import arguments
+from harness.models.random_weights.weights import build, digest
+from harness.models.sampler import pinned
+from harness.results.records import Fingerprint, Measurement
+from harness.surgery.verify import prove_identity, prove_listed
+from harness.surgery.view import ablate, check_trace, traced
+
+NONE = np.zeros((0, 3, 0, 0), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What came out of the transformer, (B, ...) in its dtype and on its device; no image."""
+
+    tensor: Tensor
+    images: Images
+
+
+class RandomLab:
+    """Measures surgery, latency and memory of an architecture; see :class:`harness.lab.protocol.Laboratory`.
+
+    Raises CheckpointError where the model can't be built here.
+    """
+
+    blind = NO_QUALITY
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, checkpoint: RandomCheckpoint, *, device: torch.device | None = None, seed: int = 0) -> None:
+        self.checkpoint = checkpoint
+        self.device = device or loading.pick_device(None)
+        self.seed = seed
+        dtype = loading.DTYPES[checkpoint.settings.dtype]
+        self._arguments = arguments(checkpoint, self.device, dtype, seed)
+        self.transformer = build(checkpoint, self.device, dtype, seed)
+        self._proved: set[str] = set()
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Everything that can change a number measured here. No judge and no prompts: there are no images."""
+        settings = self.checkpoint.settings
+        return Fingerprint(
+            checkpoint=self.checkpoint.name,
+            weights=digest(self.checkpoint, self.seed),
+            judge="",
+            prompts="",
+            sampling={
+                name: getattr(settings, name)
+                for name in ("height", "width", "max_sequence_length", "guidance", "batch")
+            },
+            device=loading.device_key(self.device),
+            dtype=settings.dtype,
+            capability=loading.capability(self.device),
+            threads=torch.get_num_threads(),
+            versions=loading.versions(),
+        )
+
+    @cached_property
+    def control(self) -> Tensor:
+        """The un-ablated model's output. Raises SurgeryError where it is not finite or doesn't come out twice."""
+        with pinned():
+            first, again = (self.transformer(**self._arguments)[0] for _ in range(2))
+        _check_finite(first, "the un-ablated model")
+        if not torch.equal(first, again):
+            raise SurgeryError("the un-ablated model gives two outputs for one input: nothing can be proved of it here")
+        return first
+
+    def run(
+        self, plan: Plan | str, stack: str | None = None, window: Window | None = None
+    ) -> tuple[Measurement, Output]:
+        """One forward under a plan (or its text, which may name the stack), and what proves that it took hold.
+
+        The blocks that ran are the plan's; every block behind a slot gives the model's own output (once a stack);
+        a plan without groups gives bitwise what a model with just these blocks gives (so a skip is deletion); the
+        output is finite, and another than the control's. Raises SurgeryError where one of them fails, PlanError or
+        CaseError where the plan doesn't fit the checkpoint, or is to hold in a window of steps.
+        """
+        if window is not None:
+            raise CaseError(f"{NO_STEPS}; leave out the window {spelled(window)}")
+        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
+        control = self.control  # first, since nothing can be proved of a model that is broken itself
+        self.check_identity(stack)
+        with pinned(), ablate(self.transformer, plan, stack), traced(self.transformer, stack) as ran:
+            output = self.transformer(**self._arguments)[0]
+        check_trace(ran, plan, stack)
+        _check_finite(output, f"stack {stack!r} under the plan '{plan}'")
+        if torch.equal(output, control):
+            raise SurgeryError(f"stack {stack!r}: the plan '{plan}' changes nothing: it was not applied")
+        listed = prove_listed(self.transformer, self._arguments, plan, stack, output)
+        drift = _drift(output, control)
+        measured = Measurement(
+            n=len(drift),
+            prompts=0,
+            values={"output_drift": tuple(round(value, 6) for value in drift)},
+            summary={"output_drift": sum(drift) / len(drift), "same_as_listed": float(listed)},
+        )
+        return measured, Output(output, NONE)
+
+    def control_measurement(self) -> Measurement:
+        """The size of the un-ablated model's output (root mean square an image)."""
+        size = self.control.float().flatten(1).pow(2).mean(dim=1).sqrt().tolist()
+        return Measurement(
+            n=len(size),
+            prompts=0,
+            values={"output_rms": tuple(round(value, 6) for value in size)},
+            summary={"output_rms": sum(size) / len(size)},
+        )
+
+    def control_images(self) -> Images:
+        """None."""
+        return NONE
+
+    def timed_forward(self) -> Forward:
+        """The forward that everything else here runs, too."""
+        return Forward(self._arguments, self.checkpoint.settings.batch)
+
+    def check_identity(self, stack: str) -> None:
+        """Prove the mechanism on this model, once a stack. Raises SurgeryError."""
+        if stack not in self._proved:
+            prove_identity(self.transformer, self._arguments, stack)
+            self._proved.add(stack)
+
+
+def _check_finite(output: Tensor, what: str) -> None:
+    if not torch.isfinite(output).all():
+        raise SurgeryError(f"{what}: the output is not finite")
+
+
+def _drift(output: Tensor, control: Tensor) -> list[float]:
+    """Per image, the L2 distance from the control's output over that output's norm."""
+    a, b = output.float().flatten(1), control.float().flatten(1)
+    return ((a - b).norm(dim=1) / b.norm(dim=1)).tolist()

@@ -1,0 +1,55 @@
+"""How fast a checkpoint runs here: one batch and one forward of its control, really timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from harness.models import loading
+from harness.models.checkpoints.resolve import Checkpoint
+from harness.models.sampler import Sampler, pinned
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one batch of ``images`` from noise to pixels, and of one forward in it, on ``device``."""
+
+    batch: float
+    forward: float
+    images: int
+    device: str
+
+
+def pace(checkpoint: Checkpoint, prompts: Sequence[str], device: torch.device) -> Pace:
+    """Load the pipeline and time one batch of its prompts, after a forward to warm up.
+
+    Raises CheckpointError or PromptError where the checkpoint or the prompts can't be used.
+    """
+    pipeline = loading.load(checkpoint, device)
+    sampler = Sampler(pipeline, checkpoint.family.name, checkpoint.settings, checkpoint.settings.batch)
+    sampler.check(prompts)
+    part = list(prompts[: sampler.batch])
+    arguments = sampler.forward_arguments(part)  # also encodes the prompts, which a sweep does once
+
+    def forward() -> None:
+        with pinned():
+            sampler.transformer(**arguments)
+
+    _timed(forward, device)
+    return Pace(
+        forward=_timed(forward, device),
+        batch=_timed(lambda: sampler.sample(part, seed=0), device),
+        images=len(part),
+        device=loading.device_key(device),
+    )
+
+
+def _timed(call: Callable[[], object], device: torch.device) -> float:
+    began = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began

@@ -1,0 +1,1 @@
+"""What is ablated: checkpoints on disk, model families, loading and sampling."""

@@ -1,0 +1,281 @@
+"""What is known of checkpoints without loading them: names, folders, the hub's cache, config.json.
+
+Nothing here imports torch: ids are made at collection, from a folder's ``transformer/config.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, cast
+
+from harness import extensions
+from harness.ablation.case import slug
+from harness.errors import CheckpointError
+from harness.models.checkpoints import hub_cache
+from harness.models.checkpoints import lora_file as lora
+from harness.models.checkpoints import published as known
+from harness.models.checkpoints.pipeline_folder import INDEX
+from harness.models.checkpoints.published import KNOWN, Known
+from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack
+
+__all__ = [
+    "BUNDLED",
+    "DTYPES",
+    "FAMILIES",
+    "KNOWN",
+    "OFFLOADS",
+    "SETTINGS_FILE",
+    "Checkpoint",
+    "Family",
+    "Known",
+    "Settings",
+    "Stack",
+    "added",
+    "blueprint",
+    "bundled_names",
+    "resolve",
+]
+
+SETTINGS_FILE = "harness.json"
+LORA = "-lora-"  # between a checkpoint's name and the LoRA's digest
+BUNDLED = Path(__file__).parents[2] / "tiny" / "weights"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that has been looked at, not loaded. ``stacks`` maps a stack to its blocks.
+
+    ``index`` is its model_index.json; ``hub_id`` is empty for a folder; ``lora`` is a file that goes on top.
+    """
+
+    name: str
+    folder: Path
+    family: Family
+    stacks: Mapping[str, int]
+    settings: Settings
+    bundled: bool
+    index: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    hub_id: str = ""
+    lora: Path | None = None
+
+    @property
+    def judge_folder(self) -> Path | None:
+        """The judge's folder, where the settings name one."""
+        if not self.settings.judge:
+            return None
+        return (self.folder / self.settings.judge).resolve()
+
+    @property
+    def prompts_file(self) -> Path | None:
+        """The prompt file, where the settings name one."""
+        if not self.settings.prompts:
+            return None
+        return (self.folder / self.settings.prompts).resolve()
+
+    @property
+    def base(self) -> str:
+        """Its name without the LoRA."""
+        return self.name if self.lora is None else self.name.rpartition(LORA)[0]
+
+    @property
+    def again(self) -> str:
+        """How to get the files again, to end a message with."""
+        return (
+            f"download it again: {hub_cache.download(self.hub_id)}"
+            if self.hub_id
+            else "save it again with save_pretrained"
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a name leads, before anything there is read."""
+
+    name: str
+    folder: Path
+    hub_id: str = ""
+    known: Known | None = None
+    bundled: bool = False
+
+
+def blueprint(name: str, *, dtype: str | None = None) -> tuple[Checkpoint, Mapping[str, Any]]:
+    """A checkpoint and its transformer's config, without weights.
+
+    A real one by name or hub id needs nothing on this disk, a folder no more than ``transformer/config.json``.
+    Raises CheckpointError as :func:`resolve`.
+    """
+    real = None if Path(name).exists() else known.find(name)
+    if real is None:
+        place = _place(name)
+        if not (place.hub_id or (place.folder / INDEX).exists()):
+            return _architecture(place, dtype)
+        found = resolve(name, dtype=dtype)
+        return found, _object(found.folder / "transformer" / "config.json", "")
+    settings = real.settings
+    found = Checkpoint(real.name, hub_cache.repository(real.hub_id), real.family, real.stacks, settings, bundled=False)
+    return _with(replace(found, hub_id=real.hub_id), dtype, None), real.config
+
+
+def _architecture(place: Place, dtype: str | None) -> tuple[Checkpoint, Mapping[str, Any]]:
+    """The same of a folder with a transformer's config and no pipeline."""
+    config = _read(place, "transformer/config.json", f"{place.folder} has neither a pipeline nor a transformer")
+    family = FAMILIES.get(str(config.get("_class_name")))
+    if family is None:
+        raise CheckpointError(
+            f"{place.folder / 'transformer' / 'config.json'} is of a {config.get('_class_name')}; "
+            f"known are {', '.join(FAMILIES)}"
+        )
+    stacks = _stacks(place.folder, family, config)
+    found = Checkpoint(place.name, place.folder, family, stacks, _settings(place, family, {}), bundled=False)
+    return _with(found, dtype, None), config
+
+
+def bundled_names() -> list[str]:
+    """The checkpoints that come with the package."""
+    return sorted(p.parent.name for p in BUNDLED.glob(f"*/{INDEX}"))
+
+
+def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> Checkpoint:
+    """Look at a bundled checkpoint, a folder, a real checkpoint by its name, or a hub id in the cache.
+
+    ``dtype`` replaces the settings'; ``lora`` is a file, folder or hub id, and gives the checkpoint another
+    name. Settings are the folder's ``harness.json`` on top of what is known of that hub id, or else of the
+    family. Raises CheckpointError: unknown name, not there, gated, half-downloaded, not a pipeline, another
+    class, no transformer, or a file that isn't JSON; the message says which, where, and the mend.
+    """
+    place = _place(name)
+    folder = place.folder
+    index = _read(place, INDEX, f"{folder} is no diffusers pipeline folder")
+    parts = index.get("transformer")
+    if not isinstance(parts, list) or len(parts) != 2 or parts[1] is None:
+        raise CheckpointError(
+            f"checkpoint {folder}: model_index.json names no transformer (a {index.get('_class_name')}); "
+            "this harness ablates diffusion transformers"
+        )
+    family = FAMILIES.get(str(parts[1]))
+    if family is None or index.get("_class_name") != family.pipeline:
+        known_ = ", ".join(f"{f.pipeline} with {f.transformer}" for f in FAMILIES.values())
+        raise CheckpointError(
+            f"checkpoint {folder} is a {index.get('_class_name')} with {parts[1]}; known are {known_}"
+        )
+    config = _read(place, "transformer/config.json", f"checkpoint {folder} has no transformer")
+    found = Checkpoint(
+        name=place.name,
+        folder=folder,
+        family=family,
+        stacks=_stacks(folder, family, config),
+        settings=_settings(place, family, index),
+        bundled=place.bundled,
+        index=index,
+        hub_id=place.hub_id,
+    )
+    return _with(found, dtype, lora)
+
+
+def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> Checkpoint:
+    if dtype is not None:
+        if dtype not in DTYPES:
+            raise CheckpointError(f"unknown dtype {dtype!r}; there are {', '.join(DTYPES)}")
+        checkpoint = replace(checkpoint, settings=replace(checkpoint.settings, dtype=dtype))
+    if lora_name is None:
+        return checkpoint
+    path = lora.find(lora_name)
+    # Another name, so that its values never meet the base's baseline.
+    return replace(checkpoint, name=f"{checkpoint.name}{LORA}{lora.digest(path)[:6]}", lora=path)
+
+
+def added() -> Mapping[str, extensions.Added]:
+    """The checkpoints of other packages, by name. Raises ExtensionError, also where one has a name of ours."""
+    return extensions.checkpoints(frozenset({*bundled_names(), *KNOWN}))
+
+
+def _place(name: str) -> Place:
+    given = None if Path(name).exists() else added().get(name)
+    if given is None:
+        return _own_place(name)
+    try:
+        return replace(_own_place(given.where), name=name)
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {name!r} of package {given.package}: {error}") from None
+
+
+def _own_place(name: str) -> Place:
+    if name in bundled_names():
+        return Place(name, BUNDLED / name, bundled=True)
+    folder = Path(name)
+    if folder.is_dir():
+        return Place(slug(folder.resolve().name), folder)
+    if folder.is_file():
+        raise CheckpointError(
+            f"checkpoint {name!r} is a file, not a folder; a folder is one made by a diffusers pipeline's "
+            "save_pretrained"
+        )
+    real = known.find(name)
+    if real is None and not hub_cache.is_id(name):
+        raise CheckpointError(
+            f"checkpoint {name!r} is neither a bundled checkpoint nor a folder, nor the name of a real one or a hub "
+            f"id; bundled are {', '.join(bundled_names()) or 'none'}, real ones {', '.join((*KNOWN, *added()))}, a hub "
+            "id is like org/name, a folder is one made by a diffusers pipeline's save_pretrained"
+        )
+    hub_id = real.hub_id if real else name
+    snapshot = hub_cache.snapshot(hub_id)
+    if snapshot is None:
+        if hub_cache.begun(hub_id):
+            raise CheckpointError(hub_cache.incomplete(hub_cache.repository(hub_id), hub_id, INDEX))
+        raise CheckpointError(hub_cache.missing(name, hub_id, real.gigabytes if real else None))
+    return Place(real.name if real else slug(hub_id), snapshot, hub_id, real)
+
+
+def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str, int]:
+    lengths: dict[str, int] = {}
+    for stack in family.stacks:
+        length = config.get(stack.length_key)
+        if not isinstance(length, int) or length < 1:
+            raise CheckpointError(
+                f"{folder / 'transformer' / 'config.json'}: {stack.length_key} is {length!r}, "
+                f"which is no number of blocks for stack {stack.name!r}"
+            )
+        lengths[stack.name] = length
+    return lengths
+
+
+def _settings(place: Place, family: Family, index: Mapping[str, Any]) -> Settings:
+    real = place.known or known.like(str(index.get("_name_or_path", "")), place.folder.resolve().name)
+    start = real.settings if real is not None and real.family is family else family.settings
+    path = place.folder / SETTINGS_FILE
+    if not path.exists():
+        return start
+    given = _object(path, "")
+    kinds = {f.name: type(f.default) for f in fields(Settings)}
+    for key, value in given.items():
+        if key not in kinds:
+            raise CheckpointError(f"{path}: unknown setting {key!r}; known are {', '.join(kinds)}")
+        fits = isinstance(value, kinds[key]) or (kinds[key] is float and isinstance(value, int))
+        if not fits or (isinstance(value, bool) and kinds[key] is not bool):
+            raise CheckpointError(f"{path}: {key} must be a {kinds[key].__name__}, not {value!r}")
+    return replace(start, **given)
+
+
+def _read(place: Place, file: str, missing: str) -> dict[str, Any]:
+    """One of a checkpoint's JSON files; in the hub's cache, one that isn't there has not been downloaded yet."""
+    path = place.folder / file
+    if place.hub_id and not path.exists():
+        raise CheckpointError(hub_cache.incomplete(place.folder, place.hub_id, file))
+    return _object(path, missing)
+
+
+def _object(path: Path, missing: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{missing}: {path} is not there; save the whole pipeline with save_pretrained") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"can't read {path}: {error}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON ({error}); fetch or save it again") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds no JSON object; fetch or save it again")
+    return cast("dict[str, Any]", value)

@@ -1,0 +1,141 @@
+"""Any known architecture with random weights: what needs a model but not its pictures, without a download.
+
+The blocks, their kinds and their order are the real model's, so ids, plans and surgery are, too; what is
+measured is whether the surgery takes hold, what it saves and what it costs. There is no quality to measure.
+Nothing here imports torch: a checkpoint's name and size come from its transformer's config alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import CheckpointError
+from harness.models.checkpoints.resolve import Checkpoint, Settings, blueprint
+
+KINDS = ("random", "random:small")
+NO_QUALITY = "random weights: no quality"
+NO_STEPS = "random weights run one forward, so there are no denoising steps to choose from"
+
+# The reduced size: a model of a few million parameters that runs on a laptop, in blocks of the same kinds.
+HEADS = 2
+HEAD_WIDTH = 32
+TEXT_WIDTH = 64  # of the text states and of the pooled vector
+PIXELS = 128
+TEXT_TOKENS = 32
+BATCH = 8
+LATENT = 8  # the VAEs of all three families
+LARGE = 512  # pixels a side from which one image fills a GPU
+
+
+@dataclass(frozen=True)
+class RandomCheckpoint(Checkpoint):
+    """A checkpoint's architecture, to be filled with random weights.
+
+    ``config`` builds its transformer; ``latent`` is how many pixels a side its VAE makes one latent of.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    small: bool = False
+    latent: int = LATENT
+
+    @property
+    def about(self) -> str:
+        """What is run and measured, for the header."""
+        settings = self.settings
+        return (
+            f"{'reduced' if self.small else 'full'} size, {settings.height} x {settings.width} px, batch "
+            f"{settings.batch}, {settings.dtype}; random weights: surgery, latency and memory, no quality"
+        )
+
+
+def resolve(name: str, kind: str, *, dtype: str | None = None) -> RandomCheckpoint:
+    """Look at a checkpoint as :func:`harness.models.checkpoints.resolve.blueprint` does, and give it random weights.
+
+    Raises CheckpointError.
+    """
+    return randomise(*blueprint(name, dtype=dtype), kind)
+
+
+def randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> RandomCheckpoint:
+    """The same architecture under another name, so that its ids and baselines never mix with the real ones.
+
+    ``kind`` is one of KINDS. Raises CheckpointError for another one, or a config that lacks what is needed.
+    """
+    if kind not in KINDS:
+        raise CheckpointError(f"weights can be {' or '.join(KINDS)}, not {kind!r}")
+    small = kind == "random:small"
+    own = {name: value for name, value in config.items() if not name.startswith("_")}
+    known = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(Checkpoint)}
+    return RandomCheckpoint(
+        **known
+        | {
+            "name": f"{checkpoint.name}-{kind.replace(':', '-')}",
+            "settings": _settings(checkpoint.settings, small=small),
+            "config": reduced(own, checkpoint.name) if small else own,
+            "small": small,
+            "latent": _latent(checkpoint.folder),
+            "lora": None,
+        }
+    )
+
+
+def _latent(folder: Path) -> int:
+    """Pixels a latent, by the VAE's config where there is one (diffusers' own rule: it halves at each but one)."""
+    try:
+        halvings = len(json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))["block_out_channels"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return LATENT
+    return int(2 ** max(0, halvings - 1))
+
+
+def _settings(settings: Settings, *, small: bool) -> Settings:
+    """Sizes of the forward that is timed; the checkpoint's own resolution and text length at full size."""
+    if small:
+        settings = replace(
+            settings,
+            height=min(settings.height, PIXELS),
+            width=min(settings.width, PIXELS),
+            max_sequence_length=min(settings.max_sequence_length, TEXT_TOKENS),
+        )
+    return replace(settings, batch=1 if max(settings.height, settings.width) >= LARGE else BATCH)
+
+
+def reduced(config: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+    """A transformer's config with fewer and narrower heads, and narrower text.
+
+    Untouched: the number of blocks of every stack, and what makes their kinds: dual attention, the norm of
+    queries and keys, ``context_pre_only``, guidance, channels, patches. Raises CheckpointError where it has no heads.
+    """
+    out = dict(config)
+    try:
+        heads, width = (min(config[key], most) for key, most in _HEADS)
+    except (KeyError, TypeError):
+        raise CheckpointError(
+            f"checkpoint {name!r}: its transformer's config gives no {' and '.join(k for k, _ in _HEADS)}; "
+            "save the transformer again with save_pretrained, which writes them"
+        ) from None
+    if "axes_dims_rope" in config:
+        out["axes_dims_rope"] = _axes(config["axes_dims_rope"], config["attention_head_dim"], width)
+    out |= {"num_attention_heads": heads, "attention_head_dim": width}
+    out |= {
+        key: min(config[key], TEXT_WIDTH) for key in ("joint_attention_dim", "pooled_projection_dim") if key in config
+    }
+    if "caption_projection_dim" in config:
+        out["caption_projection_dim"] = heads * width  # the text enters the blocks as wide as the image
+    return out
+
+
+_HEADS = (("num_attention_heads", HEADS), ("attention_head_dim", HEAD_WIDTH))
+
+
+def _axes(axes: list[int], whole: int, width: int) -> list[int]:
+    """The rotary axes' shares of a head, in the same proportions; each is even, and they sum to the width."""
+    if width == whole:
+        return list(axes)
+    scaled = [max(2, axis * width // whole // 2 * 2) for axis in axes[:-1]]
+    return [*scaled, width - sum(scaled)]

@@ -1,0 +1,207 @@
+"""Images through a pipeline's own ``__call__``, with cached prompt embeddings and given initial latents.
+
+No sampling loop is rewritten here: a change in a pipeline or a scheduler must show. What differs
+between families stands in harness.models.families.base.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from harness.errors import PromptError
+from harness.models.checkpoints.resolve import Settings
+from harness.models.families.base import ADAPTERS, Conditions
+from harness.surgery.view import bare
+
+# In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
+BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+# Called before a run's first denoising step with 0, and after each step with the number of the one that follows: the
+# pipeline's own count, since a step may take several forwards of the transformer.
+Between = Callable[[int], None]
+KERNELS: ContextVar[tuple[SDPBackend, ...]] = ContextVar("KERNELS", default=BACKENDS)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """``images`` are (N, 3, H, W) float32 in 0..1 as the pipeline gave them, ``latents`` its last ones; on the CPU."""
+
+    images: Tensor
+    latents: Tensor
+
+    def sha256(self) -> str:
+        """Of the latents' bytes, as fp32."""
+        return hashlib.sha256(self.latents.float().contiguous().numpy().tobytes()).hexdigest()
+
+
+def generator_for(prompt: str, seed: int) -> torch.Generator:
+    """A CPU generator that depends on the prompt's text and the seed alone, not on its place in a list."""
+    digest = hashlib.sha256(f"{seed}\n{prompt}".encode()).digest()
+    return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+@contextmanager
+def pinned() -> Iterator[None]:
+    """Inference with fixed attention kernels and without TF32 (which torch leaves on for convolutions)."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = (matmul.allow_tf32, cudnn.allow_tf32)
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        with torch.inference_mode(), sdpa_kernel(list(KERNELS.get()), set_priority=True):
+            yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+class Sampler:
+    """One loaded pipeline and its settings, with the prompts encoded once."""
+
+    def __init__(self, pipeline: Any, family: str, settings: Settings, batch: int) -> None:
+        self.pipeline = pipeline
+        self.family = family
+        self.adapter = ADAPTERS[family]
+        self.settings = settings
+        self.batch = batch
+        self.ulps = 0  # how far initial latents are moved, to see what no difference makes
+        self.perturbed: tuple[str, ...] = ()  # by harness.gates.validation.perturb
+        self._conditions: dict[str, Conditions] = {}
+        pipeline.set_progress_bar_config(disable=True)
+
+    @property
+    def transformer(self) -> nn.Module:
+        """The pipeline's transformer."""
+        found = self.pipeline.transformer
+        assert isinstance(found, nn.Module)
+        return found
+
+    @property
+    def device_type(self) -> str:
+        """``cpu`` or ``cuda``: where the transformer runs."""
+        return str(self.pipeline._execution_device.type)  # noqa: SLF001 - offload has no other
+
+    @property
+    def float32(self) -> bool:
+        """Whether the transformer computes in fp32."""
+        return self.pipeline.transformer.dtype == torch.float32
+
+    def forget(self) -> None:
+        """Encode every prompt anew, since what encodes them has changed."""
+        self._conditions.clear()
+
+    def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of a call of the transformer by name: AuraFlow's pipeline passes the latents by position."""
+        names = list(inspect.signature(type(bare(self.transformer)).forward).parameters)[1:]
+        return {**dict(zip(names, args, strict=False)), **kwargs}
+
+    def check(self, prompts: Sequence[str]) -> list[str]:
+        """Raise PromptError for a prompt that would lose its end; say which encoders read only a beginning.
+
+        diffusers cuts long prompts off with no more than a log line.
+        """
+        notes: list[str] = []
+        for encoder in self.adapter.encoders(self.pipeline, self.settings):
+            lengths = [encoder.length(prompt) for prompt in prompts]
+            longest = max(range(len(prompts)), key=lambda i: lengths[i])
+            cut = sum(length > encoder.limit for length in lengths)
+            if cut and encoder.alone:
+                raise PromptError(
+                    f"prompt {longest + 1} has {lengths[longest]} tokens, {encoder.name} takes {encoder.limit} "
+                    f"(the rest would be cut off silently): {prompts[longest][:60]!r}; shorten it"
+                )
+            if cut:
+                notes.append(
+                    f"{cut} of {len(prompts)} prompts are longer than the {encoder.limit} tokens of {encoder.name}, "
+                    "which reads their beginnings"
+                )
+        return notes
+
+    def conditions(self, prompts: Sequence[str]) -> Conditions:
+        """The prompts' embeddings, encoded once each (in one batch for those not yet known)."""
+        fresh = [p for p in dict.fromkeys(prompts) if p not in self._conditions]
+        for start in range(0, len(fresh), self.batch):
+            part = fresh[start : start + self.batch]
+            with pinned():
+                encoded = self.adapter.encode(self.pipeline, part, self.settings)
+            for i, prompt in enumerate(part):
+                self._conditions[prompt] = {k: v[i : i + 1].clone() for k, v in encoded.items()}
+        return {name: torch.cat([self._conditions[p][name] for p in prompts]) for name in self._conditions[prompts[0]]}
+
+    def noise(self, prompts: Sequence[str], seed: int) -> Tensor:
+        """(N, ...) fp32 initial latents, one draw per (prompt, seed)."""
+        drawn = [self.adapter.noise(self.pipeline, self.settings, generator_for(p, seed)) for p in prompts]
+        return torch.cat([self.jitter(latents, f"{p}\n{seed}") for latents, p in zip(drawn, prompts, strict=True)])
+
+    def jitter(self, latents: Tensor, what: str) -> Tensor:
+        """Latents moved by ``ulps`` steps of the last bit, each up or down by a coin of ``what``."""
+        if self.ulps:
+            up = torch.rand(latents.shape, generator=generator_for(what, 0)) < 0.5
+            target = torch.where(up, torch.inf, -torch.inf)
+            for _ in range(self.ulps):
+                latents = torch.nextafter(latents, target)
+        return latents
+
+    def sample(self, prompts: Sequence[str], seed: int, between: Between | None = None) -> Samples:
+        """Images of the prompts, in batches, through ``pipeline.__call__``; every batch calls ``between`` from 0 on."""
+        images: list[Tensor] = []
+        latents: list[Tensor] = []
+        for start in range(0, len(prompts), self.batch):
+            part = list(prompts[start : start + self.batch])
+            given = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
+            made = self._call(given, between=between)
+            images.append(made.images)
+            latents.append(made.latents)
+        return Samples(torch.cat(images), torch.cat(latents))
+
+    def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
+        """The same from plain prompts and generators, through the pipeline's own encoding and drawing."""
+        words = self.adapter.words(self.settings)
+        return self._call({"prompt": list(prompts), "generator": [generator_for(p, seed) for p in prompts], **words})
+
+    def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
+        """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""
+        seen: list[dict[str, Any]] = []
+
+        def note(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            seen.append(self.named(args, kwargs))
+
+        handle = self.transformer.register_forward_pre_hook(note, with_kwargs=True)
+        try:
+            self._call({**self.conditions(prompts), "latents": self._ready(self.noise(prompts, seed))}, steps=1)
+        finally:
+            handle.remove()
+        return seen[0]
+
+    def _ready(self, noise: Tensor) -> Tensor:
+        pipeline = self.pipeline
+        return noise.to(pipeline._execution_device, pipeline.transformer.dtype)  # noqa: SLF001 - offload has no other
+
+    def _call(self, given: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
+        last: list[Tensor] = []
+
+        def keep(_pipe: Any, step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            last[:] = [tensors["latents"]]
+            if between is not None:
+                between(step + 1)
+            return {}
+
+        arguments = self.adapter.arguments(self.settings) | ({"num_inference_steps": steps} if steps else {})
+        with pinned():
+            if between is not None:
+                between(0)
+            images = self.pipeline(
+                **given,
+                **arguments,
+                output_type="pt",
+                callback_on_step_end=keep,
+                callback_on_step_end_tensor_inputs=["latents"],
+            ).images
+            return Samples(images.float().cpu(), last[0].cpu())

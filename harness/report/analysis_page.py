@@ -1,0 +1,111 @@
+"""Layer analysis as Markdown: the groups, which measure predicts harm, and whether harms add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.report.ranking_table import markdown_table, number
+
+if TYPE_CHECKING:
+    from harness.analysis.predictors import Additivity
+    from harness.analysis.segmentation import Grouping
+    from harness.analysis.summary import Predicted
+
+LEGENDS = {
+    "groups": "Each stack's image stream, cut into first, middle and last by the exact segmentation of its "
+    "token-mean-centred similarities. Gain is the share of the scatter that the cut takes away; p how often a stack "
+    "without groups (similarity that decays smoothly) gives as much; stability how often prompts drawn anew give the "
+    "same boundary. Above p = .05 there is no block structure, and the cut is only a cut.",
+    "predictors": "Spearman's rank correlation of each measure with the harm of skipping a block, over blocks, with a "
+    "95 % interval; p of a permutation test, not adjusted for the number of measures. Depth is the block's index: a "
+    "measure that does not beat it has told nothing.",
+    "additivity": "Harm of skipping two blocks, beyond the sum of skipping each, in sds; off where the simultaneous "
+    "95 % interval over prompts leaves out 0.",
+    "figures": "Means over all noise levels: influence is 1 - cosine of a block's input and output, angular distance "
+    "(1/pi) arccos of it, similarity the token-mean-centred cosine of different states, CKA the debiased one; velocity "
+    "is the relative squared error of the predicted velocity when one block is skipped.",
+}
+
+
+def figures(title: str, found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """The gated figures, a row a stream or stack."""
+    rows = [(case, name, number(value, ".4g")) for case, values in found.items() for name, value in values.items()]
+    return [f"## {title}", "", LEGENDS["figures"], "", *markdown_table(("of", "figure", "value"), rows), ""]
+
+
+def groups(found: Mapping[str, Grouping]) -> list[str]:
+    """The cut of every stack."""
+    head = ("stack", "groups", "gain", "without groups", "p", "stability", "block structure")
+    rows = [
+        (
+            stack,
+            cut(g),
+            number(g.gain, ".3f"),
+            number(g.null_gain, ".3f"),
+            number(g.p, ".3g"),
+            " ".join(number(s, ".2f") for s in g.stability),
+            "yes" if g.structure else "no",
+        )
+        for stack, g in found.items()
+    ]
+    return ["## Groups", "", LEGENDS["groups"], "", *markdown_table(head, rows), ""]
+
+
+def cut(found: Grouping) -> str:
+    """``0-1 2-5 6``."""
+    ends = [*found.starts[1:], found.length]
+    return " ".join(f"{a}-{b - 1}" if b - 1 > a else str(a) for a, b in zip(found.starts, ends, strict=True))
+
+
+def group_line(found: Grouping) -> str:
+    """One stack's answer in one line."""
+    answer = f"falls into {cut(found)}" if found.structure else "no block structure"
+    return f"{found.stack} {answer} (p = {found.p:.3g})"
+
+
+def prediction_lines(found: Sequence[Predicted]) -> list[str]:
+    """The measure that ranks best over the most blocks, and what a block's index alone would tell."""
+    last = found[-1].stack if found else ""
+    known = [p for p in found if p.stack == last and p.correlation.defined]
+    if not known:
+        return []
+    best = max(known, key=lambda p: p.correlation.rho.value)
+    depth = next((p for p in known if p.measure == "depth"), None)
+    lines = [f"harm of single skips is ranked best by {best.measure}: {best.correlation} ({last})"]
+    return lines + ([f"depth alone: {depth.correlation}"] if depth is not None else [])
+
+
+def predictors(found: Sequence[Predicted], cost: Mapping[str, str]) -> list[str]:
+    """A row a measure, a column a stack; the measures that rank best first, by the last column."""
+    stacks = list(dict.fromkeys(p.stack for p in found))
+    by_name: dict[str, dict[str, Predicted]] = {}
+    for p in found:
+        by_name.setdefault(p.measure, {})[p.stack] = p
+
+    def rank(name: str) -> float:
+        correlation = by_name[name][stacks[-1]].correlation
+        return -correlation.rho.value if correlation.defined else 2.0
+
+    rows = [
+        (name, cost.get(name, ""), *(str(by_name[name][stack].correlation) for stack in stacks))
+        for name in sorted(by_name, key=rank)
+    ]
+    head = ("measure", "costs", *stacks)
+    return ["## What predicts harm", "", LEGENDS["predictors"], "", *markdown_table(head, rows), ""]
+
+
+def additivity(found: Mapping[str, Additivity]) -> list[str]:
+    """A line a stack, and its largest interaction."""
+    lines: list[str] = []
+    for stack, a in found.items():
+        far = max(range(len(a.pairs)), key=lambda i: abs(a.interaction[i].value))
+        gap, (one, other) = a.interaction[far], a.pairs[far]
+        largest = f"{gap.value:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] sd"
+        lines.append(f"- {stack}: {a}. The largest is {largest}, of blocks {one} and {other}.")
+    return ["## Do harms add up?", "", LEGENDS["additivity"], "", *lines, ""]
+
+
+def markdown(checkpoint: str, setting: str, parts: Sequence[Sequence[str]]) -> str:
+    """The page of one checkpoint."""
+    return "\n".join([f"# Layer analysis of {checkpoint}", "", setting, "", *(line for part in parts for line in part)])

@@ -1,0 +1,88 @@
+"""A comparison of two runs as text: Markdown for a pull request, a table for a terminal."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.gates.comparison import Change, Comparison, Moved
+from harness.report.ranking_table import NOTHING, markdown_table, number
+
+HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
+QUIET = (Moved.SAME, Moved.WITHIN)
+STYLES = {Moved.WORSE: "red", Moved.BETTER: "yellow", Moved.CHANGED: "yellow"}
+LEGEND = (
+    "Harm is in units of A's seed-to-seed sd, score is cosine x 100; B - A carries its 95 % interval over prompts. "
+    "Worse and better are beyond the tolerance of tolerances.toml and sure over prompts (false discovery rate 5 % over "
+    "all harms and scores); changed is beyond the tolerance without a side, or not surely. A speed-up is compared as "
+    "its logarithm and never fails: two runs share no machine's moment."
+)
+
+
+def cells(change: Change) -> tuple[str, ...]:
+    """One line of the table, as HEAD."""
+    gap = change.difference
+    interval = f" [{gap.low:+.3g}, {gap.high:+.3g}]" if math.isfinite(gap.low) and math.isfinite(gap.high) else ""
+    return (
+        change.what,
+        change.metric,
+        number(change.a, ".4g"),
+        number(change.b, ".4g"),
+        number(gap.value, "+.3g") + interval,
+        number(change.limit, ".2g"),
+        number(change.p, ".2g") if change.metric in ("harm", "score") else NOTHING,
+        change.moved.value,
+    )
+
+
+def summary(comparison: Comparison) -> str:
+    """``57 figures: 2 worse, 1 changed, 54 within``."""
+    counts = Counter(change.moved for change in comparison.changes)
+    parts = [f"{counts[moved]} {moved.value}" for moved in Moved if counts[moved]]
+    return f"{len(comparison.changes)} figures: {', '.join(parts) or 'none'}"
+
+
+def shown(comparison: Comparison, *, everything: bool) -> Sequence[Change]:
+    """What moved, or everything."""
+    return [c for c in comparison.changes if everything or c.moved not in QUIET]
+
+
+def markdown(comparisons: Sequence[Comparison], *, everything: bool = False) -> str:
+    """A title, what else differs, and the table of what moved."""
+    out = ["# What moved between two runs", ""]
+    for comparison in comparisons:
+        out += [f"## {_title(comparison)}", "", f"{summary(comparison)}.", ""]
+        out += ["Differs between the runs: " + ("; ".join(comparison.circumstances) or "nothing that is recorded"), ""]
+        rows = shown(comparison, everything=everything)
+        if rows:
+            out += [*markdown_table(HEAD, map(cells, rows)), ""]
+    return "\n".join([*out, LEGEND, ""])
+
+
+def render(comparisons: Sequence[Comparison], width: int, colour: bool, *, everything: bool = False) -> str:
+    """The same for a terminal of ``width`` columns."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
+    for comparison in comparisons:
+        console.print(Text(f"{_title(comparison)}: {summary(comparison)}", style="bold"))
+        for line in comparison.circumstances:
+            console.print(Text(f"  {line}"))
+        rows = shown(comparison, everything=everything)
+        if rows:
+            table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+            for i, name in enumerate(HEAD):
+                table.add_column(name, justify="right" if 2 <= i <= 6 else "left", overflow="fold")
+            for change in rows:
+                table.add_row(*map(Text, cells(change)), style=STYLES.get(change.moved, ""))
+            console.print(table)
+    return stream.getvalue()
+
+
+def _title(comparison: Comparison) -> str:
+    return comparison.a if comparison.a == comparison.b else f"{comparison.a} -> {comparison.b}"

@@ -1,0 +1,75 @@
+"""An upgrade as Markdown, fit for a pull request: the answer first, then what moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.gates.upgrade import Answer, Step, Upgrade
+from harness.report.ranking_table import markdown_table, number
+
+MEANING = {
+    Answer.YES: "nothing moved by more than its tolerance",
+    Answer.LOOK: "something moved beyond its tolerance",
+    Answer.NO: "something got surely worse than its tolerance allows",
+    Answer.NOISY: "the null run moved, too, so nothing can be said",
+}
+SHOWN = ("torch", "diffusers", "transformers")
+LEGEND = (
+    "Every case of the bundled models under every version, with the same weights, prompts and seeds. A figure moved "
+    "where it is beyond tolerances.toml; largest is the largest movement of any figure, in tolerances. The answer is "
+    "about the last version against the one before; the null run is the last version once more. A verdict is "
+    "what the last version's own run said against the stored baseline."
+)
+
+
+def markdown(found: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]]) -> str:
+    """The whole page."""
+    out = ["# Upgrade check", ""]
+    out += [f"- **{u.checkpoint}, {u.dtype}: {u.answer.value}** ({MEANING[u.answer]})" for u in found]
+    made = [(label, *(versions.get(p, "-") for p in SHOWN)) for label, versions in made_with.items()]
+    out += ["", LEGEND, "", *markdown_table(("run", *SHOWN), made)]
+    out += ["", "## Step by step", ""]
+    head = ("checkpoint", "dtype", "from", "to", "figures", "same", "within", "moved", "largest")
+    steps = [(u, step) for u in found for step in (*u.steps, u.null) if step is not None]
+    out += markdown_table(head, [_row(u, step, null=step is u.null) for u, step in steps])
+    for upgrade in found:
+        if upgrade.traces:
+            out += ["", *_traced(upgrade)]
+    return "\n".join([*out, ""])
+
+
+def _row(upgrade: Upgrade, step: Step, *, null: bool) -> tuple[str, ...]:
+    return (
+        upgrade.checkpoint,
+        upgrade.dtype,
+        step.old,
+        f"{step.old} (null run)" if null else step.new,
+        str(step.figures),
+        str(step.same),
+        str(step.within),
+        str(len(step.moved)),
+        f"{step.largest:.2g}",
+    )
+
+
+def _traced(upgrade: Upgrade) -> list[str]:
+    head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "first moved at", "")
+    rows: list[tuple[str, ...]] = []
+    for trace in upgrade.traces:
+        values = [number(value, ".4g") for value in (trace.baseline, *trace.values)]
+        rows.append((trace.what, trace.metric, *values, number(trace.limit, ".2g"), trace.first, trace.moved.value))
+    return [f"## What moved: {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
+
+
+def every(found: Sequence[Upgrade]) -> str:
+    """A page of all figures of all cases under all versions; too long for a comment."""
+    out = ["# Every figure under every version", "", LEGEND]
+    for upgrade in found:
+        head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "moved", "verdict")
+        rows: list[tuple[str, ...]] = []
+        for line in upgrade.lines:
+            values = [number(value, ".6g") for value in (line.baseline, *line.values)]
+            limit = number(line.limit, ".2g")
+            rows.append((line.what, line.metric, *values, limit, line.moved.value, line.verdict.value))
+        out += ["", f"## {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
+    return "\n".join([*out, ""])

@@ -1,0 +1,264 @@
+"""What is seen and what is judged, as plain data: the journal's lines, readable without torch.
+
+A Measurement is what was seen; a Verdict how that compares with the baseline; a Record holds both with the
+fingerprint of everything that can change a number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from harness.ablation.case import Case
+
+SCHEMA = 1
+
+
+class Status(enum.StrEnum):
+    """The outcome of comparing one metric, or a whole record, with its baseline."""
+
+    OK = "ok"
+    NOTHING = "did nothing"  # bitwise the control's latents, under a plan that isn't the identity
+    REGRESSION = "regression"  # worse than the baseline allows
+    STALE = "stale"  # better than the baseline allows: stale, or the ablation was not applied
+    NONDETERMINISM = "nondeterminism"  # within every tolerance, but not bitwise what the same fingerprint gave
+    MISSING = "missing"  # the baseline file has no entry for this case
+    UNJUDGED = "unjudged"  # no baseline file, or a plan by hand
+    UPDATED = "updated"  # the entry was written by this run
+    INSENSITIVE = "insensitive"  # green, but one more skipped block would be green, too
+
+    @property
+    def red(self) -> bool:
+        """Whether a test with this outcome fails."""
+        return self in RED
+
+
+RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Everything that can change a number. ``device`` is the key of the baseline file (``cpu``).
+
+    ``judge`` and ``metrics`` (by name) are ids with the hashes of the weights. ``machine`` stands for processor and
+    torch build, ``perturbed`` names what was changed on purpose (``--dit-perturb``).
+    """
+
+    checkpoint: str
+    weights: str
+    judge: str
+    prompts: str
+    sampling: Mapping[str, float | int | str]
+    device: str
+    dtype: str
+    capability: str
+    threads: int
+    versions: Mapping[str, str]
+    metrics: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    offload: str = "none"
+    machine: str = ""
+    perturbed: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Twelve hex digits that stand for all of it."""
+        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was seen of one variant.
+
+    ``values`` are per image, prompt-major ((prompt 0, seed 0), (prompt 0, seed 1), ...): judge score in
+    cosine x 100, harm as control - variant in the same unit, drifts relative to nothing, grades in 0..1.
+    ``summary`` are figures of the whole set; ``n`` is the number of images, ``prompts`` of prompts. Figures of extra
+    metrics are called ``<metric>.<what>``; ``left_out`` says by name why some could not be measured.
+    """
+
+    n: int
+    prompts: int
+    values: Mapping[str, tuple[float, ...]]
+    summary: Mapping[str, float]
+    latents_sha256: str = ""
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Paired samples of the transformer's forward, in seconds: ``control[i]`` was timed beside ``variant[i]``."""
+
+    control: tuple[float, ...]
+    variant: tuple[float, ...]
+    batch: int
+    ratio: float  # speed-up: median of control / variant
+    low: float
+    high: float
+    theory: float  # speed-up if every block cost the same and nothing else cost anything
+    peak_bytes: int | None = None
+    control_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One gated metric against its baseline; ``limit`` is the far end of what is allowed on the side that matters."""
+
+    metric: str
+    value: float
+    baseline: float | None
+    tolerance: float | None
+    status: Status
+    source: str = ""
+    effect: float | None = None  # how far one more skipped block moves the value, where that was measured
+
+    @property
+    def excess(self) -> float:
+        """How far outside the tolerance, in tolerances; at most 1 inside."""
+        if self.baseline is None or not self.tolerance:
+            return 0.0
+        return abs(self.value - self.baseline) / self.tolerance
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All checks of one record, and what follows from them."""
+
+    status: Status
+    checks: tuple[Check, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the journal. ``kind`` is ``quality``, ``latency`` or ``control``.
+
+    ``window`` is the inclusive range of denoising steps in which the plan held, None for all of them.
+    """
+
+    kind: str
+    case: str
+    nodeid: str
+    checkpoint: str
+    stack: str
+    place: str
+    strategy: str
+    plan: str
+    words: tuple[str, ...]
+    fingerprint: Fingerprint
+    verdict: Verdict
+    measurement: Measurement | None = None
+    latency: Latency | None = None
+    run: str = ""
+    schema: int = SCHEMA
+    window: tuple[int, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists, dicts, strings and numbers; what is not finite becomes "nan" or "inf"."""
+        return cast("dict[str, Any]", _plain(self))
+
+
+def of_case(
+    case: Case,
+    kind: str,
+    fingerprint: Fingerprint,
+    verdict: Verdict,
+    *,
+    measurement: Measurement | None = None,
+    latency: Latency | None = None,
+    nodeid: str = "",
+    run: str = "",
+) -> Record:
+    """The record of one case; ``nodeid`` is the test's where there is one, ``run`` the run folder's name."""
+    return Record(
+        kind=kind,
+        case=case.id,
+        nodeid=nodeid,
+        checkpoint=case.checkpoint,
+        stack=case.stack,
+        place=case.place,
+        strategy=case.strategy,
+        plan=str(case.plan),
+        words=case.words,
+        fingerprint=fingerprint,
+        verdict=verdict,
+        measurement=measurement,
+        latency=latency,
+        run=run,
+        window=case.window,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in cast("list[Any]", value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def from_json(data: Mapping[str, Any]) -> Record:
+    """Read what :meth:`Record.to_json` wrote.
+
+    Raises ValueError naming the field where the data is no record, or one of another schema.
+    """
+    if data.get("schema") != SCHEMA:
+        raise ValueError(f"schema {data.get('schema')!r} where this version reads {SCHEMA}")
+    return cast("Record", _typed(Record, data, "record"))
+
+
+def _typed(kind: Any, value: Any, where: str) -> Any:
+    """``value`` as ``kind``: dataclasses, enums, tuples, mappings, optionals and scalars."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        options = [a for a in arguments if a is not type(None)]
+        if len(options) == 1:
+            return _typed(options[0], value, where)
+        if isinstance(value, tuple(o for o in options if isinstance(o, type))):
+            return value
+        raise ValueError(f"{where} is {value!r}")
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where} is {value!r}, not an object")
+        given = cast("Mapping[str, Any]", value)
+        hints = typing.get_type_hints(kind)
+        made: dict[str, Any] = {}
+        for f in dataclasses.fields(kind):
+            if f.name in given:
+                made[f.name] = _typed(hints[f.name], given[f.name], f"{where}.{f.name}")
+            elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+                raise ValueError(f"{where}.{f.name} is missing")
+        return kind(**made)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return kind(value)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ValueError(f"{where} is {value!r}, not a list")
+        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+            raise ValueError(f"{where} has {len(value)} entries, not {len(arguments)}")
+        return tuple(_typed(arguments[0], v, where) for v in value)
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{where} is {value!r}, not an object")
+        return {k: _typed(arguments[1], v, f"{where}.{k}") for k, v in cast("Mapping[str, Any]", value).items()}
+    if kind is float:
+        if value in ("nan", "inf", "-inf"):
+            return float(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    elif isinstance(kind, type) and isinstance(value, kind):
+        return value
+    raise ValueError(f"{where} is {value!r}, not {getattr(kind, '__name__', kind)}")

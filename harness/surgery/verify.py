@@ -1,0 +1,63 @@
+"""What proves, on the model at hand, that its blocks run as a plan says: bitwise, on one forward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from harness.ablation.plan import Plan, identity
+from harness.errors import SurgeryError
+from harness.models.sampler import pinned
+from harness.surgery.view import ablate, bare, find_stack
+
+
+def prove_identity(transformer: nn.Module, arguments: Mapping[str, Any], stack: str) -> None:
+    """Every block of a stack behind a slot: the output is bitwise the model's own. Raises SurgeryError."""
+    with pinned():
+        plain = transformer(**arguments)[0]
+        length = len(getattr(bare(transformer), find_stack(transformer, stack)[1]))
+        with ablate(transformer, identity(length), stack, force_slots=True):
+            slotted = transformer(**arguments)[0]
+    if not torch.equal(plain, slotted):
+        raise SurgeryError(
+            f"stack {stack!r}: the identity behind slots differs from the model by {_worst(plain, slotted):.3g}"
+        )
+
+
+def prove_listed(transformer: nn.Module, arguments: Mapping[str, Any], plan: Plan, stack: str, output: Tensor) -> bool:
+    """Whether ``output``, made under a plan, is bitwise that of a model whose list holds just the plan's blocks.
+
+    So a skip equals deletion. False where there is no such list: groups combine outputs, and a block that gives no
+    text (SD3's last) can only stand last. Raises SurgeryError where the outputs differ.
+    """
+    attribute = find_stack(transformer, stack)[1]
+    blocks = getattr(bare(transformer), attribute)
+    order = [step for step in plan.steps if isinstance(step, int)]
+    if len(order) < len(plan.steps) or any(getattr(blocks[i], "context_pre_only", False) for i in order[:-1]):
+        return False
+    with pinned(), _listed(bare(transformer), attribute, order):
+        listed = transformer(**arguments)[0]
+    if not torch.equal(listed, output):
+        raise SurgeryError(
+            f"stack {stack!r}: under the plan '{plan}' the output differs from that of a model with just these blocks "
+            f"by {_worst(listed, output):.3g}"
+        )
+    return True
+
+
+@contextmanager
+def _listed(model: nn.Module, attribute: str, order: list[int]) -> Iterator[None]:
+    original = getattr(model, attribute)
+    setattr(model, attribute, nn.ModuleList([original[i] for i in order]))
+    try:
+        yield
+    finally:
+        setattr(model, attribute, original)
+
+
+def _worst(a: Tensor, b: Tensor) -> float:
+    return float((a.float() - b.float()).abs().max())

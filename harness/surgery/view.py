@@ -1,0 +1,260 @@
+"""Applying a plan to a model: a view on a stack of blocks, put in place by one setattr.
+
+The view shares the original list's modules, so parameters, state_dict, LoRA, saving, ``.to`` and
+offload hooks see the model as it is; only iterating over the stack gives something else. Each original
+position is a slot that runs 0..k steps (see :func:`harness.ablation.plan.align`), so that lengths, indices and
+whatever the model does per position stay right.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from harness.ablation.plan import Combine, Plan, Step, align, parse
+from harness.errors import SurgeryError
+from harness.models.checkpoints.resolve import FAMILIES
+from harness.surgery.block_contract import Contract, contract
+
+State = dict[str, Tensor]
+
+
+class Slot:
+    """What stands at one position: some steps over the stack's blocks, called like a block.
+
+    Attributes that a model reads from a block (``context_pre_only``) are those of the position's own block.
+    """
+
+    def __init__(self, home: nn.Module, blocks: Sequence[nn.Module], steps: Sequence[Step], made: Contract) -> None:
+        self._home, self._blocks, self._steps, self._contract = home, blocks, tuple(steps), made
+        # By the class: an instance's forward may be wrapped by an offload hook that hides its parameters.
+        self._signature = inspect.signature(type(home).forward)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # copying and pickling ask for these before there is a home
+        return getattr(self._home, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the steps; takes and returns what the position's own block does."""
+        bound = self._signature.bind(self._home, *args, **kwargs)
+        call = dict(bound.arguments)
+        call.pop(next(iter(self._signature.parameters)))
+        for name, parameter in self._signature.parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                call |= call.pop(name, {})
+        state: State = {name: call[name] for name in self._contract.outputs}
+        for step in self._steps:
+            state = self._step(step, state, call)
+        values = tuple(state[name] for name in self._contract.outputs)
+        return values[0] if self._contract.single else values
+
+    def _step(self, step: Step, state: State, call: Mapping[str, Any]) -> State:
+        if isinstance(step, int):
+            return self._run(step, state, call)
+        for _ in range(step.loops):
+            ends: list[State] = []
+            for branch in step.branches:
+                end = state
+                for index in branch:
+                    end = self._run(index, end, call)
+                ends.append(end)
+            state = {name: combine(step.combine, state[name], [end[name] for end in ends]) for name in state}
+        return state
+
+    def _run(self, index: int, state: State, call: Mapping[str, Any]) -> State:
+        out = self._blocks[index](**{**call, **state})
+        values = (out,) if self._contract.single else out
+        # SD3's last block gives no text: the text from before is carried on.
+        return {
+            name: state[name] if value is None else value
+            for name, value in zip(self._contract.outputs, values, strict=True)
+        }
+
+
+def combine(how: Combine, start: Tensor, ends: Sequence[Tensor]) -> Tensor:
+    """One tensor from the outputs of M branches that all started at ``start``; all of one shape.
+
+    Mean: sum(ends) / M. Sum: start + sum(ends - start). Root: start + sum(ends - start) / sqrt(M).
+    """
+    ends = [end.to(start.device) for end in ends]
+    if how is Combine.MEAN:
+        total = ends[0]
+        for end in ends[1:]:
+            total = total + end
+        return total / len(ends)
+    update = ends[0] - start
+    for end in ends[1:]:
+        update = update + (end - start)
+    return start + (update if how is Combine.SUM else update / math.sqrt(len(ends)))
+
+
+class BlockView(nn.ModuleList):
+    """The original list's modules, iterated as slots. An integer index gives the original block."""
+
+    _slots: tuple[Callable[..., Any], ...]
+
+    def __init__(self, original: nn.ModuleList, slots: Sequence[Callable[..., Any]]) -> None:
+        super().__init__()
+        self._modules = original._modules  # noqa: SLF001 - sharing them is what a view is
+        self.training = original.training
+        self._slots = tuple(slots)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self._slots[index]) if isinstance(index, slice) else super().__getitem__(index)
+
+
+def bare(transformer: nn.Module) -> nn.Module:
+    """The model itself where torch.compile has wrapped it."""
+    inner = getattr(transformer, "_orig_mod", transformer)
+    assert isinstance(inner, nn.Module)
+    return inner
+
+
+def stacks(transformer: nn.Module) -> dict[str, str]:
+    """Stack name -> attribute. A model outside the table has its non-empty ModuleLists of one block type each."""
+    model = bare(transformer)
+    family = FAMILIES.get(type(model).__name__)
+    if family is not None:
+        return {stack.name: stack.attribute for stack in family.stacks}
+    return {
+        name: name
+        for name, child in model.named_children()
+        if isinstance(child, nn.ModuleList) and len(child) > 1 and len({type(b) for b in child}) == 1
+    }
+
+
+def find_stack(transformer: nn.Module, stack: str | None) -> tuple[str, str]:
+    """(name, attribute) of a stack; None picks the only one. Raises SurgeryError naming what there is."""
+    known = stacks(transformer)
+    if stack is None and len(known) == 1:
+        return next(iter(known.items()))
+    if stack not in known:
+        wanted = "name one of its stacks" if stack is None else f"there is no stack {stack!r}"
+        raise SurgeryError(f"{type(bare(transformer)).__name__}: {wanted}; it has {', '.join(known) or 'none'}")
+    return stack, known[stack]
+
+
+class Installed:
+    """A plan made ready for a transformer, put in place and taken away by one setattr each.
+
+    A context manager, too: :func:`ablate` is the short form. ``install`` and ``remove`` by hand are for
+    timing, where model and variant take turns. Raises PlanError for a plan that doesn't fit,
+    SurgeryError for a model whose blocks can't be rearranged or a stack that is already ablated.
+    """
+
+    def __init__(
+        self, transformer: nn.Module, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
+    ) -> None:
+        self._model = bare(transformer)
+        if isinstance(plan, str) and ":" in plan:
+            named, plan = (part.strip() for part in plan.split(":", 1))
+            if stack is not None and stack != named:
+                raise SurgeryError(f"the plan names stack {named!r}, the call {stack!r}")
+            stack = named
+        self.stack, self._attribute = find_stack(self._model, stack)
+        self._original: nn.ModuleList = getattr(self._model, self._attribute)
+        length = len(self._original)
+        # Printing and parsing again checks the indices of a Plan that was built by hand.
+        self.plan = parse(str(plan), length=length, stack=self.stack).normal()
+        if isinstance(self._original, BlockView):
+            raise SurgeryError(f"stack {self.stack!r} is already under a plan; leave that context first")
+        self._view: BlockView | None = None
+        if force_slots or not self.plan.is_identity(length):
+            self._view = _view(self._model, self._attribute, self._original, self.plan, force_slots)
+
+    def install(self) -> None:
+        """Put the view in place; the identity installs nothing."""
+        if self._view is not None:
+            setattr(self._model, self._attribute, self._view)
+
+    def remove(self) -> None:
+        """Put the original list back."""
+        if self._view is not None:
+            setattr(self._model, self._attribute, self._original)
+
+    def __enter__(self) -> Installed:
+        self.install()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+@contextmanager
+def ablate(
+    transformer: nn.Module, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
+) -> Iterator[nn.Module]:
+    """Run a transformer under a plan for the length of a ``with`` block.
+
+    ``plan`` is a :class:`~harness.ablation.plan.Plan` or its text, which may name the stack
+    (``"double: 0-3 8-18"``); ``stack`` may be left out where there is only one. The identity installs
+    nothing, unless ``force_slots`` puts every block behind a slot, to test the mechanism itself.
+    Contexts nest over different stacks, and an exception inside leaves the model as it was.
+    Raises what :class:`Installed` raises.
+    """
+    with Installed(transformer, plan, stack, force_slots=force_slots):
+        yield transformer
+
+
+def _view(model: nn.Module, attribute: str, original: nn.ModuleList, plan: Plan, force_slots: bool) -> BlockView:
+    made = contract(model, attribute)
+    blocks = list(original)
+    slots: list[Callable[..., Any]] = []
+    for position, steps in enumerate(align(plan, len(blocks))):
+        alone = steps[0] if len(steps) == 1 and isinstance(steps[0], int) and not force_slots else None
+        # SD3's last block gives no text; anywhere but last the old text must be carried, which a slot does.
+        if alone is not None and (alone == position or not getattr(blocks[alone], "context_pre_only", False)):
+            # The block itself: a slot around it would cost 25 microseconds a call for nothing.
+            slots.append(blocks[alone])
+        else:
+            slots.append(Slot(blocks[position], blocks, steps, made))
+    return BlockView(original, slots)
+
+
+@contextmanager
+def traced(transformer: nn.Module, stack: str | None = None) -> Iterator[list[int]]:
+    """The indices of a stack's blocks in the order in which they really run, as a growing list."""
+    model = bare(transformer)
+    _, attribute = find_stack(model, stack)
+    ran: list[int] = []
+
+    def note(index: int) -> Callable[[nn.Module, Any], None]:
+        return lambda _module, _args: ran.append(index)
+
+    # By integer index: the blocks themselves, also where a view stands in front of them.
+    original = getattr(model, attribute)
+    handles = [original[i].register_forward_pre_hook(note(i)) for i in range(len(original))]
+    try:
+        yield ran
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def check_trace(ran: Sequence[int], plan: Plan, stack: str) -> int:
+    """The number of forwards that a trace holds. Raises SurgeryError where it isn't the plan, over and over."""
+    expected = list(plan.blocks())
+    if not expected:
+        if ran:
+            raise SurgeryError(f"stack {stack!r}: blocks {list(ran)} ran under a plan that runs none")
+        return 0
+    forwards, rest = divmod(len(ran), len(expected))
+    if rest or not forwards or list(ran) != expected * forwards:
+        first = list(ran[: len(expected)])
+        raise SurgeryError(
+            f"stack {stack!r}: the plan '{plan}' runs blocks {expected}, but {first} ran "
+            f"({len(ran)} block calls in all): the ablation did not take hold as written"
+        )
+    return forwards
