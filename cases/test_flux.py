@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.ablation.case import Ask
+from harness.ablation.grid import Ask
 from harness.ablation.strategies import EVERY, PAINTERS
 
 STACKS = ("double", "single")

@@ -9,12 +9,14 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from harness._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from harness.api import load, rank, sweep
     from harness.lab.lab import Lab
     from harness.surgery.view import ablate
 
-__version__ = "0.1.0"
+
 __all__ = ["Lab", "ablate", "load", "rank", "sweep"]
 
 _HOMES = {

@@ -82,7 +82,7 @@ def _fingerprint(given: argparse.Namespace) -> None:
 
     from harness.lab.lab import Lab
     from harness.models.checkpoints.resolve import resolve
-    from harness.models.loading import pick_device
+    from harness.models.environment import pick_device
 
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -95,7 +95,7 @@ def _fingerprint(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from harness.models.loading import pick_device
+    from harness.models.environment import pick_device
     from harness.tiny.train import TARGETS
 
     out = given.out or given.work / "out"

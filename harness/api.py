@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.ablation.case import Case, by_hand, expand, grid, in_windows
+from harness.ablation.case import Case, by_hand
+from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
+from harness.models import environment
 from harness.results import ranking
 from harness.results.journal import Journal
 from harness.results.records import Record, Status, Verdict, of_case
@@ -33,7 +35,7 @@ def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None
     from harness.models import loading
     from harness.models.checkpoints.resolve import resolve
 
-    return loading.load(resolve(str(checkpoint), dtype=dtype), loading.pick_device(device))
+    return loading.load(resolve(str(checkpoint), dtype=dtype), environment.pick_device(device))
 
 
 def sweep(

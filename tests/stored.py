@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from harness.analysis.similarity import weights
-from harness.surgery.view import stacks
+from harness.models.stacks import stacks
 from tests.models import one_tensor
 from tests.test_sums import slow
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.__main__ import main
-from harness.analysis import profiles
+from harness.analysis import profile as profiles
 from harness.analysis.lokr import angle_records
 
 

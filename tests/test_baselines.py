@@ -10,6 +10,9 @@ from harness.errors import BaselineError, HarnessError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline, Entry
 from harness.gates.tolerances import Tolerance, load_tolerances, tolerance_for
+from harness.gates.update import store
+from harness.gates.verdict import accepted, compare
+from harness.results import statistics
 from harness.results.records import Status
 
 CASE = "flux-tiny-double-L01-skip"
@@ -38,7 +41,7 @@ def test_one_line_a_metric(baseline):
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_rounding_is_stable(value):
-    assert baselines.rounded(baselines.rounded(value)) == baselines.rounded(value)
+    assert statistics.rounded(statistics.rounded(value)) == statistics.rounded(value)
 
 
 @pytest.mark.parametrize(
@@ -84,24 +87,24 @@ def test_not_utf8(baseline):
     ],
 )
 def test_both_sides_of_a_gate(baseline, value, status):
-    verdict = baselines.compare(CASE, {"harm": value}, baseline.cases[CASE], TOLERANCES)
+    verdict = compare(CASE, {"harm": value}, baseline.cases[CASE], TOLERANCES)
     assert verdict.status is status
 
 
 def test_higher_is_better_for_scores(baseline):
     stored = {"score": Entry(95.0, 64)}
-    verdict = baselines.compare("c", {"score": 90.0}, stored, [], ("score",))
+    verdict = compare("c", {"score": 90.0}, stored, [], ("score",))
     assert verdict.status is Status.REGRESSION
 
 
 def test_without_a_tolerance_only_equality_passes(baseline):
     stored = {"collapsed": Entry(0.0, 64)}
-    assert baselines.compare(CASE, {"collapsed": 0.0}, stored, []).status is Status.OK
-    assert baselines.compare(CASE, {"collapsed": 1.0}, stored, []).status is Status.REGRESSION
+    assert compare(CASE, {"collapsed": 0.0}, stored, []).status is Status.OK
+    assert compare(CASE, {"collapsed": 1.0}, stored, []).status is Status.REGRESSION
 
 
 def test_a_missing_entry_is_red(baseline):
-    verdict = baselines.compare("other-case", {"harm": 0.1}, {}, TOLERANCES)
+    verdict = compare("other-case", {"harm": 0.1}, {}, TOLERANCES)
     assert verdict.status is Status.MISSING
     assert verdict.status.red
 
@@ -124,18 +127,18 @@ def test_the_last_matching_tolerance_wins():
 def test_update_modes(baseline, mode, value, written):
     values = {"harm": value, "latent_drift": 0.87}
     tolerances = [*TOLERANCES, Tolerance("*", "latent_drift", 0.1, 0, "t")]
-    verdict = baselines.compare(CASE, values, baseline.cases[CASE], tolerances)
-    verdict = baselines.accepted(verdict, mode)
+    verdict = compare(CASE, values, baseline.cases[CASE], tolerances)
+    verdict = accepted(verdict, mode)
     assert verdict.status.red == (mode == "missing")
-    assert baselines.store(baseline, CASE, values, 64, verdict, mode) == written
+    assert store(baseline, CASE, values, 64, verdict, mode) == written
     assert baseline.cases[CASE]["harm"].value == (value if written else 0.22)
 
 
 def test_a_new_case_is_added_by_missing(baseline):
     values = {"harm": 0.5, "mmd": 0.1, "not-stored": 3.0, "psnr": float("inf")}
-    verdict = baselines.accepted(baselines.compare("new", values, {}, []), "missing")
+    verdict = accepted(compare("new", values, {}, []), "missing")
     assert verdict.status is Status.UPDATED
-    assert baselines.store(baseline, "new", values, 64, verdict, "missing")
+    assert store(baseline, "new", values, 64, verdict, "missing")
     assert set(baseline.cases["new"]) == {"harm", "mmd"}
 
 

@@ -16,7 +16,8 @@ from harness.errors import CheckpointError, OptionError, PromptError, SurgeryErr
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import Settings, resolve
 from harness.models.sampler import Sampler
-from harness.surgery.view import ablate, stacks
+from harness.models.stacks import stacks
+from harness.surgery.view import ablate
 from harness.tiny import render
 from tests import stored
 from tests.models import random_pipelines

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.ablation.strategies import EVERY, Span, choose
+from harness.ablation.ranges import Span
+from harness.ablation.strategies import EVERY, choose
 from harness.analysis.image_drift import Moved, moved, reseeds
 from harness.analysis.profile import Profile, Stream
 from harness.errors import BaselineError, CaseError

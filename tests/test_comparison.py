@@ -10,9 +10,10 @@ import pytest
 
 from harness.__main__ import main
 from harness.errors import JournalError
-from harness.gates.comparison import LEVEL, Moved, Strictness, circumstances, compare
+from harness.gates.comparison import LEVEL, Moved, Strictness, compare
 from harness.gates.tolerances import Tolerance
 from harness.report.comparison_page import markdown, render
+from harness.results.fingerprint import circumstances
 from harness.results.journal import Journal
 from harness.results.records import Latency
 from tests.test_records import FINGERPRINT, PROMPTS, quality

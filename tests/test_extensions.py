@@ -19,9 +19,10 @@ import harness
 from harness import extensions
 from harness.__main__ import main
 from harness.ablation import strategies
-from harness.ablation.case import Ask, expand
+from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import parse
-from harness.ablation.strategies import EVERY, Span, choose
+from harness.ablation.ranges import Span
+from harness.ablation.strategies import EVERY, choose
 from harness.errors import CaseError, CheckpointError, ExtensionError
 from harness.models.checkpoints.resolve import BUNDLED, added, resolve
 

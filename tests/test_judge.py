@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, stats
 
-from harness.ablation.case import Ask, expand
+from harness.ablation.grid import Ask, expand
 from harness.errors import CheckpointError, PromptError
 from harness.lab.lab import Lab
 from harness.metrics import distribution, openclip, pairs

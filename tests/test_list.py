@@ -10,7 +10,8 @@ import sys
 import pytest
 
 from harness.__main__ import main
-from harness.ablation.case import DEPTHS, Ask, expand
+from harness.ablation.grid import Ask, expand
+from harness.ablation.ranges import DEPTHS
 from harness.ablation.strategies import EVERY, STRATEGIES
 from harness.api import sweep
 from harness.cli.inventory import RANGES, cached

@@ -13,10 +13,11 @@ from diffusers.hooks import apply_group_offloading
 from harness.ablation.plan import parse
 from harness.errors import CheckpointError
 from harness.models import loading
-from harness.models.checkpoints import hub_cache
+from harness.models.checkpoints import hub_cache, weight_files
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.models.sampler import Sampler
-from harness.surgery.view import ablate, check_trace, traced
+from harness.surgery.trace import check_trace, traced
+from harness.surgery.view import ablate
 from tests import hubs, models
 
 CPU = torch.device("cpu")
@@ -68,18 +69,18 @@ def test_from_the_hubs_cache_it_is_bitwise_the_same(cache, expected):
     checkpoint = resolve("someone/flux-small")
     assert same(pictures(loading.load(checkpoint, CPU), checkpoint.settings), expected)
     # The digest is taken from the blobs' names there, and from the content here.
-    assert loading.weights_digest(checkpoint.folder) == loading.weights_digest(BUNDLED / "flux-tiny")
+    assert weight_files.weights_digest(checkpoint.folder) == weight_files.weights_digest(BUNDLED / "flux-tiny")
 
 
 def test_another_blob_is_another_digest(cache):
     snapshot = hubs.put(cache, "someone/flux-small", BUNDLED / "flux-tiny")
-    before = loading.weights_digest(snapshot)
+    before = weight_files.weights_digest(snapshot)
     link = snapshot / "transformer" / "diffusion_pytorch_model.safetensors"
     other = link.resolve().with_name("f" * 64)
     other.write_bytes(link.read_bytes())
     link.unlink()
     link.symlink_to(other)
-    assert loading.weights_digest(snapshot) != before
+    assert weight_files.weights_digest(snapshot) != before
 
 
 def split(folder):
@@ -106,7 +107,7 @@ def test_weights_in_several_files_are_loaded_and_compared(mine, expected):
 
 def test_copies_at_half_precision_do_not_count(mine, expected):
     """Many repositories hold ``*.fp16.safetensors`` beside what is loaded, whole or in pieces, whatever is in them."""
-    before = loading.weights_digest(mine)
+    before = weight_files.weights_digest(mine)
     for name in (
         "transformer/diffusion_pytorch_model.fp16.safetensors",
         "vae/diffusion_pytorch_model.fp16.safetensors",
@@ -117,7 +118,7 @@ def test_copies_at_half_precision_do_not_count(mine, expected):
     (mine / "flux1.safetensors").write_bytes(b"all in one file")
     checkpoint = resolve(str(mine))
     assert same(pictures(loading.load(checkpoint, CPU), checkpoint.settings), expected)
-    assert loading.weights_digest(mine) == before
+    assert weight_files.weights_digest(mine) == before
 
 
 def test_a_component_that_was_dropped_is_not_missed(mine):

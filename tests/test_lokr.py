@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from harness.__main__ import main
-from harness.analysis import profiles
+from harness.analysis import profile as profiles
 from harness.analysis.lokr.angle_records import Record, write
 from harness.analysis.lokr.weighting import LokrError, blocks, critical_blocks, dump, lycoris, maps, weigh
 from harness.analysis.profile import Profile, Stream

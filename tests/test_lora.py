@@ -16,9 +16,10 @@ from harness.ablation.plan import parse
 from harness.errors import CheckpointError
 from harness.lab.lab import Lab
 from harness.models import loading, lora_loading
-from harness.models.checkpoints import lora_file
+from harness.models.checkpoints import lora_file, weight_files
 from harness.models.checkpoints.resolve import BUNDLED, resolve
-from harness.surgery.view import ablate, check_trace, traced
+from harness.surgery.trace import check_trace, traced
+from harness.surgery.view import ablate
 from tests import hubs, models
 
 pytest.importorskip("peft")
@@ -85,7 +86,7 @@ def test_another_name_and_digest_than_the_base(file, made):
     rewritten(file, made, lambda all_: {key: 2 * value for key, value in all_.items()})
     second = resolve("flux-tiny", lora=str(file))
     assert len({base.name, first.name, second.name}) == 3
-    digests = [loading.weights_digest(base.folder, *more) for more in ((), (file,))]
+    digests = [weight_files.weights_digest(base.folder, *more) for more in ((), (file,))]
     assert digests[0] != digests[1]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.ablation.plan import parse
-from harness.ablation.strategies import Span
+from harness.ablation.ranges import Span
 from harness.gates.validation.faults import MUTANTS, one_more_skipped
 from harness.models.checkpoints.resolve import Settings
 from harness.models.sampler import Sampler

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.__main__ import main
-from harness.gates.validation.noise_floor import MARGIN, false_red_bound, floors, resolution
+from harness.gates.validation.false_reds import false_red_bound
+from harness.gates.validation.noise_floor import MARGIN, floors, resolution
 from harness.results.journal import Journal
 from harness.results.records import Status
 from tests.test_records import quality

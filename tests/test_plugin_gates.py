@@ -12,7 +12,7 @@ import torch
 from harness.gates import baselines
 from harness.gates.validation.perturbations import choose
 from harness.models.checkpoints.resolve import BUNDLED
-from harness.models.loading import processor
+from harness.models.environment import processor
 from harness.results.journal import read
 from harness.results.records import Status
 from tests import test_plugin

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from harness.analysis.profile import Profile, Stream
-from harness.analysis.profiles import ARRAYS, FORMAT, read, write
+from harness.analysis.profile import ARRAYS, FORMAT, Profile, Stream, read, write
 from harness.errors import HarnessError
 
 

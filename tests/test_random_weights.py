@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from harness.ablation.plan import parse
-from harness.ablation.strategies import EVERY, Span, choose
+from harness.ablation.ranges import Span
+from harness.ablation.strategies import EVERY, choose
 from harness.errors import CaseError, CheckpointError, SurgeryError
 from harness.lab.random_lab import RandomLab
 from harness.models.checkpoints.published import KNOWN

@@ -15,9 +15,10 @@ from harness.report import write
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import HEAD, cells
 from harness.report.ranking_terminal import render
+from harness.results.fingerprint import Fingerprint
 from harness.results.journal import Journal, latest, read
 from harness.results.ranking import rank
-from harness.results.records import Check, Fingerprint, Latency, Measurement, Record, Status, Verdict, from_json
+from harness.results.records import Check, Latency, Measurement, Record, Status, Verdict, from_json
 
 FINGERPRINT = Fingerprint(
     checkpoint="m",

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.ablation.case import Ask, by_hand, expand, slug, spans
+from harness.ablation.case import by_hand, slug
+from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import parse
-from harness.ablation.strategies import STRATEGIES, Span, choose
+from harness.ablation.ranges import Span, spans
+from harness.ablation.strategies import STRATEGIES, choose
 from harness.errors import CaseError, PlanError
 
 STACKS = {"double": 6, "single": 12}

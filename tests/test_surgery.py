@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from harness.ablation.case import Ask, expand
+from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import Combine, Plan, identity, parse
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import PlanError, SurgeryError
+from harness.models.stacks import find_stack
 from harness.surgery.block_contract import Contract, contract
-from harness.surgery.view import BlockView, ablate, check_trace, combine, find_stack, traced
+from harness.surgery.trace import check_trace, traced
+from harness.surgery.view import BlockView, ablate, combine
 from tests import models
 
 pytestmark = pytest.mark.parametrize(("family", "stack"), models.STACKS)

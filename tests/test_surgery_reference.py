@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from harness.ablation.case import Ask, expand
+from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import Plan
 from harness.ablation.strategies import EVERY
-from harness.surgery.view import ablate, find_stack
+from harness.models.stacks import find_stack
+from harness.surgery.view import ablate
 from tests import models
 from tests.test_surgery import blocks, run
 

@@ -14,7 +14,9 @@ from harness.errors import SurgeryError
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.sampler import pinned
-from harness.surgery.view import BlockView, ablate, bare, stacks, traced
+from harness.models.stacks import bare, stacks
+from harness.surgery.trace import traced
+from harness.surgery.view import BlockView, ablate
 from tests import models
 
 BUILD = {**models.FAMILIES, "sd3.5-medium": lambda: models.sd3(8, dual=(0, 1, 2, 3))}

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ablation import steps as windows
-from harness.ablation.case import Ask, by_hand, expand, from_id, in_windows
+from harness.ablation.case import by_hand
+from harness.ablation.grid import Ask, expand, from_id, in_windows
 from harness.ablation.plan import identity, parse
 from harness.api import sweep
 from harness.errors import CaseError, SurgeryError
@@ -25,7 +26,8 @@ from harness.models.sampler import Sampler
 from harness.models.spec import Settings
 from harness.results.ranking import rank
 from harness.results.records import Status, Verdict, from_json, of_case
-from harness.surgery.view import BlockView, ablate, traced
+from harness.surgery.trace import traced
+from harness.surgery.view import BlockView, ablate
 from harness.surgery.windowed import in_window
 from harness.tiny import render
 from tests import models

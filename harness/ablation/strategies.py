@@ -17,35 +17,8 @@ from functools import cache
 
 from harness import extensions
 from harness.ablation.plan import Combine, Group, Plan
+from harness.ablation.ranges import Span
 from harness.errors import CaseError, HarnessError
-
-
-@dataclass(frozen=True, order=True)
-class Span:
-    """An inclusive range of block indices, first..last."""
-
-    first: int
-    last: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.first <= self.last:
-            raise CaseError(f"a range runs from a lower to a higher block: {self.first}-{self.last}")
-
-    def __len__(self) -> int:
-        return self.last - self.first + 1
-
-    def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """The indices from first to last."""
-        return tuple(range(self.first, self.last + 1))
-
-    @property
-    def centre(self) -> int:
-        """The middle block; of an even range the lower middle."""
-        return (self.first + self.last) // 2
 
 
 def _around(length: int, span: Span, inner: tuple[int | Group, ...]) -> Plan:

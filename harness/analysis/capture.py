@@ -24,9 +24,9 @@ from harness.analysis.profile import REDUCTIONS, SETTINGS, STREAMS, Array, Profi
 from harness.analysis.similarity import CHUNK, COPIES, TOKENS, StreamSums, measure, weights
 from harness.errors import OptionError, PromptError
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.models.loading import device_key, versions
+from harness.models.environment import device_key, versions
 from harness.models.sampler import Sampler
-from harness.surgery.view import bare, stacks
+from harness.models.stacks import bare, stacks
 
 DRAWS = 200  # of the bootstrap
 BINS = 10  # of the noise level, where there are more steps than that

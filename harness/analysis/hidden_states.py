@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from harness.errors import CheckpointError, SurgeryError
 from harness.models.families.base import Encoder
 from harness.models.sampler import Sampler
+from harness.models.stacks import bare, stacks
 from harness.surgery.block_contract import Contract, contract
-from harness.surgery.view import bare, stacks
 
 States = dict[str, list[Tensor]]  # stream -> (N, tokens, width) of what enters block 0 and of what leaves each block
 IMAGE, TEXT = "hidden_states", "encoder_hidden_states"  # arguments of a block

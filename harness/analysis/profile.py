@@ -6,11 +6,19 @@ block that gives no text (SD3) leaves D = L states in the text stream. Nothing h
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from harness.errors import HarnessError
+from harness.files import text, write_atomically
 
 Array = npt.NDArray[np.float64]
 STREAMS = ("image", "text")
@@ -85,3 +93,102 @@ class Velocity:
     stack: str
     levels: Array
     error: Array
+
+
+FORMAT = "dit-ablation-harness.profile"  # the one key of the metadata: several would be written in any order
+SCHEMA = 1
+ARRAYS = tuple(f.name for f in fields(Stream) if f.name not in ("stack", "name"))
+
+
+def write(profile: Profile, path: Path) -> None:
+    """Write a profile, whole or not at all. Raises HarnessError where that fails; the old file is then intact."""
+    about = {
+        "schema": SCHEMA,
+        "checkpoint": profile.checkpoint,
+        "setting": profile.setting,
+        "prompts": profile.prompts,
+        "lengths": dict(profile.lengths),
+        "streams": [[stream.stack, stream.name] for stream in profile.streams],
+        "made_with": dict(profile.made_with),
+    }
+    arrays = {"edges": profile.edges}
+    for stream in profile.streams:
+        arrays |= {f"{stream.stack}.{stream.name}.{name}": getattr(stream, name) for name in ARRAYS}
+    metadata = {FORMAT: json.dumps(about, sort_keys=True)}
+    ready = {name: np.ascontiguousarray(values, dtype=np.float64) for name, values in arrays.items()}
+    write_atomically(path, save(ready, metadata))
+
+
+def read(path: Path) -> Profile:
+    """Read a profile.
+
+    Raises HarnessError: no such file, not a profile, of another schema, or damaged; the message says which.
+    """
+    try:
+        with safe_open(path, framework="np") as stored:
+            metadata = stored.metadata() or {}
+            arrays: dict[str, Array] = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - no dict
+    except FileNotFoundError:
+        raise HarnessError(f"there is no profile {path}") from None
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise HarnessError(f"can't read the profile {path}: {error}; write it again") from None
+    if FORMAT not in metadata:
+        raise HarnessError(f"{path} is a safetensors file, but no profile of layers")
+    try:
+        about = json.loads(metadata[FORMAT])
+        if about["schema"] != SCHEMA:
+            raise HarnessError(
+                f"the profile {path} has schema {about['schema']!r}, this version reads {SCHEMA}; write it again"
+            )
+        return _profile(about, arrays)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise HarnessError(f"the profile {path} is damaged: {what}; write it again") from None
+
+
+def _profile(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> Profile:
+    """Raises KeyError, ValueError, TypeError or AttributeError where something isn't as it was written."""
+    setting = text(about["setting"])
+    if setting not in SETTINGS:
+        raise ValueError(f"unknown setting {setting!r}")
+    lengths = {text(stack): _count(length) for stack, length in about["lengths"].items()}
+    edges = arrays["edges"]
+    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
+        raise ValueError("the edges of the bins don't rise")
+    streams: list[Stream] = []
+    for stack, name in cast("list[tuple[str, str]]", about["streams"]):
+        if name not in STREAMS:
+            raise ValueError(f"unknown stream {name!r}")
+        stream = Stream(stack, name, **{field: arrays[f"{stack}.{name}.{field}"] for field in ARRAYS})
+        _check(stream, len(edges) - 1, lengths[stack])
+        streams.append(stream)
+    made_with = {text(k): text(v) for k, v in about["made_with"].items()}
+    return Profile(
+        text(about["checkpoint"]), setting, _count(about["prompts"]), edges, lengths, tuple(streams), made_with
+    )
+
+
+def _check(stream: Stream, bins: int, length: int) -> None:
+    depth, draws = stream.cosine.shape[-1], len(stream.draws)
+    if depth not in (length, length + 1):
+        raise ValueError(f"{depth} {stream.name} states of stack {stream.stack!r}, which has {length} blocks")
+    table, row = (depth, depth), (depth - 1,)
+    shapes = {
+        "count": (bins,),
+        **dict.fromkeys(("cosine", "centred", "cka"), (bins, *table)),
+        **dict.fromkeys(("angular", "angular_last"), (bins, *row)),
+        "draws": (draws, *table),
+        "angular_draws": (draws, *row),
+    }
+    for name, shape in shapes.items():
+        values: Array = getattr(stream, name)
+        if values.shape != shape or values.dtype != np.float64:
+            raise ValueError(
+                f"{stream.stack}.{stream.name}.{name} is {values.dtype} {values.shape}, and should be float64 {shape}"
+            )
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return value

@@ -9,10 +9,11 @@ import numpy as np
 
 from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
-from harness.ablation.strategies import Span, choose
+from harness.ablation.ranges import Span
+from harness.ablation.strategies import choose
 from harness.analysis.image_drift import Moved, moved, reseeds
 from harness.analysis.profile import Array, Profile, Velocity
-from harness.plugin.labs import facts
+from harness.results.fingerprint import facts
 from harness.results.records import Measurement
 from harness.results.statistics import by_prompt
 

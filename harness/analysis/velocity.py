@@ -30,8 +30,10 @@ from harness.analysis.hidden_states import clock
 from harness.analysis.profile import Array, Velocity
 from harness.errors import SurgeryError
 from harness.models.sampler import Sampler
+from harness.models.stacks import bare, stacks
 from harness.surgery.block_contract import Contract, contract
-from harness.surgery.view import BlockView, Slot, State, ablate, bare, check_trace, stacks, traced
+from harness.surgery.trace import check_trace, traced
+from harness.surgery.view import BlockView, Slot, State, ablate
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab

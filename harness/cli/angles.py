@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.analysis import profile as profiles
 from harness.errors import HarnessError
 from harness.models.spec import DTYPES, OFFLOADS
 
@@ -54,13 +55,12 @@ def _count(text: str) -> int:
 def _angles(given: argparse.Namespace) -> None:
     from contextlib import ExitStack
 
-    from harness.analysis import profiles
     from harness.analysis.lokr.angle_records import Writer
     from harness.analysis.noised_images import on_noised, read_images
     from harness.analysis.profile import REDUCTIONS
     from harness.lab.lab import Lab
     from harness.models.checkpoints.resolve import resolve
-    from harness.models.loading import pick_device
+    from harness.models.environment import pick_device
     from harness.report.figures import write_all
 
     if not (given.records or given.profile or given.figures):

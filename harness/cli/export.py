@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _call(given: argparse.Namespace) -> None:
     from harness.models.checkpoints.resolve import resolve
-    from harness.models.loading import weights_digest
+    from harness.models.checkpoints.weight_files import weights_digest
     from harness.surgery.export import export, stored_transformer
 
     checkpoint = resolve(given.checkpoint)

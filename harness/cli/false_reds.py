@@ -21,7 +21,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _false_reds(given: argparse.Namespace) -> int:
     from harness.files import write_atomically
-    from harness.gates.validation.noise_floor import Clean
+    from harness.gates.validation.false_reds import Clean
     from harness.report.false_reds_page import markdown
     from harness.results.journal import read
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.ablation.case import Ask, Case, by_hand, expand, grid
+from harness.ablation.case import Case, by_hand
+from harness.ablation.grid import Ask, expand, grid
 from harness.cli.inventory import RANGES, Entry, Listed, checkpoints, look, metrics, strategies
 from harness.errors import ExtensionError, HarnessError
 from harness.lab import cost
@@ -119,7 +120,7 @@ def _several(given: Sequence[str]) -> list[str]:
 
 def _measured(given: argparse.Namespace, texts: Sequence[str], steps: int) -> dict[str, Any]:
     from harness.lab.throughput import pace
-    from harness.models.loading import pick_device
+    from harness.models.environment import pick_device
 
     checkpoint = resolve(given.checkpoint)  # now its weights are needed, too
     if steps:

@@ -77,7 +77,7 @@ def _lokr(given: argparse.Namespace) -> None:
 def _maps(given: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Array, Array, str]:
     """Image and text maps that fit the checkpoint, and where they are from."""
     if given.profile is not None:
-        from harness.analysis import profiles
+        from harness.analysis import profile as profiles
         from harness.analysis.lokr.weighting import maps
 
         profile = profiles.read(given.profile)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.ablation.case import Ask, expand
+from harness.ablation.grid import Ask, expand
 from harness.files import write_atomically
 from harness.lab.lab import Lab
 from harness.metrics.judge import OpenClipJudge
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.models.loading import versions
+from harness.models.environment import versions
 from harness.tiny import checker, render, vae, world
 from harness.tiny import judge as judge_training
 from harness.tiny.train import parameters, prompts

@@ -71,13 +71,13 @@ def _examine(
 ) -> tuple[list[Tested], Baseline, tuple[Tolerance, ...]]:
     from fnmatch import fnmatchcase
 
-    from harness.ablation.case import from_id
+    from harness.ablation.grid import from_id
     from harness.gates import baselines
+    from harness.gates.reference import judge_against
     from harness.gates.validation.power import WEAK, examine, store_effects
     from harness.lab.lab import Lab
     from harness.models.checkpoints.resolve import resolve
-    from harness.models.loading import pick_device, processor
-    from harness.plugin.labs import judge_against
+    from harness.models.environment import pick_device, processor
 
     lab = Lab(resolve(name), device=pick_device(given.device))
     judged = judge_against(given.baselines, lab.fingerprint, processor(lab.device))

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.ablation.case import DEPTHS, Case, spans
+from harness.ablation.case import Case
+from harness.ablation.ranges import DEPTHS, spans
 from harness.cli.inventory import OWN, RANGES, Entry, Listed
 from harness.lab.cost import Cost, counted, share
 from harness.models.checkpoints.resolve import Checkpoint

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.ablation.strategies import Span
+from harness.ablation.ranges import Span
 from harness.findings.blog_grouping import SIMILARITY
-from harness.findings.claim import Claim, claim
+from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.harm_questions import (
     Variant,
     ablated,
@@ -24,7 +24,6 @@ from harness.findings.harm_questions import (
 )
 from harness.findings.intervals import over_prompts
 from harness.findings.questions import Direction, Either, Question, any_of
-from harness.findings.sources import BLOG_SOURCE
 
 if TYPE_CHECKING:
     from harness.analysis.profile import Array

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.findings.claim import Claim, claim
+from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.definitions import GROUPED
 from harness.findings.intervals import drawn, p_value
 from harness.findings.questions import Direction, Question
-from harness.findings.sources import BLOG_SOURCE
 
 if TYPE_CHECKING:
     from harness.analysis.profile import Array, Stream

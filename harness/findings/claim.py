@@ -220,3 +220,7 @@ def _comparison(data: Mapping[str, Any]) -> Comparison:
     return Comparison(
         str(data["what"]), value, Direction(data["direction"]), float(data["threshold"]), str(data["unit"])
     )
+
+
+BLOG_SOURCE = 'the blog "Extending Transformer layers as Painters to DiT\'s"'
+SD35_SOURCE = "the SD3.5-Large layer-wise analysis"

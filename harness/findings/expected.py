@@ -15,7 +15,7 @@ from typing import Any
 from harness.errors import BaselineError
 from harness.files import no_constant, text, write_atomically
 from harness.findings.claim import Finding, Verdict
-from harness.plugin.labs import changes, incomparable
+from harness.results.fingerprint import changes, incomparable
 
 SCHEMA = 1
 FILE = "findings.json"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.ablation.case import spans
-from harness.ablation.strategies import EVERY, Span
+from harness.ablation.ranges import Span, spans
+from harness.ablation.strategies import EVERY
 from harness.errors import CaseError
 from harness.findings.definitions import CATASTROPHIC, MILD, RECOVERS
 from harness.findings.intervals import over_prompts, share

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.findings.claim import Claim, claim
+from harness.findings.claim import SD35_SOURCE, Claim, claim
 from harness.findings.intervals import drawn, trend
 from harness.findings.questions import Direction, Question
-from harness.findings.sources import SD35_SOURCE
 
 if TYPE_CHECKING:
     from harness.analysis.profile import Array, Stream

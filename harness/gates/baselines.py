@@ -7,25 +7,17 @@ stay in the journal. Nothing here widens a gate: tolerances are another file, wr
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import BaselineError
 from harness.files import no_constant, number, text, write_atomically
-from harness.gates.tolerances import Tolerance, tolerance_for
-from harness.results.records import Check, Status, Verdict
+from harness.gates.tolerances import Tolerance
+from harness.results.statistics import rounded
 
 SCHEMA = 1
-GATED = ("harm", "latent_drift", "collapsed")
-CONTROL_GATED = ("score", "collapsed", "reseed_latent", "fid_null")
-# Kept beside the gated ones, for reading a diff; not gated.
-STORED = (*GATED, "clip_delta", "grade_loss", "image_drift", "fid_ratio", "mmd", "psnr", "relative_time")
-HIGHER_IS_BETTER = frozenset({"score", "grade"})
-UPDATE_MODES = ("missing", "changed", "all")
-DIGITS = 6  # significant digits of a stored value
 
 
 @dataclass(frozen=True)
@@ -176,107 +168,6 @@ def dump(baseline: Baseline) -> str:
     return "\n".join(lines) + "\n"
 
 
-def rounded(value: float) -> float:
-    """To DIGITS significant digits."""
-    return float(f"{value:.{DIGITS}g}")
-
-
 def save(baseline: Baseline) -> None:
     """Write the file whole or not at all. Raises HarnessError where it can't be written."""
     write_atomically(baseline.path, dump(baseline))
-
-
-def compare(
-    case: str,
-    values: Mapping[str, float],
-    stored: Mapping[str, Entry],
-    tolerances: Sequence[Tolerance],
-    gated: Iterable[str] = GATED,
-) -> Verdict:
-    """Every gated metric against its stored value. Both sides fail, under their own names.
-
-    Higher is worse, except for HIGHER_IS_BETTER.
-
-    A metric without a tolerance is compared as far as it is stored. A value that is not a number is a regression.
-    """
-    checks: list[Check] = []
-    for metric in gated:
-        if metric not in values:
-            continue
-        value, entry = values[metric], stored.get(metric)
-        if entry is None:
-            checks.append(Check(metric, value, None, None, Status.MISSING))
-            continue
-        tolerance = tolerance_for(tolerances, case, metric)
-        limit = entry.limit(tolerance)
-        # Stored values are rounded, so that is how finely they can be compared.
-        change = (rounded(value) if math.isfinite(value) else value) - entry.value
-        status = Status.OK
-        if not abs(change) <= limit:  # also where the value is NaN
-            better = change > 0 if metric in HIGHER_IS_BETTER else change < 0
-            status = Status.STALE if better else Status.REGRESSION
-        checks.append(Check(metric, value, entry.value, limit, status, _source(entry, tolerance), entry.effect))
-    return Verdict(_overall(checks), tuple(checks))
-
-
-def _source(entry: Entry, tolerance: Tolerance | None) -> str:
-    if tolerance is None:
-        return "exact"
-    return tolerance.source if entry.limit(tolerance) == tolerance.limit(entry.value) else "noise floor"
-
-
-def _overall(checks: Sequence[Check]) -> Status:
-    """The gravest status; a case that would not even see one more block skipped is insensitive, where it is green.
-
-    A gate sees that fault where its limit is under half of the fault's effect.
-    """
-    status = worst(c.status for c in checks)
-    known = [c for c in checks if c.effect is not None]
-    blind = bool(known) and not any(c.tolerance is not None and c.tolerance < c.effect / 2 for c in known if c.effect)
-    return Status.INSENSITIVE if status is Status.OK and blind else status
-
-
-def worst(statuses: Iterable[Status]) -> Status:
-    """The gravest of some outcomes; OK for none."""
-    order = (*(s for s in Status if s.red), Status.UNJUDGED, Status.UPDATED, Status.INSENSITIVE)
-    seen = set(statuses)
-    return next((s for s in order if s in seen), Status.OK)
-
-
-def accepted(verdict: Verdict, mode: str) -> Verdict:
-    """The verdict of a run that writes baselines: what the mode stores is no failure any more."""
-    checks = tuple(
-        replace(check, status=Status.UPDATED) if check.status in _writable(mode) else check for check in verdict.checks
-    )
-    # Bits that differ under the same fingerprint are stored anew; nothing accepts an ablation that did nothing.
-    bitwise = verdict.status is Status.NONDETERMINISM and mode != "missing"
-    left = () if bitwise or verdict.status is not Status.NONDETERMINISM else (verdict.status,)
-    status = worst([*(c.status for c in checks), *left, *([Status.UPDATED] if bitwise else [])])
-    return replace(verdict, status=status, checks=checks)
-
-
-def store(baseline: Baseline, case: str, values: Mapping[str, float], n: int, verdict: Verdict, mode: str) -> bool:
-    """Write a case's values into ``baseline`` as the mode allows; True where anything changed.
-
-    ``missing`` adds what has no entry, ``changed`` also replaces a case of which a gate was red (what is
-    inside its tolerance stays, so that values don't creep), ``all`` replaces everything.
-    """
-    entries = baseline.cases.get(case, {})
-    replaces = mode == "all" or (mode == "changed" and any(c.status is Status.UPDATED for c in verdict.checks))
-    # A value that is replaced takes its noise floor and its effect along: they were measured around the old one.
-    fresh = {
-        metric: Entry(rounded(value), n)
-        for metric, value in values.items()
-        if metric in STORED and math.isfinite(value) and (replaces or metric not in entries)
-    }
-    fresh = {m: e for m, e in fresh.items() if m not in entries or (entries[m].value, entries[m].n) != (e.value, e.n)}
-    if not fresh:
-        return False
-    baseline.cases[case] = {**entries, **fresh}
-    return True
-
-
-def _writable(mode: str) -> frozenset[Status]:
-    if mode == "missing":
-        return frozenset({Status.MISSING})
-    return frozenset({Status.MISSING, Status.REGRESSION, Status.STALE})

@@ -17,7 +17,8 @@ from scipy import stats
 
 from harness.errors import JournalError
 from harness.gates.tolerances import Tolerance, tolerance_for
-from harness.results.records import Fingerprint, Latency, Record
+from harness.results.fingerprint import circumstances
+from harness.results.records import Latency, Record
 from harness.results.statistics import Interval, by_prompt, mean_interval
 
 LEVEL = 0.05  # false discovery rate over all harms and scores of one comparison (Benjamini and Hochberg 1995)
@@ -245,16 +246,3 @@ def _judged(changes: Sequence[Change]) -> list[Change]:
             out[i] = replace(out[i], moved=Moved.CHANGED)
     order = list(Moved)
     return sorted(out, key=lambda c: (order.index(c.moved), -c.excess, c.what))
-
-
-def circumstances(a: Fingerprint, b: Fingerprint) -> list[str]:
-    """What differs between two fingerprints: ``diffusers 0.41.0 -> 0.42.1``."""
-    out: list[str] = []
-    for name in ("checkpoint", "weights", "device", "dtype", "capability", "threads"):
-        one, two = getattr(a, name), getattr(b, name)
-        if one != two:
-            out.append(f"{name} {one} -> {two}")
-    for left, right in ((a.sampling, b.sampling), (a.versions, b.versions)):
-        moved = (key for key in sorted({*left, *right}) if left.get(key) != right.get(key))
-        out += [f"{key} {left.get(key, '-')} -> {right.get(key, '-')}" for key in moved]
-    return out

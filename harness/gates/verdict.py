@@ -6,10 +6,15 @@ may still be the control.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from harness.gates.baselines import Baseline
-from harness.results.records import Fingerprint, Status, Verdict
+from harness.gates.baselines import Baseline, Entry
+from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.results.fingerprint import Fingerprint
+from harness.results.records import Check, Status, Verdict
+from harness.results.statistics import rounded
 
 HELD = (Status.OK, Status.INSENSITIVE)
 
@@ -42,15 +47,81 @@ def same_bits(verdict: Verdict, case: str, latents: str, fingerprint: Fingerprin
     return replace(verdict, status=status, notes=(*verdict.notes, note))
 
 
-def remember(baseline: Baseline, case: str, latents: str, fingerprint: Fingerprint, mode: str) -> bool:
-    """Keep a case's hash as the mode allows; True where anything changed.
+GATED = ("harm", "latent_drift", "collapsed")
+CONTROL_GATED = ("score", "collapsed", "reseed_latent", "fid_null")
+HIGHER_IS_BETTER = frozenset({"score", "grade"})
 
-    ``missing`` adds it where there is none, ``changed`` replaces it under the same fingerprint only (another
-    machine's hash stays that machine's), ``all`` replaces it.
+
+def compare(
+    case: str,
+    values: Mapping[str, float],
+    stored: Mapping[str, Entry],
+    tolerances: Sequence[Tolerance],
+    gated: Iterable[str] = GATED,
+) -> Verdict:
+    """Every gated metric against its stored value. Both sides fail, under their own names.
+
+    Higher is worse, except for HIGHER_IS_BETTER.
+
+    A metric without a tolerance is compared as far as it is stored. A value that is not a number is a regression.
     """
-    stored, fresh = baseline.latents.get(case), (fingerprint.digest, latents)
-    replaces = stored is None or mode == "all" or (mode == "changed" and stored[0] == fingerprint.digest)
-    if not latents or not replaces or stored == fresh:
-        return False
-    baseline.latents[case] = fresh
-    return True
+    checks: list[Check] = []
+    for metric in gated:
+        if metric not in values:
+            continue
+        value, entry = values[metric], stored.get(metric)
+        if entry is None:
+            checks.append(Check(metric, value, None, None, Status.MISSING))
+            continue
+        tolerance = tolerance_for(tolerances, case, metric)
+        limit = entry.limit(tolerance)
+        # Stored values are rounded, so that is how finely they can be compared.
+        change = (rounded(value) if math.isfinite(value) else value) - entry.value
+        status = Status.OK
+        if not abs(change) <= limit:  # also where the value is NaN
+            better = change > 0 if metric in HIGHER_IS_BETTER else change < 0
+            status = Status.STALE if better else Status.REGRESSION
+        checks.append(Check(metric, value, entry.value, limit, status, _source(entry, tolerance), entry.effect))
+    return Verdict(_overall(checks), tuple(checks))
+
+
+def _source(entry: Entry, tolerance: Tolerance | None) -> str:
+    if tolerance is None:
+        return "exact"
+    return tolerance.source if entry.limit(tolerance) == tolerance.limit(entry.value) else "noise floor"
+
+
+def _overall(checks: Sequence[Check]) -> Status:
+    """The gravest status; a case that would not even see one more block skipped is insensitive, where it is green.
+
+    A gate sees that fault where its limit is under half of the fault's effect.
+    """
+    status = worst(c.status for c in checks)
+    known = [c for c in checks if c.effect is not None]
+    blind = bool(known) and not any(c.tolerance is not None and c.tolerance < c.effect / 2 for c in known if c.effect)
+    return Status.INSENSITIVE if status is Status.OK and blind else status
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """The gravest of some outcomes; OK for none."""
+    order = (*(s for s in Status if s.red), Status.UNJUDGED, Status.UPDATED, Status.INSENSITIVE)
+    seen = set(statuses)
+    return next((s for s in order if s in seen), Status.OK)
+
+
+def accepted(verdict: Verdict, mode: str) -> Verdict:
+    """The verdict of a run that writes baselines: what the mode stores is no failure any more."""
+    checks = tuple(
+        replace(check, status=Status.UPDATED) if check.status in _writable(mode) else check for check in verdict.checks
+    )
+    # Bits that differ under the same fingerprint are stored anew; nothing accepts an ablation that did nothing.
+    bitwise = verdict.status is Status.NONDETERMINISM and mode != "missing"
+    left = () if bitwise or verdict.status is not Status.NONDETERMINISM else (verdict.status,)
+    status = worst([*(c.status for c in checks), *left, *([Status.UPDATED] if bitwise else [])])
+    return replace(verdict, status=status, checks=checks)
+
+
+def _writable(mode: str) -> frozenset[Status]:
+    if mode == "missing":
+        return frozenset({Status.MISSING})
+    return frozenset({Status.MISSING, Status.REGRESSION, Status.STALE})

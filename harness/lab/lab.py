@@ -17,20 +17,24 @@ from torch import nn
 from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
-from harness.gates.baselines import rounded
-from harness.lab.observation import Seen, distances, grades, to_bytes
+from harness.lab.observation import Seen, distances, to_bytes
 from harness.lab.protocol import Forward, Images
 from harness.metrics import distribution, openclip, pairs, registry
+from harness.metrics.attributes import grades
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.metric_set import Panel
-from harness.models import loading
+from harness.models import environment, loading
 from harness.models import prompts as prompt_files
+from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
-from harness.results.records import Fingerprint, Measurement
+from harness.results.fingerprint import Fingerprint
+from harness.results.records import Measurement
+from harness.results.statistics import rounded
+from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity
-from harness.surgery.view import ablate, check_trace, traced
+from harness.surgery.view import ablate
 from harness.surgery.windowed import in_window
 from harness.tiny import world
 
@@ -104,7 +108,7 @@ class Lab:
             checkpoint = resolve(checkpoint)
         settings = checkpoint.settings
         self.checkpoint = checkpoint
-        self.device = device or loading.pick_device(None)
+        self.device = device or environment.pick_device(None)
         if prompts is None:
             prompts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
         self.prompts = list(prompts)
@@ -135,18 +139,18 @@ class Lab:
             sampling["negative_prompt"] = settings.negative_prompt
         return Fingerprint(
             checkpoint=self.checkpoint.name,
-            weights=loading.weights_digest(self.checkpoint.folder, *added),
+            weights=weight_files.weights_digest(self.checkpoint.folder, *added),
             judge=self.judge.id,
             prompts=prompt_files.digest(self.prompts),
             sampling=sampling,
-            device=loading.device_key(self.device),
+            device=environment.device_key(self.device),
             dtype=settings.dtype,
-            capability=loading.capability(self.device),
+            capability=environment.capability(self.device),
             threads=torch.get_num_threads(),
-            versions=loading.versions(*(["peft"] if added else [])),
+            versions=environment.versions(*(["peft"] if added else [])),
             offload=self.offload,
             metrics=self.panel.fingerprint,
-            machine=loading.machine(self.device),
+            machine=environment.machine(self.device),
             perturbed=self.sampler.perturbed,
         )
 

@@ -15,8 +15,6 @@ from harness.metrics import pairs
 from harness.metrics.judge import Features
 from harness.metrics.metric_set import Reading
 from harness.models.sampler import Samples
-from harness.tiny import checker
-from harness.tiny.world import Layouts
 
 FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
 GREY = 128
@@ -47,15 +45,6 @@ def to_bytes(pixels: Tensor) -> tuple[Images, npt.NDArray[np.bool_]]:
     collapsed = broken.numpy() | flat
     images[collapsed] = GREY
     return images, collapsed
-
-
-def grades(images: Images, layouts: Layouts | None) -> dict[str, npt.NDArray[np.float64]]:
-    """The exact checker's grades (N,), where the prompts are the bundled world's."""
-    if layouts is None:
-        return {}
-    read = checker.score(images, layouts)
-    graded = {"grade": read.grade, "all_right": read.all_right, **read.attributes}
-    return {name: values.astype(np.float64) for name, values in graded.items()}
 
 
 def distances(a: Seen, b: Seen) -> dict[str, npt.NDArray[np.float64]]:

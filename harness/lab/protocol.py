@@ -14,7 +14,8 @@ from torch import nn
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.results.records import Fingerprint, Measurement
+from harness.results.fingerprint import Fingerprint
+from harness.results.records import Measurement
 
 Images = npt.NDArray[np.uint8]
 

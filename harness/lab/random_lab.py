@@ -14,14 +14,16 @@ from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, spelled
 from harness.errors import CaseError, SurgeryError
 from harness.lab.protocol import Forward, Images
-from harness.models import loading
+from harness.models import environment, loading
 from harness.models.random_weights.checkpoint import NO_QUALITY, NO_STEPS, RandomCheckpoint
 from harness.models.random_weights.inputs import arguments
 from harness.models.random_weights.weights import build, digest
 from harness.models.sampler import pinned
-from harness.results.records import Fingerprint, Measurement
+from harness.results.fingerprint import Fingerprint
+from harness.results.records import Measurement
+from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity, prove_listed
-from harness.surgery.view import ablate, check_trace, traced
+from harness.surgery.view import ablate
 
 NONE = np.zeros((0, 3, 0, 0), dtype=np.uint8)
 
@@ -45,7 +47,7 @@ class RandomLab:
 
     def __init__(self, checkpoint: RandomCheckpoint, *, device: torch.device | None = None, seed: int = 0) -> None:
         self.checkpoint = checkpoint
-        self.device = device or loading.pick_device(None)
+        self.device = device or environment.pick_device(None)
         self.seed = seed
         dtype = loading.DTYPES[checkpoint.settings.dtype]
         self._arguments = arguments(checkpoint, self.device, dtype, seed)
@@ -65,11 +67,11 @@ class RandomLab:
                 name: getattr(settings, name)
                 for name in ("height", "width", "max_sequence_length", "guidance", "batch")
             },
-            device=loading.device_key(self.device),
+            device=environment.device_key(self.device),
             dtype=settings.dtype,
-            capability=loading.capability(self.device),
+            capability=environment.capability(self.device),
             threads=torch.get_num_threads(),
-            versions=loading.versions(),
+            versions=environment.versions(),
         )
 
     @cached_property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from harness.models import loading
+from harness.models import environment, loading
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.sampler import Sampler, pinned
 
@@ -43,7 +43,7 @@ def pace(checkpoint: Checkpoint, prompts: Sequence[str], device: torch.device) -
         forward=_timed(forward, device),
         batch=_timed(lambda: sampler.sample(part, seed=0), device),
         images=len(part),
-        device=loading.device_key(device),
+        device=environment.device_key(device),
     )
 
 

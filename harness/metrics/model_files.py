@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from harness.errors import CheckpointError, MetricError
 from harness.models.checkpoints import hub_cache
-from harness.models.loading import check_weights, no_bars
+from harness.models.checkpoints.weight_files import check_weights
+from harness.models.loading import no_bars
 
 # What reading a foreign file or building a foreign network raises.
 FAILURES = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)

@@ -17,7 +17,7 @@ from harness.errors import CheckpointError
 from harness.metrics.model_files import FAILURES, file_digest, first_line, quiet
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.models.loading import check_weights, weights_digest
+from harness.models.checkpoints.weight_files import check_weights, weights_digest
 
 DEFAULT = "ViT-L-14/openai"  # of checkpoints that name no judge
 NAMED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

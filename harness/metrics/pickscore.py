@@ -14,7 +14,7 @@ from harness.metrics.base import Features, Images, TextScorer, Values
 from harness.metrics.batches import in_portions
 from harness.metrics.model_files import model_folder, pretrained, processor, tokenizer
 from harness.metrics.sentences import Pieces, pieces
-from harness.models.loading import weights_digest
+from harness.models.checkpoints.weight_files import weights_digest
 
 NAME = "pickscore"
 REPOSITORY = "yuvalkirstain/PickScore_v1"

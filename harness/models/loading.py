@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
-import platform
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +16,11 @@ from safetensors import SafetensorError, safe_open
 
 from harness.errors import CheckpointError
 from harness.models import lora_loading, memory
-from harness.models.checkpoints import hub_cache
-from harness.models.checkpoints.pipeline_folder import INDEX, first_missing, header, shards, small_files, weight_files
+from harness.models.checkpoints.pipeline_folder import shards
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
+from harness.models.checkpoints.weight_files import check_files
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PACKAGES = (
-    "torch",
-    "diffusers",
-    "transformers",
-    "accelerate",
-    "open-clip-torch",
-    "torchmetrics",
-    "numpy",
-    "safetensors",
-)
 
 
 def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none") -> Any:
@@ -165,134 +149,3 @@ def no_bars() -> Iterator[None]:
         for module, before in zip(loggings, shown, strict=True):
             if before:
                 module.enable_progress_bar()
-
-
-def pick_device(name: str | None) -> torch.device:
-    """The device of that name, or the GPU where there is one. Raises CheckpointError where it can't be used."""
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).split("\n", 1)[0]
-        raise CheckpointError(f"device {name!r} can't be used here: {first}") from None
-    return device
-
-
-def check_files(folder: Path, hub_id: str = "") -> None:
-    """Raise CheckpointError where a pipeline's file is missing or damaged, or a model has no safetensors weights."""
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    first = first_missing(folder, index)
-    if first is not None:
-        raise CheckpointError(hub_cache.incomplete(folder, hub_id, first))
-    for name, files in weight_files(folder, index).items():
-        if not files and hub_id and not any((folder / name).glob("*.bin")):
-            raise CheckpointError(hub_cache.incomplete(folder, hub_id, f"{name}/*.safetensors"))
-        if not files:
-            mend = "name another" if hub_id else "save it with safe_serialization=True"
-            raise CheckpointError(
-                f"checkpoint {hub_id or folder} has no {name} weights ({name}/*.safetensors); "
-                f"{mend}: other formats are not read"
-            )
-        for path in files:
-            header(path)
-
-
-def check_weights(path: Path) -> None:
-    """Raise CheckpointError where a safetensors file is missing or damaged (its header and its length)."""
-    try:
-        with safe_open(path, framework="pt") as stored:
-            stored.keys()
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is not there; fetch or save it again") from None
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); fetch or save it again") from None
-
-
-def weights_digest(folder: Path, *more: Path) -> str:
-    """Twelve hex digits over all weight, config and tokenizer files of a folder, and ``more`` files on top of it.
-
-    Of a pipeline, only the files that are loaded count.
-    """
-    total = hashlib.sha256()
-    for path in sorted(_files(folder)):
-        total.update(path.relative_to(folder).as_posix().encode())
-        total.update(_sha256(path))
-    for path in more:
-        total.update(_sha256(path))
-    return total.hexdigest()[:12]
-
-
-def _files(folder: Path) -> list[Path]:
-    if not (folder / INDEX).exists():
-        return [p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json", ".txt")]
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return [*small_files(folder, index), *(p for files in weight_files(folder, index).values() for p in files)]
-
-
-def _sha256(path: Path) -> bytes:
-    """Of a file's content; in the hub's cache, a large file's blob is named by it, which saves reading 30 GB."""
-    blob = path.resolve()
-    if path.is_symlink() and blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
-        return bytes.fromhex(blob.name)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
-
-
-def versions(*more: str) -> dict[str, str]:
-    """Versions of everything that can change a number; ``more`` are packages that only this run uses."""
-    found = {"python": platform.python_version()}
-    for package in (*PACKAGES, *more):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-@cache
-def device_key(device: torch.device) -> str:
-    """``cpu``, or the GPU's name as a slug: ``nvidia-h200``."""
-    if device.type != "cuda":
-        return device.type
-    return "-".join(torch.cuda.get_device_name(device).lower().split())
-
-
-def capability(device: torch.device) -> str:
-    """What decides which kernels run: the CPU's instruction set as torch uses it, or the compute capability."""
-    if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
-        return f"sm{major}{minor}"
-    return torch.backends.cpu.get_cpu_capability()
-
-
-@cache
-def machine(device: torch.device) -> str:
-    """Twelve hex digits for what decides the last bit beside versions: processor, torch build, GPU, its libraries."""
-    return _digest(_parts(device))
-
-
-@cache
-def processor(device: torch.device) -> str:
-    """As :func:`machine`, whatever instruction set torch was told to use: for what holds under all of them."""
-    usage = "CPU capability usage"
-    return _digest(["\n".join(line for line in part.split("\n") if usage not in line) for part in _parts(device)])
-
-
-def _parts(device: torch.device) -> list[str]:
-    cpu = Path("/proc/cpuinfo")
-    facts = (
-        {line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}
-        if cpu.exists()
-        else set()
-    )
-    parts = [platform.machine(), platform.processor(), torch.__config__.show(), *sorted(facts)]
-    if device.type == "cuda":
-        cudnn: Any = torch.backends.cudnn  # its functions have no types
-        parts += [torch.cuda.get_device_name(device), str(torch.version.cuda), str(cudnn.version())]
-    return parts
-
-
-def _digest(parts: list[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from harness.errors import PromptError
 from harness.models.checkpoints.resolve import Settings
 from harness.models.families.base import ADAPTERS, Conditions
-from harness.surgery.view import bare
+from harness.models.stacks import bare
 
 # In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)

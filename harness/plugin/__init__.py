@@ -16,8 +16,10 @@ from harness.plugin import options
 from harness.plugin.collection import Collecting, parameter
 
 if TYPE_CHECKING:
-    from harness.plugin.fixtures.ablation import ControlTrial, Trial
-    from harness.plugin.fixtures.study import ClaimTrial, Inquiry
+    from harness.plugin.fixtures.ablation import Trial
+    from harness.plugin.fixtures.control import ControlTrial
+    from harness.plugin.fixtures.finding import ClaimTrial
+    from harness.plugin.fixtures.study import Inquiry
     from harness.plugin.session import Running
 
 COLLECTING: pytest.StashKey[Collecting] = pytest.StashKey()
@@ -80,7 +82,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     collecting = config.stash[COLLECTING]
     if not collecting.wanted or config.option.collectonly:
         return []
-    from harness.plugin.session import describe
+    from harness.plugin.header import describe
 
     try:
         return describe(collecting)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.files import write_atomically
-from harness.plugin.fixtures.study import ANALYSIS, PAGE, ClaimTrial, Inquiry, Shown
+from harness.plugin.fixtures.finding import ClaimTrial
+from harness.plugin.fixtures.study import ANALYSIS, PAGE, Inquiry, Shown
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study

@@ -9,7 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from harness.ablation.case import GROUPED, Ask, Case, Parts, by_hand, expand, in_windows
+from harness.ablation.case import Case, by_hand
+from harness.ablation.grid import Ask, expand, in_windows
+from harness.ablation.ranges import GROUPED, Parts
 from harness.analysis import layer_groups
 from harness.errors import CaseError, HarnessError
 from harness.findings.claim import Claim

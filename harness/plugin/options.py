@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.ablation.case import Ask
+from harness.ablation.grid import Ask
 from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import EVERY
 from harness.errors import CaseError, OptionError
-from harness.gates.baselines import UPDATE_MODES
+from harness.gates.update import UPDATE_MODES
 from harness.gates.validation.perturbations import KINDS, Perturbation, before_torch, read
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.random_weights.checkpoint import NO_STEPS

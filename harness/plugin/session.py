@@ -11,28 +11,30 @@ import pytest
 
 from harness.ablation.steps import split
 from harness.errors import HarnessError
-from harness.gates import baselines, verdict
+from harness.gates import baselines
+from harness.gates.update import remember, store
 from harness.gates.validation import calibration
 from harness.gates.validation.perturbations import choose
-from harness.lab import cost
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.models.loading import capability, device_key, pick_device, processor, versions
-from harness.models.random_weights.checkpoint import RandomCheckpoint
+from harness.models.environment import processor
 from harness.plugin.analysis_session import Inquiries
 from harness.plugin.collection import Collecting
-from harness.plugin.fixtures.ablation import ControlTrial, Trial
-from harness.plugin.labs import Bench, facts
+from harness.plugin.fixtures.ablation import Trial
+from harness.plugin.fixtures.control import ControlTrial
+from harness.plugin.header import _relative
+from harness.plugin.labs import Bench
+from harness.results.fingerprint import facts
 from harness.results.journal import Journal, latest, read
 from harness.results.records import Record, Status, from_json
 
 if TYPE_CHECKING:
     from harness.lab.protocol import Laboratory
-    from harness.plugin.fixtures.study import ClaimTrial, Inquiry
+    from harness.plugin.fixtures.finding import ClaimTrial
+    from harness.plugin.fixtures.study import Inquiry
 
 # What a report carries from an xdist worker: a test's records, and where their baselines lie.
 RECORDS, FOLDERS, FINDINGS = "dit_records", "dit_baselines", "dit_findings"
 PROGRESS_SECONDS = 10.0
-SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 
 
 class Running:
@@ -257,7 +259,7 @@ class Running:
 def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
     latents = record.measurement.latents_sha256 if record.measurement else ""
     if record.kind == "control" and record.measurement is not None:
-        kept = verdict.remember(baseline, record.case, latents, record.fingerprint, mode)
+        kept = remember(baseline, record.case, latents, record.fingerprint, mode)
         if baseline.control and mode == "missing":
             return kept
         # The unit of harm is never re-estimated: it would rescale every stored harm.
@@ -276,42 +278,5 @@ def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
     if not baseline.control:
         baseline.control = {"seed_sd": values["seed_sd"]}
         baseline.facts = facts(record.fingerprint)
-    stored = baselines.store(baseline, record.case, values, n, record.verdict, mode)
-    return verdict.remember(baseline, record.case, latents, record.fingerprint, mode) or stored
-
-
-def describe(collecting: Collecting) -> list[str]:
-    """The header: device, versions, checkpoint and baseline of every checkpoint that will run."""
-    import torch
-
-    device = pick_device(collecting.options.device)
-    found = versions()
-    where = f"{device_key(device)} ({capability(device)}, {torch.get_num_threads()} threads)"
-    lines = [f"dit: {where}; " + ", ".join(f"{p} {found[p]}" for p in SHOWN_VERSIONS if p in found)]
-    for name in dict.fromkeys(collecting.owners[key] for key in collecting.wanted):
-        checkpoint = collecting.checkpoints[name]
-        blocks = ", ".join(f"{n} {stack}" for stack, n in checkpoint.stacks.items())
-        if isinstance(checkpoint, RandomCheckpoint):
-            lines.append(f"dit: {name} ({blocks} blocks): {checkpoint.about}")
-            continue
-        key, dtype = device_key(device), checkpoint.settings.dtype
-        path, exact = baselines.choose_file(collecting.baselines[name], name, key, dtype)
-        if path is None:
-            stored = f"no baseline for {key}-{dtype}: nothing is judged"
-        else:
-            stored = f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")
-        how = dtype if collecting.options.offload == "none" else f"{dtype}, offload {collecting.options.offload}"
-        lines.append(f"dit: {name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}")
-        cases = [collecting.cases[key] for key in collecting.pictured if collecting.owners[key] == name]
-        if collecting.options.groups and not collecting.options.plans:
-            path = _relative(collecting.groups_file(name), Path.cwd())
-            lines.append(f"dit: first, middle and last of {name} are measured groups, from {path}")
-        if cases:
-            number = cost.prompt_count(checkpoint.prompts_file, collecting.options.prompts)
-            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, number)
-            lines.append(f"dit: {cost.line(asked)}")
-    return lines
-
-
-def _relative(path: Path, start: Path) -> Path:
-    return path.relative_to(start) if path.is_relative_to(start) else path
+    stored = store(baseline, record.case, values, n, record.verdict, mode)
+    return remember(baseline, record.case, latents, record.fingerprint, mode) or stored

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.report.ranking_table import markdown_table, number
+from harness.report.text import markdown_table, number
 
 if TYPE_CHECKING:
     from harness.analysis.predictors import Additivity

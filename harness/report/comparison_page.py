@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.gates.comparison import Change, Comparison, Moved
-from harness.report.ranking_table import NOTHING, markdown_table, number
+from harness.report.text import NOTHING, markdown_table, number
 
 HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
 QUIET = (Moved.SAME, Moved.WITHIN)

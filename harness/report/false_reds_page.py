@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.gates.validation.noise_floor import Clean, false_red_bound
-from harness.report.ranking_table import markdown_table
+from harness.gates.validation.false_reds import Clean, false_red_bound
+from harness.report.text import markdown_table
 
 LEVEL = 0.95
 HEAD = ("kind of change", "runs", "red", f"rate at most ({LEVEL:.0%})")

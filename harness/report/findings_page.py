@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.findings.claim import Finding, Verdict
-from harness.report.ranking_table import markdown_table
+from harness.report.text import markdown_table
 
 HEAD = ("id", "statement", "verdict", "decisive comparison", "source")
 WIDE = 140  # columns, below which the source is left out

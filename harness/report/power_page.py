@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from harness.report.ranking_table import markdown_table
+from harness.report.text import markdown_table
 
 if TYPE_CHECKING:
     from harness.gates.validation.power import Effect, Tested

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.report.ranking_table import cells, extras, group_cells, heads, left_out, markdown_table, timed
+from harness.report.ranking_table import cells, extras, group_cells, heads, left_out, timed
+from harness.report.text import markdown_table
 from harness.results.ranking import HARM, SPEED, Ranking
 from harness.results.records import Record
 

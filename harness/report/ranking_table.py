@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.report.text import NOTHING, number
 from harness.results.ranking import HARM, Group, Ranking, Row
 from harness.results.records import Latency
 
@@ -25,7 +26,6 @@ SPEED_GROUP_HEAD = ("stack", "range", "strategy", "cases", "speed-up")
 QUALITY = ("rank_low", "rank_high", "tier", "harm", "harm_low", "harm_high", "collapsed", "pareto")
 # Figures of extra metrics that are columns: what follows the metric's name, the heading, how it is written.
 EXTRA = {"fid_ratio": ("{} FID/null", ".1f"), "drift": ("{} drift", ".2f"), "delta": ("{} delta", "+.2f")}
-NOTHING = "-"
 
 
 def title(ranking: Ranking) -> str:
@@ -136,20 +136,8 @@ def group_cells(group: Group, head: Sequence[str] = GROUP_HEAD) -> tuple[str, ..
     return tuple(texts[name] for name in head)
 
 
-def number(value: float | None, form: str) -> str:
-    """A figure, or a dash."""
-    return NOTHING if value is None or not math.isfinite(value) else format(value, form)
-
-
 def _negative(value: float | None) -> float | None:
     return None if value is None else 0.0 - value
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table in Markdown."""
-    # A bar inside a plan would end its cell.
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return lines + ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]
 
 
 def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.gates.upgrade import Answer, Step, Upgrade
-from harness.report.ranking_table import markdown_table, number
+from harness.report.text import markdown_table, number
 
 MEANING = {
     Answer.YES: "nothing moved by more than its tolerance",

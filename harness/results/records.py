@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import hashlib
-import json
 import math
 import types
 import typing
@@ -18,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from harness.ablation.case import Case
+from harness.results.fingerprint import Fingerprint
 
 SCHEMA = 1
 
@@ -42,36 +41,6 @@ class Status(enum.StrEnum):
 
 
 RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Everything that can change a number. ``device`` is the key of the baseline file (``cpu``).
-
-    ``judge`` and ``metrics`` (by name) are ids with the hashes of the weights. ``machine`` stands for processor and
-    torch build, ``perturbed`` names what was changed on purpose (``--dit-perturb``).
-    """
-
-    checkpoint: str
-    weights: str
-    judge: str
-    prompts: str
-    sampling: Mapping[str, float | int | str]
-    device: str
-    dtype: str
-    capability: str
-    threads: int
-    versions: Mapping[str, str]
-    metrics: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
-    offload: str = "none"
-    machine: str = ""
-    perturbed: tuple[str, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """Twelve hex digits that stand for all of it."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

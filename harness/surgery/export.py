@@ -18,14 +18,16 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-import harness
+from harness._version import __version__
 from harness.ablation.plan import Plan
 from harness.errors import CheckpointError, ExportError
 from harness.files import write_atomically
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.models.loading import check_files, check_loaded, dtype_argument, no_bars, versions
+from harness.models.checkpoints.weight_files import check_files
+from harness.models.environment import versions
+from harness.models.loading import check_loaded, dtype_argument, no_bars
+from harness.models.stacks import bare
 from harness.surgery.pruning import chosen, family_of, prune
-from harness.surgery.view import bare
 
 PROVENANCE = "ablation.json"
 SCHEMA = 1
@@ -111,7 +113,7 @@ def provenance(made: Exported) -> str:
     facts = asdict(made)
     del facts["folder"]
     facts["plans"] = {stack: str(Plan(blocks)) for stack, blocks in made.blocks.items()}
-    made_with = {"schema": SCHEMA, "harness": harness.__version__, "versions": versions()}
+    made_with = {"schema": SCHEMA, "harness": __version__, "versions": versions()}
     return json.dumps(made_with | facts, indent=2) + "\n"
 
 

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from harness.ablation.plan import Plan, format_plan, parse
 from harness.errors import ExportError
 from harness.models.checkpoints.resolve import FAMILIES, Family
-from harness.surgery.view import BlockView, find_stack
+from harness.models.stacks import find_stack
+from harness.surgery.view import BlockView
 
 DUAL = "dual_attention_layers"  # SD3.5's config key: which blocks have a second attention
 

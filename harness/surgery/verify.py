@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
 from harness.models.sampler import pinned
-from harness.surgery.view import ablate, bare, find_stack
+from harness.models.stacks import bare, find_stack
+from harness.surgery.view import ablate
 
 
 def prove_identity(transformer: nn.Module, arguments: Mapping[str, Any], stack: str) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from harness.ablation.plan import Combine, Plan, Step, align, parse
 from harness.errors import SurgeryError
-from harness.models.checkpoints.resolve import FAMILIES
+from harness.models.stacks import bare, find_stack
 from harness.surgery.block_contract import Contract, contract
 
 State = dict[str, Tensor]
@@ -115,37 +115,6 @@ class BlockView(nn.ModuleList):
         return list(self._slots[index]) if isinstance(index, slice) else super().__getitem__(index)
 
 
-def bare(transformer: nn.Module) -> nn.Module:
-    """The model itself where torch.compile has wrapped it."""
-    inner = getattr(transformer, "_orig_mod", transformer)
-    assert isinstance(inner, nn.Module)
-    return inner
-
-
-def stacks(transformer: nn.Module) -> dict[str, str]:
-    """Stack name -> attribute. A model outside the table has its non-empty ModuleLists of one block type each."""
-    model = bare(transformer)
-    family = FAMILIES.get(type(model).__name__)
-    if family is not None:
-        return {stack.name: stack.attribute for stack in family.stacks}
-    return {
-        name: name
-        for name, child in model.named_children()
-        if isinstance(child, nn.ModuleList) and len(child) > 1 and len({type(b) for b in child}) == 1
-    }
-
-
-def find_stack(transformer: nn.Module, stack: str | None) -> tuple[str, str]:
-    """(name, attribute) of a stack; None picks the only one. Raises SurgeryError naming what there is."""
-    known = stacks(transformer)
-    if stack is None and len(known) == 1:
-        return next(iter(known.items()))
-    if stack not in known:
-        wanted = "name one of its stacks" if stack is None else f"there is no stack {stack!r}"
-        raise SurgeryError(f"{type(bare(transformer)).__name__}: {wanted}; it has {', '.join(known) or 'none'}")
-    return stack, known[stack]
-
-
 class Installed:
     """A plan made ready for a transformer, put in place and taken away by one setattr each.
 
@@ -221,40 +190,3 @@ def _view(model: nn.Module, attribute: str, original: nn.ModuleList, plan: Plan,
         else:
             slots.append(Slot(blocks[position], blocks, steps, made))
     return BlockView(original, slots)
-
-
-@contextmanager
-def traced(transformer: nn.Module, stack: str | None = None) -> Iterator[list[int]]:
-    """The indices of a stack's blocks in the order in which they really run, as a growing list."""
-    model = bare(transformer)
-    _, attribute = find_stack(model, stack)
-    ran: list[int] = []
-
-    def note(index: int) -> Callable[[nn.Module, Any], None]:
-        return lambda _module, _args: ran.append(index)
-
-    # By integer index: the blocks themselves, also where a view stands in front of them.
-    original = getattr(model, attribute)
-    handles = [original[i].register_forward_pre_hook(note(i)) for i in range(len(original))]
-    try:
-        yield ran
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def check_trace(ran: Sequence[int], plan: Plan, stack: str) -> int:
-    """The number of forwards that a trace holds. Raises SurgeryError where it isn't the plan, over and over."""
-    expected = list(plan.blocks())
-    if not expected:
-        if ran:
-            raise SurgeryError(f"stack {stack!r}: blocks {list(ran)} ran under a plan that runs none")
-        return 0
-    forwards, rest = divmod(len(ran), len(expected))
-    if rest or not forwards or list(ran) != expected * forwards:
-        first = list(ran[: len(expected)])
-        raise SurgeryError(
-            f"stack {stack!r}: the plan '{plan}' runs blocks {expected}, but {first} ran "
-            f"({len(ran)} block calls in all): the ablation did not take hold as written"
-        )
-    return forwards

@@ -14,7 +14,9 @@ from torch import nn
 from harness.ablation.plan import Plan, identity
 from harness.ablation.steps import Window
 from harness.errors import SurgeryError
-from harness.surgery.view import Installed, bare, check_trace, find_stack, traced
+from harness.models.stacks import bare, find_stack
+from harness.surgery.trace import check_trace, traced
+from harness.surgery.view import Installed
 
 
 class Stepping:

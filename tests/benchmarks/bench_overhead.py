@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from harness.ablation.case import spans
 from harness.ablation.plan import Plan, identity
+from harness.ablation.ranges import spans
 from harness.ablation.strategies import choose
 from harness.lab.latency import peak_bytes
 from harness.lab.random_lab import RandomLab
-from harness.models import loading
+from harness.models import environment
 from harness.models.random_weights import checkpoint as randomised
 from harness.models.random_weights.checkpoint import KINDS, RandomCheckpoint
 from harness.models.sampler import pinned
@@ -130,11 +130,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.threads:
         torch.set_num_threads(given.threads)
-    device = loading.pick_device(given.device)
-    found = loading.versions()
+    device = environment.pick_device(given.device)
+    found = environment.versions()
     print(
-        f"{loading.device_key(device)} ({loading.capability(device)}, {torch.get_num_threads()} threads), torch "
-        f"{found['torch']}, diffusers {found['diffusers']}; {given.rounds} pairs, median with its 95 % interval\n"
+        f"{environment.device_key(device)} ({environment.capability(device)}, {torch.get_num_threads()} threads), "
+        f"torch {found['torch']}, diffusers {found['diffusers']}; {given.rounds} pairs, median with its 95 % interval\n"
     )
     print("| " + " | ".join(HEAD) + " |\n|" + " --- |" * len(HEAD))
     for name in given.checkpoints:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from harness.errors import BaselineError, HarnessError
 from harness.gates import verdict
-from harness.gates.baselines import DIGITS, Baseline, rounded
+from harness.gates.baselines import Baseline
 from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.gates.validation import noise_floor
 from harness.gates.validation.perturbations import Perturbation
 from harness.results.journal import read
 from harness.results.records import Record
+from harness.results.statistics import DIGITS, rounded
 
 METRICS = ("harm", "latent_drift")
 TAKES_A_VALUE = ("--dit-calibrate", "--dit-run-id")
@@ -95,7 +96,7 @@ def calibrate(
 ) -> list[Calibrated]:
     """Keep the noise floors of a checkpoint's cases in ``baseline``. Raises BaselineError, as :func:`check` does.
 
-    ``processor`` is the one that they were measured on (:func:`harness.models.loading.processor`), and hold on.
+    ``processor`` is the one that they were measured on (:func:`harness.models.environment.processor`), and hold on.
 
     Deviations are measured from the unperturbed run, not from the stored values.
     """

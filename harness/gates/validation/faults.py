@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 from harness.ablation.plan import Plan, identity
-from harness.ablation.strategies import Span
+from harness.ablation.ranges import Span
 from harness.models.sampler import Sampler
+from harness.models.stacks import bare, stacks
 from harness.surgery.block_contract import contract
-from harness.surgery.view import bare, stacks
 
 Inject = Callable[[Sampler], AbstractContextManager[None]]
 

@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend
 
 from harness.gates.validation.perturbations import Perturbation
 from harness.models.sampler import KERNELS, Sampler
-from harness.surgery.view import bare, stacks
+from harness.models.stacks import bare, stacks
 
 ATTENTION = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from harness.ablation.case import Case
 from harness.errors import BaselineError
 from harness.gates import baselines
-from harness.gates.baselines import GATED, Baseline
+from harness.gates.baselines import Baseline
 from harness.gates.tolerances import Tolerance
 from harness.gates.validation.faults import MUTANTS, Mutant
+from harness.gates.verdict import GATED, compare
 from harness.lab.lab import Lab
 from harness.results.records import Check, Status
 
@@ -93,7 +94,7 @@ def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Toler
     if stored is None:
         raise BaselineError(f"{baseline.path} has no entry for {case.id}; store one with --dit-baseline-update=missing")
     measured, _ = lab.run(mutant.plan(case.plan, case.length, case.span), case.stack, case.window)
-    verdict = baselines.compare(case.id, measured.summary, stored, tolerances)
+    verdict = compare(case.id, measured.summary, stored, tolerances)
     return Effect(mutant.name, case.id, verdict.checks)
 
 
@@ -115,6 +116,6 @@ def insensitive(baseline: Baseline, tolerances: Sequence[Tolerance]) -> list[str
     out: list[str] = []
     for case, entries in baseline.cases.items():
         values = {metric: entry.value for metric, entry in entries.items()}
-        if baselines.compare(case, values, entries, tolerances).status is Status.INSENSITIVE:
+        if compare(case, values, entries, tolerances).status is Status.INSENSITIVE:
             out.append(case)
     return out

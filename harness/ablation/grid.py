@@ -1,0 +1,121 @@
+"""A grid of stacks, ranges and strategies becomes cases with stable ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from harness.ablation.case import Case, stack_length
+from harness.ablation.plan import Plan
+from harness.ablation.ranges import Parts, Span, spans
+from harness.ablation.steps import WORD, Window, split, within
+from harness.ablation.strategies import EVERY, Chosen, choose, names
+from harness.errors import CaseError
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One line of a grid: these strategies on these ranges of these stacks."""
+
+    stacks: tuple[str, ...]
+    ranges: tuple[str, ...]
+    strategies: tuple[str, ...]
+
+
+def expand(
+    checkpoint: str,
+    stacks: Mapping[str, int],
+    asks: Iterable[Ask],
+    *,
+    windows: Sequence[Window] = (),
+    steps: int = 0,
+    measured: Mapping[str, Parts] = MappingProxyType({}),
+) -> list[Case]:
+    """The cases of a grid over a checkpoint's ``stacks`` (name -> number of blocks).
+
+    Equal plans in equal windows are one case, named by the first strategy that gives it; plans equal to the identity
+    are none. With ``windows`` of the checkpoint's ``steps`` every case is one in each of them; a window over all
+    steps is none. ``measured`` are the groups that take the place of first, middle and last, by stack.
+    Raises CaseError for an unknown stack, range or strategy, where a range was written out in numbers on which the
+    strategy changes nothing, and for a window beyond the last step.
+    """
+    cases: dict[tuple[str, Plan, Window | None], Case] = {}
+    for ask in asks:
+        for stack in ask.stacks:
+            length = stack_length(checkpoint, stacks, stack)
+            for name in ask.ranges:
+                for span, words in spans(name, length, stack, measured.get(stack)):
+                    for text in ask.strategies:
+                        case = _case(checkpoint, stack, length, span, choose(text), words)
+                        for made in [] if case is None else in_windows(case, windows, steps):
+                            cases.setdefault((stack, made.plan, made.window), made)
+    return sorted(cases.values(), key=lambda c: (list(stacks).index(c.stack), _order(c)))
+
+
+def in_windows(case: Case, windows: Sequence[Window], steps: int) -> list[Case]:
+    """The case in each of some windows of a run of ``steps`` steps, or as it is where there are none.
+
+    Raises CaseError for a window beyond the last step.
+    """
+    found = dict.fromkeys(within(window, steps, case.checkpoint) for window in windows or (None,))
+    return [_in_window(case, window, steps) for window in found]
+
+
+def _in_window(case: Case, window: Window | None, steps: int) -> Case:
+    return case if window is None else replace(case, words=(*case.words, WORD), window=window, steps=steps)
+
+
+def grid(
+    stacks: Mapping[str, int],
+    *,
+    only: Sequence[str] = (),
+    ranges: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+) -> Ask:
+    """The grid of a sweep: what isn't asked for is every stack, the middle, the harness's own strategies."""
+    return Ask(tuple(only) or tuple(stacks), tuple(ranges) or ("middle",), tuple(strategies) or EVERY)
+
+
+def _order(case: Case) -> tuple[int, int, int]:
+    span = case.span
+    return (0, 0, 0) if span is None else (len(span) > 1, span.first, span.last)
+
+
+def _case(
+    checkpoint: str,
+    stack: str,
+    length: int,
+    span: Span,
+    chosen: Chosen,
+    words: Sequence[str],
+) -> Case | None:
+    # A depth that happens to be one block in this stack has no such case; a block asked for by number, or
+    # all of them, is a mistake, which plan() names.
+    if len(span) < chosen.strategy.least and words and words[0] != "each":
+        return None
+    plan = chosen.plan(length, span).normal()
+    if plan.is_identity(length):
+        return None
+    looped = ("looped",) if any(k == "t" and v > 1 for k, v in chosen.values) else ()
+    return Case(checkpoint, stack, length, str(chosen), plan, span, (*words, *looped))
+
+
+def from_id(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
+    """The case of a stored id, ``flux-tiny-double-L02-04-skip``; without its words and the number of steps.
+
+    Raises CaseError where it is no id of this checkpoint: another stack, range or strategy, or a plan by hand.
+    """
+    rest = text.removeprefix(f"{checkpoint}-")
+    for stack, length in stacks.items():
+        found = re.fullmatch(rf"{re.escape(stack)}-L(\d+)(?:-(\d+))?-(.+)", rest)
+        if found is not None and rest != text:
+            span = Span(int(found[1]), int(found[2] or found[1]))
+            # A strategy of another package may be called like a window.
+            strategy, window = (found[3], None) if found[3] in names() else split(found[3])
+            case = _case(checkpoint, stack, length, span, choose(strategy), ())
+            case = case and replace(case, window=window)
+            if case is not None and case.id == text:
+                return case
+    raise CaseError(f"{text!r} is no case of checkpoint {checkpoint!r} with {', '.join(stacks)}")

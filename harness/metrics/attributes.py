@@ -1,0 +1,19 @@
+"""The share of attributes of a bundled caption that an image gets right, by the exact checker."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.metrics.base import Images
+from harness.tiny import checker
+from harness.tiny.world import Layouts
+
+
+def grades(images: Images, layouts: Layouts | None) -> dict[str, npt.NDArray[np.float64]]:
+    """The exact checker's grades (N,), where the prompts are the bundled world's."""
+    if layouts is None:
+        return {}
+    read = checker.score(images, layouts)
+    graded = {"grade": read.grade, "all_right": read.all_right, **read.attributes}
+    return {name: values.astype(np.float64) for name, values in graded.items()}

@@ -1,0 +1,96 @@
+"""The device and the versions that a number is measured with."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.errors import CheckpointError
+
+PACKAGES = (
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "open-clip-torch",
+    "torchmetrics",
+    "numpy",
+    "safetensors",
+)
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The device of that name, or the GPU where there is one. Raises CheckpointError where it can't be used."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).split("\n", 1)[0]
+        raise CheckpointError(f"device {name!r} can't be used here: {first}") from None
+    return device
+
+
+def versions(*more: str) -> dict[str, str]:
+    """Versions of everything that can change a number; ``more`` are packages that only this run uses."""
+    found = {"python": platform.python_version()}
+    for package in (*PACKAGES, *more):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def device_key(device: torch.device) -> str:
+    """``cpu``, or the GPU's name as a slug: ``nvidia-h200``."""
+    if device.type != "cuda":
+        return device.type
+    return "-".join(torch.cuda.get_device_name(device).lower().split())
+
+
+def capability(device: torch.device) -> str:
+    """What decides which kernels run: the CPU's instruction set as torch uses it, or the compute capability."""
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        return f"sm{major}{minor}"
+    return torch.backends.cpu.get_cpu_capability()
+
+
+@cache
+def machine(device: torch.device) -> str:
+    """Twelve hex digits for what decides the last bit beside versions: processor, torch build, GPU, its libraries."""
+    return _digest(_parts(device))
+
+
+@cache
+def processor(device: torch.device) -> str:
+    """As :func:`machine`, whatever instruction set torch was told to use: for what holds under all of them."""
+    usage = "CPU capability usage"
+    return _digest(["\n".join(line for line in part.split("\n") if usage not in line) for part in _parts(device)])
+
+
+def _parts(device: torch.device) -> list[str]:
+    cpu = Path("/proc/cpuinfo")
+    facts = (
+        {line for line in cpu.read_text().splitlines() if line.startswith(("model name", "flags"))}
+        if cpu.exists()
+        else set()
+    )
+    parts = [platform.machine(), platform.processor(), torch.__config__.show(), *sorted(facts)]
+    if device.type == "cuda":
+        cudnn: Any = torch.backends.cudnn  # its functions have no types
+        parts += [torch.cuda.get_device_name(device), str(torch.version.cuda), str(cudnn.version())]
+    return parts
+
+
+def _digest(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]

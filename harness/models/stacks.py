@@ -1,0 +1,39 @@
+"""A transformer's stacks of blocks, by name."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from harness.errors import SurgeryError
+from harness.models.checkpoints.resolve import FAMILIES
+
+
+def bare(transformer: nn.Module) -> nn.Module:
+    """The model itself where torch.compile has wrapped it."""
+    inner = getattr(transformer, "_orig_mod", transformer)
+    assert isinstance(inner, nn.Module)
+    return inner
+
+
+def stacks(transformer: nn.Module) -> dict[str, str]:
+    """Stack name -> attribute. A model outside the table has its non-empty ModuleLists of one block type each."""
+    model = bare(transformer)
+    family = FAMILIES.get(type(model).__name__)
+    if family is not None:
+        return {stack.name: stack.attribute for stack in family.stacks}
+    return {
+        name: name
+        for name, child in model.named_children()
+        if isinstance(child, nn.ModuleList) and len(child) > 1 and len({type(b) for b in child}) == 1
+    }
+
+
+def find_stack(transformer: nn.Module, stack: str | None) -> tuple[str, str]:
+    """(name, attribute) of a stack; None picks the only one. Raises SurgeryError naming what there is."""
+    known = stacks(transformer)
+    if stack is None and len(known) == 1:
+        return next(iter(known.items()))
+    if stack not in known:
+        wanted = "name one of its stacks" if stack is None else f"there is no stack {stack!r}"
+        raise SurgeryError(f"{type(bare(transformer)).__name__}: {wanted}; it has {', '.join(known) or 'none'}")
+    return stack, known[stack]

@@ -1,0 +1,50 @@
+"""The lines at the start of a run: device, versions, checkpoints and what they are compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.gates import baselines
+from harness.lab import cost
+from harness.models.environment import capability, device_key, pick_device, versions
+from harness.models.random_weights.checkpoint import RandomCheckpoint
+from harness.plugin.collection import Collecting
+
+SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
+
+
+def describe(collecting: Collecting) -> list[str]:
+    """The header: device, versions, checkpoint and baseline of every checkpoint that will run."""
+    import torch
+
+    device = pick_device(collecting.options.device)
+    found = versions()
+    where = f"{device_key(device)} ({capability(device)}, {torch.get_num_threads()} threads)"
+    lines = [f"dit: {where}; " + ", ".join(f"{p} {found[p]}" for p in SHOWN_VERSIONS if p in found)]
+    for name in dict.fromkeys(collecting.owners[key] for key in collecting.wanted):
+        checkpoint = collecting.checkpoints[name]
+        blocks = ", ".join(f"{n} {stack}" for stack, n in checkpoint.stacks.items())
+        if isinstance(checkpoint, RandomCheckpoint):
+            lines.append(f"dit: {name} ({blocks} blocks): {checkpoint.about}")
+            continue
+        key, dtype = device_key(device), checkpoint.settings.dtype
+        path, exact = baselines.choose_file(collecting.baselines[name], name, key, dtype)
+        if path is None:
+            stored = f"no baseline for {key}-{dtype}: nothing is judged"
+        else:
+            stored = f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")
+        how = dtype if collecting.options.offload == "none" else f"{dtype}, offload {collecting.options.offload}"
+        lines.append(f"dit: {name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}")
+        cases = [collecting.cases[key] for key in collecting.pictured if collecting.owners[key] == name]
+        if collecting.options.groups and not collecting.options.plans:
+            path = _relative(collecting.groups_file(name), Path.cwd())
+            lines.append(f"dit: first, middle and last of {name} are measured groups, from {path}")
+        if cases:
+            number = cost.prompt_count(checkpoint.prompts_file, collecting.options.prompts)
+            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, number)
+            lines.append(f"dit: {cost.line(asked)}")
+    return lines
+
+
+def _relative(path: Path, start: Path) -> Path:
+    return path.relative_to(start) if path.is_relative_to(start) else path
