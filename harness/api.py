@@ -20,7 +20,7 @@ from harness.results.journal import Journal
 from harness.results.records import Record, Status, Verdict, of_case
 
 if TYPE_CHECKING:
-    from harness.lab.protocol import Laboratory
+    from harness.lab.protocol import LabProtocol
 
 Names = str | Sequence[str]
 
@@ -39,7 +39,7 @@ def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None
 
 
 def sweep(
-    lab: Laboratory,
+    lab: LabProtocol,
     *,
     strategies: Names = (),
     ranges: Names = (),
@@ -77,7 +77,7 @@ def _names(given: Names) -> Sequence[str]:
     return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
 
 
-def _measured(lab: Laboratory, cases: Sequence[Case], journal: Journal | None) -> Iterator[Record]:
+def _measured(lab: LabProtocol, cases: Sequence[Case], journal: Journal | None) -> Iterator[Record]:
     from harness.report.contact_sheet import keep_strips
 
     verdict = Verdict(Status.UNJUDGED, notes=("measured without stored values",))

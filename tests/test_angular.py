@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.lokr.angle_records import Record, RecordError, Writer, read, timestep_means, write
+from harness.analysis.lokr.angle_records import AngleRecord, RecordError, Writer, read, timestep_means, write
 
 angles = st.floats(0, 1)
 
@@ -20,7 +20,7 @@ def files(draw):
     text, image = draw(st.integers(0, 4)), draw(st.integers(1, 4))
     top = draw(st.sampled_from([1.0, 1000.0]))
     one = st.builds(
-        Record,
+        AngleRecord,
         st.floats(0, top),
         st.tuples(*[angles] * text),
         st.tuples(*[angles] * image),
@@ -30,7 +30,7 @@ def files(draw):
 
 def made(count, text=2, image=3, top=1000.0, seed=0):
     rng = np.random.default_rng(seed)
-    return [Record(top * rng.random(), tuple(rng.random(text)), tuple(rng.random(image))) for _ in range(count)]
+    return [AngleRecord(top * rng.random(), tuple(rng.random(text)), tuple(rng.random(image))) for _ in range(count)]
 
 
 def reference(records, bins, top):
@@ -68,19 +68,19 @@ def test_a_line_is_the_studys(tmp_path):
     path = tmp_path / "some.jsonl"
     path.write_text('{"timestep": 512, "encoder_hidden_states": [0.5], "hidden_states": [0.25, 1]}\n\n')
     (record,) = read(path)
-    assert record == Record(512.0, (0.5,), (0.25, 1.0))
+    assert record == AngleRecord(512.0, (0.5,), (0.25, 1.0))
     assert list(json.loads(record.line())) == ["timestep", "encoder_hidden_states", "hidden_states"]
 
 
 def test_the_two_scales():
-    small = [Record(1.0, (0.1,), (0.2,)), Record(0.05, (0.3,), (0.4,))]
+    small = [AngleRecord(1.0, (0.1,), (0.2,)), AngleRecord(0.05, (0.3,), (0.4,))]
     assert timestep_means(small).count.tolist() == [1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
     assert timestep_means(small, top=1000).count.tolist() == [2, *[0] * 9]
-    assert timestep_means([*small, Record(1000.0, (0.1,), (0.2,))]).count.tolist() == [2, *[0] * 8, 1]
+    assert timestep_means([*small, AngleRecord(1000.0, (0.1,), (0.2,))]).count.tolist() == [2, *[0] * 8, 1]
 
 
 def test_bins_without_samples_are_nan():
-    found = timestep_means([Record(999.0, (0.1,), (0.2,))], 4)
+    found = timestep_means([AngleRecord(999.0, (0.1,), (0.2,))], 4)
     assert np.isnan(found.image[:3]).all()
     assert found.image[3] == [0.2]
 
@@ -111,9 +111,9 @@ def test_writing_appends(tmp_path):
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (Record(5.0, (0.1,), (0.2, 0.3, 0.4)), "has 2 text and 3 image angles a line, this record 1 text"),
-        (Record(float("nan"), (0.1, 0.2), (0.2, 0.3, 0.4)), "timestep nan is outside 0..1000"),
-        (Record(5.0, (0.1, float("inf")), (0.2, 0.3, 0.4)), "encoder_hidden_states has inf"),
+        (AngleRecord(5.0, (0.1,), (0.2, 0.3, 0.4)), "has 2 text and 3 image angles a line, this record 1 text"),
+        (AngleRecord(float("nan"), (0.1, 0.2), (0.2, 0.3, 0.4)), "timestep nan is outside 0..1000"),
+        (AngleRecord(5.0, (0.1, float("inf")), (0.2, 0.3, 0.4)), "encoder_hidden_states has inf"),
     ],
 )
 def test_what_could_not_be_read_is_not_written(tmp_path, record, said):
@@ -164,8 +164,12 @@ def test_a_file_that_is_not_there(tmp_path):
     ("records", "top", "said"),
     [
         ([], None, "no records"),
-        ([Record(0.1, (), (0.1,)), Record(0.1, (), (0.1, 0.2))], None, "record 1 has 0 text and 2 image angles"),
-        ([Record(5.0, (), (0.1,))], 1.0, "record 0 has timestep 5, above 1"),
+        (
+            [AngleRecord(0.1, (), (0.1,)), AngleRecord(0.1, (), (0.1, 0.2))],
+            None,
+            "record 1 has 0 text and 2 image angles",
+        ),
+        ([AngleRecord(5.0, (), (0.1,))], 1.0, "record 0 has timestep 5, above 1"),
     ],
 )
 def test_what_cannot_be_averaged(records, top, said):

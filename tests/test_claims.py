@@ -17,19 +17,19 @@ from scipy import stats
 
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import EVERY, choose
-from harness.analysis.image_drift import Moved, moved, reseeds
+from harness.analysis.image_drift import ImageDrift, moved, reseeds
 from harness.analysis.profile import Profile, Stream
 from harness.errors import BaselineError, CaseError
 from harness.findings import expected as stored
 from harness.findings import sd35
 from harness.findings.blog import BLOG
-from harness.findings.claim import ClaimError, Verdict, claim, from_json, judge
+from harness.findings.claim import ClaimError, ClaimVerdict, claim, from_json, judge
 from harness.findings.definitions import LEVEL, WORDS
 from harness.findings.harm_questions import ablated, looped, mild, rivals
 from harness.findings.intervals import drawn, exact, over_prompts, p_value, share, trend
 from harness.findings.questions import (
     Answer,
-    Comparison,
+    Condition,
     Direction,
     Either,
     Question,
@@ -73,18 +73,18 @@ def intervals(draw):
 @quiet
 @given(intervals(), finite, st.sampled_from(Direction))
 def test_the_opposite_direction_has_the_opposite_answer(value, threshold, direction):
-    other = Comparison("x", value, direction.opposite, threshold, "").answer
+    other = Condition("x", value, direction.opposite, threshold, "").answer
     swapped = {Answer.HOLDS: Answer.FAILS, Answer.FAILS: Answer.HOLDS, Answer.OPEN: Answer.OPEN}
-    assert Comparison("x", value, direction, threshold, "").answer is swapped[other]
+    assert Condition("x", value, direction, threshold, "").answer is swapped[other]
     assert direction.opposite.opposite is direction
 
 
 @quiet
 @given(intervals(), finite, st.sampled_from(Direction), st.floats(0, 1e6), st.floats(0, 1e6))
 def test_a_wider_interval_only_ever_opens(value, threshold, direction, down, up):
-    narrow = Comparison("x", value, direction, threshold, "").answer
+    narrow = Condition("x", value, direction, threshold, "").answer
     wider = Interval(value.value, value.low - down, value.high + up)
-    assert Comparison("x", wider, direction, threshold, "").answer in (narrow, Answer.OPEN)
+    assert Condition("x", wider, direction, threshold, "").answer in (narrow, Answer.OPEN)
 
 
 @quiet
@@ -96,14 +96,14 @@ def test_a_point_is_decided_as_python_compares(value, threshold, direction):
         Direction.MORE: value > threshold,
         Direction.AT_LEAST: value >= threshold,
     }[direction]
-    found = Comparison("x", Interval(value, value, value), direction, threshold, "").answer
+    found = Condition("x", Interval(value, value, value), direction, threshold, "").answer
     assert found is (Answer.HOLDS if truth else Answer.FAILS)
 
 
 def test_what_is_no_number_or_without_end_is_open():
     for value in (Interval(np.nan, np.nan, np.nan), Interval(1.0, -np.inf, np.inf), Interval(1.0, np.nan, 2.0)):
         for direction in Direction:
-            assert Comparison("x", value, direction, 0.0, "").answer is Answer.OPEN
+            assert Condition("x", value, direction, 0.0, "").answer is Answer.OPEN
 
 
 @quiet
@@ -118,9 +118,9 @@ def test_every_and_some_are_kleenes(found):
 @given(st.lists(st.lists(intervals(), min_size=1, max_size=3), min_size=1, max_size=4))
 def test_the_decisive_comparison_gives_the_verdict(rows):
     conditions = [
-        Either(tuple((Comparison("x", value, Direction.MORE, 0.0, ""),) for value in row))
+        Either(tuple((Condition("x", value, Direction.MORE, 0.0, ""),) for value in row))
         if len(row) > 1
-        else Comparison("x", row[0], Direction.MORE, 0.0, "")
+        else Condition("x", row[0], Direction.MORE, 0.0, "")
         for row in rows
     ]
     found = decisive(conditions)
@@ -129,12 +129,10 @@ def test_the_decisive_comparison_gives_the_verdict(rows):
 
 
 def test_the_decisive_comparison_is_the_closest_call_or_the_clearest_failure():
-    far, near = (
-        Comparison(n, Interval(v, v - 1, v + 1), Direction.MORE, 0.0, "") for n, v in (("far", 9), ("near", 2))
-    )
+    far, near = (Condition(n, Interval(v, v - 1, v + 1), Direction.MORE, 0.0, "") for n, v in (("far", 9), ("near", 2)))
     assert decisive([far, near]).what == "near"
     worse, bad = (
-        Comparison(n, Interval(-v, -v - 1, -v + 1), Direction.MORE, 0.0, "") for n, v in (("worse", 9), ("bad", 2))
+        Condition(n, Interval(-v, -v - 1, -v + 1), Direction.MORE, 0.0, "") for n, v in (("worse", 9), ("bad", 2))
     )
     assert decisive([far, bad, worse, near]).what == "worse"
     assert decisive([Either(((bad,), (worse,)))]).what == "bad"  # the alternative that came the furthest
@@ -144,7 +142,7 @@ def test_the_decisive_comparison_is_the_closest_call_or_the_clearest_failure():
 
 def test_a_comparison_reads_with_the_figures_it_has():
     def said(value, low, high, unit="sd"):
-        return str(Comparison("x", Interval(value, low, high), Direction.LESS, 0.5, unit))
+        return str(Condition("x", Interval(value, low, high), Direction.LESS, 0.5, unit))
 
     assert said(0.2, 0.1, 0.3) == "x: 0.20 [0.10, 0.30] sd, claimed less than 0.5"
     assert said(0.0123, 0.0118, 0.0128) == "x: 0.01230 [0.01180, 0.01280] sd, claimed less than 0.5"
@@ -154,7 +152,7 @@ def test_a_comparison_reads_with_the_figures_it_has():
 
 
 def test_an_alternative_of_several_needs_all_of_them():
-    yes, no = (Comparison("x", Interval(v, v, v), Direction.MORE, 0.0, "") for v in (1.0, -1.0))
+    yes, no = (Condition("x", Interval(v, v, v), Direction.MORE, 0.0, "") for v in (1.0, -1.0))
     assert answered(Either(((yes, no), (yes,)))) is Answer.HOLDS
     assert answered(Either(((yes, no), (no,)))) is Answer.FAILS
     either = any_of(
@@ -269,7 +267,7 @@ class Made:
     def moved(self, plan, stack):
         layout, detail = self.layout(stack, str(plan))
         wobble = 1 + self.rng.normal(size=(2, PROMPTS)) * self.noise
-        return Moved(layout * wobble[0], detail * wobble[1])
+        return ImageDrift(layout * wobble[0], detail * wobble[1])
 
 
 def parts(**by_strategy):
@@ -354,11 +352,11 @@ MADE = [  # claim, supports, contradicts
     ("name", "supports", "contradicts"), [pytest.param(*m, id=f"{m[0]}-{i}") for i, m in enumerate(MADE)]
 )
 def test_a_claim_is_supported_contradicted_or_undecided(name, supports, contradicts):
-    assert judge(CLAIMS[name], supports).verdict is Verdict.SUPPORTED
+    assert judge(CLAIMS[name], supports).verdict is ClaimVerdict.SUPPORTED
     finding = judge(CLAIMS[name], contradicts)
-    assert (finding.verdict, finding.decisive.answer) == (Verdict.CONTRADICTED, Answer.FAILS)
+    assert (finding.verdict, finding.decisive.answer) == (ClaimVerdict.CONTRADICTED, Answer.FAILS)
     blurred = judge(CLAIMS[name], replace(supports, noise=5.0))
-    assert (blurred.verdict, blurred.decisive.answer) == (Verdict.UNDECIDED, Answer.OPEN)
+    assert (blurred.verdict, blurred.decisive.answer) == (ClaimVerdict.UNDECIDED, Answer.OPEN)
 
 
 def test_what_a_claim_compares_is_what_it_says():
@@ -395,7 +393,7 @@ def test_looped_parallel_has_to_recover_and_fail_with_the_same_loops():
             strategy, 0.9 if stack == "double" else 0.1
         )
 
-    assert judge(CLAIMS["B8"], Made("flux", mixed)).verdict is Verdict.CONTRADICTED
+    assert judge(CLAIMS["B8"], Made("flux", mixed)).verdict is ClaimVerdict.CONTRADICTED
 
 
 @pytest.mark.parametrize(
@@ -419,7 +417,7 @@ def test_looped_parallel_has_to_recover_and_fail_with_the_same_loops():
 )
 def test_a_claim_without_counterpart_is_not_applicable_and_measures_nothing(name, made, reason):
     finding = judge(CLAIMS[name], made)
-    assert (finding.verdict, finding.reason, finding.because) == (Verdict.NOT_APPLICABLE, reason, reason)
+    assert (finding.verdict, finding.reason, finding.because) == (ClaimVerdict.NOT_APPLICABLE, reason, reason)
     assert finding.conditions == ()
     assert made.asked == []
 
@@ -488,9 +486,9 @@ def similar(family, *states, stacks=None, noise=0.003):
 
 
 def test_similarities_group_or_not():
-    assert judge(CLAIMS["B1"], similar("flux", gram(2, 2, 2), gram(3, 6, 3))).verdict is Verdict.SUPPORTED
+    assert judge(CLAIMS["B1"], similar("flux", gram(2, 2, 2), gram(3, 6, 3))).verdict is ClaimVerdict.SUPPORTED
     found = judge(CLAIMS["B1"], similar("sd3", smooth(12)))
-    assert found.verdict is Verdict.UNDECIDED
+    assert found.verdict is ClaimVerdict.UNDECIDED
     assert found.decisive.value.low == 0
     assert p_value(0.3, 0.05)(0.99) == Interval(0.3, 0.0, 0.3)
     for p, answer in ((0.05, Answer.HOLDS), (0.3, Answer.OPEN), (0.97, Answer.FAILS)):
@@ -504,7 +502,7 @@ def test_similarities_that_group_less_than_a_smooth_decay_contradict(monkeypatch
     made = similar("sd3", smooth(12))
     real = segmentation.group
     monkeypatch.setattr(segmentation, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
-    assert judge(CLAIMS["B1"], made).verdict is Verdict.CONTRADICTED
+    assert judge(CLAIMS["B1"], made).verdict is ClaimVerdict.CONTRADICTED
 
 
 def test_the_order_of_grouping_between_models():
@@ -514,14 +512,14 @@ def test_the_order_of_grouping_between_models():
         "auraflow": similar("auraflow", smooth(6), weak, stacks={"double": 6, "single": 12}),
         "sd3": similar("sd3", none),
     }
-    assert judge(CLAIMS["B1-order"], flux).verdict is Verdict.SUPPORTED
+    assert judge(CLAIMS["B1-order"], flux).verdict is ClaimVerdict.SUPPORTED
     flux.others["auraflow"], flux.others["sd3"] = (
         similar("auraflow", smooth(6), none, stacks={"double": 6, "single": 12}),
         similar("sd3", weak),
     )
-    assert judge(CLAIMS["B1-order"], flux).verdict is Verdict.CONTRADICTED
+    assert judge(CLAIMS["B1-order"], flux).verdict is ClaimVerdict.CONTRADICTED
     flux.others["auraflow"] = similar("auraflow", smooth(6), weak, stacks={"double": 6, "single": 12}, noise=0.2)
-    assert judge(CLAIMS["B1-order"], flux).verdict is Verdict.UNDECIDED
+    assert judge(CLAIMS["B1-order"], flux).verdict is ClaimVerdict.UNDECIDED
     flux.others = {}
     assert "only the bundled ones" in judge(CLAIMS["B1-order"], flux).reason
 
@@ -556,7 +554,7 @@ def large(*, image=None, text=None, noise=READING, rising=1.0, wobble=0.02):
 
 @pytest.mark.parametrize("name", [c.id for c in SD35])
 def test_the_study_of_sd35_large_is_found_in_its_own_figure(name):
-    assert judge(CLAIMS[name], large()).verdict is Verdict.SUPPORTED
+    assert judge(CLAIMS[name], large()).verdict is ClaimVerdict.SUPPORTED
 
 
 @pytest.mark.parametrize(
@@ -572,8 +570,8 @@ def test_the_study_of_sd35_large_is_found_in_its_own_figure(name):
     ],
 )
 def test_another_figure_contradicts_or_leaves_open(name, contradicting, blurring):
-    assert judge(CLAIMS[name], large(**contradicting)).verdict is Verdict.CONTRADICTED
-    assert judge(CLAIMS[name], large(**blurring)).verdict is Verdict.UNDECIDED
+    assert judge(CLAIMS[name], large(**contradicting)).verdict is ClaimVerdict.CONTRADICTED
+    assert judge(CLAIMS[name], large(**blurring)).verdict is ClaimVerdict.UNDECIDED
 
 
 def test_the_claims_of_the_study_agree_with_its_printed_numbers():
@@ -600,7 +598,7 @@ def test_a_claim_of_ones_own_takes_a_few_lines():
     declared = own(families=("flux",))
     assert (declared.id, declared.comparison) == ("X-1", "Skipping it is mild.")
     finding = judge(declared, Made("flux", parts(skip=0.01)))
-    assert (finding.id, finding.verdict) == ("flux-made-X-1", Verdict.SUPPORTED)
+    assert (finding.id, finding.verdict) == ("flux-made-X-1", ClaimVerdict.SUPPORTED)
     assert str(finding.decisive).startswith("harm of skip single 11: 0.0151 [0.0075, 0.0228] of")
     assert str(finding.decisive).endswith("of what there is to lose, claimed at most 0.1")
     assert judge(own(why_not=lambda study: "not today"), Made("flux")).reason == "not today"
@@ -668,7 +666,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     stored.save(expected)
     read = stored.load(tmp_path, finding.checkpoint)
     assert read == expected
-    assert read.claims == {"B4": Verdict.SUPPORTED}
+    assert read.claims == {"B4": ClaimVerdict.SUPPORTED}
     assert read.path == tmp_path / "flux-made" / "findings.json"
     assert stored.check(finding, read) is None
     other = judge(CLAIMS["B4"], Made("flux", parts(skip=0.8)))
@@ -756,7 +754,7 @@ def test_the_example_of_the_docs_works():
     names: dict[str, Any] = {}
     exec(code, names)
     made = Made("flux", lambda stack, span, strategy: 0.3 if span.first == 0 else 0.01)
-    assert judge(names["last_single"], made).verdict is Verdict.SUPPORTED
+    assert judge(names["last_single"], made).verdict is ClaimVerdict.SUPPORTED
 
 
 # --- layout and detail, and a real model --------------------------------------------------------------------------
@@ -814,7 +812,13 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(real):
     measured = real.lab.run("double: 1-4")[0]
     harm = np.array(measured.values["harm"]) / real.lab.seed_sd
     paired = mean_interval(harm - 0.5 * real.lost, LEVEL)
-    expected = Verdict.SUPPORTED if paired.high < 0 else Verdict.CONTRADICTED if paired.low > 0 else Verdict.UNDECIDED
+    expected = (
+        ClaimVerdict.SUPPORTED
+        if paired.high < 0
+        else ClaimVerdict.CONTRADICTED
+        if paired.low > 0
+        else ClaimVerdict.UNDECIDED
+    )
     assert finding.verdict is expected
     assert finding.decisive.value.value == pytest.approx(harm.mean() / real.lost.mean(), rel=1e-4)
     assert finding.measured["prompts"] == real.lab.fingerprint.prompts

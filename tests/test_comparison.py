@@ -10,7 +10,7 @@ import pytest
 
 from harness.__main__ import main
 from harness.errors import JournalError
-from harness.gates.comparison import LEVEL, Moved, Strictness, compare
+from harness.gates.comparison import LEVEL, Movement, Strictness, compare
 from harness.gates.tolerances import Tolerance
 from harness.report.comparison_page import markdown, render
 from harness.results.fingerprint import circumstances
@@ -47,7 +47,7 @@ def harms(comparison):
 def test_a_run_against_itself_is_the_same():
     run = [quality("skip", 1.0), quality("reverse", 0.2)]
     found = one(run, run)
-    assert {c.moved for c in found.changes} == {Moved.SAME}
+    assert {c.moved for c in found.changes} == {Movement.SAME}
     assert not found.regressed
     assert found.circumstances == ()
 
@@ -56,7 +56,7 @@ def test_a_sure_loss_is_worse_and_comes_first():
     run = [quality("skip", 1.0), quality("reverse", 0.2), quality("swap", 0.3)]
     found = one(run, [run[0], shifted(run[1], 0.3), shifted(run[2], -0.3)])
     assert [c.what for c in found.changes if c.metric == "harm"] == ["s-reverse", "s-swap", "s-skip"]
-    assert [c.moved for c in harms(found).values()] == [Moved.WORSE, Moved.BETTER, Moved.SAME]
+    assert [c.moved for c in harms(found).values()] == [Movement.WORSE, Movement.BETTER, Movement.SAME]
     assert found.regressed
     worse = harms(found)["s-reverse"]
     assert worse.difference.value == pytest.approx(0.3)
@@ -67,8 +67,8 @@ def test_a_sure_loss_is_worse_and_comes_first():
 def test_less_than_the_tolerance_is_within_it():
     run = [quality("skip", 1.0)]
     found = one(run, [shifted(run[0], 0.011)])
-    assert harms(found)["s-skip"].moved is Moved.WITHIN
-    assert harms(one(run, [shifted(run[0], 0.0121)]))["s-skip"].moved is Moved.WORSE
+    assert harms(found)["s-skip"].moved is Movement.WITHIN
+    assert harms(one(run, [shifted(run[0], 0.0121)]))["s-skip"].moved is Movement.WORSE
 
 
 def test_beyond_the_tolerance_but_not_sure_is_changed():
@@ -76,7 +76,7 @@ def test_beyond_the_tolerance_but_not_sure_is_changed():
     noise = np.random.default_rng(1).normal(size=PROMPTS)
     found = one(run, [shifted(run[0], 0.02 + (noise - noise.mean()))])
     change = harms(found)["s-skip"]
-    assert change.moved is Moved.CHANGED
+    assert change.moved is Movement.CHANGED
     assert change.p > LEVEL
     assert change.difference.low < 0 < change.difference.high
     assert not found.regressed
@@ -89,7 +89,7 @@ def test_null_runs_rarely_cry_wolf():
     for seed in range(100):
         rng = np.random.default_rng(seed)
         found = one(run, [shifted(r, rng.normal(size=PROMPTS)) for r in run])
-        alarms += any(c.moved in (Moved.WORSE, Moved.BETTER) for c in found.changes)
+        alarms += any(c.moved in (Movement.WORSE, Movement.BETTER) for c in found.changes)
     assert alarms <= 11  # 97.5 % quantile of a binomial of 100 at .05, and a little
 
 
@@ -103,8 +103,8 @@ def test_the_unit_is_the_first_runs():
 def test_what_only_one_run_has_is_said():
     found = one([quality("skip", 1.0), quality("swap", 1.0)], [quality("skip", 1.0), quality("reverse", 0.1)])
     assert {c.what: c.moved for c in found.changes if c.metric == "quality"} == {
-        "s-swap": Moved.GONE,
-        "s-reverse": Moved.NEW,
+        "s-swap": Movement.GONE,
+        "s-reverse": Movement.NEW,
     }
 
 
@@ -114,7 +114,7 @@ def test_two_checkpoints_are_matched_where_each_run_has_one():
     tuned = [replace(r, fingerprint=replace(FINGERPRINT, checkpoint="m-lora-1", weights="v")) for r in tuned]
     found = one(run, tuned)
     assert (found.a, found.b) == ("m", "m-lora-1")
-    assert harms(found)["s-skip"].moved is Moved.SAME
+    assert harms(found)["s-skip"].moved is Movement.SAME
     assert found.circumstances == ("checkpoint m -> m-lora-1", "weights w -> v")
     with pytest.raises(JournalError, match="no checkpoint in common: one has m, n, the other m-lora-1"):
         compare([*run, replace(run[0], checkpoint="n")], tuned, TOLERANCES)
@@ -134,7 +134,7 @@ def test_speed_ups_are_compared_by_their_intervals_and_never_fail():
         return replace(quality("skip", 1.0), kind="latency", measurement=None, latency=latency)
 
     (near,), (far,) = (one([timed(1.2)], [timed(r)]).changes for r in (1.22, 0.8))
-    assert (near.moved, far.moved) == (Moved.WITHIN, Moved.CHANGED)
+    assert (near.moved, far.moved) == (Movement.WITHIN, Movement.CHANGED)
     assert far.difference.value == pytest.approx(math.log(0.8 / 1.2))
 
 

@@ -76,8 +76,8 @@ def test_broken_images_collapse_and_score_like_grey(lab, fill):
     good = lab.control.seeds[0].samples
     images = good.images.clone()
     images[3] = fill
-    seen = lab.look(Samples(images, good.latents))
-    grey = lab.look(Samples(torch.full_like(images, 0.502), good.latents))
+    seen = lab.observe(Samples(images, good.latents))
+    grey = lab.observe(Samples(torch.full_like(images, 0.502), good.latents))
     assert seen.collapsed.tolist() == [i == 3 for i in range(len(images))]
     assert seen.scores[3] == pytest.approx(grey.scores[3], abs=1e-3)
     assert np.isfinite(seen.scores).all()

@@ -19,7 +19,7 @@ from harness.cli.list import duration
 from harness.lab import cost
 from harness.lab.lab import Lab
 from harness.metrics.registry import BUILT_IN
-from harness.models.checkpoints.published import KNOWN
+from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import bundled_names, resolve
 from harness.models.spec import Settings
 
@@ -95,11 +95,11 @@ def test_the_plan_is_what_is_run(capsys):
 
 def test_what_there_is(capsys):
     text = said(capsys)
-    for name in (*bundled_names(), *KNOWN, *STRATEGIES, *DEPTHS, *BUILT_IN):
+    for name in (*bundled_names(), *PUBLISHED, *STRATEGIES, *DEPTHS, *BUILT_IN):
         assert f"\n{name} " in text
     assert set(RANGES) == set(DEPTHS)
     found = told(capsys)
-    assert [entry["name"] for entry in found["checkpoints"]] == [*bundled_names(), *KNOWN]
+    assert [entry["name"] for entry in found["checkpoints"]] == [*bundled_names(), *PUBLISHED]
     assert found["checkpoints"][0]["stacks"] == dict(resolve(bundled_names()[0]).stacks)
     shuffle = next(entry for entry in found["strategies"] if entry["name"] == "shuffle")
     assert (shuffle["parameters"], shuffle["least"], shuffle["package"]) == ({"s": "seed"}, 2, "harness")

@@ -12,7 +12,7 @@ from torch import nn
 
 from harness.__main__ import main
 from harness.analysis import profile as profiles
-from harness.analysis.lokr.angle_records import Record, write
+from harness.analysis.lokr.angle_records import AngleRecord, write
 from harness.analysis.lokr.weighting import LokrError, blocks, critical_blocks, dump, lycoris, maps, weigh
 from harness.analysis.profile import Profile, Stream
 from harness.models.checkpoints.resolve import resolve
@@ -354,7 +354,7 @@ def test_the_command_from_a_profile(tmp_path, capsys):
 
 def test_the_command_from_records(tmp_path, capsys):
     records = tmp_path / "angular.jsonl"
-    write(records, [Record(timestep, tuple(TEXT), tuple(IMAGE)) for timestep in (50.0, 450.0, 950.0)])
+    write(records, [AngleRecord(timestep, tuple(TEXT), tuple(IMAGE)) for timestep in (50.0, 450.0, 950.0)])
     out = tmp_path / "lycoris.json"
     arguments = ["lokr", "--records", str(records), "--checkpoint", "sd3.5-large", "--out", str(out)]
     assert main([*arguments, "--critical", "0,31,35", "--as-published"]) == 0
@@ -379,7 +379,7 @@ def test_the_command_from_records(tmp_path, capsys):
 )
 def test_the_command_says_what_is_wrong(tmp_path, capsys, arguments, said):
     records = tmp_path / "angular.jsonl"
-    write(records, [Record(500.0, tuple(TEXT), tuple(IMAGE))])
+    write(records, [AngleRecord(500.0, tuple(TEXT), tuple(IMAGE))])
     out = tmp_path / "lycoris.json"
     assert main(["lokr", "--records", str(records), "--out", str(out), *arguments]) == 4
     assert said in capsys.readouterr().err

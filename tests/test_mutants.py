@@ -9,7 +9,7 @@ import torch
 
 from harness.ablation.plan import parse
 from harness.ablation.ranges import Span
-from harness.gates.validation.faults import MUTANTS, one_more_skipped
+from harness.gates.validation.faults import FAULTS, one_more_skipped
 from harness.models.checkpoints.resolve import Settings
 from harness.models.sampler import Sampler
 from harness.tiny import auraflow, flux, render, sd3, vae
@@ -17,7 +17,7 @@ from tests.models import perturbed
 
 FAMILIES = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross on a white background"]
-FAULTS = [m for m in MUTANTS if m.name not in ("one-more-skipped", "no-op")]
+FAULTS = [m for m in FAULTS if m.name not in ("one-more-skipped", "no-op")]
 EVERYWHERE = {"late-timestep", "no-shift", "norm-epsilon", "frozen-text", "bfloat16", "vae-scale"}
 APPLIES = {
     "flux": EVERYWHERE | {"swapped-ids", "rotary-base", "norm-weight"},

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import OptionError
-from harness.gates.validation.perturb import disturb
+from harness.gates.validation.perturb import apply_perturbation
 from harness.gates.validation.perturbations import Perturbation, before_torch, choose, read
 from harness.models.checkpoints.resolve import Settings
 from harness.models.sampler import BACKENDS, KERNELS, Sampler
@@ -31,7 +31,7 @@ def sampler(tmp_path):
 @pytest.mark.parametrize("text", ["threads=1", "batch=1", "sdpa=math", "ulp=1", "ulp=3"])
 def test_it_moves_images_by_next_to_nothing(sampler, text):
     before = sampler.sample(PROMPTS, seed=0)
-    disturb(sampler, read(text))
+    apply_perturbation(sampler, read(text))
     after = sampler.sample(PROMPTS, seed=0)
     torch.testing.assert_close(after.latents, before.latents, rtol=0, atol=2e-3)
     if text.startswith("ulp"):
@@ -49,7 +49,7 @@ def test_a_step_of_the_last_bit_is_one(sampler):
 
 
 def test_compiled_blocks_are_the_blocks(sampler):
-    disturb(sampler, read("compile=1"))
+    apply_perturbation(sampler, read("compile=1"))
     blocks = [*sampler.transformer.transformer_blocks, *sampler.transformer.single_transformer_blocks]
     assert all(block._compiled_call_impl is not None for block in blocks)
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from harness.analysis import layer_groups
-from harness.findings.claim import Verdict
+from harness.findings.claim import ClaimVerdict
 from harness.findings.expected import load
 from harness.gates import baselines
 from tests import test_plugin
@@ -182,8 +182,8 @@ def test_claims_get_verdicts_and_fail_only_against_stored_ones(project):
 
     run(project, "test_findings.py", "--dit-baseline-update=missing").assert_outcomes(passed=2, skipped=1)
     stored = load(project.path / "baselines", "flux-tiny")
-    assert stored.claims["X1"] is Verdict.CONTRADICTED
-    assert stored.claims["X3"] is Verdict.NOT_APPLICABLE
+    assert stored.claims["X1"] is ClaimVerdict.CONTRADICTED
+    assert stored.claims["X3"] is ClaimVerdict.NOT_APPLICABLE
     data = json.loads(stored.path.read_text())
     data["claims"]["X1"] = "supported"
     stored.path.write_text(json.dumps(data))

@@ -1,4 +1,4 @@
-"""``--dit-steps-window`` and ``--dit-ranges=groups`` as a user meets them."""
+"""``--dit-steps-window`` and ``--dit-range-source=groups`` as a user meets them."""
 
 from __future__ import annotations
 
@@ -111,10 +111,10 @@ def test_a_window_has_no_latency_of_its_own(project):
         (["--dit-steps-window=3-1"], "--dit-steps-window: window '3-1' runs backwards; * 1-3"),
         (["--dit-steps-window=0,2-4"], "window 2-4 goes beyond the 4 denoising steps of checkpoint 'flux-tiny' (0-3)"),
         (["--dit-steps-window=4", "--dit-plan=double: 0-1 4"], "window 4 goes beyond the 4 denoising steps *"),
-        (["--dit-ranges=fractions"], "--dit-ranges takes depth, groups, not 'fractions'"),
+        (["--dit-range-source=fractions"], "--dit-range-source takes depth, groups, not 'fractions'"),
         (
-            ["--dit-ranges=groups"],
-            "--dit-ranges=groups: checkpoint 'flux-tiny' has no measured groups (*flux-tiny?groups.json is not there); "
+            ["--dit-range-source=groups"],
+            "--dit-range-source=groups: checkpoint 'flux-tiny' has no measured groups (*flux-tiny?groups.json is not there); "
             "make them with: pytest cases/test_analysis.py --dit-baseline-update=missing",
         ),
     ],
@@ -155,18 +155,20 @@ def test_measured_groups_replace_the_fractions_when_asked_for(project):
     project.makepyfile(test_mine=RANGES)
     fractions = [f"single-L{place}-skip" for place in ("00-01", "02-03", "02-04", "02-07", "05-07", "08-09")]
     store(project, single=(10, (0, 1, 4, 8)), double=(5, None))
-    assert sorted(listed(project)[0]) == sorted(listed(project, "--dit-ranges=depth")[0]) == fractions
-    found, _ = listed(project, "--dit-ranges=groups")
+    assert sorted(listed(project)[0]) == sorted(listed(project, "--dit-range-source=depth")[0]) == fractions
+    found, _ = listed(project, "--dit-range-source=groups")
     # first is 0, middle everything between the first group and the last: 1-7, in halves 1-4 and 5-7.
     assert sorted(found) == [f"single-L{place}-skip" for place in ("00", "01-04", "01-07", "02-03", "05-07", "08-09")]
     words = {"first": "00", "middle": "01-07", "last": "08-09", "middle-lower": "01-04"}
     for word, place in words.items():
-        assert listed(project, "--dit-ranges=groups", "-k", f"{word} and L{place}")[0] == [f"single-L{place}-skip"]
+        assert listed(project, "--dit-range-source=groups", "-k", f"{word} and L{place}")[0] == [
+            f"single-L{place}-skip"
+        ]
 
 
 def test_the_header_says_that_ranges_are_measured(project):
     store(project, double=(5, (0, 2, 4)))
-    result = run(project, "--dit-ranges=groups", "-k", "skip")
+    result = run(project, "--dit-range-source=groups", "-k", "skip")
     result.assert_outcomes(passed=1, deselected=3)
     result.stdout.fnmatch_lines(
         ["dit: first, middle and last of flux-tiny are measured groups, from baselines?flux-tiny?*"]
@@ -177,9 +179,9 @@ def test_the_header_says_that_ranges_are_measured(project):
 
 def test_a_stack_without_groups_is_only_missed_where_it_is_asked_for(project):
     store(project, double=(5, (0, 2, 4)), single=(10, None))
-    assert listed(project, "--dit-ranges=groups")[0][0].startswith("double-L02-03-")
-    assert listed(project, "--dit-ranges=groups", "--dit-stack=single", "--dit-range=2-3,each")[0]
-    result = run(project, "--dit-ranges=groups", "--dit-stack=single")
+    assert listed(project, "--dit-range-source=groups")[0][0].startswith("double-L02-03-")
+    assert listed(project, "--dit-range-source=groups", "--dit-stack=single", "--dit-range=2-3,each")[0]
+    result = run(project, "--dit-range-source=groups", "--dit-stack=single")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: stack 'single' of flux-tiny has no block structure *"])
 
@@ -192,7 +194,7 @@ def test_a_stack_without_groups_is_only_missed_where_it_is_asked_for(project):
 def test_a_broken_file_of_groups_is_one_line(project, text, message):
     store(project, double=(5, (0, 2, 4)))
     (project.path / "baselines" / "flux-tiny" / layer_groups.FILE).write_text(text)
-    result = run(project, "--dit-ranges=groups")
+    result = run(project, "--dit-range-source=groups")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: " + message])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
@@ -200,7 +202,7 @@ def test_a_broken_file_of_groups_is_one_line(project, text, message):
 
 def test_groups_of_other_blocks_are_refused(project):
     store(project, double=(19, (0, 2, 17)))
-    result = run(project, "--dit-ranges=groups")
+    result = run(project, "--dit-range-source=groups")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: *cut a stack 'double' of 19 blocks, this one has 5; *"])
 
@@ -208,14 +210,14 @@ def test_groups_of_other_blocks_are_refused(project):
 def test_two_groups_have_no_middle(project):
     store(project, single=(10, (0, 3)))
     project.makepyfile(test_mine=RANGES)
-    assert listed(project, "--dit-ranges=groups")[0] == [f"single-L{p}-skip" for p in ("00-02", "02-03", "03-09")]
+    assert listed(project, "--dit-range-source=groups")[0] == [f"single-L{p}-skip" for p in ("00-02", "02-03", "03-09")]
 
 
 def test_collecting_with_both_options_loads_nothing_heavy(project):
     store(project, double=(5, (0, 2, 4)))
     code = (
         "import sys, pytest\n"
-        "options = ['--dit-ranges=groups', '--dit-steps-window=0-1']\n"
+        "options = ['--dit-range-source=groups', '--dit-steps-window=0-1']\n"
         "assert pytest.main(['--co', '-q', '-p', 'no:randomly', *options]) == 0\n"
         "print(sorted({'torch', 'diffusers', 'scipy', 'pandas', 'numpy'} & set(sys.modules)))\n"
     )

@@ -12,8 +12,8 @@ from harness.errors import BaselineError, CaseError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline, Entry
 from harness.gates.tolerances import Tolerance
-from harness.gates.validation.faults import MUTANTS
-from harness.gates.validation.power import WEAK, examine, insensitive, store_effects
+from harness.gates.validation.faults import FAULTS
+from harness.gates.validation.power import SENSITIVITY_FAULT, examine, insensitive, store_effects
 from harness.gates.verdict import GATED
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED, resolve
@@ -22,7 +22,7 @@ from harness.results import statistics
 from harness.results.fingerprint import facts
 
 TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
-NAMED = {m.name: m for m in MUTANTS}
+NAMED = {m.name: m for m in FAULTS}
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,14 @@ def under(lab, cases, baseline, *names):
 
 def test_faults_are_seen_by_the_gates(lab, cases, baseline):
     before = lab.sampler.sample(lab.prompts, seed=0).sha256()
-    found = under(lab, cases, baseline, WEAK, "no-op", "rotary-base", "no-shift", "no-mask")
-    assert found[WEAK].flagged == found["no-op"].flagged == 3
+    found = under(lab, cases, baseline, SENSITIVITY_FAULT, "no-op", "rotary-base", "no-shift", "no-mask")
+    assert found[SENSITIVITY_FAULT].flagged == found["no-op"].flagged == 3
     assert found["no-shift"].flagged == 3
     assert found["rotary-base"].flagged >= 1
     assert found["no-mask"].why_not == "no such thing in flux as it is run here"
     assert lab.sampler.sample(lab.prompts, seed=0).sha256() == before
     text = markdown({"flux-tiny": list(found.values())}, {"flux-tiny": []})
-    assert f"| flux-tiny | {WEAK} | one more block is left out than the plan says | 3 of 3 |" in text
+    assert f"| flux-tiny | {SENSITIVITY_FAULT} | one more block is left out than the plan says | 3 of 3 |" in text
     assert "| no-mask | the text encoder attends to pads | not there |" in text
 
 
@@ -74,7 +74,7 @@ def test_a_window_of_steps_is_measured_as_it_was_stored(lab, cases, baseline):
 
 def test_the_effect_of_one_more_block_decides_who_is_insensitive(lab, cases, baseline):
     assert insensitive(baseline, TOLERANCES) == []  # nothing is known yet
-    (weak,) = examine(lab, cases, baseline, TOLERANCES, [NAMED[WEAK]])
+    (weak,) = examine(lab, cases, baseline, TOLERANCES, [NAMED[SENSITIVITY_FAULT]])
     assert store_effects(baseline, weak) == 3
     baselines.save(baseline)
     kept = baselines.load(baseline.path, "flux-tiny")
@@ -88,10 +88,10 @@ def test_a_lab_that_is_red_without_any_fault_is_refused(lab, cases, baseline):
     entry = baseline.cases[cases[0].id]["harm"]
     baseline.cases[cases[0].id]["harm"] = Entry(entry.value + 1, entry.n)
     with pytest.raises(BaselineError, match=r"is red without any fault \(harm\)"):
-        under(lab, cases, baseline, WEAK)
+        under(lab, cases, baseline, SENSITIVITY_FAULT)
     baseline.cases.clear()
     with pytest.raises(BaselineError, match="has no entry for flux-tiny-double"):
-        under(lab, cases, baseline, WEAK)
+        under(lab, cases, baseline, SENSITIVITY_FAULT)
 
 
 def test_ids_read_back():

@@ -204,7 +204,10 @@ def test_an_ablation_that_did_not_take_hold_fails_plainly(project, monkeypatch):
         (["--dit-weights=random", "--dit-offload=model"], "*made on the device; leave out --dit-offload*"),
         (["--dit-weights=random", "--dit-metric=lpips"], "*so nothing is measured on them; leave out --dit-metric*"),
         (["--dit-weights=random", "--dit-steps-window=0"], "*no denoising steps to *leave out --dit-steps-window*"),
-        (["--dit-weights=random", "--dit-ranges=groups"], "*so no groups are measured; leave out --dit-ranges*"),
+        (
+            ["--dit-weights=random", "--dit-range-source=groups"],
+            "*so no groups are measured; leave out --dit-range-source*",
+        ),
         (["--dit-weights=random", "--dit-checkpoint=flux-mini"], "*'flux-mini' is neither a bundled checkpoint nor *"),
         (["--dit-weights=random", "--dit-checkpoint=none"], "*none has neither a pipeline nor a transformer: *"),
         (["--dit-weights=random", "--dit-checkpoint=other"], "*config.json is of a Unet; known are FluxTransformer2D*"),

@@ -16,7 +16,7 @@ from harness.ablation.ranges import Span
 from harness.ablation.strategies import EVERY, choose
 from harness.errors import CaseError, CheckpointError, SurgeryError
 from harness.lab.random_lab import RandomLab
-from harness.models.checkpoints.published import KNOWN
+from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import FAMILIES, Settings
 from harness.models.memory import Room
 from harness.models.random_weights import checkpoint as randomised
@@ -44,12 +44,12 @@ def labs():
     return {name: RandomLab(least(name, dtype), device=CPU) for name, dtype in MODELS.items()}
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", PUBLISHED)
 def test_the_reduced_size_has_the_blocks_of_the_real_model(name):
     small, full = (randomised.resolve(name, kind) for kind in ("random:small", "random"))
-    assert small.stacks == full.stacks == KNOWN[name].stacks
+    assert small.stacks == full.stacks == PUBLISHED[name].stacks
     assert (small.name, full.name) == (f"{name}-random-small", f"{name}-random")
-    assert dict(full.config) == dict(KNOWN[name].config)
+    assert dict(full.config) == dict(PUBLISHED[name].config)
     kept = ("patch_size", "in_channels", "guidance_embeds", "dual_attention_layers", "qk_norm")
     assert {k: small.config.get(k) for k in kept} == {k: full.config.get(k) for k in kept}
     # The table of positions, a quarter of a billion numbers in one case, is computed; the weights need no memory.
@@ -88,7 +88,7 @@ def test_every_block_matters_and_nothing_overflows(labs, name):
             assert 0.01 < min(measured.values["output_drift"]) < 2
             assert len(seen.images) == 0
             blocks += 1
-    assert blocks == sum(KNOWN[name].stacks.values())
+    assert blocks == sum(PUBLISHED[name].stacks.values())
     assert 0.1 < lab.control_measurement().summary["output_rms"] < 10
 
 
@@ -266,4 +266,4 @@ def test_a_config_that_builds_no_model_is_named(damage):
 
 
 def test_every_family_can_be_made():
-    assert {KNOWN[name].family for name in MODELS} == set(FAMILIES.values())
+    assert {PUBLISHED[name].family for name in MODELS} == set(FAMILIES.values())

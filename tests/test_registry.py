@@ -19,7 +19,7 @@ import torch
 from harness.ablation.case import slug
 from harness.errors import CheckpointError
 from harness.models.checkpoints import hub_cache, published
-from harness.models.checkpoints.published import KNOWN
+from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import BUNDLED, blueprint, resolve
 from harness.models.spec import DTYPES, FAMILIES
 from tests import hubs
@@ -50,7 +50,7 @@ def message(name, **options):
     return str(caught.value)
 
 
-@pytest.mark.parametrize("real", KNOWN.values(), ids=KNOWN)
+@pytest.mark.parametrize("real", PUBLISHED.values(), ids=PUBLISHED)
 def test_a_known_config_builds_the_real_architecture(real):
     with torch.device("meta"):
         model = getattr(diffusers, real.family.transformer)(**real.config)
@@ -63,7 +63,7 @@ def test_a_known_config_builds_the_real_architecture(real):
     assert model.config.get("pos_embed_max_size", side**2) >= (side if real.family.name == "sd3" else side**2)
 
 
-@pytest.mark.parametrize("real", KNOWN.values(), ids=KNOWN)
+@pytest.mark.parametrize("real", PUBLISHED.values(), ids=PUBLISHED)
 def test_known_names_fit_ids_and_are_found_whatever_their_case(real):
     assert slug(real.name) == real.name
     for text in (real.name.upper(), real.hub_id, real.hub_id.lower()):
@@ -94,7 +94,7 @@ def folder(tmp_path, name="mine", settings=None, **index):
 
 
 def test_settings_are_the_familys_then_the_known_ones_then_the_folders(tmp_path):
-    schnell, flux = KNOWN["flux.1-schnell"].settings, FAMILIES["FluxTransformer2DModel"].settings
+    schnell, flux = PUBLISHED["flux.1-schnell"].settings, FAMILIES["FluxTransformer2DModel"].settings
     assert resolve(str(folder(tmp_path))).settings == flux
     assert resolve(str(folder(tmp_path, "FLUX.1-schnell"))).settings == schnell
     saved = folder(tmp_path, "saved", _name_or_path="black-forest-labs/FLUX.1-schnell")
@@ -131,7 +131,7 @@ def test_a_known_name_is_found_under_its_hub_id(cache):
     for text in ("FLUX.1-Schnell", "black-forest-labs/flux.1-schnell"):
         found = resolve(text)
         assert (found.name, found.hub_id) == ("flux.1-schnell", "black-forest-labs/FLUX.1-schnell")
-        assert found.settings == KNOWN["flux.1-schnell"].settings
+        assert found.settings == PUBLISHED["flux.1-schnell"].settings
 
 
 def test_a_folder_goes_before_a_hub_id(cache, tmp_path, monkeypatch):
@@ -198,7 +198,7 @@ def test_what_is_nothing_at_all_names_what_there_is(cache, tmp_path):
     said = message("flux-tinny")
     assert said.startswith("checkpoint 'flux-tinny' is neither a bundled checkpoint nor a folder, ")
     assert "flux-tiny" in said
-    assert all(name in said for name in KNOWN)
+    assert all(name in said for name in PUBLISHED)
     (tmp_path / "file").write_text("")
     assert "is a file, not a folder" in message(str(tmp_path / "file"))
     assert "neither a bundled checkpoint" in message("../mine")

@@ -13,7 +13,7 @@ from harness.ablation.plan import Combine, Plan, identity, parse
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import PlanError, SurgeryError
 from harness.models.stacks import find_stack
-from harness.surgery.block_contract import Contract, contract
+from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import BlockView, ablate, combine
 from tests import models
@@ -198,9 +198,9 @@ def test_the_contract_is_read_from_the_source(model, stack):
     transformer, _ = model
     made = contract(transformer, find_stack(transformer, stack)[1])
     if models.one_tensor(transformer, stack):
-        assert made == Contract(("hidden_states",), single=True)
+        assert made == BlockContract(("hidden_states",), single=True)
     else:
-        assert made == Contract(("encoder_hidden_states", "hidden_states"), single=False)
+        assert made == BlockContract(("encoder_hidden_states", "hidden_states"), single=False)
 
 
 def test_plans_that_do_not_fit_are_refused(model, stack):

@@ -8,8 +8,8 @@ import pytest
 
 from harness.__main__ import main
 from harness.errors import JournalError
-from harness.gates.comparison import Moved
-from harness.gates.upgrade import Answer, Run, upgrades, versions
+from harness.gates.comparison import Movement
+from harness.gates.upgrade import Run, UpgradeVerdict, upgrades, versions
 from harness.report.upgrade_page import every, markdown
 from harness.results.journal import Journal
 from tests.test_comparison import TOLERANCES, shifted
@@ -32,21 +32,23 @@ def one(*runs, null=None):
 
 def test_nothing_moved_is_yes():
     found = one(under("0.33"), under("0.35"), under("0.42"), null=under("0.42"))
-    assert found.answer is Answer.YES
+    assert found.answer is UpgradeVerdict.YES
     assert [(s.old, s.new, s.same, s.figures) for s in found.steps] == [("0.33", "0.35", 6, 6), ("0.35", "0.42", 6, 6)]
     assert found.traces == ()
 
 
 def test_the_first_release_that_moved_is_named():
     found = one(under("0.33"), under("0.35", 0, 0.4, 0), under("0.42", 0, 0.4, 0))
-    assert found.answer is Answer.YES  # the last step moved nothing
+    assert found.answer is UpgradeVerdict.YES  # the last step moved nothing
     (trace,) = [t for t in found.traces if t.metric == "harm"]
     assert (trace.what, trace.first) == ("s-reverse", "0.35")
     assert trace.values == pytest.approx((0.2, 0.6, 0.6))
     assert trace.baseline == 0.1  # as the records' verdicts have it
 
 
-@pytest.mark.parametrize(("by", "answer"), [(0.4, Answer.NO), (-0.4, Answer.LOOK), (0.005, Answer.YES)])
+@pytest.mark.parametrize(
+    ("by", "answer"), [(0.4, UpgradeVerdict.NO), (-0.4, UpgradeVerdict.LOOK), (0.005, UpgradeVerdict.YES)]
+)
 def test_the_answer_is_about_the_last_step(by, answer):
     found = one(under("0.35"), under("0.42", 0, by, 0))
     assert found.answer is answer
@@ -54,7 +56,7 @@ def test_the_answer_is_about_the_last_step(by, answer):
 
 
 def test_a_null_run_that_moved_takes_the_answer_back():
-    assert one(under("0.35"), under("0.42"), null=under("0.42", 0.4, 0, 0)).answer is Answer.NOISY
+    assert one(under("0.35"), under("0.42"), null=under("0.42", 0.4, 0, 0)).answer is UpgradeVerdict.NOISY
 
 
 def test_every_figure_of_every_case_is_told():
@@ -63,8 +65,8 @@ def test_every_figure_of_every_case_is_told():
     assert len(lines) == len(found.lines) == found.steps[0].figures == 6
     reverse = lines["s-reverse", "harm"]
     assert reverse.values == pytest.approx((0.2, 0.6, 0.6))
-    assert (reverse.baseline, reverse.moved, reverse.verdict) == (0.1, Moved.WORSE, BASE[1].verdict.status)
-    assert lines["s-skip", "harm"].moved is Moved.SAME
+    assert (reverse.baseline, reverse.moved, reverse.verdict) == (0.1, Movement.WORSE, BASE[1].verdict.status)
+    assert lines["s-skip", "harm"].moved is Movement.SAME
     rows = [row for row in every([found]).splitlines() if row.startswith("| s-")]
     assert len(rows) == 6
     assert sum(row.startswith("| s-skip | harm |") for row in rows) == 1
@@ -77,7 +79,7 @@ def test_harms_are_told_in_the_first_versions_unit():
         for r in new.records
     ]
     found = one(old, replace(new, records=other))
-    assert found.answer is Answer.YES
+    assert found.answer is UpgradeVerdict.YES
     assert all(line.values[0] == pytest.approx(line.values[1]) for line in found.lines if line.metric == "harm")
 
 
@@ -87,7 +89,7 @@ def test_dtypes_are_apart():
     found = upgrades(
         [Run("0.35", [*under("0.35").records, *old]), Run("0.42", [*under("0.42").records, *half])], None, TOLERANCES
     )
-    assert [(u.dtype, u.answer) for u in found] == [("float32", Answer.YES), ("bfloat16", Answer.NO)]
+    assert [(u.dtype, u.answer) for u in found] == [("float32", UpgradeVerdict.YES), ("bfloat16", UpgradeVerdict.NO)]
 
 
 def test_what_is_no_upgrade_is_refused():

@@ -14,7 +14,7 @@ from harness.errors import SurgeryError
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.sampler import pinned
-from harness.models.stacks import bare, stacks
+from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.trace import traced
 from harness.surgery.view import BlockView, ablate
 from tests import models
@@ -201,7 +201,7 @@ def test_the_maps_of_trained_models_are_those_of_plans_on_the_controls_trajector
         assert found.levels[-1] > 0
     # The pipeline went on undisturbed, and the model is as it was.
     assert lab.sampler.sample(lab.prompts, 0).sha256() == before
-    model = bare(lab.transformer)
+    model = unwrap_compiled(lab.transformer)
     assert not any(isinstance(getattr(model, a), BlockView) for a in stacks(model).values())
 
 

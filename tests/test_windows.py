@@ -401,7 +401,7 @@ def test_the_lab_names_a_window_that_it_does_not_have(lab):
 
 
 def test_the_lab_checks_every_step(lab, monkeypatch):
-    monkeypatch.setattr("harness.surgery.view.Installed.install", lambda self: None)
+    monkeypatch.setattr("harness.surgery.view.AblationView.install", lambda self: None)
     with pytest.raises(SurgeryError, match="step 2, inside its window"):
         lab.run(parse("0 4"), "double", (2, 2))
 

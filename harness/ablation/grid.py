@@ -11,7 +11,7 @@ from harness.ablation.case import Case, stack_length
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Parts, Span, spans
 from harness.ablation.steps import WORD, Window, split, within
-from harness.ablation.strategies import EVERY, Chosen, choose, names
+from harness.ablation.strategies import EVERY, ConfiguredStrategy, choose, names
 from harness.errors import CaseError
 
 
@@ -88,7 +88,7 @@ def _case(
     stack: str,
     length: int,
     span: Span,
-    chosen: Chosen,
+    chosen: ConfiguredStrategy,
     words: Sequence[str],
 ) -> Case | None:
     # A depth that happens to be one block in this stack has no such case; a block asked for by number, or

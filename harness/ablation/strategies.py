@@ -123,7 +123,7 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ConfiguredStrategy:
     """A strategy with its parameters, as written in an id: ``parallel.t3``."""
 
     strategy: Strategy
@@ -154,7 +154,7 @@ def _blocks(number: int) -> str:
     return "one block" if number == 1 else f"{number} blocks"
 
 
-def _foreign_plan(chosen: Chosen, length: int, span: Span) -> Plan:
+def _foreign_plan(chosen: ConfiguredStrategy, length: int, span: Span) -> Plan:
     point = extensions.found(extensions.STRATEGIES)[chosen.strategy.name]
     try:
         plan = chosen.strategy.build(length, span, **dict(chosen.values))
@@ -195,7 +195,7 @@ def _foreign(name: str) -> Strategy:
     return replace(given, package=extensions.package(point))
 
 
-def choose(text: str) -> Chosen:
+def choose(text: str) -> ConfiguredStrategy:
     """Read ``name`` or ``name.p1.q2``. Raises CaseError naming what is unknown and what exists; ExtensionError."""
     name, *parameters = text.strip().split(".")
     strategy = strategy_of(name)
@@ -206,7 +206,7 @@ def choose(text: str) -> Chosen:
             known = ", ".join(f"{k}N ({v})" for k, v in strategy.parameters.items()) or "none"
             raise CaseError(f"strategy {name!r} has no parameter {parameter!r} in {text!r}; it takes {known}")
         values.append((found[1], int(found[2])))
-    return Chosen(strategy, tuple(values))
+    return ConfiguredStrategy(strategy, tuple(values))
 
 
 # What case files ask for: the strategies of the paper, three permutations to see their spread, and the looped

@@ -26,7 +26,7 @@ from harness.errors import OptionError, PromptError
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.environment import device_key, versions
 from harness.models.sampler import Sampler
-from harness.models.stacks import bare, stacks
+from harness.models.stacks import stacks, unwrap_compiled
 
 DRAWS = 200  # of the bootstrap
 BINS = 10  # of the noise level, where there are more steps than that
@@ -112,7 +112,7 @@ class Collector:
 
     def profile(self, checkpoint: Checkpoint, setting: str, prompts: Sequence[str], sampler: Sampler) -> Profile:
         """Everything seen so far; ``prompts`` are the ones that it was seen on."""
-        settings, model = sampler.settings, bare(sampler.transformer)
+        settings, model = sampler.settings, unwrap_compiled(sampler.transformer)
         made = {
             **versions(),
             "device": device_key(torch.device(sampler.device_type)),

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from harness.errors import CheckpointError, SurgeryError
 from harness.models.families.base import Encoder
 from harness.models.sampler import Sampler
-from harness.models.stacks import bare, stacks
-from harness.surgery.block_contract import Contract, contract
+from harness.models.stacks import stacks, unwrap_compiled
+from harness.surgery.block_contract import BlockContract, contract
 
 States = dict[str, list[Tensor]]  # stream -> (N, tokens, width) of what enters block 0 and of what leaves each block
 IMAGE, TEXT = "hidden_states", "encoder_hidden_states"  # arguments of a block
@@ -54,7 +54,7 @@ def watched(transformer: nn.Module, rows: int, text: int, watcher: Watcher) -> I
     Raises SurgeryError (also from inside the forward) where the blocks don't run one after the other, where the
     number of rows or of text tokens is another, and where a stack's contract can't be read.
     """
-    model = bare(transformer)
+    model = unwrap_compiled(transformer)
     # By integer index: the blocks themselves, also where a view stands in front of them.
     watches = [_Stack(name, getattr(model, a), contract(model, a), rows, text, watcher) for name, a in _known(model)]
     names = list(inspect.signature(type(model).forward).parameters)[1:]
@@ -87,7 +87,7 @@ class _Stack:
     """The states of one stack in the forward that runs."""
 
     def __init__(
-        self, name: str, blocks: nn.ModuleList, made: Contract, rows: int, text: int, watcher: Watcher
+        self, name: str, blocks: nn.ModuleList, made: BlockContract, rows: int, text: int, watcher: Watcher
     ) -> None:
         self._name, self._contract, self._rows, self._text, self._watcher = name, made, rows, text, watcher
         self._blocks = [blocks[i] for i in range(len(blocks))]
@@ -199,7 +199,7 @@ def content(sampler: Sampler, prompts: Sequence[str]) -> Tensor:
     encoders = {e.name: e for e in sampler.adapter.encoders(sampler.pipeline, sampler.settings)}
     masks = {name: _mask(encoder, prompts) for name, encoder in encoders.items()}
     length = sampler.conditions(prompts)["prompt_embeds"].shape[1]
-    return CONTENT[sampler.family](masks, length, bare(sampler.transformer))
+    return CONTENT[sampler.family](masks, length, unwrap_compiled(sampler.transformer))
 
 
 def _mask(encoder: Encoder, prompts: Sequence[str]) -> Tensor:

@@ -16,7 +16,7 @@ GRID = 8  # cells on a side
 
 
 @dataclass(frozen=True)
-class Moved:
+class ImageDrift:
     """(P,) squared drift of the layout and of the detail; they add up to the mean squared error."""
 
     layout: Array
@@ -29,7 +29,7 @@ class Moved:
         return np.where(both > 0, self.layout / np.where(both > 0, both, 1.0), 0.5)
 
 
-def moved(a: Images, b: Images) -> Moved:
+def moved(a: Images, b: Images) -> ImageDrift:
     """Between uint8 images (N, C, H, W), pair by pair, in units of 0..1 squared. Raises ValueError for other shapes.
 
     The mean over a cell is the part of the difference that its grid sees, so that what is left is orthogonal to it.
@@ -45,7 +45,7 @@ def moved(a: Images, b: Images) -> Moved:
         cells = np.add.reduceat(np.add.reduceat(gap, rows[:-1], axis=1), columns[:-1], axis=2) / area
         layout[i] = (cells**2 * area).sum() / gap.size
         detail[i] = max(0.0, float((gap**2).mean()) - layout[i])
-    return Moved(layout, detail)
+    return ImageDrift(layout, detail)
 
 
 def reseeds(seeds: Sequence[Images]) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """``baselines/<checkpoint>/groups.json``: which blocks of each stack belong together, as it was measured once.
 
-With ``--dit-ranges=groups`` these groups define the ranges ``first``, ``middle`` and ``last`` of the cases.
+With ``--dit-range-source=groups`` these groups define the ranges ``first``, ``middle`` and ``last`` of the cases.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def read(path: Path, checkpoint: str | None = None) -> Groups:
     try:
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
     except FileNotFoundError:
-        raise BaselineError(f"groups {path} are not there; measure them, or leave out --dit-ranges=groups") from None
+        raise BaselineError(
+            f"groups {path} are not there; measure them, or leave out --dit-range-source=groups"
+        ) from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise BaselineError(f"groups {path} can't be read: {error}; {MEND}") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
@@ -166,7 +168,7 @@ def spans(groups: Groups, stack: str, length: int) -> dict[str, tuple[int, int]]
     if not found.structure or len(found.starts) < 2:
         raise BaselineError(
             f"stack {stack!r} of {name} has no block structure (p = {found.p:.3g}), so it has no groups; leave out "
-            "--dit-ranges=groups, or write the ranges as first, middle, last or in numbers"
+            "--dit-range-source=groups, or write the ranges as first, middle, last or in numbers"
         )
     starts = found.starts
     cut = {"first": (0, starts[1] - 1), "last": (starts[-1], length - 1)}

@@ -11,7 +11,7 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import choose
-from harness.analysis.image_drift import Moved, moved, reseeds
+from harness.analysis.image_drift import ImageDrift, moved, reseeds
 from harness.analysis.profile import Array, Profile, Velocity
 from harness.results.fingerprint import facts
 from harness.results.records import Measurement
@@ -27,7 +27,7 @@ class Study:
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self._runs: dict[tuple[str, str], tuple[Measurement, Moved]] = {}
+        self._runs: dict[tuple[str, str], tuple[Measurement, ImageDrift]] = {}
 
     @property
     def name(self) -> str:
@@ -53,13 +53,13 @@ class Study:
         """A variant's measurement; each plan is measured once."""
         return self._once(plan, stack)[0]
 
-    def moved(self, plan: Plan | str, stack: str | None = None) -> Moved:
+    def moved(self, plan: Plan | str, stack: str | None = None) -> ImageDrift:
         """(P,) squared drifts of layout and detail from the control's images, each in units of its own reseed."""
         seen = self._once(plan, stack)[1]
         layout, detail = (unit if unit > 0 else np.nan for unit in self.reseed)
-        return Moved(seen.layout / layout, seen.detail / detail)
+        return ImageDrift(seen.layout / layout, seen.detail / detail)
 
-    def _once(self, plan: Plan | str, stack: str | None) -> tuple[Measurement, Moved]:
+    def _once(self, plan: Plan | str, stack: str | None) -> tuple[Measurement, ImageDrift]:
         made, stack = over_stack(self.name, self.stacks, plan, stack)
         key = (stack, str(made.normal()))
         if key not in self._runs:

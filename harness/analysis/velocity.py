@@ -30,8 +30,8 @@ from harness.analysis.hidden_states import clock
 from harness.analysis.profile import Array, Velocity
 from harness.errors import SurgeryError
 from harness.models.sampler import Sampler
-from harness.models.stacks import bare, stacks
-from harness.surgery.block_contract import Contract, contract
+from harness.models.stacks import stacks, unwrap_compiled
+from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import BlockView, Slot, State, ablate
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 class Handover(Slot):
     """A slot that runs nothing and hands on a state that is already known, whatever comes in."""
 
-    def __init__(self, home: nn.Module, state: State, made: Contract) -> None:
+    def __init__(self, home: nn.Module, state: State, made: BlockContract) -> None:
         super().__init__(home, (), (), made)
         values = tuple(state[name] for name in made.outputs)
         self._given = values[0] if made.single else values
@@ -53,21 +53,21 @@ class Handover(Slot):
 
 
 @dataclass(frozen=True)
-class Control:
+class ControlForward:
     """One forward of the model as it is: its velocity (N, ...), and by stack the state at the input of each block."""
 
     velocity: Tensor
     states: Mapping[str, Sequence[State]]
 
 
-def control(transformer: nn.Module, arguments: Mapping[str, Any]) -> Control:
+def control(transformer: nn.Module, arguments: Mapping[str, Any]) -> ControlForward:
     """Run a forward and keep the states. Raises SurgeryError where the blocks don't run once each, in their order."""
-    model = bare(transformer)
+    model = unwrap_compiled(transformer)
     states: dict[str, list[State]] = {}
     lengths: dict[str, int] = {}
     handles: list[Any] = []
 
-    def note(kept: list[State], made: Contract, index: int) -> Callable[..., None]:
+    def note(kept: list[State], made: BlockContract, index: int) -> Callable[..., None]:
         def hook(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
             if index != len(kept):
                 raise SurgeryError(f"block {index} ran where block {len(kept)} should have; the model is under a plan")
@@ -91,7 +91,7 @@ def control(transformer: nn.Module, arguments: Mapping[str, Any]) -> Control:
     for stack, kept in states.items():
         if len(kept) != lengths[stack]:
             raise SurgeryError(f"stack {stack!r}: {len(kept)} of its {lengths[stack]} blocks ran; is it under a plan?")
-    return Control(velocity, states)
+    return ControlForward(velocity, states)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def starting_behind(transformer: nn.Module, stack: str, block: int, states: Sequ
     ``states`` are the stack's, of a :func:`control` on the same inputs. Earlier stacks pass on what they are given,
     which nobody reads. Bitwise the same as the forward under a plan without that block.
     """
-    model = bare(transformer)
+    model = unwrap_compiled(transformer)
     known = stacks(model)
     originals: dict[str, nn.ModuleList] = {}
     try:
@@ -125,7 +125,9 @@ def starting_behind(transformer: nn.Module, stack: str, block: int, states: Sequ
             setattr(model, attribute, original)
 
 
-def skipped(transformer: nn.Module, arguments: Mapping[str, Any], known: Control) -> Iterator[tuple[str, int, Tensor]]:
+def skipped(
+    transformer: nn.Module, arguments: Mapping[str, Any], known: ControlForward
+) -> Iterator[tuple[str, int, Tensor]]:
     """(stack, block, velocity (N, ...) without it) for every block of the model; ``known`` is of the same arguments."""
     for stack, states in known.states.items():
         for block in range(len(states)):
@@ -156,7 +158,7 @@ def conditional(arguments: Mapping[str, Any], prompts: int) -> dict[str, Any]:
     }
 
 
-def prove(transformer: nn.Module, arguments: Mapping[str, Any], known: Control) -> None:
+def prove(transformer: nn.Module, arguments: Mapping[str, Any], known: ControlForward) -> None:
     """Starting behind the centre block of each stack is bitwise the forward under the plan without it.
 
     Raises SurgeryError where it isn't, or where that plan did not take hold.

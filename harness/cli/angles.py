@@ -99,7 +99,7 @@ class Sink:
 
     def __call__(self, level: float, image: Array, text: Array) -> None:
         """Write the angles of a noise level in 0..1, which the study gives as a timestep in 0..1000."""
-        from harness.analysis.lokr.angle_records import TOP, Record
+        from harness.analysis.lokr.angle_records import TOP, AngleRecord
 
         angles = (tuple(map(float, stream)) for stream in (text, image))
-        self._writer.add(Record(level * TOP, *angles))
+        self._writer.add(AngleRecord(level * TOP, *angles))

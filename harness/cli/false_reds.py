@@ -21,11 +21,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _false_reds(given: argparse.Namespace) -> int:
     from harness.files import write_atomically
-    from harness.gates.validation.false_reds import Clean
+    from harness.gates.validation.false_reds import CleanRun
     from harness.report.false_reds_page import markdown
     from harness.results.journal import read
 
-    runs = [Clean.of(path.name, read(path)) for path in given.runs]
+    runs = [CleanRun.of(path.name, read(path)) for path in given.runs]
     text = markdown(runs)
     print(text)
     if given.markdown is not None:

@@ -18,8 +18,8 @@ from harness.ablation.strategies import STRATEGIES, Strategy, names, strategy_of
 from harness.errors import CheckpointError, ExtensionError
 from harness.metrics.registry import BUILT_IN, NONE
 from harness.models.checkpoints import hub_cache, pipeline_folder
-from harness.models.checkpoints.published import KNOWN
-from harness.models.checkpoints.resolve import Checkpoint, added, blueprint, bundled_names, resolve
+from harness.models.checkpoints.published import PUBLISHED
+from harness.models.checkpoints.resolve import Checkpoint, added, bundled_names, resolve
 
 OWN = "harness"
 METRICS = "harness.metrics"
@@ -35,7 +35,7 @@ RANGES = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class CheckpointEntry:
     """A checkpoint by name: what it is made of and whether its weights are on this disk.
 
     ``source`` is where its files come from: bundled, a hub id, a folder; ``package`` is who adds it; ``error`` says why
@@ -63,34 +63,34 @@ class Listed:
     error: str = ""
 
 
-def checkpoints() -> list[Entry]:
+def checkpoints() -> list[CheckpointEntry]:
     """Bundled ones, real ones, and those that other packages add."""
     entries = [_entry(resolve(name), "bundled") for name in bundled_names()]
     entries += [
-        Entry(real.name, real.family.name, real.stacks, cached(real.hub_id, real.gigabytes), real.hub_id)
-        for real in KNOWN.values()
+        CheckpointEntry(real.name, real.family.name, real.stacks, cached(real.hub_id, real.gigabytes), real.hub_id)
+        for real in PUBLISHED.values()
     ]
     try:
         others = added()
     except ExtensionError as error:
-        return [*entries, Entry("-", "", {}, "", "", "", str(error))]
+        return [*entries, CheckpointEntry("-", "", {}, "", "", "", str(error))]
     for name, other in others.items():
         try:
             entries.append(_foreign(name, other))
         except CheckpointError as error:
-            entries.append(Entry(name, "", {}, "", other.where, other.package, str(error)))
+            entries.append(CheckpointEntry(name, "", {}, "", other.where, other.package, str(error)))
     return entries
 
 
-def _entry(found: Checkpoint, source: str, package: str = OWN) -> Entry:
+def _entry(found: Checkpoint, source: str, package: str = OWN) -> CheckpointEntry:
     where = "here" if found.hub_id == "" else cached(found.hub_id)
-    return Entry(found.name, found.family.name, found.stacks, where, source, package)
+    return CheckpointEntry(found.name, found.family.name, found.stacks, where, source, package)
 
 
-def _foreign(name: str, other: extensions.Added) -> Entry:
+def _foreign(name: str, other: extensions.Added) -> CheckpointEntry:
     """Another package's checkpoint, without asking the hub for one that isn't on this disk."""
     if not Path(other.where).is_dir() and hub_cache.is_id(other.where) and hub_cache.snapshot(other.where) is None:
-        return Entry(name, "?", {}, cached(other.where), other.where, other.package)
+        return CheckpointEntry(name, "?", {}, cached(other.where), other.where, other.package)
     return _entry(resolve(name), other.where, other.package)
 
 
@@ -147,8 +147,3 @@ def _about(module: str) -> str:
     spec = find_spec(module)
     source = Path(spec.origin).read_text(encoding="utf-8") if spec is not None and spec.origin else ""
     return (ast.get_docstring(ast.parse(source)) or "").split("\n", 1)[0]
-
-
-def look(name: str) -> Checkpoint:
-    """A checkpoint to plan with: a real one needs nothing on this disk. Raises CheckpointError."""
-    return blueprint(name)[0]

@@ -14,10 +14,10 @@ from typing import Any
 
 from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import Ask, expand, grid
-from harness.cli.inventory import RANGES, Entry, Listed, checkpoints, look, metrics, strategies
+from harness.cli.inventory import RANGES, CheckpointEntry, Listed, checkpoints, metrics, strategies
 from harness.errors import ExtensionError, HarnessError
 from harness.lab import cost
-from harness.models.checkpoints.resolve import Checkpoint, resolve
+from harness.models.checkpoints.resolve import Checkpoint, blueprint, resolve
 
 NEED_CHECKPOINT = ("stack", "range", "strategy", "plan", "steps", "prompts", "measure")
 
@@ -59,7 +59,11 @@ def _overview(*, as_json: bool) -> None:
     from harness.cli.tables import draw, overview
 
     entries, known, others = checkpoints(), strategies(), metrics()
-    found: dict[str, Sequence[Entry | Listed]] = {"checkpoints": entries, "strategies": known, "metrics": others}
+    found: dict[str, Sequence[CheckpointEntry | Listed]] = {
+        "checkpoints": entries,
+        "strategies": known,
+        "metrics": others,
+    }
     errors = [entry.error for listed in found.values() for entry in listed if entry.error]
     if as_json:
         plain = {name: [dataclasses.asdict(entry) for entry in listed] for name, listed in found.items()}
@@ -79,7 +83,7 @@ def _plan(given: argparse.Namespace) -> None:
     from harness.models import prompts
 
     steps = _steps(given.steps)
-    checkpoint = look(given.checkpoint)
+    checkpoint = blueprint(given.checkpoint)[0]  # a published one needs nothing on this disk
     cases = _cases(given, checkpoint)
     texts = prompts.read(given.prompts or checkpoint.prompts_file or prompts.DEFAULT)
     asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, len(texts), steps)

@@ -59,7 +59,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _lokr(given: argparse.Namespace) -> None:
     from harness.analysis.lokr.weighting import blocks, dump, lycoris, weigh
-    from harness.cli.tables import Part, draw
+    from harness.cli.tables import Section, draw
     from harness.files import write_atomically
     from harness.models.checkpoints.resolve import blueprint
 
@@ -68,7 +68,7 @@ def _lokr(given: argparse.Namespace) -> None:
     found = weigh(image, text, given.critical)
     names = blocks(checkpoint.family, checkpoint.stacks)
     config = lycoris(checkpoint.family, checkpoint.stacks, found.factors, as_published=given.as_published)
-    table = Part(f"{checkpoint.name}, from {source}", HEAD, _rows(found, names))
+    table = Section(f"{checkpoint.name}, from {source}", HEAD, _rows(found, names))
     print(draw([table], shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
     write_atomically(given.out, dump(config))
     print(f"wrote {given.out}")

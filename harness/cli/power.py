@@ -14,8 +14,8 @@ from harness.errors import BaselineError, HarnessError
 if TYPE_CHECKING:
     from harness.gates.baselines import Baseline
     from harness.gates.tolerances import Tolerance
-    from harness.gates.validation.faults import Mutant
-    from harness.gates.validation.power import Tested
+    from harness.gates.validation.faults import Fault
+    from harness.gates.validation.power import FaultResult
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,19 +42,19 @@ def _power(given: argparse.Namespace) -> None:
     import torch
 
     from harness.files import write_atomically
-    from harness.gates.validation.faults import MUTANTS
+    from harness.gates.validation.faults import FAULTS
     from harness.gates.validation.power import insensitive
     from harness.models.checkpoints.resolve import bundled_names
     from harness.report.power_page import markdown
 
-    known = {m.name: m for m in MUTANTS}
+    known = {m.name: m for m in FAULTS}
     for name in given.fault or ():
         if name not in known:
             raise HarnessError(f"unknown fault {name!r}; there are {', '.join(known)}")
     mutants = [known[name] for name in given.fault or known]
     if given.threads:
         torch.set_num_threads(given.threads)
-    found: dict[str, list[Tested]] = {}
+    found: dict[str, list[FaultResult]] = {}
     blind: dict[str, list[str]] = {}
     for checkpoint in given.checkpoints or bundled_names():
         found[checkpoint], baseline, tolerances = _examine(checkpoint, mutants, given)
@@ -67,20 +67,20 @@ def _power(given: argparse.Namespace) -> None:
 
 
 def _examine(
-    name: str, mutants: Sequence[Mutant], given: argparse.Namespace
-) -> tuple[list[Tested], Baseline, tuple[Tolerance, ...]]:
+    name: str, mutants: Sequence[Fault], given: argparse.Namespace
+) -> tuple[list[FaultResult], Baseline, tuple[Tolerance, ...]]:
     from fnmatch import fnmatchcase
 
     from harness.ablation.grid import from_id
     from harness.gates import baselines
-    from harness.gates.reference import judge_against
-    from harness.gates.validation.power import WEAK, examine, store_effects
+    from harness.gates.reference import find_reference
+    from harness.gates.validation.power import SENSITIVITY_FAULT, examine, store_effects
     from harness.lab.lab import Lab
     from harness.models.checkpoints.resolve import resolve
     from harness.models.environment import pick_device, processor
 
     lab = Lab(resolve(name), device=pick_device(given.device))
-    judged = judge_against(given.baselines, lab.fingerprint, processor(lab.device))
+    judged = find_reference(given.baselines, lab.fingerprint, processor(lab.device))
     if judged.baseline is None or judged.incomparable:
         why = judged.incomparable or f"there is no {judged.target}"
         raise BaselineError(f"nothing to hold {name} against: {why}; store one with --dit-baseline-update=missing")
@@ -89,16 +89,16 @@ def _examine(
     if not ids:
         raise BaselineError(f"{judged.baseline.path} has no case that matches {', '.join(wanted)}")
     cases = [from_id(lab.checkpoint.name, lab.checkpoint.stacks, i) for i in ids]
-    tested: list[Tested] = []
+    tested: list[FaultResult] = []
     for each in examine(lab, cases, judged.baseline, judged.tolerances, mutants, _progress):
         tested.append(each)
-        if given.store and each.mutant.name == WEAK and not each.why_not:
+        if given.store and each.mutant.name == SENSITIVITY_FAULT and not each.why_not:
             store_effects(judged.baseline, each)
             # Into the file as it is: what is judged by leaves out noise floors of another machine.
             stored = baselines.load(judged.baseline.path, lab.checkpoint.name)
             kept = store_effects(stored, each)
             baselines.save(stored)
-            print(f"\rkept the effect of {WEAK} on {kept} cases in {stored.path}", file=sys.stderr)
+            print(f"\rkept the effect of {SENSITIVITY_FAULT} on {kept} cases in {stored.path}", file=sys.stderr)
     return tested, judged.baseline, judged.tolerances
 
 

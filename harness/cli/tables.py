@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.ablation.case import Case
 from harness.ablation.ranges import DEPTHS, spans
-from harness.cli.inventory import OWN, RANGES, Entry, Listed
+from harness.cli.inventory import OWN, RANGES, CheckpointEntry, Listed
 from harness.lab.cost import Cost, counted, share
 from harness.models.checkpoints.resolve import Checkpoint
 
@@ -22,7 +22,7 @@ WHOLE = ("name", "family", "variant", "stack", "")  # never broken, even in a na
 
 
 @dataclass(frozen=True)
-class Part:
+class Section:
     """One table."""
 
     title: str
@@ -30,7 +30,7 @@ class Part:
     rows: Sequence[Sequence[str]]
 
 
-def draw(parts: Sequence[Part], width: int | None) -> str:
+def draw(parts: Sequence[Section], width: int | None) -> str:
     """The tables as text; ``width`` is the terminal's, or None for a pipe."""
     stream = io.StringIO()
     console = Console(file=stream, width=width or PIPED, highlight=False)
@@ -48,16 +48,18 @@ def draw(parts: Sequence[Part], width: int | None) -> str:
     return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n")) + "\n"
 
 
-def overview(entries: Sequence[Entry], strategies: Sequence[Listed], metrics: Sequence[Listed]) -> list[Part]:
+def overview(
+    entries: Sequence[CheckpointEntry], strategies: Sequence[Listed], metrics: Sequence[Listed]
+) -> list[Section]:
     """Everything that a sweep can be made of."""
     found = [(e.name, e.family, blocks(e.stacks), e.error or e.weights, _from(e.source, e.package)) for e in entries]
     known = [(s.name, _parameters(s), str(s.least), s.package, s.error or s.summary) for s in strategies]
     given = [(m.name, m.package, m.error or m.summary) for m in metrics]
     return [
-        Part("checkpoints", ("name", "family", "blocks", "weights", "from"), found),
-        Part("strategies", ("name", "parameters", "least blocks", "from", "what it is"), known),
-        Part("ranges", ("name", "what it is"), [*RANGES.items(), ("4, 4-7", "one block, or some in a row, by number")]),
-        Part("metrics beside the judge's", ("name", "from", "what it is"), given),
+        Section("checkpoints", ("name", "family", "blocks", "weights", "from"), found),
+        Section("strategies", ("name", "parameters", "least blocks", "from", "what it is"), known),
+        Section("ranges", ("name", "what it is"), [*RANGES.items(), ("4, 4-7", "one block, or neighbouring blocks")]),
+        Section("metrics beside the judge's", ("name", "from", "what it is"), given),
     ]
 
 
@@ -74,7 +76,7 @@ def blocks(stacks: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {stack}" for stack, number in stacks.items()) or NOTHING
 
 
-def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str) -> list[Part]:
+def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str) -> list[Section]:
     """A checkpoint's stacks, the cases of a grid over it, and what they cost; ``time`` is how long they take."""
     settings = checkpoint.settings
     about = (
@@ -87,9 +89,9 @@ def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str
     ]
     listed = [(c.id.removeprefix(f"{c.checkpoint}-"), str(c.plan), f"{share(c, checkpoint.stacks):.2f}") for c in cases]
     return [
-        Part(about, ("stack", "blocks", *(depth for depth in DEPTHS if depth != "each")), ranges),
-        Part(counted(len(cases), "case"), ("variant", "plan", "of the control's blocks"), listed),
-        Part("what they cost", ("", "how much"), [*costs(cost), ("time", time)]),
+        Section(about, ("stack", "blocks", *(depth for depth in DEPTHS if depth != "each")), ranges),
+        Section(counted(len(cases), "case"), ("variant", "plan", "of the control's blocks"), listed),
+        Section("what they cost", ("", "how much"), [*costs(cost), ("time", time)]),
     ]
 
 

@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _upgrade(given: argparse.Namespace) -> int:
     from harness.files import write_atomically
-    from harness.gates.upgrade import Answer, Run, upgrades, versions
+    from harness.gates.upgrade import Run, UpgradeVerdict, upgrades, versions
     from harness.report.upgrade_page import every, markdown
     from harness.results.journal import read
 
@@ -53,4 +53,4 @@ def _upgrade(given: argparse.Namespace) -> int:
     if given.every is not None:
         write_atomically(given.every, every(found))
         print(f"wrote {given.every}")
-    return 1 if given.fail_on_regression and any(u.answer is Answer.NO for u in found) else 0
+    return 1 if given.fail_on_regression and any(u.answer is UpgradeVerdict.NO for u in found) else 0

@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.findings.definitions import LEVEL
 from harness.findings.questions import (
     Answer,
-    Comparison,
+    Condition,
     Direction,
     Either,
     Question,
@@ -35,7 +35,7 @@ class ClaimError(HarnessError, ValueError):
     """A claim that isn't declared as one."""
 
 
-class Verdict(enum.StrEnum):
+class ClaimVerdict(enum.StrEnum):
     """What a model says of a claim."""
 
     SUPPORTED = "supported"  # every comparison holds surely
@@ -44,7 +44,11 @@ class Verdict(enum.StrEnum):
     NOT_APPLICABLE = "not applicable"  # it is about another model
 
 
-VERDICTS = {Answer.HOLDS: Verdict.SUPPORTED, Answer.FAILS: Verdict.CONTRADICTED, Answer.OPEN: Verdict.UNDECIDED}
+VERDICTS = {
+    Answer.HOLDS: ClaimVerdict.SUPPORTED,
+    Answer.FAILS: ClaimVerdict.CONTRADICTED,
+    Answer.OPEN: ClaimVerdict.UNDECIDED,
+}
 
 
 def applies(_study: Study) -> str:
@@ -116,8 +120,8 @@ class Finding:
     statement: str
     source: str
     checkpoint: str
-    verdict: Verdict
-    conditions: tuple[Comparison | Either[Comparison], ...] = ()
+    verdict: ClaimVerdict
+    conditions: tuple[Condition | Either[Condition], ...] = ()
     reason: str = ""
     measured: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -127,7 +131,7 @@ class Finding:
         return f"{self.checkpoint}-{self.claim}"
 
     @property
-    def decisive(self) -> Comparison | None:
+    def decisive(self) -> Condition | None:
         """The comparison on which the verdict turns; None where nothing was measured."""
         return decisive(self.conditions)
 
@@ -158,7 +162,7 @@ def judge(asked: Claim, study: Study) -> Finding:
     reason = _elsewhere(asked, study) or asked.why_not(study)
     about = (asked.id, asked.statement, asked.source, study.name)
     if reason:
-        return Finding(*about, Verdict.NOT_APPLICABLE, reason=reason)
+        return Finding(*about, ClaimVerdict.NOT_APPLICABLE, reason=reason)
     questions = tuple(asked.measure(study))
     if not questions or any(isinstance(q, Either) and not all(q.alternatives) for q in questions):
         raise ClaimError(f"claim {asked.id} compares nothing on {study.name}; give why_not= the reason why it can't be")
@@ -172,7 +176,7 @@ def _elsewhere(asked: Claim, study: Study) -> str:
     return f"about {' and '.join(asked.families)}; {study.name} is {study.family}"
 
 
-def _condition_json(condition: Comparison | Either[Comparison]) -> dict[str, Any]:
+def _condition_json(condition: Condition | Either[Condition]) -> dict[str, Any]:
     if isinstance(condition, Either):
         return {"any_of": [[_condition_json(c) for c in alternative] for alternative in condition.alternatives]}
     value = condition.value
@@ -198,7 +202,7 @@ def from_json(data: Mapping[str, Any]) -> Finding:
             statement=str(data["statement"]),
             source=str(data["source"]),
             checkpoint=str(data["checkpoint"]),
-            verdict=Verdict(data["verdict"]),
+            verdict=ClaimVerdict(data["verdict"]),
             conditions=tuple(_condition(c) for c in data["conditions"]),
             reason=str(data["reason"]),
             measured=dict(data["measured"]),
@@ -207,17 +211,17 @@ def from_json(data: Mapping[str, Any]) -> Finding:
         raise ValueError(f"this is no finding: {error!r}") from None
 
 
-def _condition(data: Mapping[str, Any]) -> Comparison | Either[Comparison]:
+def _condition(data: Mapping[str, Any]) -> Condition | Either[Condition]:
     if "any_of" in data:
         return Either(tuple(tuple(_comparison(c) for c in alternative) for alternative in data["any_of"]))
     return _comparison(data)
 
 
-def _comparison(data: Mapping[str, Any]) -> Comparison:
+def _comparison(data: Mapping[str, Any]) -> Condition:
     from harness.results.statistics import Interval
 
     value = Interval(*(float(x) for x in data["value"]))
-    return Comparison(
+    return Condition(
         str(data["what"]), value, Direction(data["direction"]), float(data["threshold"]), str(data["unit"])
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import BaselineError
 from harness.files import no_constant, text, write_atomically
-from harness.findings.claim import Finding, Verdict
+from harness.findings.claim import ClaimVerdict, Finding
 from harness.results.fingerprint import changes, incomparable
 
 SCHEMA = 1
@@ -27,7 +27,7 @@ class Stored:
 
     path: Path
     checkpoint: str
-    claims: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
+    claims: dict[str, ClaimVerdict] = field(default_factory=dict[str, ClaimVerdict])
     measured: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -46,7 +46,7 @@ def load(folder: Path, checkpoint: str) -> Stored:
             raise BaselineError(f"{path} has schema {data['schema']!r}, this version reads {SCHEMA}; {mend}")
         if data["checkpoint"] != checkpoint:
             raise BaselineError(f"{path} belongs to checkpoint {data['checkpoint']!r}, not {checkpoint!r}; {mend}")
-        claims = {str(name): Verdict(text(verdict)) for name, verdict in data["claims"].items()}
+        claims = {str(name): ClaimVerdict(text(verdict)) for name, verdict in data["claims"].items()}
         return Stored(path, checkpoint, claims, dict(data["measured"]))
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BaselineError(f"{path} can't be read as expected verdicts: {error!r}; {mend}") from None

@@ -52,7 +52,7 @@ def some(answers: Iterable[Answer]) -> Answer:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Condition:
     """``value`` of ``what``, in ``unit``, is ``direction`` the ``threshold``: so says the claim."""
 
     what: str
@@ -119,12 +119,12 @@ class Question:
     threshold: float
     unit: str
 
-    def at(self, level: float) -> Comparison:
+    def at(self, level: float) -> Condition:
         """The comparison with the interval of that level."""
-        return Comparison(self.what, self.evidence(level), self.direction, self.threshold, self.unit)
+        return Condition(self.what, self.evidence(level), self.direction, self.threshold, self.unit)
 
 
-T = TypeVar("T", Question, Comparison)
+T = TypeVar("T", Question, Condition)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def members(conditions: Iterable[T | Either[T]]) -> Iterator[T]:
             yield condition
 
 
-def answered(condition: Comparison | Either[Comparison]) -> Answer:
+def answered(condition: Condition | Either[Condition]) -> Answer:
     """The answer of one condition."""
     if isinstance(condition, Either):
         return some(every(c.answer for c in alternative) for alternative in condition.alternatives)
@@ -158,11 +158,11 @@ def answered(condition: Comparison | Either[Comparison]) -> Answer:
 
 def settled(
     conditions: Sequence[Question | Either[Question]], level: float
-) -> tuple[Comparison | Either[Comparison], ...]:
+) -> tuple[Condition | Either[Condition], ...]:
     """The conditions with intervals that hold together at ``level``: each of k at 1 - (1 - level) / k (Bonferroni)."""
     count = sum(1 for _ in members(conditions))
     each = 1.0 - (1.0 - level) / max(1, count)
-    out: list[Comparison | Either[Comparison]] = []
+    out: list[Condition | Either[Condition]] = []
     for condition in conditions:
         if isinstance(condition, Either):
             out.append(Either(tuple(tuple(q.at(each) for q in some_) for some_ in condition.alternatives)))
@@ -171,7 +171,7 @@ def settled(
     return tuple(out)
 
 
-def decisive(conditions: Sequence[Comparison | Either[Comparison]]) -> Comparison | None:
+def decisive(conditions: Sequence[Condition | Either[Condition]]) -> Condition | None:
     """The comparison on which the whole turns.
 
     Where all hold, the closest call of them; where one fails surely, the clearest failure; else the one that is the
@@ -185,7 +185,7 @@ def decisive(conditions: Sequence[Comparison | Either[Comparison]]) -> Compariso
     return max(fitting, key=lambda c: c.margin) if answer is Answer.FAILS else min(fitting, key=lambda c: c.margin)
 
 
-def _speaker(condition: Either[Comparison]) -> Comparison:
+def _speaker(condition: Either[Condition]) -> Condition:
     answer = answered(condition)
     of_each = [decisive(alternative) for alternative in condition.alternatives]
     fitting = [

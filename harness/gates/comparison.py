@@ -24,7 +24,7 @@ from harness.results.statistics import Interval, by_prompt, mean_interval
 LEVEL = 0.05  # false discovery rate over all harms and scores of one comparison (Benjamini and Hochberg 1995)
 
 
-class Moved(enum.StrEnum):
+class Movement(enum.StrEnum):
     """How a figure of run B stands to that of run A, gravest first."""
 
     WORSE = "worse"  # beyond the tolerance, and surely so over prompts
@@ -37,7 +37,7 @@ class Moved(enum.StrEnum):
 
 
 # What is beyond a tolerance, on either side or on none.
-BEYOND = frozenset({Moved.WORSE, Moved.BETTER, Moved.CHANGED})
+BEYOND = frozenset({Movement.WORSE, Movement.BETTER, Movement.CHANGED})
 TIMED = "log speed-up"  # never decides anything: two runs share no machine's moment
 
 
@@ -63,7 +63,7 @@ class Change:
     b: float
     difference: Interval
     limit: float
-    moved: Moved
+    moved: Movement
     p: float = 1.0
 
     @property
@@ -91,10 +91,10 @@ class Comparison:
         """Whether the runs differ, latencies aside."""
         seen = {change.moved for change in self.changes if change.metric != TIMED}
         if how is Strictness.REGRESSION:
-            return Moved.WORSE in seen
+            return Movement.WORSE in seen
         if how is Strictness.CHANGE:
-            return bool(seen & (BEYOND | {Moved.GONE, Moved.NEW}))
-        return bool(seen - {Moved.SAME})
+            return bool(seen & (BEYOND | {Movement.GONE, Movement.NEW}))
+        return bool(seen - {Movement.SAME})
 
 
 def compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> list[Comparison]:
@@ -153,7 +153,7 @@ def case_of(record: Record) -> str:
 
 
 def _alone(key: tuple[str, str], record: Record, *, gone: bool) -> Change:
-    nothing, kind = math.nan, Moved.GONE if gone else Moved.NEW
+    nothing, kind = math.nan, Movement.GONE if gone else Movement.NEW
     value = record.measurement.summary.get("harm", nothing) if record.measurement else nothing
     a, b = (value, nothing) if gone else (nothing, value)
     return Change(key[1], key[0], a, b, Interval(nothing, nothing, nothing), 0.0, kind)
@@ -195,7 +195,7 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
         for metric in ("latent_drift", "collapsed"):
             plain(metric)
     if a.measurement.latents_sha256 and a.measurement.latents_sha256 == b.measurement.latents_sha256:
-        found = [replace(c, moved=Moved.SAME) if c.difference.value == 0 else c for c in found]
+        found = [replace(c, moved=Movement.SAME) if c.difference.value == 0 else c for c in found]
     return found
 
 
@@ -209,17 +209,17 @@ def _paired(
         p = 1.0 if interval.value == 0 else 0.0
     else:
         p = float(stats.ttest_1samp(difference, 0.0, alternative="two-sided").pvalue)
-    moved = Moved.WITHIN
+    moved = Movement.WITHIN
     if not abs(interval.value) <= limit:
-        moved = Moved.WORSE if interval.value * worse > 0 else Moved.BETTER
+        moved = Movement.WORSE if interval.value * worse > 0 else Movement.BETTER
     elif not difference.any():
-        moved = Moved.SAME
+        moved = Movement.SAME
     return Change(what, metric, float(a.mean()), float(b.mean()), interval, limit, moved, p)
 
 
 def _plain(what: str, metric: str, a: float, b: float, limit: float) -> Change:
     gap = b - a
-    moved = Moved.SAME if gap == 0 else Moved.WITHIN if abs(gap) <= limit else Moved.CHANGED
+    moved = Movement.SAME if gap == 0 else Movement.WITHIN if abs(gap) <= limit else Movement.CHANGED
     return Change(what, metric, a, b, Interval(gap, math.nan, math.nan), limit, moved)
 
 
@@ -228,13 +228,13 @@ def _latency(what: str, a: Latency, b: Latency) -> Change:
     gap = math.log(b.ratio / a.ratio)
     # Independent runs: half-widths on the log scale add in squares.
     half = math.hypot(*(math.log(x.high / x.low) / 2 if x.low > 0 else math.inf for x in (a, b)))
-    moved = Moved.WITHIN if abs(gap) <= half else Moved.CHANGED
+    moved = Movement.WITHIN if abs(gap) <= half else Movement.CHANGED
     return Change(what, TIMED, math.log(a.ratio), math.log(b.ratio), Interval(gap, gap - half, gap + half), half, moved)
 
 
 def _judged(changes: Sequence[Change]) -> list[Change]:
     """Sorted; what is beyond its tolerance is worse or better only where it is sure at ``LEVEL`` over all tests."""
-    sided = [i for i, c in enumerate(changes) if c.moved in (Moved.WORSE, Moved.BETTER)]
+    sided = [i for i, c in enumerate(changes) if c.moved in (Movement.WORSE, Movement.BETTER)]
     tested = [i for i, c in enumerate(changes) if c.metric in ("harm", "score")]
     adjusted: Mapping[int, float] = {}
     if tested:
@@ -243,6 +243,6 @@ def _judged(changes: Sequence[Change]) -> list[Change]:
     out = [replace(c, p=adjusted.get(i, c.p)) for i, c in enumerate(changes)]
     for i in sided:
         if not adjusted[i] <= LEVEL:
-            out[i] = replace(out[i], moved=Moved.CHANGED)
-    order = list(Moved)
+            out[i] = replace(out[i], moved=Movement.CHANGED)
+    order = list(Movement)
     return sorted(out, key=lambda c: (order.index(c.moved), -c.excess, c.what))

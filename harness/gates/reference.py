@@ -13,7 +13,7 @@ from harness.results.fingerprint import Fingerprint, facts, incomparable
 
 
 @dataclass(frozen=True)
-class Judged:
+class Reference:
     """What a checkpoint's values are compared with. ``baseline`` is None where there is no file.
 
     ``incomparable`` says why the stored values don't apply (other prompts, another judge): the verdict is
@@ -27,7 +27,7 @@ class Judged:
     incomparable: str = ""
 
 
-def judge_against(folder: Path, fingerprint: Fingerprint, processor: str, *, updates: bool = False) -> Judged:
+def find_reference(folder: Path, fingerprint: Fingerprint, processor: str, *, updates: bool = False) -> Reference:
     """Find and read the baseline and the tolerances that apply; noise floors of another processor do not.
 
     ``processor`` is that of :func:`harness.models.environment.processor`.
@@ -41,11 +41,11 @@ def judge_against(folder: Path, fingerprint: Fingerprint, processor: str, *, upd
     toml = folder / "tolerances.toml"
     tolerances = tuple(load_tolerances(toml)) if toml.exists() else ()
     if path is None or (updates and not exact):
-        return Judged(None, target, False, tolerances)
+        return Reference(None, target, False, tolerances)
     baseline = baselines.load(path, name)
     if baseline.calibration.get("processor") != processor:
         baseline = baselines.without_floors(baseline)
     other = incomparable(baseline.facts, facts(fingerprint))
     if updates and other:
         raise BaselineError(f"{path} is not updated: this run is {other}; use the same, or move the file away")
-    return Judged(baseline, target, exact, tolerances, other)
+    return Reference(baseline, target, exact, tolerances, other)

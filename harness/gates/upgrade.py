@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from harness.errors import JournalError
-from harness.gates.comparison import BEYOND, TIMED, Change, Comparison, Moved, case_of, compare
+from harness.gates.comparison import BEYOND, TIMED, Change, Comparison, Movement, case_of, compare
 from harness.gates.tolerances import Tolerance
 from harness.results.records import Record, Status
 from harness.results.statistics import by_prompt
 
 
-class Answer(enum.StrEnum):
+class UpgradeVerdict(enum.StrEnum):
     """The yes or no of an upgrade, gravest first."""
 
     NO = "no"  # something got surely worse than its tolerance allows
@@ -36,7 +36,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Step:
+class VersionStep:
     """From one version to the next: the figures that moved beyond their tolerance, and how many did not."""
 
     old: str
@@ -63,7 +63,7 @@ class Trace:
     values: tuple[float | None, ...]
     limit: float
     first: str
-    moved: Moved
+    moved: Movement
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Line:
     baseline: float | None
     values: tuple[float | None, ...]
     limit: float
-    moved: Moved
+    moved: Movement
     verdict: Status
 
 
@@ -89,11 +89,11 @@ class Upgrade:
     checkpoint: str
     dtype: str
     labels: tuple[str, ...]
-    steps: tuple[Step, ...]
-    null: Step | None
+    steps: tuple[VersionStep, ...]
+    null: VersionStep | None
     traces: tuple[Trace, ...]
     lines: tuple[Line, ...]
-    answer: Answer
+    answer: UpgradeVerdict
 
 
 def upgrades(runs: Sequence[Run], null: Run | None, tolerances: Sequence[Tolerance]) -> list[Upgrade]:
@@ -133,26 +133,26 @@ def _upgrade(key: tuple[str, str], runs: Sequence[Run], null: Run | None, tolera
     )
 
 
-def _step(old: Run, new: Run, tolerances: Sequence[Tolerance]) -> Step:
+def _step(old: Run, new: Run, tolerances: Sequence[Tolerance]) -> VersionStep:
     comparison: Comparison
     (comparison,) = compare(old.records, new.records, tolerances)
     changes = [c for c in comparison.changes if c.metric != TIMED]
     moved = tuple(c for c in changes if c.moved in BEYOND)
-    same = sum(c.moved is Moved.SAME for c in changes)
+    same = sum(c.moved is Movement.SAME for c in changes)
     largest = max((c.excess for c in changes if c.limit > 0), default=0.0)
     within = len(changes) - len(moved) - same
-    return Step(old.label, new.label, moved, same, within, largest, tuple(changes))
+    return VersionStep(old.label, new.label, moved, same, within, largest, tuple(changes))
 
 
-def _answer(last: Step, null: Step | None) -> Answer:
+def _answer(last: VersionStep, null: VersionStep | None) -> UpgradeVerdict:
     if null is not None and null.moved:
-        return Answer.NOISY
-    if any(c.moved is Moved.WORSE for c in last.moved):
-        return Answer.NO
-    return Answer.LOOK if last.moved else Answer.YES
+        return UpgradeVerdict.NOISY
+    if any(c.moved is Movement.WORSE for c in last.moved):
+        return UpgradeVerdict.NO
+    return UpgradeVerdict.LOOK if last.moved else UpgradeVerdict.YES
 
 
-def _traces(runs: Sequence[Run], steps: Sequence[Step]) -> list[Trace]:
+def _traces(runs: Sequence[Run], steps: Sequence[VersionStep]) -> list[Trace]:
     """Every figure that moved at any step, with its values under all versions."""
     seen: dict[tuple[str, str], tuple[str, Change]] = {}
     for step in steps:
@@ -173,9 +173,9 @@ def _traces(runs: Sequence[Run], steps: Sequence[Step]) -> list[Trace]:
     ]
 
 
-def _lines(runs: Sequence[Run], steps: Sequence[Step]) -> list[Line]:
+def _lines(runs: Sequence[Run], steps: Sequence[VersionStep]) -> list[Line]:
     """Every figure of every case, in the order in which the last version ran them."""
-    order = list(Moved)
+    order = list(Movement)
     gravest: dict[tuple[str, str], Change] = {}
     for step in steps:
         for change in step.changes:

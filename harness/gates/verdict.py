@@ -98,8 +98,10 @@ def _overall(checks: Sequence[Check]) -> Status:
     """
     status = worst(c.status for c in checks)
     known = [c for c in checks if c.effect is not None]
-    blind = bool(known) and not any(c.tolerance is not None and c.tolerance < c.effect / 2 for c in known if c.effect)
-    return Status.INSENSITIVE if status is Status.OK and blind else status
+    insensitive = bool(known) and not any(
+        c.tolerance is not None and c.tolerance < c.effect / 2 for c in known if c.effect
+    )
+    return Status.INSENSITIVE if status is Status.OK and insensitive else status
 
 
 def worst(statuses: Iterable[Status]) -> Status:

@@ -17,10 +17,10 @@ from torch import nn
 from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
-from harness.lab.observation import Seen, distances, to_bytes
+from harness.lab.observation import Observation, distances, to_bytes
 from harness.lab.protocol import Forward, Images
 from harness.metrics import distribution, openclip, pairs, registry
-from harness.metrics.attributes import grades
+from harness.metrics.attributes import attribute_grades
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.metric_set import Panel
 from harness.models import environment, loading
@@ -38,7 +38,7 @@ from harness.surgery.view import ablate
 from harness.surgery.windowed import in_window
 from harness.tiny import world
 
-__all__ = ["TIMED", "Control", "Lab", "Seen"]
+__all__ = ["TIMED", "Control", "Lab", "Observation"]
 
 TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
@@ -47,7 +47,7 @@ TIMED = 8  # images in the forward that is timed, where the checkpoint's batch a
 class Control:
     """The un-ablated model over all seeds. ``reseed`` is the mean distance between two seeds of one prompt."""
 
-    seeds: tuple[Seen, ...]
+    seeds: tuple[Observation, ...]
     reseed: Mapping[str, float]
     fid_null: float | None
     seed_sd: float
@@ -92,7 +92,7 @@ class Lab:
     can't be used.
     """
 
-    blind = ""  # see harness.lab.protocol
+    no_images_reason = ""  # see harness.lab.protocol
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class Lab:
     def control(self) -> Control:
         """The control's images for every seed, measured once."""
         seen = tuple(
-            self.look(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
+            self.observe(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
         )
         gaps: dict[str, list[float]] = {}
         for a, b in combinations(seen, 2):
@@ -192,18 +192,18 @@ class Lab:
         vars(twin).pop("control", None)
         return twin
 
-    def look(self, samples: Samples) -> Seen:
+    def observe(self, samples: Samples) -> Observation:
         """Read everything there is to read from one set of images. A collapsed image scores like grey."""
         images, collapsed = to_bytes(samples.images)
         features = self.judge.embed_images(images)
-        return Seen(
+        return Observation(
             samples=samples,
             images=images,
             collapsed=collapsed,
             features=features,
             scores=self.judge.score(features, self.prompts).astype(np.float64),
             least=self.judge.least(features, self.prompts).astype(np.float64) if self._split else None,
-            attributes=grades(images, self.layouts),
+            attributes=attribute_grades(images, self.layouts),
             extra=self.panel.read(images, self.prompts),
         )
 
@@ -225,7 +225,9 @@ class Lab:
         check_trace(ran, plan, stack)
         return samples
 
-    def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> tuple[Measurement, Seen]:
+    def run(
+        self, plan: Plan | str, stack: str | None = None, window: Window | None = None
+    ) -> tuple[Measurement, Observation]:
         """Measure a variant on seed 0 of every prompt against the control's images of the same seed.
 
         ``plan`` is a Plan or its text, which may name the stack (``"double: 0-3 8-18"``). It holds in all denoising
@@ -235,7 +237,7 @@ class Lab:
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         control = self.control
-        seen = self.look(self.sample(plan, stack, window=window))
+        seen = self.observe(self.sample(plan, stack, window=window))
         base = control.seeds[0]
         harm = base.scores - seen.scores
         apart = distances(seen, base)

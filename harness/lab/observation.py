@@ -21,7 +21,7 @@ GREY = 128
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """One set of images, one per prompt, with everything that is read from them."""
 
     samples: Samples
@@ -47,7 +47,7 @@ def to_bytes(pixels: Tensor) -> tuple[Images, npt.NDArray[np.bool_]]:
     return images, collapsed
 
 
-def distances(a: Seen, b: Seen) -> dict[str, npt.NDArray[np.float64]]:
+def distances(a: Observation, b: Observation) -> dict[str, npt.NDArray[np.float64]]:
     """How far two sets of images of the same prompts are apart, (N,) by name."""
     error = pairs.mse(a.images, b.images)
     return {

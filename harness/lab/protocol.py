@@ -28,7 +28,7 @@ class Forward:
     batch: int
 
 
-class Pictured(Protocol):
+class HasImages(Protocol):
     """What was seen of a variant, as far as it can be shown."""
 
     @property
@@ -37,7 +37,7 @@ class Pictured(Protocol):
         ...
 
 
-class Laboratory(Protocol):
+class LabProtocol(Protocol):
     """One checkpoint on one device, and what can be measured of it."""
 
     @property
@@ -66,11 +66,11 @@ class Laboratory(Protocol):
         ...
 
     @property
-    def blind(self) -> str:
+    def no_images_reason(self) -> str:
         """Why no image can be made here, or nothing."""
         ...
 
-    def run(self, plan: Plan, stack: str, window: Window | None = None) -> tuple[Measurement, Pictured]:
+    def run(self, plan: Plan, stack: str, window: Window | None = None) -> tuple[Measurement, HasImages]:
         """Measure a variant against the control; in a ``window``, its plan holds in those denoising steps alone.
 
         Raises SurgeryError where the plan did not take hold, CaseError for a window that this lab doesn't have.

@@ -37,12 +37,12 @@ class Output:
 
 
 class RandomLab:
-    """Measures surgery, latency and memory of an architecture; see :class:`harness.lab.protocol.Laboratory`.
+    """Measures surgery, latency and memory of an architecture; see :class:`harness.lab.protocol.LabProtocol`.
 
     Raises CheckpointError where the model can't be built here.
     """
 
-    blind = NO_QUALITY
+    no_images_reason = NO_QUALITY
     notes: tuple[str, ...] = ()
 
     def __init__(self, checkpoint: RandomCheckpoint, *, device: torch.device | None = None, seed: int = 0) -> None:

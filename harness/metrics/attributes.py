@@ -10,7 +10,7 @@ from harness.tiny import checker
 from harness.tiny.world import Layouts
 
 
-def grades(images: Images, layouts: Layouts | None) -> dict[str, npt.NDArray[np.float64]]:
+def attribute_grades(images: Images, layouts: Layouts | None) -> dict[str, npt.NDArray[np.float64]]:
     """The exact checker's grades (N,), where the prompts are the bundled world's."""
     if layouts is None:
         return {}

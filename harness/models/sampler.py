@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from harness.errors import PromptError
 from harness.models.checkpoints.resolve import Settings
 from harness.models.families.base import ADAPTERS, Conditions
-from harness.models.stacks import bare
+from harness.models.stacks import unwrap_compiled
 
 # In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
 BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
@@ -99,7 +99,7 @@ class Sampler:
 
     def named(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a call of the transformer by name: AuraFlow's pipeline passes the latents by position."""
-        names = list(inspect.signature(type(bare(self.transformer)).forward).parameters)[1:]
+        names = list(inspect.signature(type(unwrap_compiled(self.transformer)).forward).parameters)[1:]
         return {**dict(zip(names, args, strict=False)), **kwargs}
 
     def check(self, prompts: Sequence[str]) -> list[str]:

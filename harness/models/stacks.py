@@ -8,7 +8,7 @@ from harness.errors import SurgeryError
 from harness.models.checkpoints.resolve import FAMILIES
 
 
-def bare(transformer: nn.Module) -> nn.Module:
+def unwrap_compiled(transformer: nn.Module) -> nn.Module:
     """The model itself where torch.compile has wrapped it."""
     inner = getattr(transformer, "_orig_mod", transformer)
     assert isinstance(inner, nn.Module)
@@ -17,7 +17,7 @@ def bare(transformer: nn.Module) -> nn.Module:
 
 def stacks(transformer: nn.Module) -> dict[str, str]:
     """Stack name -> attribute. A model outside the table has its non-empty ModuleLists of one block type each."""
-    model = bare(transformer)
+    model = unwrap_compiled(transformer)
     family = FAMILIES.get(type(model).__name__)
     if family is not None:
         return {stack.name: stack.attribute for stack in family.stacks}
@@ -35,5 +35,7 @@ def find_stack(transformer: nn.Module, stack: str | None) -> tuple[str, str]:
         return next(iter(known.items()))
     if stack not in known:
         wanted = "name one of its stacks" if stack is None else f"there is no stack {stack!r}"
-        raise SurgeryError(f"{type(bare(transformer)).__name__}: {wanted}; it has {', '.join(known) or 'none'}")
+        raise SurgeryError(
+            f"{type(unwrap_compiled(transformer)).__name__}: {wanted}; it has {', '.join(known) or 'none'}"
+        )
     return stack, known[stack]

@@ -13,17 +13,17 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.plugin import options
-from harness.plugin.collection import Collecting, parameter
+from harness.plugin.collection import Collection, parameter
 
 if TYPE_CHECKING:
-    from harness.plugin.fixtures.ablation import Trial
-    from harness.plugin.fixtures.control import ControlTrial
-    from harness.plugin.fixtures.finding import ClaimTrial
-    from harness.plugin.fixtures.study import Inquiry
-    from harness.plugin.session import Running
+    from harness.plugin.fixtures.ablation import AblationFixture
+    from harness.plugin.fixtures.control import ControlFixture
+    from harness.plugin.fixtures.finding import FindingFixture
+    from harness.plugin.fixtures.study import StudyFixture
+    from harness.plugin.session import Session
 
-COLLECTING: pytest.StashKey[Collecting] = pytest.StashKey()
-RUNNING: pytest.StashKey[Running] = pytest.StashKey()
+COLLECTING: pytest.StashKey[Collection] = pytest.StashKey()
+RUNNING: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "dit_findings(checkpoint, *claims): published claims (harness.findings) about a checkpoint; a test that takes "
         "`finding` runs once a claim",
     )
-    config.stash[COLLECTING] = Collecting(options.from_config(config))
+    config.stash[COLLECTING] = Collection(options.from_config(config))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -96,9 +96,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     collecting = session.config.stash[COLLECTING]
     xdist = bool(getattr(session.config.option, "numprocesses", None))  # the controller collects nothing itself
     if (collecting.wanted or xdist) and not session.config.option.collectonly and not session.testsfailed:
-        from harness.plugin.session import Running
+        from harness.plugin.session import Session
 
-        session.config.stash[RUNNING] = running = Running(session.config, collecting)
+        session.config.stash[RUNNING] = running = Session(session.config, collecting)
         try:
             running.prepare()
         except HarnessError as error:
@@ -116,25 +116,25 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.fixture
-def ablation(request: pytest.FixtureRequest) -> Trial:
+def ablation(request: pytest.FixtureRequest) -> AblationFixture:
     """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
     return request.config.stash[RUNNING].trial(request)
 
 
 @pytest.fixture
-def control(request: pytest.FixtureRequest) -> ControlTrial:
+def control(request: pytest.FixtureRequest) -> ControlFixture:
     """The un-ablated model of one checkpoint: ``control.check()``, ``control.lab``."""
     return request.config.stash[RUNNING].control(request)
 
 
 @pytest.fixture
-def study(request: pytest.FixtureRequest) -> Inquiry:
+def study(request: pytest.FixtureRequest) -> StudyFixture:
     """The layer analysis of one checkpoint: ``study.check_layers()``, ``study.study``."""
     return request.config.stash[RUNNING].inquiry(request)
 
 
 @pytest.fixture
-def finding(request: pytest.FixtureRequest) -> ClaimTrial:
+def finding(request: pytest.FixtureRequest) -> FindingFixture:
     """One published claim on one checkpoint: ``finding.check()``."""
     return request.config.stash[RUNNING].claim(request)
 

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.files import write_atomically
-from harness.plugin.fixtures.finding import ClaimTrial
-from harness.plugin.fixtures.study import ANALYSIS, PAGE, Inquiry, Shown
+from harness.plugin.fixtures.finding import FindingFixture
+from harness.plugin.fixtures.study import ANALYSIS, PAGE, AnalysisPage, StudyFixture
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
     from harness.findings.claim import Claim
-    from harness.plugin.session import Running
+    from harness.plugin.session import Session
 
 FINDINGS = "findings"
 
 
-class Inquiries:
+class AnalysisSession:
     """Opens a study when a test first asks for it, and keeps it for the tests after."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Session) -> None:
         self.running = running
-        self.shown: dict[str, Shown] = {}
+        self.shown: dict[str, AnalysisPage] = {}
         self._studies: dict[str, Study] = {}
         self._found: dict[str, list[dict[str, Any]]] = {}  # by nodeid, until the report takes them along
         self._received: list[dict[str, Any]] = []
@@ -38,28 +38,28 @@ class Inquiries:
         if name not in self._studies:
             lab = self.running.lab(self.running.collecting.checkpoints[name])
             if not isinstance(lab, Lab):
-                pytest.skip(lab.blind)
+                pytest.skip(lab.no_images_reason)
             self._studies[name] = Study(lab)
         return self._studies[name]
 
-    def inquiry(self, name: str, nodeid: str) -> Inquiry:
+    def inquiry(self, name: str, nodeid: str) -> StudyFixture:
         """The layer analysis of a checkpoint, under test."""
         running = self.running
         # Tests of one study add to the same page; workers of one session must not write into each other's.
         worker = f"-{running.config.workerinput['workerid']}" if running.is_worker else ""  # type: ignore[attr-defined]
-        return Inquiry(
+        return StudyFixture(
             study=self.study(name),
             judged=running.bench.judged[name],
-            shown=self.shown.setdefault(name, Shown()),
+            shown=self.shown.setdefault(name, AnalysisPage()),
             nodeid=nodeid,
             folder=running.folder / ANALYSIS / f"{name}{worker}",
             baselines=running.collecting.baselines[name],
             update=self._update(),
         )
 
-    def claim(self, claim: Claim, name: str, nodeid: str) -> ClaimTrial:
+    def claim(self, claim: Claim, name: str, nodeid: str) -> FindingFixture:
         """A published claim on a checkpoint, under test."""
-        return ClaimTrial(
+        return FindingFixture(
             claim=claim,
             study=self.study(name),
             nodeid=nodeid,

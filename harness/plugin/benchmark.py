@@ -10,17 +10,17 @@ from pytest_benchmark.fixture import BenchmarkFixture, PauseInstrumentation
 
 from harness.ablation.case import Case
 from harness.lab.latency import peak_bytes
-from harness.lab.protocol import Laboratory
+from harness.lab.protocol import LabProtocol
 from harness.models.sampler import pinned
 from harness.results.records import Latency
 from harness.results.statistics import speed_up
-from harness.surgery.view import Installed
+from harness.surgery.view import AblationView
 
 ROUNDS = 12
 WARM_UP = 1
 
 
-def measure(lab: Laboratory, case: Case, benchmark: BenchmarkFixture, rounds: int = ROUNDS) -> Latency | None:
+def measure(lab: LabProtocol, case: Case, benchmark: BenchmarkFixture, rounds: int = ROUNDS) -> Latency | None:
     """Time ``rounds`` pairs of the lab's forward; None where pytest-benchmark is disabled.
 
     The variant is pytest-benchmark's target, so that its JSON and ``compare`` work on the variants; the
@@ -28,7 +28,7 @@ def measure(lab: Laboratory, case: Case, benchmark: BenchmarkFixture, rounds: in
     speed falls on both alike.
     """
     transformer, timed = lab.transformer, lab.timed_forward()
-    view = Installed(transformer, case.plan, case.stack)
+    view = AblationView(transformer, case.plan, case.stack)
     control: list[float] = []
     turn = 0
 

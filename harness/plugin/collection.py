@@ -31,7 +31,7 @@ QUICK = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3")
 
 
 @dataclass
-class Collecting:
+class Collection:
     """What has been collected so far, by parameter id."""
 
     options: Options
@@ -148,7 +148,7 @@ class Collecting:
         path = self.groups_file(checkpoint.name)
         if not path.exists():
             raise CaseError(
-                f"--dit-ranges=groups: checkpoint {checkpoint.name!r} has no measured groups ({path} is not there); "
+                f"--dit-range-source=groups: checkpoint {checkpoint.name!r} has no measured groups ({path} is not there); "
                 f"make them with: {MEASURE}"
             )
         found = layer_groups.read(path, checkpoint.name)

@@ -8,12 +8,12 @@ from harness.gates import baselines
 from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
 from harness.models.random_weights.checkpoint import RandomCheckpoint
-from harness.plugin.collection import Collecting
+from harness.plugin.collection import Collection
 
 SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 
 
-def describe(collecting: Collecting) -> list[str]:
+def describe(collecting: Collection) -> list[str]:
     """The header: device, versions, checkpoint and baseline of every checkpoint that will run."""
     import torch
 

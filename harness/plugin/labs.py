@@ -7,18 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.gates.reference import Judged, judge_against
+from harness.gates.reference import Reference, find_reference
 from harness.gates.validation.perturbations import Perturbation
 from harness.models import prompts
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 
 if TYPE_CHECKING:
-    from harness.lab.protocol import Laboratory
+    from harness.lab.protocol import LabProtocol
 
 
 @dataclass
-class Bench:
+class Labs:
     """Labs by checkpoint name, opened when first needed, all with the same device and prompts."""
 
     device: str | None = None
@@ -29,24 +29,24 @@ class Bench:
     judge: str | None = None
     metrics: tuple[str, ...] = ()
     perturbations: tuple[Perturbation, ...] = ()
-    labs: dict[str, Laboratory] = field(default_factory=dict)
-    judged: dict[str, Judged] = field(default_factory=dict[str, Judged])
+    labs: dict[str, LabProtocol] = field(default_factory=dict)
+    judged: dict[str, Reference] = field(default_factory=dict[str, Reference])
 
     @cached_property
     def prompts(self) -> list[str] | None:
         """The prompts that were asked for; None means each checkpoint's own. Raises PromptError."""
         return prompts.read(self.prompts_file) if self.prompts_file else None
 
-    def lab(self, checkpoint: Checkpoint, folder: Path) -> Laboratory:
+    def lab(self, checkpoint: Checkpoint, folder: Path) -> LabProtocol:
         """The lab of a checkpoint, with the baselines under ``folder``. Raises HarnessError."""
         if checkpoint.name not in self.labs:
             self.labs[checkpoint.name] = self._open(checkpoint, folder)
         return self.labs[checkpoint.name]
 
-    def _open(self, checkpoint: Checkpoint, folder: Path) -> Laboratory:
+    def _open(self, checkpoint: Checkpoint, folder: Path) -> LabProtocol:
         import torch
 
-        from harness.gates.validation.perturb import disturb
+        from harness.gates.validation.perturb import apply_perturbation
         from harness.lab.lab import Lab
         from harness.models.environment import pick_device, processor
 
@@ -56,7 +56,7 @@ class Bench:
             from harness.lab.random_lab import RandomLab
 
             blind = RandomLab(checkpoint, device=pick_device(self.device))
-            self.judged[checkpoint.name] = Judged(None, folder, False, (), blind.blind)
+            self.judged[checkpoint.name] = Reference(None, folder, False, (), blind.no_images_reason)
             return blind
         lab = Lab(
             checkpoint,
@@ -67,8 +67,8 @@ class Bench:
             metrics=self.metrics,
         )
         for perturbation in self.perturbations:
-            disturb(lab.sampler, perturbation)
-        judged = judge_against(folder, lab.fingerprint, processor(lab.device), updates=self.updates)
+            apply_perturbation(lab.sampler, perturbation)
+        judged = find_reference(folder, lab.fingerprint, processor(lab.device), updates=self.updates)
         if judged.baseline is not None and not judged.incomparable:
             lab.fix_unit(judged.baseline.control["seed_sd"])
         self.judged[checkpoint.name] = judged

@@ -17,30 +17,30 @@ from harness.gates.validation import calibration
 from harness.gates.validation.perturbations import choose
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.environment import processor
-from harness.plugin.analysis_session import Inquiries
-from harness.plugin.collection import Collecting
-from harness.plugin.fixtures.ablation import Trial
-from harness.plugin.fixtures.control import ControlTrial
+from harness.plugin.analysis_session import AnalysisSession
+from harness.plugin.collection import Collection
+from harness.plugin.fixtures.ablation import AblationFixture
+from harness.plugin.fixtures.control import ControlFixture
 from harness.plugin.header import _relative
-from harness.plugin.labs import Bench
+from harness.plugin.labs import Labs
 from harness.results.fingerprint import facts
 from harness.results.journal import Journal, latest, read
 from harness.results.records import Record, Status, from_json
 
 if TYPE_CHECKING:
-    from harness.lab.protocol import Laboratory
-    from harness.plugin.fixtures.finding import ClaimTrial
-    from harness.plugin.fixtures.study import Inquiry
+    from harness.lab.protocol import LabProtocol
+    from harness.plugin.fixtures.finding import FindingFixture
+    from harness.plugin.fixtures.study import StudyFixture
 
 # What a report carries from an xdist worker: a test's records, and where their baselines lie.
 RECORDS, FOLDERS, FINDINGS = "dit_records", "dit_baselines", "dit_findings"
 PROGRESS_SECONDS = 10.0
 
 
-class Running:
+class Session:
     """State between the first test and the summary. Registers itself for pytest_runtest_logreport."""
 
-    def __init__(self, config: pytest.Config, collecting: Collecting) -> None:
+    def __init__(self, config: pytest.Config, collecting: Collection) -> None:
         self.config = config
         self.collecting = collecting
         self.options = collecting.options
@@ -54,7 +54,7 @@ class Running:
         if self.is_worker and threads is None:
             # Workers that each take all cores wait for each other's threads: 20 times slower with two on two cores.
             threads = max(1, (os.cpu_count() or 1) // config.workerinput["workercount"])  # type: ignore[attr-defined]
-        self.bench = Bench(
+        self.bench = Labs(
             options.device,
             options.prompts,
             threads,
@@ -70,7 +70,7 @@ class Running:
         self._records: dict[str, list[Record]] = {}  # by nodeid, until the report takes them along
         self._received: list[Record] = []
         self._folders: dict[str, str] = {}
-        self.inquiries = Inquiries(self)
+        self.inquiries = AnalysisSession(self)
         self._done = 0
         self._began = self._said = 0.0
 
@@ -85,16 +85,16 @@ class Running:
                 for note in self.lab(self.collecting.checkpoints[name]).notes:
                     self._say(f"{name}: {note}")
 
-    def lab(self, checkpoint: Checkpoint) -> Laboratory:
+    def lab(self, checkpoint: Checkpoint) -> LabProtocol:
         """The lab of a checkpoint, opened when first asked for. Raises HarnessError."""
         if self.broken:
             raise HarnessError(self.broken)
         return self.bench.lab(checkpoint, self.collecting.baselines[checkpoint.name])
 
-    def trial(self, request: pytest.FixtureRequest) -> Trial:
+    def trial(self, request: pytest.FixtureRequest) -> AblationFixture:
         """The Trial of a test's parameter. Raises HarnessError where its lab can't be opened."""
         case = self.collecting.cases[request.param]
-        return Trial(
+        return AblationFixture(
             case=case,
             lab=self.lab(self.collecting.checkpoints[case.checkpoint]),
             judged=self.bench.judged[case.checkpoint],
@@ -105,10 +105,10 @@ class Running:
             records=self._records.setdefault(request.node.nodeid, []),
         )
 
-    def control(self, request: pytest.FixtureRequest) -> ControlTrial:
+    def control(self, request: pytest.FixtureRequest) -> ControlFixture:
         """The ControlTrial of a test's parameter. Raises HarnessError where its lab can't be opened."""
         name = self.collecting.owners[request.param]
-        return ControlTrial(
+        return ControlFixture(
             lab=self.lab(self.collecting.checkpoints[name]),
             judged=self.bench.judged[name],
             nodeid=request.node.nodeid,
@@ -117,11 +117,11 @@ class Running:
             records=self._records.setdefault(request.node.nodeid, []),
         )
 
-    def inquiry(self, request: pytest.FixtureRequest) -> Inquiry:
+    def inquiry(self, request: pytest.FixtureRequest) -> StudyFixture:
         """The layer analysis of a test's checkpoint. Raises HarnessError where its lab can't be opened."""
         return self.inquiries.inquiry(self.collecting.owners[request.param], request.node.nodeid)
 
-    def claim(self, request: pytest.FixtureRequest) -> ClaimTrial:
+    def claim(self, request: pytest.FixtureRequest) -> FindingFixture:
         """The claim of a test's parameter. Raises HarnessError where its lab can't be opened."""
         name = self.collecting.owners[request.param]
         return self.inquiries.claim(self.collecting.claims[request.param], name, request.node.nodeid)

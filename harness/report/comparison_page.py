@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.gates.comparison import Change, Comparison, Moved
+from harness.gates.comparison import Change, Comparison, Movement
 from harness.report.text import NOTHING, markdown_table, number
 
 HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
-QUIET = (Moved.SAME, Moved.WITHIN)
-STYLES = {Moved.WORSE: "red", Moved.BETTER: "yellow", Moved.CHANGED: "yellow"}
+QUIET = (Movement.SAME, Movement.WITHIN)
+STYLES = {Movement.WORSE: "red", Movement.BETTER: "yellow", Movement.CHANGED: "yellow"}
 LEGEND = (
     "Harm is in units of A's seed-to-seed sd, score is cosine x 100; B - A carries its 95 % interval over prompts. "
     "Worse and better are beyond the tolerance of tolerances.toml and sure over prompts (false discovery rate 5 % over "
@@ -44,7 +44,7 @@ def cells(change: Change) -> tuple[str, ...]:
 def summary(comparison: Comparison) -> str:
     """``57 figures: 2 worse, 1 changed, 54 within``."""
     counts = Counter(change.moved for change in comparison.changes)
-    parts = [f"{counts[moved]} {moved.value}" for moved in Moved if counts[moved]]
+    parts = [f"{counts[moved]} {moved.value}" for moved in Movement if counts[moved]]
     return f"{len(comparison.changes)} figures: {', '.join(parts) or 'none'}"
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.gates.validation.false_reds import Clean, false_red_bound
+from harness.gates.validation.false_reds import CleanRun, false_red_bound
 from harness.report.text import markdown_table
 
 LEVEL = 0.95
 HEAD = ("kind of change", "runs", "red", f"rate at most ({LEVEL:.0%})")
 
 
-def markdown(runs: Sequence[Clean]) -> str:
+def markdown(runs: Sequence[CleanRun]) -> str:
     """The whole page. Raises ValueError for no run."""
     red = [run for run in runs if run.red]
     gates = sum(run.gates for run in runs)

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.findings.claim import Finding, Verdict
+from harness.findings.claim import ClaimVerdict, Finding
 from harness.report.text import markdown_table
 
 HEAD = ("id", "statement", "verdict", "decisive comparison", "source")
 WIDE = 140  # columns, below which the source is left out
-STYLES = {Verdict.SUPPORTED: "green", Verdict.CONTRADICTED: "red", Verdict.UNDECIDED: "yellow"}
+STYLES = {ClaimVerdict.SUPPORTED: "green", ClaimVerdict.CONTRADICTED: "red", ClaimVerdict.UNDECIDED: "yellow"}
 LEGEND = (
     "Supported: every comparison of the claim holds surely; contradicted: one fails surely; undecided: neither. "
     "Intervals are over prompts (over bins of the noise level for a trend, over draws of the prompts for similarities) "
@@ -32,7 +32,7 @@ def cells(finding: Finding) -> tuple[str, ...]:
 def summary(findings: Sequence[Finding]) -> str:
     """``2 supported, 1 contradicted``."""
     counts = Counter(finding.verdict for finding in findings)
-    return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
+    return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in ClaimVerdict if counts[verdict])
 
 
 def markdown(findings: Sequence[Finding]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.report.text import markdown_table
 
 if TYPE_CHECKING:
-    from harness.gates.validation.power import Effect, Tested
+    from harness.gates.validation.power import Effect, FaultResult
 
 HEAD = ("checkpoint", "fault", "what it is", "cases red", "by harm", "by drift", "weakest", "median")
 LEGEND = (
@@ -20,7 +20,7 @@ LEGEND = (
 )
 
 
-def cells(checkpoint: str, tested: Tested) -> tuple[str, ...]:
+def cells(checkpoint: str, tested: FaultResult) -> tuple[str, ...]:
     """One line of the table, as HEAD."""
     name = (checkpoint, tested.mutant.name, tested.mutant.about)
     if tested.why_not:
@@ -41,7 +41,7 @@ def _by(effects: Sequence[Effect], metric: str) -> int:
     return sum(metric in effect.caught for effect in effects)
 
 
-def markdown(found: Mapping[str, Sequence[Tested]], insensitive: Mapping[str, Sequence[str]]) -> str:
+def markdown(found: Mapping[str, Sequence[FaultResult]], insensitive: Mapping[str, Sequence[str]]) -> str:
     """The table, and the cases that would not see one more skipped block."""
     lines = ["# What the gates would see", "", LEGEND, ""]
     lines += markdown_table(HEAD, [cells(name, tested) for name, every in found.items() for tested in every])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.report.text import NOTHING, number
-from harness.results.ranking import HARM, Group, Ranking, Row
+from harness.results.ranking import HARM, Ranking, Row, StrategySummary
 from harness.results.records import Latency
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def speed(latency: Latency | None, *, short: bool = False) -> str:
     return f"{latency.ratio:.2f}" + ("" if short else f" [{latency.low:.2f}, {latency.high:.2f}]")
 
 
-def group_cells(group: Group, head: Sequence[str] = GROUP_HEAD) -> tuple[str, ...]:
+def group_cells(group: StrategySummary, head: Sequence[str] = GROUP_HEAD) -> tuple[str, ...]:
     """One line of the summary per strategy, as ``head``."""
     texts = {
         "stack": group.stack,

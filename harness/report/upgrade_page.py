@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.gates.upgrade import Answer, Step, Upgrade
+from harness.gates.upgrade import Upgrade, UpgradeVerdict, VersionStep
 from harness.report.text import markdown_table, number
 
 MEANING = {
-    Answer.YES: "nothing moved by more than its tolerance",
-    Answer.LOOK: "something moved beyond its tolerance",
-    Answer.NO: "something got surely worse than its tolerance allows",
-    Answer.NOISY: "the null run moved, too, so nothing can be said",
+    UpgradeVerdict.YES: "nothing moved by more than its tolerance",
+    UpgradeVerdict.LOOK: "something moved beyond its tolerance",
+    UpgradeVerdict.NO: "something got surely worse than its tolerance allows",
+    UpgradeVerdict.NOISY: "the null run moved, too, so nothing can be said",
 }
 SHOWN = ("torch", "diffusers", "transformers")
 LEGEND = (
@@ -38,7 +38,7 @@ def markdown(found: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]
     return "\n".join([*out, ""])
 
 
-def _row(upgrade: Upgrade, step: Step, *, null: bool) -> tuple[str, ...]:
+def _row(upgrade: Upgrade, step: VersionStep, *, null: bool) -> tuple[str, ...]:
     return (
         upgrade.checkpoint,
         upgrade.dtype,

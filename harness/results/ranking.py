@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Group:
+class StrategySummary:
     """One strategy over equal ranges: medians over the checkpoints' places it was run on."""
 
     stack: str
@@ -75,7 +75,7 @@ class Ranking:
 
     checkpoint: str
     rows: tuple[Row, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[StrategySummary, ...]
     prompts: int
     tiers: int
     by: str = HARM
@@ -204,7 +204,7 @@ def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequenc
     return out
 
 
-def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:
+def _groups(rows: Sequence[Row]) -> tuple[StrategySummary, ...]:
     """Median harm per strategy within equal ranges; seeds and loops of one strategy stay apart from others."""
     keyed: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
@@ -212,12 +212,12 @@ def _groups(rows: Sequence[Row]) -> tuple[Group, ...]:
         # Shuffles are one distribution over seeds; loops are another strategy, and so is another window of steps.
         name = re.sub(r"\.s\d+", "", row.strategy)
         keyed.setdefault((row.stack, depth, name), []).append(row)
-    groups: list[Group] = []
+    groups: list[StrategySummary] = []
     for (stack, depth, name), members in keyed.items():
         speeds = [m.latency.ratio for m in members if m.latency is not None]
         harms = [m.harm for m in members if m.harm is not None]
         groups.append(
-            Group(
+            StrategySummary(
                 stack=stack,
                 depth=depth,
                 strategy=name,

@@ -20,7 +20,7 @@ from harness.errors import SurgeryError
 
 
 @dataclass(frozen=True)
-class Contract:
+class BlockContract:
     """``outputs`` are the block's parameters that its outputs replace, in the order of return.
 
     ``single`` is True where the block returns one bare tensor and no tuple.
@@ -31,7 +31,7 @@ class Contract:
 
 
 # Read by hand where the syntax is not enough; checked against the installed version by the tests.
-TABLE: dict[tuple[str, str], Contract] = {}
+TABLE: dict[tuple[str, str], BlockContract] = {}
 
 # Blocks that read data by their position (modulation sliced by index, long skips, side modules): until a
 # rule says whether that data stays with the position or travels with the block, a plan has no meaning.
@@ -47,7 +47,7 @@ POSITIONAL = {
 }
 
 
-def contract(model: nn.Module, attribute: str) -> Contract:
+def contract(model: nn.Module, attribute: str) -> BlockContract:
     """The contract of the stack ``model.<attribute>``.
 
     Raises SurgeryError where neither the source nor the table tells, or where the blocks depend on
@@ -63,7 +63,7 @@ def contract(model: nn.Module, attribute: str) -> Contract:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(type(model).forward)))
         tree = ast.parse(source)
     except (OSError, TypeError, SyntaxError) as error:
-        found: set[Contract] = set()
+        found: set[BlockContract] = set()
         reason = f"its source can't be read ({error})"
     else:
         block_type = type(next(iter(getattr(model, attribute))))
@@ -80,7 +80,7 @@ def contract(model: nn.Module, attribute: str) -> Contract:
     )
 
 
-def _contracts(tree: ast.AST, attribute: str, parameters: list[str]) -> Iterator[Contract]:
+def _contracts(tree: ast.AST, attribute: str, parameters: list[str]) -> Iterator[BlockContract]:
     for loop in ast.walk(tree):
         if not (isinstance(loop, ast.For) and _reads_attribute(loop.iter, attribute)):
             continue
@@ -115,10 +115,10 @@ def _arguments(call: ast.Call, blocks: set[str], parameters: list[str]) -> dict[
     return passed
 
 
-def _match(target: ast.expr, arguments: dict[str, str]) -> Contract | None:
+def _match(target: ast.expr, arguments: dict[str, str]) -> BlockContract | None:
     single = isinstance(target, ast.Name)
     parts = [target] if single else target.elts if isinstance(target, ast.Tuple) else []
     names = [part.id for part in parts if isinstance(part, ast.Name)]
     if not names or len(names) != len(parts) or not all(name in arguments for name in names):
         return None
-    return Contract(tuple(arguments[name] for name in names), single)
+    return BlockContract(tuple(arguments[name] for name in names), single)

@@ -26,7 +26,7 @@ from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 from harness.models.environment import versions
 from harness.models.loading import check_loaded, dtype_argument, no_bars
-from harness.models.stacks import bare
+from harness.models.stacks import unwrap_compiled
 from harness.surgery.pruning import chosen, family_of, prune
 
 PROVENANCE = "ablation.json"
@@ -73,7 +73,7 @@ def export(
     known families), and where the folder isn't empty or can't be written; PlanError or SurgeryError for a
     plan or stack that doesn't fit the model.
     """
-    model, folder = bare(transformer), Path(folder)
+    model, folder = unwrap_compiled(transformer), Path(folder)
     family = family_of(model)
     kept = chosen(model, plans)
     lengths = {stack.name: len(getattr(model, stack.attribute)) for stack in family.stacks}

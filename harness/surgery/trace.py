@@ -10,13 +10,13 @@ from torch import nn
 
 from harness.ablation.plan import Plan
 from harness.errors import SurgeryError
-from harness.models.stacks import bare, find_stack
+from harness.models.stacks import find_stack, unwrap_compiled
 
 
 @contextmanager
 def traced(transformer: nn.Module, stack: str | None = None) -> Iterator[list[int]]:
     """The indices of a stack's blocks in the order in which they really run, as a growing list."""
-    model = bare(transformer)
+    model = unwrap_compiled(transformer)
     _, attribute = find_stack(model, stack)
     ran: list[int] = []
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from harness.ablation.plan import Combine, Plan, Step, align, parse
 from harness.errors import SurgeryError
-from harness.models.stacks import bare, find_stack
-from harness.surgery.block_contract import Contract, contract
+from harness.models.stacks import find_stack, unwrap_compiled
+from harness.surgery.block_contract import BlockContract, contract
 
 State = dict[str, Tensor]
 
@@ -30,7 +30,9 @@ class Slot:
     Attributes that a model reads from a block (``context_pre_only``) are those of the position's own block.
     """
 
-    def __init__(self, home: nn.Module, blocks: Sequence[nn.Module], steps: Sequence[Step], made: Contract) -> None:
+    def __init__(
+        self, home: nn.Module, blocks: Sequence[nn.Module], steps: Sequence[Step], made: BlockContract
+    ) -> None:
         self._home, self._blocks, self._steps, self._contract = home, blocks, tuple(steps), made
         # By the class: an instance's forward may be wrapped by an offload hook that hides its parameters.
         self._signature = inspect.signature(type(home).forward)
@@ -115,7 +117,7 @@ class BlockView(nn.ModuleList):
         return list(self._slots[index]) if isinstance(index, slice) else super().__getitem__(index)
 
 
-class Installed:
+class AblationView:
     """A plan made ready for a transformer, put in place and taken away by one setattr each.
 
     A context manager, too: :func:`ablate` is the short form. ``install`` and ``remove`` by hand are for
@@ -126,7 +128,7 @@ class Installed:
     def __init__(
         self, transformer: nn.Module, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
     ) -> None:
-        self._model = bare(transformer)
+        self._model = unwrap_compiled(transformer)
         if isinstance(plan, str) and ":" in plan:
             named, plan = (part.strip() for part in plan.split(":", 1))
             if stack is not None and stack != named:
@@ -153,7 +155,7 @@ class Installed:
         if self._view is not None:
             setattr(self._model, self._attribute, self._original)
 
-    def __enter__(self) -> Installed:
+    def __enter__(self) -> AblationView:
         self.install()
         return self
 
@@ -171,9 +173,9 @@ def ablate(
     (``"double: 0-3 8-18"``); ``stack`` may be left out where there is only one. The identity installs
     nothing, unless ``force_slots`` puts every block behind a slot, to test the mechanism itself.
     Contexts nest over different stacks, and an exception inside leaves the model as it was.
-    Raises what :class:`Installed` raises.
+    Raises what :class:`AblationView` raises.
     """
-    with Installed(transformer, plan, stack, force_slots=force_slots):
+    with AblationView(transformer, plan, stack, force_slots=force_slots):
         yield transformer
 
 

@@ -14,9 +14,9 @@ from torch import nn
 from harness.ablation.plan import Plan, identity
 from harness.ablation.steps import Window
 from harness.errors import SurgeryError
-from harness.models.stacks import bare, find_stack
+from harness.models.stacks import find_stack, unwrap_compiled
 from harness.surgery.trace import check_trace, traced
-from harness.surgery.view import Installed
+from harness.surgery.view import AblationView
 
 
 class Stepping:
@@ -25,7 +25,7 @@ class Stepping:
     ``ran`` is the growing trace of the stack's blocks, ``length`` their number.
     """
 
-    def __init__(self, view: Installed, window: Window, ran: Sequence[int], length: int) -> None:
+    def __init__(self, view: AblationView, window: Window, ran: Sequence[int], length: int) -> None:
         self._view, self._window, self._ran, self._length = view, window, ran, length
         self._starts: list[tuple[int, int]] = []  # a step, and where its part of the trace begins
 
@@ -75,10 +75,10 @@ def in_window(transformer: nn.Module, plan: Plan | str, stack: str, window: Wind
     """A plan made ready to hold in a window of steps; what it gives goes to a sampler as ``between``.
 
     Call its ``check`` afterwards. Leaving the context, also by an exception, leaves the model as it was. Raises what
-    :class:`harness.surgery.view.Installed` raises.
+    :class:`harness.surgery.view.AblationView` raises.
     """
-    view = Installed(transformer, plan, stack)
-    length = len(getattr(bare(transformer), find_stack(transformer, stack)[1]))
+    view = AblationView(transformer, plan, stack)
+    length = len(getattr(unwrap_compiled(transformer), find_stack(transformer, stack)[1]))
     with traced(transformer, stack) as ran:
         try:
             yield Stepping(view, window, ran, length)

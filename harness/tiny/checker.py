@@ -27,7 +27,7 @@ ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "rela
 
 
 @dataclass(frozen=True)
-class Reading:
+class CheckerReading:
     """What N images show. Object arrays are (N, MAX_OBJECTS); ``centres`` in pixels, (x, y)."""
 
     background: IntArray
@@ -52,7 +52,7 @@ class Score:
     all_right: npt.NDArray[np.bool_]
 
 
-def read(images: npt.NDArray[np.uint8]) -> Reading:
+def read(images: npt.NDArray[np.uint8]) -> CheckerReading:
     """Read (N, 3, SIDE, SIDE) uint8 images.
 
     Raises ValueError when the shape or dtype is another.
@@ -107,11 +107,11 @@ def read(images: npt.NDArray[np.uint8]) -> Reading:
     return reading
 
 
-def _empty(n: int, background: IntArray) -> Reading:
+def _empty(n: int, background: IntArray) -> CheckerReading:
     def unset() -> IntArray:
         return np.full((n, MAX_OBJECTS), -1, dtype=np.int64)
 
-    return Reading(
+    return CheckerReading(
         background=background,
         count=np.zeros(n, dtype=np.int64),
         colour=unset(),
@@ -193,7 +193,7 @@ def score(images: npt.NDArray[np.uint8], layouts: Layouts) -> Score:
     return compare(read(images), layouts)
 
 
-def compare(reading: Reading, layouts: Layouts) -> Score:
+def compare(reading: CheckerReading, layouts: Layouts) -> Score:
     """:func:`score` on a reading that is already there."""
     n = len(layouts)
     per_object = ("colour", "shape", "size", "texture")

@@ -26,7 +26,7 @@ from harness.models.random_weights import checkpoint as randomised
 from harness.models.random_weights.checkpoint import KINDS, RandomCheckpoint
 from harness.models.sampler import pinned
 from harness.results.statistics import Interval, speed_up
-from harness.surgery.view import Installed
+from harness.surgery.view import AblationView
 
 HEAD = ("model", "parameters", "bare forward", "what runs", "time against bare", "theory", "peak memory against bare")
 
@@ -58,7 +58,7 @@ def variants(checkpoint: RandomCheckpoint) -> Iterator[tuple[str, dict[str, Plan
 def measure(lab: RandomLab, plans: dict[str, Plan], what: str, theory: float, rounds: int, *, force: bool) -> Timed:
     """Bare model and variant in turns, after one warm-up of each."""
     forward = lab.timed_forward()
-    views = [Installed(lab.transformer, plan, stack, force_slots=force) for stack, plan in plans.items()]
+    views = [AblationView(lab.transformer, plan, stack, force_slots=force) for stack, plan in plans.items()]
 
     def run() -> None:
         lab.transformer(**forward.arguments)
@@ -87,7 +87,7 @@ def measure(lab: RandomLab, plans: dict[str, Plan], what: str, theory: float, ro
 
 
 @contextmanager
-def _installed(views: Sequence[Installed]) -> Iterator[None]:
+def _installed(views: Sequence[AblationView]) -> Iterator[None]:
     with ExitStack() as stack:
         for view in views:
             stack.enter_context(view)

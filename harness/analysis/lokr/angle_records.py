@@ -33,7 +33,7 @@ class RecordError(HarnessError, ValueError):
 
 
 @dataclass(frozen=True)
-class Record:
+class AngleRecord:
     """One sample: ``timestep`` 0..1000 (or 0..1), angles 0..1 of the text and of the image, block by block."""
 
     timestep: float
@@ -56,7 +56,7 @@ class Record:
         )
 
 
-def checked(record: Record) -> Record:
+def checked(record: AngleRecord) -> AngleRecord:
     """The same record. Raises ValueError where a number isn't finite or out of range, or there are no angles."""
     if not 0.0 <= record.timestep <= TOP:  # also where it is NaN
         raise ValueError(f"timestep {record.timestep!r} is outside 0..1000")
@@ -70,7 +70,7 @@ def checked(record: Record) -> Record:
     return record
 
 
-def read(path: Path) -> Iterator[Record]:
+def read(path: Path) -> Iterator[AngleRecord]:
     """The records of a file, one at a time: memory doesn't grow with it. Empty lines are passed over.
 
     Raises RecordError, naming file and line: no such file, no JSON object, a key missing or unknown, no numbers,
@@ -99,7 +99,7 @@ def _lengths(shape: tuple[int, int]) -> str:
     return f"{shape[0]} text and {shape[1]} image angles"
 
 
-def _parse(line: str) -> Record:
+def _parse(line: str) -> AngleRecord:
     data: Any = json.loads(line, parse_constant=no_constant)
     if not isinstance(data, dict):
         raise TypeError(f"a record is an object, not {type(data).__name__}")
@@ -111,7 +111,7 @@ def _parse(line: str) -> Record:
         if not isinstance(fields[name], list):
             raise TypeError(f"{name} is no list")
     text, image = (tuple(number(angle) for angle in fields[name]) for name in KEYS[1:])
-    return checked(Record(number(fields["timestep"]), text, image))
+    return checked(AngleRecord(number(fields["timestep"]), text, image))
 
 
 class Writer:
@@ -142,7 +142,7 @@ class Writer:
             self._file.close()
             self._file = None
 
-    def add(self, record: Record) -> None:
+    def add(self, record: AngleRecord) -> None:
         """Append one record."""
         if self._file is None:
             raise RecordError(f"{self.path} is not open; write inside a with statement")
@@ -160,7 +160,7 @@ class Writer:
             raise RecordError(f"can't write {self.path}: {error.strerror or error}") from None
 
 
-def write(path: Path, records: Iterable[Record]) -> None:
+def write(path: Path, records: Iterable[AngleRecord]) -> None:
     """Append records to a file. Raises RecordError as Writer."""
     with Writer(path) as writer:
         for record in records:
@@ -188,7 +188,7 @@ class _Sums:
         self.count = np.zeros(bins)
         self.text, self.image = (np.zeros((bins, length)) for length in shape)
 
-    def add(self, record: Record) -> None:
+    def add(self, record: AngleRecord) -> None:
         bin_ = min(int(record.timestep / self.top * len(self.count)), len(self.count) - 1)
         self.count[bin_] += 1
         self.text[bin_] += record.encoder_hidden_states
@@ -200,7 +200,7 @@ class _Sums:
         return Means(edges, self.count, self.text / seen, self.image / seen)
 
 
-def timestep_means(records: Iterable[Record], bins: int = 10, top: float | None = None) -> Means:
+def timestep_means(records: Iterable[AngleRecord], bins: int = 10, top: float | None = None) -> Means:
     """Means per uniform bin of the timestep, in running sums: memory doesn't grow with the number of records.
 
     ``top`` is the timestep of pure noise; by default 1 where no timestep is above 1, else 1000 (both are summed until

@@ -22,7 +22,7 @@ def false_red_bound(runs: int, reds: int, level: float = 0.95) -> float:
 
 
 @dataclass(frozen=True)
-class Clean:
+class CleanRun:
     """A run in which nothing was wrong.
 
     ``perturbed`` says under what it ran, ``gates`` how many records were judged, ``red`` the verdicts of the red ones.
@@ -34,7 +34,7 @@ class Clean:
     red: Mapping[str, str]
 
     @classmethod
-    def of(cls, name: str, records: Sequence[Record]) -> Clean:
+    def of(cls, name: str, records: Sequence[Record]) -> CleanRun:
         """Read off a run's records. Raises JournalError where none of them was judged."""
         judged = [r for r in records if r.kind in ("control", "quality") and r.verdict.status is not Status.UNJUDGED]
         if not judged:

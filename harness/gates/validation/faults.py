@@ -17,7 +17,7 @@ from torch import nn
 from harness.ablation.plan import Plan, identity
 from harness.ablation.ranges import Span
 from harness.models.sampler import Sampler
-from harness.models.stacks import bare, stacks
+from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.block_contract import contract
 
 Inject = Callable[[Sampler], AbstractContextManager[None]]
@@ -28,7 +28,7 @@ def _nothing(_sampler: Sampler) -> AbstractContextManager[None]:
 
 
 @dataclass(frozen=True)
-class Mutant:
+class Fault:
     """One fault: ``inject`` changes the pipeline, ``plan`` the plan over a stack of a length, for a case's range.
 
     ``applies`` says on which models it exists.
@@ -166,7 +166,7 @@ def _swapped_ids(sampler: Sampler) -> AbstractContextManager[None]:
 
 
 def _rotary(sampler: Sampler) -> AbstractContextManager[None]:
-    rotary: Any = bare(sampler.transformer).pos_embed
+    rotary: Any = unwrap_compiled(sampler.transformer).pos_embed
     return _attributes((rotary, "theta", rotary.theta // 2))
 
 
@@ -193,7 +193,7 @@ def _norm_weights(sampler: Sampler) -> AbstractContextManager[None]:
 @contextmanager
 def _frozen_text(sampler: Sampler) -> Iterator[None]:
     """Every block hands on the text that it was given."""
-    model = bare(sampler.transformer)
+    model = unwrap_compiled(sampler.transformer)
     with ExitStack() as undo:
         for attribute in stacks(model).values():
             made = contract(model, attribute)
@@ -241,24 +241,24 @@ def _unmasked(sampler: Sampler) -> Iterator[None]:
         yield
 
 
-MUTANTS = (
-    Mutant("one-more-skipped", "one more block is left out than the plan says", plan=one_more_skipped),
-    Mutant("no-op", "the view changes nothing: the model runs as it is", plan=lambda _p, length, _s: identity(length)),
-    Mutant("late-timestep", "the model is told the next step's time", inject=_late),
-    Mutant("guidance+10%", "guidance is a tenth too strong", _guided, _guidance(1.1)),
-    Mutant("guidance-10%", "guidance is a tenth too weak", _guided, _guidance(0.9)),
-    Mutant("swapped-ids", "text and image ids are exchanged", lambda s: s.family == "flux", _swapped_ids),
-    Mutant("rotary-base", "the rotary base is half of what it was", lambda s: s.family == "flux", _rotary),
-    Mutant("no-shift", "the scheduler's shift is dropped", _shifted, _unshifted),
-    Mutant("norm-epsilon", "norms have an epsilon of 1e-2", inject=_epsilon),
-    Mutant(
+FAULTS = (
+    Fault("one-more-skipped", "one more block is left out than the plan says", plan=one_more_skipped),
+    Fault("no-op", "the view changes nothing: the model runs as it is", plan=lambda _p, length, _s: identity(length)),
+    Fault("late-timestep", "the model is told the next step's time", inject=_late),
+    Fault("guidance+10%", "guidance is a tenth too strong", _guided, _guidance(1.1)),
+    Fault("guidance-10%", "guidance is a tenth too weak", _guided, _guidance(0.9)),
+    Fault("swapped-ids", "text and image ids are exchanged", lambda s: s.family == "flux", _swapped_ids),
+    Fault("rotary-base", "the rotary base is half of what it was", lambda s: s.family == "flux", _rotary),
+    Fault("no-shift", "the scheduler's shift is dropped", _shifted, _unshifted),
+    Fault("norm-epsilon", "norms have an epsilon of 1e-2", inject=_epsilon),
+    Fault(
         "norm-weight",
         "the weights of query and key norms are dropped",
         _has_norm_weights,
         _norm_weights,
     ),
-    Mutant("frozen-text", "blocks hand on the text that they were given", inject=_frozen_text),
-    Mutant("bfloat16", "the model computes in bfloat16 where it was float32", lambda s: s.float32, _bfloat16),
-    Mutant("vae-scale", "the autoencoder's scaling factor is a tenth too large", inject=_vae_scale),
-    Mutant("no-mask", "the text encoder attends to pads", lambda s: s.family == "auraflow", _unmasked),
+    Fault("frozen-text", "blocks hand on the text that they were given", inject=_frozen_text),
+    Fault("bfloat16", "the model computes in bfloat16 where it was float32", lambda s: s.float32, _bfloat16),
+    Fault("vae-scale", "the autoencoder's scaling factor is a tenth too large", inject=_vae_scale),
+    Fault("no-mask", "the text encoder attends to pads", lambda s: s.family == "auraflow", _unmasked),
 )

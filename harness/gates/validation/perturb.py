@@ -8,12 +8,12 @@ from torch.nn.attention import SDPBackend
 
 from harness.gates.validation.perturbations import Perturbation
 from harness.models.sampler import KERNELS, Sampler
-from harness.models.stacks import bare, stacks
+from harness.models.stacks import stacks, unwrap_compiled
 
 ATTENTION = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}
 
 
-def disturb(sampler: Sampler, perturbation: Perturbation) -> None:
+def apply_perturbation(sampler: Sampler, perturbation: Perturbation) -> None:
     """Change what shouldn't matter. The instruction set was chosen before torch was loaded."""
     kind, value = perturbation.kind, perturbation.value
     sampler.perturbed = (*sampler.perturbed, str(perturbation))
@@ -27,7 +27,7 @@ def disturb(sampler: Sampler, perturbation: Perturbation) -> None:
         # The math kernel behind it: some shapes have no other.
         KERNELS.set(tuple(dict.fromkeys((ATTENTION[value], SDPBackend.MATH))))
     elif kind == "compile":
-        model = bare(sampler.transformer)
+        model = unwrap_compiled(sampler.transformer)
         for attribute in stacks(model).values():
             blocks: nn.ModuleList = getattr(model, attribute)
             for block in blocks:

@@ -14,12 +14,12 @@ from harness.errors import BaselineError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline
 from harness.gates.tolerances import Tolerance
-from harness.gates.validation.faults import MUTANTS, Mutant
+from harness.gates.validation.faults import FAULTS, Fault
 from harness.gates.verdict import GATED, compare
 from harness.lab.lab import Lab
 from harness.results.records import Check, Status
 
-WEAK = "one-more-skipped"  # the fault that decides whether a case is sensitive
+SENSITIVITY_FAULT = "one-more-skipped"  # the fault that decides whether a case is sensitive
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Tested:
+class FaultResult:
     """One fault over the cases of a checkpoint; ``why_not`` where it doesn't exist on this model."""
 
-    mutant: Mutant
+    mutant: Fault
     effects: tuple[Effect, ...] = ()
     why_not: str = ""
 
@@ -60,9 +60,9 @@ def examine(
     cases: Sequence[Case],
     baseline: Baseline,
     tolerances: Sequence[Tolerance],
-    mutants: Sequence[Mutant] = MUTANTS,
+    mutants: Sequence[Fault] = FAULTS,
     progress: Callable[[str], None] = lambda _text: None,
-) -> Iterator[Tested]:
+) -> Iterator[FaultResult]:
     """Measure every case under every fault. ``baseline`` must have been measured like ``lab``.
 
     Raises BaselineError where a case has no stored value, or where the lab without any fault is red on one of them:
@@ -70,14 +70,14 @@ def examine(
     """
     lab.fix_unit(baseline.control["seed_sd"])
     if cases:
-        null = _effect(lab, cases[0], baseline, tolerances, Mutant("none", "no fault"))
+        null = _effect(lab, cases[0], baseline, tolerances, Fault("none", "no fault"))
         if null.caught:
             raise BaselineError(
                 f"{cases[0].id} is red without any fault ({', '.join(null.caught)}); run its cases and mend that first"
             )
     for mutant in mutants:
         if not mutant.applies(lab.sampler):
-            yield Tested(mutant, why_not=f"no such thing in {lab.checkpoint.family.name} as it is run here")
+            yield FaultResult(mutant, why_not=f"no such thing in {lab.checkpoint.family.name} as it is run here")
             continue
         effects: list[Effect] = []
         with mutant.at_work(lab.sampler):
@@ -86,10 +86,10 @@ def examine(
             for number, case in enumerate(cases, start=1):
                 progress(f"{lab.checkpoint.name}: {mutant.name}, case {number} of {len(cases)}")
                 effects.append(_effect(faulty, case, baseline, tolerances, mutant))
-        yield Tested(mutant, tuple(effects))
+        yield FaultResult(mutant, tuple(effects))
 
 
-def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Tolerance], mutant: Mutant) -> Effect:
+def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Tolerance], mutant: Fault) -> Effect:
     stored = baseline.cases.get(case.id)
     if stored is None:
         raise BaselineError(f"{baseline.path} has no entry for {case.id}; store one with --dit-baseline-update=missing")
@@ -98,7 +98,7 @@ def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Toler
     return Effect(mutant.name, case.id, verdict.checks)
 
 
-def store_effects(baseline: Baseline, tested: Tested) -> int:
+def store_effects(baseline: Baseline, tested: FaultResult) -> int:
     """Keep how far one more skipped block moves each case's gated metrics; the number of cases it was kept for."""
     kept = 0
     for effect in tested.effects:

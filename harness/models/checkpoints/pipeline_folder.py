@@ -36,7 +36,7 @@ HEADER_LIMIT = 100_000_000  # as safetensors itself
 
 
 @dataclass(frozen=True)
-class Stored:
+class TensorHeader:
     """One tensor of a safetensors file: its kind of number (``BF16``) and its shape."""
 
     kind: str
@@ -117,7 +117,7 @@ def small_files(folder: Path, index: Mapping[str, Any]) -> list[Path]:
     return [p for p in beside if p.exists()] + [p for p in inside if p.suffix in SMALL and not COPY.search(p.name)]
 
 
-def header(path: Path) -> dict[str, Stored]:
+def header(path: Path) -> dict[str, TensorHeader]:
     """The tensors of a safetensors file, from its header. Raises CheckpointError where it is none, or cut off."""
     try:
         with path.open("rb") as stream:
@@ -126,7 +126,7 @@ def header(path: Path) -> dict[str, Stored]:
                 raise ValueError("it does not begin like a safetensors file")
             table = json.loads(stream.read(length))
             tensors = {
-                str(name): Stored(str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
+                str(name): TensorHeader(str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
                 for name, entry in table.items()
                 if name != "__metadata__"
             }

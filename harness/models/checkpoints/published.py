@@ -16,7 +16,7 @@ from harness.models.spec import AURAFLOW, FLUX, SD3, Family, Settings
 
 
 @dataclass(frozen=True)
-class Known:
+class PublishedCheckpoint:
     """A real checkpoint. ``name`` is its name in ids; ``gigabytes`` is its download's size, where known."""
 
     name: str
@@ -70,10 +70,10 @@ def _sd3(blocks: int, positions: int, *, dual: int = 0, norm: str | None = "rms_
     )
 
 
-KNOWN: dict[str, Known] = {
+PUBLISHED: dict[str, PublishedCheckpoint] = {
     known.name: known
     for known in (
-        Known(
+        PublishedCheckpoint(
             "flux.1-schnell",
             "black-forest-labs/FLUX.1-schnell",
             FLUX,
@@ -81,7 +81,7 @@ KNOWN: dict[str, Known] = {
             _flux(guidance_embeds=False),
             33.7,
         ),
-        Known(
+        PublishedCheckpoint(
             "flux.1-dev",
             "black-forest-labs/FLUX.1-dev",
             FLUX,
@@ -89,7 +89,7 @@ KNOWN: dict[str, Known] = {
             _flux(guidance_embeds=True),
             33.7,
         ),
-        Known(
+        PublishedCheckpoint(
             "sd3-medium",
             "stabilityai/stable-diffusion-3-medium-diffusers",
             SD3,
@@ -97,7 +97,7 @@ KNOWN: dict[str, Known] = {
             _sd3(24, 192, norm=None),
             15.5,
         ),
-        Known(
+        PublishedCheckpoint(
             "sd3.5-medium",
             "stabilityai/stable-diffusion-3.5-medium",
             SD3,
@@ -105,7 +105,7 @@ KNOWN: dict[str, Known] = {
             _sd3(24, 384, dual=13),
             16.3,
         ),
-        Known(
+        PublishedCheckpoint(
             "sd3.5-large",
             "stabilityai/stable-diffusion-3.5-large",
             SD3,
@@ -113,7 +113,7 @@ KNOWN: dict[str, Known] = {
             _sd3(38, 192),
             27.6,
         ),
-        Known(
+        PublishedCheckpoint(
             "auraflow-v0.2",
             "fal/AuraFlow-v0.2",
             AURAFLOW,
@@ -137,14 +137,14 @@ KNOWN: dict[str, Known] = {
 }
 
 
-def find(name: str) -> Known | None:
+def find(name: str) -> PublishedCheckpoint | None:
     """The real checkpoint of that name or hub id, whatever its case."""
     lower = name.lower()
-    return next((known for known in KNOWN.values() if lower in (known.name, known.hub_id.lower())), None)
+    return next((known for known in PUBLISHED.values() if lower in (known.name, known.hub_id.lower())), None)
 
 
-def like(origin: str, folder: str) -> Known | None:
+def like(origin: str, folder: str) -> PublishedCheckpoint | None:
     """The real checkpoint that a folder holds, by the hub id that it was saved from, or by its own name."""
     lower = folder.lower()
-    named = (known for known in KNOWN.values() if known.hub_id.lower().endswith(f"/{lower}"))
+    named = (known for known in PUBLISHED.values() if known.hub_id.lower().endswith(f"/{lower}"))
     return find(origin) or find(folder) or next(named, None)

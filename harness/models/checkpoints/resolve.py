@@ -18,19 +18,19 @@ from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
 from harness.models.checkpoints.pipeline_folder import INDEX
-from harness.models.checkpoints.published import KNOWN, Known
+from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack
 
 __all__ = [
     "BUNDLED",
     "DTYPES",
     "FAMILIES",
-    "KNOWN",
     "OFFLOADS",
+    "PUBLISHED",
     "SETTINGS_FILE",
     "Checkpoint",
     "Family",
-    "Known",
+    "PublishedCheckpoint",
     "Settings",
     "Stack",
     "added",
@@ -91,13 +91,13 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where a name leads, before anything there is read."""
 
     name: str
     folder: Path
     hub_id: str = ""
-    known: Known | None = None
+    known: PublishedCheckpoint | None = None
     bundled: bool = False
 
 
@@ -119,7 +119,7 @@ def blueprint(name: str, *, dtype: str | None = None) -> tuple[Checkpoint, Mappi
     return _with(replace(found, hub_id=real.hub_id), dtype, None), real.config
 
 
-def _architecture(place: Place, dtype: str | None) -> tuple[Checkpoint, Mapping[str, Any]]:
+def _architecture(place: Location, dtype: str | None) -> tuple[Checkpoint, Mapping[str, Any]]:
     """The same of a folder with a transformer's config and no pipeline."""
     config = _read(place, "transformer/config.json", f"{place.folder} has neither a pipeline nor a transformer")
     family = FAMILIES.get(str(config.get("_class_name")))
@@ -189,10 +189,10 @@ def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> C
 
 def added() -> Mapping[str, extensions.Added]:
     """The checkpoints of other packages, by name. Raises ExtensionError, also where one has a name of ours."""
-    return extensions.checkpoints(frozenset({*bundled_names(), *KNOWN}))
+    return extensions.checkpoints(frozenset({*bundled_names(), *PUBLISHED}))
 
 
-def _place(name: str) -> Place:
+def _place(name: str) -> Location:
     given = None if Path(name).exists() else added().get(name)
     if given is None:
         return _own_place(name)
@@ -202,12 +202,12 @@ def _place(name: str) -> Place:
         raise CheckpointError(f"checkpoint {name!r} of package {given.package}: {error}") from None
 
 
-def _own_place(name: str) -> Place:
+def _own_place(name: str) -> Location:
     if name in bundled_names():
-        return Place(name, BUNDLED / name, bundled=True)
+        return Location(name, BUNDLED / name, bundled=True)
     folder = Path(name)
     if folder.is_dir():
-        return Place(slug(folder.resolve().name), folder)
+        return Location(slug(folder.resolve().name), folder)
     if folder.is_file():
         raise CheckpointError(
             f"checkpoint {name!r} is a file, not a folder; a folder is one made by a diffusers pipeline's "
@@ -217,7 +217,8 @@ def _own_place(name: str) -> Place:
     if real is None and not hub_cache.is_id(name):
         raise CheckpointError(
             f"checkpoint {name!r} is neither a bundled checkpoint nor a folder, nor the name of a real one or a hub "
-            f"id; bundled are {', '.join(bundled_names()) or 'none'}, real ones {', '.join((*KNOWN, *added()))}, a hub "
+            f"id; bundled are {', '.join(bundled_names()) or 'none'}, "
+            f"real ones {', '.join((*PUBLISHED, *added()))}, a hub "
             "id is like org/name, a folder is one made by a diffusers pipeline's save_pretrained"
         )
     hub_id = real.hub_id if real else name
@@ -226,7 +227,7 @@ def _own_place(name: str) -> Place:
         if hub_cache.begun(hub_id):
             raise CheckpointError(hub_cache.incomplete(hub_cache.repository(hub_id), hub_id, INDEX))
         raise CheckpointError(hub_cache.missing(name, hub_id, real.gigabytes if real else None))
-    return Place(real.name if real else slug(hub_id), snapshot, hub_id, real)
+    return Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
 
 
 def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str, int]:
@@ -242,7 +243,7 @@ def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str
     return lengths
 
 
-def _settings(place: Place, family: Family, index: Mapping[str, Any]) -> Settings:
+def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Settings:
     real = place.known or known.like(str(index.get("_name_or_path", "")), place.folder.resolve().name)
     start = real.settings if real is not None and real.family is family else family.settings
     path = place.folder / SETTINGS_FILE
@@ -259,7 +260,7 @@ def _settings(place: Place, family: Family, index: Mapping[str, Any]) -> Setting
     return replace(start, **given)
 
 
-def _read(place: Place, file: str, missing: str) -> dict[str, Any]:
+def _read(place: Location, file: str, missing: str) -> dict[str, Any]:
     """One of a checkpoint's JSON files; in the hub's cache, one that isn't there has not been downloaded yet."""
     path = place.folder / file
     if place.hub_id and not path.exists():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.analysis.profile import Array
-from harness.report.figures.sheet import Cloud, Dots, Row, Sheet, block_axis, count_of
+from harness.report.figures.sheet import Cloud, Dots, Sheet, SheetRow, block_axis, count_of
 from harness.results.statistics import Interval, mean_interval
 
 VITALITY = "Vitality: each block skipped alone"
@@ -71,7 +71,7 @@ def predictors(checkpoint: str, stack: str, measures: Mapping[str, tuple[Array, 
         title = f"{name}\n{_correlation(rho)}"
         panels.append(Cloud(title, values, mean, ticks, blocks, name, HARM, log_x=_spans_decades(values)))
     rows = tuple(
-        Row(tuple(panels[i : i + ACROSS]), 2.1, (1.0,) * min(ACROSS, len(panels)))
+        SheetRow(tuple(panels[i : i + ACROSS]), 2.1, (1.0,) * min(ACROSS, len(panels)))
         for i in range(0, len(panels), ACROSS)
     )
     note = (
@@ -92,14 +92,14 @@ def _spans_decades(values: Array) -> bool:
     return bool(seen.size and seen.min() > 0 and seen.max() > DECADES * seen.min())
 
 
-def _row(panels: list[Dots]) -> Row:
+def _row(panels: list[Dots]) -> SheetRow:
     """One reach for all stacks, so that they can be compared."""
     ends = [panel.reach for panel in panels]
     reach = (min(low for low, _ in ends), max(high for _, high in ends))
     room = 0.06 * ((reach[1] - reach[0]) or 1.0)
     reach = (reach[0] - room if reach[0] < 0 else 0.0, reach[1] + room)
     same = tuple(Dots(p.title, p.values, p.x, p.y_title, reach, p.word, p.low, p.high, bars=p.bars) for p in panels)
-    return Row(same, 2.1, tuple(float(len(panel.values)) for panel in panels))
+    return SheetRow(same, 2.1, tuple(float(len(panel.values)) for panel in panels))
 
 
 def _harm(stack: str, table: Array, starts: Sequence[int]) -> Dots:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.profile import Array
-from harness.report.figures.sheet import Axis, Heat, Row, Sheet, block_axis, span
+from harness.report.figures.sheet import Axis, Heat, Sheet, SheetRow, block_axis, span
 
 SECTION = "Interaction of pairs"
 
@@ -42,4 +42,4 @@ def interaction(
     )
     title = f"{checkpoint}: interaction of pairs of blocks, {stack} stack"
     panel = Heat("", table, x, y, scale, "interaction", marked)
-    return Sheet(f"interaction-{stack}", SECTION, title, note, (Row((panel,)),))
+    return Sheet(f"interaction-{stack}", SECTION, title, note, (SheetRow((panel,)),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Panel, Row, Sheet
+from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Panel, Sheet, SheetRow
 
 WIDTH = 9.0  # a README is about 900 pixels wide
 SIZE = 9.0  # points: the smallest text
@@ -83,7 +83,7 @@ def lay_out(sheet: Sheet) -> Layout:
     return Layout(sheet, WIDTH, top - BELOW + EDGE, header, note, tuple(places), tuple(titles))
 
 
-def _row(row: Row, below: Row | None, left: float, top: float) -> list[Place]:
+def _row(row: SheetRow, below: SheetRow | None, left: float, top: float) -> list[Place]:
     panels = row.panels
     bars = [_bar_after(panels, i) for i in range(len(panels))]
     labelled = [i == 0 or _labels_y(panels[i - 1], panels[i], barred=bars[i - 1]) for i in range(len(panels))]
@@ -135,7 +135,7 @@ def _labels_y(before: Panel, panel: Panel, *, barred: bool) -> bool:
     return True
 
 
-def _titles_x(panel: Panel, below: Row | None, i: int) -> bool:
+def _titles_x(panel: Panel, below: SheetRow | None, i: int) -> bool:
     """An axis title that stands again right below is left out."""
     if below is None or i >= len(below.panels):
         return True

@@ -149,7 +149,7 @@ Panel = Heat | Dots | Cloud
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """Panels side by side, their widths as ``weights`` where they differ; ``height`` in inches, None for squares."""
 
     panels: tuple[Panel, ...]
@@ -166,7 +166,7 @@ class Sheet:
     section: str
     title: str
     note: str
-    rows: tuple[Row, ...]
+    rows: tuple[SheetRow, ...]
 
     @property
     def caption(self) -> str:

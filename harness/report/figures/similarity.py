@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.analysis.profile import Array, Profile, Stream
-from harness.report.figures.sheet import Axis, Heat, Row, Scale, Sheet, bin_names, count_of, span, state_axis
+from harness.report.figures.sheet import Axis, Heat, Scale, Sheet, SheetRow, bin_names, count_of, span, state_axis
 
 SECTION = "Similarity of states"
 TITLES = {"cosine": "raw", "centred": "token mean taken out"}
@@ -31,7 +31,7 @@ def similarity(profile: Profile, stream: Stream, starts: Sequence[int] = ()) -> 
         frames = {"all noise levels": values, **seen}
         panels.append(Heat(f"cosine, {title}", values, *axes, _scale(values), "cosine", frames=frames))
     note = f"{setting_words(profile)}; mean over tokens, prompts and noise levels.{_lines(axes[0])}"
-    return Sheet(_name(profile, stream), SECTION, _title(profile, stream), note, (Row(tuple(panels)),))
+    return Sheet(_name(profile, stream), SECTION, _title(profile, stream), note, (SheetRow(tuple(panels)),))
 
 
 def similarity_bins(profile: Profile, stream: Stream, starts: Sequence[int] = (), what: str = "centred") -> Sheet:
@@ -41,7 +41,9 @@ def similarity_bins(profile: Profile, stream: Stream, starts: Sequence[int] = ()
     scale = _scale(table)
     panels = [Heat(f"noise {name}", table[i], x, y, scale, "cosine") for i, name in enumerate(bin_names(profile.edges))]
     across = min(ACROSS, len(panels))
-    rows = tuple(Row(tuple(panels[i : i + across]), weights=(1.0,) * across) for i in range(0, len(panels), across))
+    rows = tuple(
+        SheetRow(tuple(panels[i : i + across]), weights=(1.0,) * across) for i in range(0, len(panels), across)
+    )
     title = f"{_title(profile, stream)}, by noise level"
     note = f"{setting_words(profile)}; cosine, {TITLES[what]}, mean over tokens and prompts.{_lines(x)}"
     return Sheet(f"{_name(profile, stream)}-{what}-bins", SECTION, title, note, rows)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.analysis.profile import Array, Profile, Velocity
-from harness.report.figures.sheet import Axis, Heat, Kind, Row, Scale, Sheet, bin_names, block_axis, count_of, span
+from harness.report.figures.sheet import Axis, Heat, Kind, Scale, Sheet, SheetRow, bin_names, block_axis, count_of, span
 from harness.report.figures.similarity import setting_suffix, setting_words
 
 SECTION = "Noise level and block"
@@ -58,7 +58,7 @@ def timesteps(profile: Profile, name: str, groups: Mapping[str, Sequence[int]]) 
         scale = span(everything, "angular distance d", kind, low=0.0)
         if number == 2:
             scale = _clipped(everything, scale)
-        rows.append(Row(_side_by_side(tables, y, groups, scale), HEIGHT, _weights(tables), title))
+        rows.append(SheetRow(_side_by_side(tables, y, groups, scale), HEIGHT, _weights(tables), title))
     which = "text and image combined" if name == COMBINED else f"{name} stream"
     title = f"{profile.checkpoint}: angular distance over each block, {which}"
     note = f"{setting_words(profile)}; d = arccos(cosine) / \u03c0 between what enters and what leaves a block."
@@ -73,7 +73,7 @@ def velocity(velocities: Mapping[str, Velocity], groups: Mapping[str, Sequence[i
     y = Axis("denoising step", names, tuple(str(i) for i in range(len(names))), flipped=True)
     scale = span(np.concatenate([t.ravel() for t in tables.values()]), "relative error", "log")
     height = min(4.2, max(1.6, 0.16 * len(names)))
-    row = Row(_side_by_side(tables, y, groups, scale), height, _weights(tables))
+    row = SheetRow(_side_by_side(tables, y, groups, scale), height, _weights(tables))
     title = f"{one.checkpoint}: velocity error of skipping one block in one step"
     note = (
         f"{count_of(one.error.shape[0], 'prompt')}, the control's own trajectory, noise {one.levels[0]:.2f} in step 0 "
