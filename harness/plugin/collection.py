@@ -148,8 +148,8 @@ class Collection:
         path = self.groups_file(checkpoint.name)
         if not path.exists():
             raise CaseError(
-                f"--dit-range-source=groups: checkpoint {checkpoint.name!r} has no measured groups ({path} is not there); "
-                f"make them with: {MEASURE}"
+                f"--dit-range-source=groups: checkpoint {checkpoint.name!r} has no measured groups "
+                f"({path} is not there); make them with: {MEASURE}"
             )
         found = layer_groups.read(path, checkpoint.name)
         deep = {stack for ask in asks if set(ask.ranges) & set(GROUPED) for stack in ask.stacks}

@@ -13,7 +13,7 @@ from harness.results.statistics import paired_mmd, rank_intervals
 from harness.surgery.block_contract import contract
 from harness.surgery.view import ablate
 from harness.tiny import checker, render, world
-from tests import models
+from tests.helpers import models
 
 
 @pytest.mark.parametrize("batch", [1, 64])

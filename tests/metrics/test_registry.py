@@ -1,0 +1,133 @@
+"""Metrics by name: what can be asked for, and what other packages add."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from harness import extensions
+from harness.errors import ExtensionError, HarnessError
+from harness.metrics import registry
+from harness.metrics.metric_set import Panel
+
+CPU = torch.device("cpu")
+
+
+def some(n, seed):
+    return np.random.default_rng(seed).integers(0, 256, (n, 3, 8, 8), dtype=np.uint8)
+
+
+def read(panel, images):
+    return images, panel.read(images, ["a red cat"] * len(images))
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["lpip"], r"unknown metric 'lpip' \(did you mean lpips\?\); there are inception, lpips, dinov2, pickscore"),
+        (["qq"], "unknown metric 'qq'; there are inception"),
+        ([""], "unknown metric ''"),
+        (["lpips="], "metric 'lpips=': nothing after '='; give a folder, a file or a hub id"),
+        (["lpips", "lpips=x"], "metric 'lpips' is asked for twice"),
+        (["none", "lpips"], "'none' leaves all metrics out; it can't stand beside another"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_named(texts, message):
+    with pytest.raises(HarnessError, match=message):
+        registry.open_all(texts, CPU, trying=False)
+
+
+ADDED = """
+import numpy as np
+from harness.metrics.base import PairDistance
+
+class Shift(PairDistance):
+    id, weights = "shift", "3" * 12
+    def __init__(self, where):
+        self.where = where
+    def __call__(self, a, b):
+        return np.abs(a.astype(float) - b).mean(axis=(1, 2, 3))
+
+class Bare(PairDistance):
+    def __call__(self, a, b):
+        return np.zeros(len(a))
+
+def shift(where, device):
+    return Shift(where)
+
+def fails(where, device):
+    raise OSError("no such thing")
+
+def other(where, device):
+    return 3
+
+def bare(where, device):
+    return Bare()
+
+NUMBER = 4
+"""
+POINTS = ("shift", "fails", "other", "bare", "NUMBER", "gone")
+
+
+def install(folder, monkeypatch, name, code, points):
+    """A package as pip leaves it: a module, and metadata with entry points."""
+    (folder / f"{name.replace('-', '_')}.py").write_text(code)
+    info = folder / f"{name.replace('-', '_')}-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
+    (info / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """What is installed is looked up once a process."""
+    extensions.found.cache_clear()
+    yield
+    extensions.found.cache_clear()
+    sys.modules.pop("dit_more", None)
+
+
+@pytest.fixture
+def another_package(tmp_path, monkeypatch):
+    """An installed package that adds metrics."""
+    lines = [f"{point.lower()} = dit_more:{point}" for point in POINTS]
+    install(tmp_path, monkeypatch, "dit-more", ADDED, "\n".join(["[harness.metrics]", *lines, ""]))
+
+
+def test_metrics_of_other_packages_are_found_by_entry_point(another_package):
+    (metric,) = registry.open_all(["shift=somewhere"], CPU, trying=False).metrics
+    assert (metric.name, metric.where) == ("shift", "somewhere")
+    seeds = [read(Panel((metric,)), some(4, seed)) for seed in range(2)]
+    panel = Panel((metric,))
+    assert panel.fingerprint == {"shift": "shift 333333333333"}
+    assert panel.compare(seeds[0], seeds[1], panel.control(seeds))[1] == {"shift.drift": 1.0}
+
+
+def test_the_example_in_the_documentation_works(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "measurement.md").read_text()
+    code, points = (text.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "toml"))
+    install(tmp_path, monkeypatch, "dit-sharpness", code, points.replace('project.entry-points."', "").replace('"', ""))
+    panel = Panel(registry.open_all(["sharpness"], CPU, trying=False).metrics)
+    smooth = np.full((4, 3, 8, 8), 100, np.uint8)
+    summary = panel.compare(read(panel, some(4, 0)), read(panel, smooth), {})[1]
+    assert summary["sharpness.delta"] < -50
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fails", "can't be made: OSError: no such thing"),
+        ("other", "gives a int, where an Embedder, a PairDistance or a TextScorer is needed"),
+        ("bare", "gives a metric without the text 'id', which the fingerprint needs"),
+        ("number", r"is a int, where a function of \(where, device\) is needed"),
+        ("gone", "doesn't load: AttributeError"),
+    ],
+)
+def test_a_broken_one_is_named_with_its_package(another_package, name, message):
+    with pytest.raises(ExtensionError, match=f"metric '{name}' of package dit-more 1.5 {message}"):
+        registry.open_all([name], CPU, trying=False)

@@ -1,0 +1,103 @@
+"""Images of every family through its pipeline's own call: what is cached and given is what plain prompts give."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from harness.errors import PromptError
+from harness.models.checkpoints.resolve import Settings
+from harness.models.sampler import Sampler
+from harness.tiny import render
+from tests.helpers.models import random_pipelines
+
+PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross on a white background"]
+LONG = " ".join(["a large solid red circle above"] * 3) + " a large solid red circle on a grey background"
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory):
+    return random_pipelines(tmp_path_factory.mktemp("pipelines"))
+
+
+@pytest.fixture
+def sampler(request, pipelines):
+    name, changes = request.param if isinstance(request.param, tuple) else (request.param, {})
+    settings = Settings(steps=2, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
+    return Sampler(pipelines[name], name, dataclasses.replace(settings, **changes), batch=2)
+
+
+GUIDED = {"guidance": 2.5, "negative_prompt": "blurry"}
+ALL = ["flux", "sd3", "auraflow", ("sd3", GUIDED), ("auraflow", GUIDED), ("sd3", {"guidance": 2.5})]
+IDS = ["flux", "sd3", "auraflow", "sd3-guided", "auraflow-guided", "sd3-guided-from-empty"]
+
+
+@pytest.mark.parametrize("sampler", ALL, indirect=True, ids=IDS)
+def test_cached_prompts_and_drawn_latents_are_the_pipelines_own(sampler):
+    given, plain = sampler.sample(PROMPTS, seed=3), sampler.sample_plainly(PROMPTS, seed=3)
+    assert given.images.shape == (2, 3, render.SIDE, render.SIDE)
+    torch.testing.assert_close(given.latents, plain.latents, rtol=0, atol=1e-5)
+    assert given.sha256() == sampler.sample(PROMPTS, seed=3).sha256()
+    assert given.sha256() != sampler.sample(PROMPTS, seed=4).sha256()
+
+
+@pytest.mark.parametrize("sampler", ALL, indirect=True, ids=IDS)
+def test_an_image_does_not_depend_on_its_neighbours(sampler):
+    both = sampler.sample(PROMPTS, seed=3).latents
+    alone = torch.cat([sampler.sample([prompt], seed=3).latents for prompt in PROMPTS])
+    torch.testing.assert_close(both, alone, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["sd3", "auraflow"])
+def test_guidance_pushes_away_from_the_negative_prompt(pipelines, family):
+    settings = Settings(steps=2, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
+
+    def latents(**changes):
+        sampler = Sampler(pipelines[family], family, dataclasses.replace(settings, **changes), batch=2)
+        return sampler.sample(PROMPTS, seed=0).latents
+
+    unguided = latents(guidance=1.0)
+    assert torch.equal(latents(guidance=1.0, negative_prompt="blurry"), unguided)
+    empty, blurry = latents(guidance=2.5), latents(guidance=2.5, negative_prompt="blurry")
+    assert not torch.equal(empty, unguided)
+    assert not torch.equal(blurry, empty)
+    # Away from the very prompt there is nothing to push: v + w (v - v) = v.
+    same = Sampler(
+        pipelines[family],
+        family,
+        dataclasses.replace(settings, guidance=2.5, negative_prompt=PROMPTS[0]),
+        batch=2,
+    ).sample(PROMPTS[:1], seed=0)
+    torch.testing.assert_close(same.latents, unguided[:1], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", ["flux", "auraflow"], indirect=True)
+def test_a_prompt_that_would_lose_its_end_is_refused(sampler):
+    name = "text_encoder_2" if sampler.adapter.encoders(sampler.pipeline, sampler.settings)[1:] else "text_encoder"
+    with pytest.raises(PromptError, match=rf"prompt 2 has \d+ tokens, {name} takes 20 .*shorten it"):
+        sampler.check([PROMPTS[0], LONG])
+
+
+@pytest.mark.parametrize("sampler", [("sd3", {"max_sequence_length": 64})], indirect=True, ids=["sd3"])
+def test_a_prompt_that_only_t5_reads_to_its_end_is_said(sampler, monkeypatch):
+    assert sampler.check(PROMPTS) == []
+    notes = sampler.check([*PROMPTS, LONG])
+    assert notes == [
+        "1 of 3 prompts are longer than the 20 tokens of text_encoder, which reads their beginnings",
+        "1 of 3 prompts are longer than the 20 tokens of text_encoder_2, which reads their beginnings",
+    ]
+    # Without T5, as SD3 is run where memory is short, nobody reads the end.
+    monkeypatch.setattr(sampler.pipeline, "text_encoder_3", None)
+    with pytest.raises(PromptError, match=r"prompt 3 has .* text_encoder takes 20"):
+        sampler.check([*PROMPTS, LONG])
+
+
+@pytest.mark.parametrize("sampler", ALL, indirect=True, ids=IDS)
+def test_forward_arguments_are_what_the_pipeline_passes(sampler):
+    arguments = sampler.forward_arguments(PROMPTS)
+    guided = sampler.settings.guidance > 1
+    assert arguments["hidden_states"].shape[0] == (4 if guided else 2)
+    with torch.no_grad():
+        assert sampler.transformer(**arguments)[0].shape == arguments["hidden_states"].shape
