@@ -18,23 +18,23 @@ from transformers import T5TokenizerFast
 from harness.tiny import flow, text, tokens, vae
 from harness.tiny.fit import Recipe
 
-DOUBLE_BLOCKS = 6  # of four, the middle would be two blocks that show nothing
-SINGLE_BLOCKS = 10
-SHIFT = 1.73  # AuraFlow v0.2's
+_DOUBLE_BLOCKS = 6  # of four, the middle would be two blocks that show nothing
+_SINGLE_BLOCKS = 10
+_SHIFT = 1.73  # AuraFlow v0.2's
 CALL = {"num_inference_steps": 4, "guidance_scale": 1.0, "max_sequence_length": tokens.T5_LENGTH}
 WIDTH = 64
 RECIPE = Recipe(steps=2600, batch=128, rate=2e-3, seed=51)
 
 
-def build_transformer() -> AuraFlowTransformer2DModel:
+def _build_transformer() -> AuraFlowTransformer2DModel:
     """An untrained transformer: 8 register + 20 text + 25 image tokens of width 96."""
     model = AuraFlowTransformer2DModel(
         sample_size=vae.LATENT_SIDE,
         patch_size=2,
         in_channels=vae.LATENT_CHANNELS,
         out_channels=vae.LATENT_CHANNELS,
-        num_mmdit_layers=DOUBLE_BLOCKS,
-        num_single_dit_layers=SINGLE_BLOCKS,
+        num_mmdit_layers=_DOUBLE_BLOCKS,
+        num_single_dit_layers=_SINGLE_BLOCKS,
         attention_head_dim=32,
         num_attention_heads=3,
         joint_attention_dim=WIDTH,
@@ -52,8 +52,8 @@ def build_pipeline(tokenizers: Path, autoencoder: AutoencoderKL) -> AuraFlowPipe
         tokenizer=T5TokenizerFast.from_pretrained(tokenizers / "tokenizer"),
         text_encoder=text.build_umt5(width=WIDTH),
         vae=autoencoder,
-        transformer=build_transformer(),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        transformer=_build_transformer(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=_SHIFT),
     )
 
 

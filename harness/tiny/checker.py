@@ -16,12 +16,12 @@ from scipy import ndimage
 from harness.tiny import render
 from harness.tiny.world import SHAPES, SIZES, FloatArray, IntArray, Layouts
 
-MIN_AREA = 14  # pixels; the smallest object (a small cross) covers 41
-FOREGROUND = 0.13  # distance from the background tone, in units of the RGB cube's side
-MIN_CONTRAST = 0.02  # standard deviation over a whole image; below it there is nothing to read
-MAX_OBJECTS = 4  # more components than this are counted, not described
+_MIN_AREA = 14  # pixels; the smallest object (a small cross) covers 41
+_FOREGROUND = 0.13  # distance from the background tone, in units of the RGB cube's side
+_MIN_CONTRAST = 0.02  # standard deviation over a whole image; below it there is nothing to read
+_MAX_OBJECTS = 4  # more components than this are counted, not described
 # Four-neighbourhood within each plane of a batch, none across it.
-CROSS_STRUCTURE = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], dtype=bool)
+_CROSS_STRUCTURE = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], dtype=bool)
 
 ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
 
@@ -68,16 +68,16 @@ def read(images: npt.NDArray[np.uint8]) -> CheckerReading:
     tone = np.median(border, axis=-1)  # (N, 3), what the background looks like here
     background = np.abs(tone.mean(axis=-1, keepdims=True) - render.BACKGROUND_TONES).argmin(-1)
     distance = np.sqrt(((pixels - tone[:, :, None, None]) ** 2).mean(axis=1))
-    foreground = distance > FOREGROUND
+    foreground = distance > _FOREGROUND
 
     # One labelling for the whole batch: no connectivity along the batch axis.
     structure = np.zeros((3, 3, 3), dtype=bool)
     structure[1] = True
     labels, found = ndimage.label(foreground, structure=structure)
     area = np.bincount(labels.ravel(), minlength=found + 1)
-    readable = pixels.std(axis=(1, 2, 3)) > MIN_CONTRAST
+    readable = pixels.std(axis=(1, 2, 3)) > _MIN_CONTRAST
     reading = _empty(n, background)
-    kept = [k for k in range(1, found + 1) if area[k] >= MIN_AREA]
+    kept = [k for k in range(1, found + 1) if area[k] >= _MIN_AREA]
     if not kept:
         return reading
     where = ndimage.find_objects(labels)
@@ -90,7 +90,7 @@ def read(images: npt.NDArray[np.uint8]) -> CheckerReading:
             continue
         slot = int(reading.count[image])
         reading.count[image] += 1
-        if slot < MAX_OBJECTS:
+        if slot < _MAX_OBJECTS:
             slots.append((image, slot))
             chosen.append(i)
     if not slots:
@@ -109,7 +109,7 @@ def read(images: npt.NDArray[np.uint8]) -> CheckerReading:
 
 def _empty(n: int, background: IntArray) -> CheckerReading:
     def unset() -> IntArray:
-        return np.full((n, MAX_OBJECTS), -1, dtype=np.int64)
+        return np.full((n, _MAX_OBJECTS), -1, dtype=np.int64)
 
     return CheckerReading(
         background=background,
@@ -118,7 +118,7 @@ def _empty(n: int, background: IntArray) -> CheckerReading:
         shape=unset(),
         size=unset(),
         texture=unset(),
-        centres=np.full((n, MAX_OBJECTS, 2), np.nan, dtype=np.float32),
+        centres=np.full((n, _MAX_OBJECTS, 2), np.nan, dtype=np.float32),
     )
 
 
@@ -128,7 +128,7 @@ def _tones(patches: FloatArray, masks: npt.NDArray[np.bool_]) -> tuple[IntArray,
     gap = ((patches[:, None, None] - shades[None, :, :, :, None, None]) ** 2).sum(axis=3)
     flat = gap.reshape(len(patches), -1, *gap.shape[3:])
     nearest = flat.argmin(axis=1)  # (M, H, W) in 0..11
-    inside = ndimage.binary_erosion(masks, structure=CROSS_STRUCTURE)
+    inside = ndimage.binary_erosion(masks, structure=_CROSS_STRUCTURE)
     usable = np.where(inside.sum(axis=(1, 2), keepdims=True) >= 6, inside, masks)
     votes = np.stack([((nearest // 2 == c) & usable).sum(axis=(1, 2)) for c in range(len(shades))], axis=1)
     colour = votes.argmax(axis=1)
@@ -157,7 +157,7 @@ def _alpha(
     shade = np.where((texture == 1)[:, None, None], render.stripes(), np.float32(1.0))
     span = render.PALETTE[colour][:, :, None, None] * shade[:, None] - tone[:, :, None, None]
     along = ((patches - tone[:, :, None, None]) * span).sum(axis=1) / (span**2).sum(axis=1)
-    near = ndimage.binary_dilation(masks, structure=CROSS_STRUCTURE)
+    near = ndimage.binary_dilation(masks, structure=_CROSS_STRUCTURE)
     return np.clip(along, 0.0, 1.0) * near
 
 
@@ -190,10 +190,10 @@ def _silhouette(alpha: FloatArray, centres: FloatArray) -> tuple[IntArray, IntAr
 
 def score(images: npt.NDArray[np.uint8], layouts: Layouts) -> Score:
     """Compare what the images show with what the layouts ask for; see :class:`Score`."""
-    return compare(read(images), layouts)
+    return _compare(read(images), layouts)
 
 
-def compare(reading: CheckerReading, layouts: Layouts) -> Score:
+def _compare(reading: CheckerReading, layouts: Layouts) -> Score:
     """:func:`score` on a reading that is already there."""
     n = len(layouts)
     per_object = ("colour", "shape", "size", "texture")
@@ -202,7 +202,7 @@ def compare(reading: CheckerReading, layouts: Layouts) -> Score:
     out["count"] = (reading.count == layouts.count).astype(np.float32)
     for i in range(n):
         wanted = int(layouts.count[i])
-        seen = min(int(reading.count[i]), MAX_OBJECTS)
+        seen = min(int(reading.count[i]), _MAX_OBJECTS)
         # match[a, b]: which attributes of wanted object a the seen object b has.
         match = np.array(
             [

@@ -29,7 +29,7 @@ from harness.tiny.text import Reader
 
 POOL = 98_304  # layouts encoded once, before training
 # What guidance pushes away from: captions are emptied, or latents are smoothed and captioned so.
-EMPTY_SHARE, SPOILED_SHARE = 0.10, 0.05
+_EMPTY_SHARE, _SPOILED_SHARE = 0.10, 0.05
 SPOILED = "blurry"
 
 
@@ -54,7 +54,7 @@ class Subject:
     guided: bool = False
 
 
-def generate(pipeline: Any, prompts: list[str], seed: int, batch: int = 128, **call: Any) -> npt.NDArray[np.uint8]:
+def _generate(pipeline: Any, prompts: list[str], seed: int, batch: int = 128, **call: Any) -> npt.NDArray[np.uint8]:
     """uint8 NCHW images of the prompts, through the pipeline's own ``__call__``."""
     pipeline.set_progress_bar_config(disable=True)
     parts: list[npt.NDArray[np.uint8]] = []
@@ -73,7 +73,7 @@ def generate(pipeline: Any, prompts: list[str], seed: int, batch: int = 128, **c
 
 def train(subject: Subject, autoencoder: AutoencoderKL, recipe: Recipe, folder: Path, device: torch.device) -> Any:
     """Train in place; returns the shadow pipeline with the averaged weights."""
-    latents, layouts = encode_pool(autoencoder, recipe.seed, POOL, folder / "latents.safetensors")
+    latents, layouts = _encode_pool(autoencoder, recipe.seed, POOL, folder / "latents.safetensors")
     phrasings = [world.captions(layouts, np.full(len(layouts), flip)) for flip in (False, True)]
     ids = [torch.stack([r.ids(texts) for texts in phrasings]) for r in subject.readers.values()]  # (2, N, length) each
     others = [r.ids(["", SPOILED]) for r in subject.readers.values()]
@@ -92,8 +92,8 @@ def train(subject: Subject, autoencoder: AutoencoderKL, recipe: Recipe, folder: 
         latent, chosen = latents[index].float(), [table[phrasing, index] for table in ids]
         if subject.guided:
             draw = torch.from_numpy(rng.random(recipe.batch))
-            empty, spoiled = draw < EMPTY_SHARE, draw > 1 - SPOILED_SHARE
-            latent = torch.where(spoiled[:, None, None, None], smooth(latent), latent)
+            empty, spoiled = draw < _EMPTY_SHARE, draw > 1 - _SPOILED_SHARE
+            latent = torch.where(spoiled[:, None, None, None], _smooth(latent), latent)
             for k, (nothing, blurry) in enumerate(others):
                 chosen[k] = torch.where(empty[:, None], nothing, torch.where(spoiled[:, None], blurry, chosen[k]))
         clean = subject.clean(latent).to(device)
@@ -108,7 +108,7 @@ def train(subject: Subject, autoencoder: AutoencoderKL, recipe: Recipe, folder: 
     def evaluate() -> Mapping[str, float]:
         for name in trained:
             getattr(subject.shadow, name).load_state_dict(getattr(subject.pipeline, name).state_dict())
-        score = checker.score(generate(subject.shadow, world.captions(probe), recipe.seed, **subject.call), probe)
+        score = checker.score(_generate(subject.shadow, world.captions(probe), recipe.seed, **subject.call), probe)
         return {"all_right": float(score.all_right.mean())} | {k: float(v.mean()) for k, v in score.attributes.items()}
 
     fit(subject.name, module, loss, recipe, folder, evaluate)
@@ -116,7 +116,7 @@ def train(subject: Subject, autoencoder: AutoencoderKL, recipe: Recipe, folder: 
     return subject.shadow
 
 
-def encode_pool(autoencoder: AutoencoderKL, seed: int, size: int, cache: Path) -> tuple[Tensor, world.Layouts]:
+def _encode_pool(autoencoder: AutoencoderKL, seed: int, size: int, cache: Path) -> tuple[Tensor, world.Layouts]:
     """(size, 8, 10, 10) normalised bf16 latents of training layouts, kept in ``cache``; and the layouts."""
     layouts = world.sample_split(size, np.random.default_rng((seed, 7)), unseen=False)
     weights = hashlib.sha256(b"".join(p.detach().cpu().numpy().tobytes() for p in autoencoder.parameters()))
@@ -139,7 +139,7 @@ def encode_pool(autoencoder: AutoencoderKL, seed: int, size: int, cache: Path) -
     return latents, layouts
 
 
-def smooth(latents: Tensor) -> Tensor:
+def _smooth(latents: Tensor) -> Tensor:
     """(B, C, H, W) latents through a 3 x 3 mean: they decode to a blurred picture."""
     return F.avg_pool2d(latents, 3, stride=1, padding=1, count_include_pad=False)
 

@@ -13,23 +13,23 @@ from transformers import CLIPTokenizer, T5TokenizerFast
 from harness.tiny import flow, text, tokens, vae
 from harness.tiny.fit import Recipe
 
-DOUBLE_BLOCKS = 5
-SINGLE_BLOCKS = 10
-SHIFT = 1.5  # the scheduler's static shift; not 1, so that a change in shift handling can show
+_DOUBLE_BLOCKS = 5
+_SINGLE_BLOCKS = 10
+_SHIFT = 1.5  # the scheduler's static shift; not 1, so that a change in shift handling can show
 # schnell-like: no guidance embedding, no classifier-free guidance
 CALL = {"num_inference_steps": 4, "guidance_scale": 0.0, "max_sequence_length": tokens.T5_LENGTH}
 WIDTH = 64  # of the text encoders
-SIDE_TOKENS = vae.LATENT_SIDE // 2
+_SIDE_TOKENS = vae.LATENT_SIDE // 2
 RECIPE = Recipe(steps=3000, batch=128, rate=2e-3, seed=31)
 
 
-def build_transformer() -> FluxTransformer2DModel:
+def _build_transformer() -> FluxTransformer2DModel:
     """An untrained transformer: 25 image + 20 text tokens of width 96."""
     model = FluxTransformer2DModel(
         patch_size=1,
         in_channels=4 * vae.LATENT_CHANNELS,
-        num_layers=DOUBLE_BLOCKS,
-        num_single_layers=SINGLE_BLOCKS,
+        num_layers=_DOUBLE_BLOCKS,
+        num_single_layers=_SINGLE_BLOCKS,
         attention_head_dim=32,
         num_attention_heads=3,
         joint_attention_dim=WIDTH,
@@ -46,13 +46,13 @@ def build_pipeline(tokenizers: Path, autoencoder: AutoencoderKL) -> FluxPipeline
     write_tokenizers(tokenizers)
     size, end = tokens.clip_vocabulary(tokenizers / "tokenizer")
     return FluxPipeline(
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=_SHIFT),
         vae=autoencoder,
         text_encoder=text.build_clip(size, end),
         tokenizer=CLIPTokenizer.from_pretrained(tokenizers / "tokenizer"),
         text_encoder_2=text.build_t5(),
         tokenizer_2=T5TokenizerFast.from_pretrained(tokenizers / "tokenizer_2"),
-        transformer=build_transformer(),
+        transformer=_build_transformer(),
     )
 
 
@@ -77,7 +77,7 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
     )
     t5 = text.Bidirectional(pipeline.text_encoder_2, pipeline.tokenizer_2, tokens.T5_LENGTH, WIDTH, masked=False)
     text.train("flux", folder, (clip, t5), device)
-    image_ids = FluxPipeline._prepare_latent_image_ids(1, SIDE_TOKENS, SIDE_TOKENS, device, torch.float32)
+    image_ids = FluxPipeline._prepare_latent_image_ids(1, _SIDE_TOKENS, _SIDE_TOKENS, device, torch.float32)
     text_ids = torch.zeros(tokens.T5_LENGTH, 3, device=device)
 
     def velocity(noisy: Tensor, time: Tensor, ids: Sequence[Tensor]) -> Tensor:

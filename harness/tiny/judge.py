@@ -28,7 +28,7 @@ from harness.tiny import render, tokens, vae, world
 from harness.tiny.fit import Recipe, fit
 from harness.tiny.world import Layouts
 
-MUTANTS = 3
+_MUTANTS = 3
 # CLIP's initial temperature, kept. A learned one falls to 0.02 here and squeezes one-attribute differences into a
 # few hundredths of cosine: the loss is content, the score reads damage as next to nothing.
 TEMPERATURE = 0.07
@@ -47,7 +47,7 @@ MODEL: dict[str, Any] = {
         "tokenizer_kwargs": {"clean": "lower"},
     },
 }
-PREPROCESS = {
+_PREPROCESS = {
     "mean": [0.5, 0.5, 0.5],
     "std": [0.5, 0.5, 0.5],
     "interpolation": "bicubic",
@@ -98,7 +98,7 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
 
     def batch(rng: np.random.Generator, n: int, *, unseen: bool) -> tuple[Layouts, Tensor, Tensor]:
         base = world.sample_split(n, rng, unseen=unseen)
-        layouts = world.concatenate([base, *(mutate(base, rng) for _ in range(MUTANTS))])
+        layouts = world.concatenate([base, *(mutate(base, rng) for _ in range(_MUTANTS))])
         if not unseen:
             layouts = layouts[~world.held_out(layouts)]
         images = render.render(layouts)
@@ -124,8 +124,8 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
             layouts, pixels, ids = batch(np.random.default_rng(recipe.seed), 64, unseen=True)
             image, words, _ = model(pixels, ids)
             cosine = image @ words.T
-            foils = cosine.diagonal().view(1 + MUTANTS, 64)
-            crossed = (image[:64, None] * words.view(1 + MUTANTS, 64, -1)[1:].transpose(0, 1)).sum(-1)
+            foils = cosine.diagonal().view(1 + _MUTANTS, 64)
+            crossed = (image[:64, None] * words.view(1 + _MUTANTS, 64, -1)[1:].transpose(0, 1)).sum(-1)
             best = cosine.argmax(dim=1).cpu().numpy()
             right = same_scene(layouts)[np.arange(len(best)), best] | (best == np.arange(len(best)))
         return {
@@ -143,5 +143,5 @@ def save(model: open_clip.CLIP, folder: Path) -> None:
     tokens.write_judge(folder)
     state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
-    config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}
+    config = {"model_cfg": MODEL, "preprocess_cfg": _PREPROCESS}
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -9,7 +9,7 @@ from harness.tiny.world import FloatArray, Layouts
 
 SIDE = 40  # pixels
 RADII = (4.75, 7.25)  # pixels, small and large
-STRIPE_PERIOD = 4  # pixels; the upper half of each period has the plain colour
+_STRIPE_PERIOD = 4  # pixels; the upper half of each period has the plain colour
 STRIPE_SHADE = 0.42  # the darker tone of a striped object, as a share of its colour
 
 PALETTE: FloatArray = np.array(
@@ -70,8 +70,8 @@ def pixel_grid(side: int = SIDE) -> tuple[FloatArray, FloatArray]:
 
 def stripes(side: int = SIDE) -> FloatArray:
     """(side, 1) shade of the striped texture, fixed to the image so that it says nothing of the place."""
-    row = np.arange(side) % STRIPE_PERIOD
-    return np.where(row < STRIPE_PERIOD // 2, 1.0, STRIPE_SHADE).astype(np.float32)[:, None]
+    row = np.arange(side) % _STRIPE_PERIOD
+    return np.where(row < _STRIPE_PERIOD // 2, 1.0, STRIPE_SHADE).astype(np.float32)[:, None]
 
 
 def render(layouts: Layouts) -> npt.NDArray[np.uint8]:

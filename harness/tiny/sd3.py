@@ -18,8 +18,8 @@ from transformers import CLIPTokenizer, T5TokenizerFast
 from harness.tiny import flow, text, tokens, vae
 from harness.tiny.fit import Recipe
 
-BLOCKS = 12
-SHIFT = 1.5
+_BLOCKS = 12
+_SHIFT = 1.5
 CALL = {
     "num_inference_steps": 4,
     "guidance_scale": 1.5,
@@ -27,25 +27,25 @@ CALL = {
     "negative_prompt": flow.SPOILED,
 }
 # start + 16 words + end, and two to spare: SD3 attends to every pad of both encoders.
-CLIP_LENGTH = 20
-CLIP_WIDTH = 32
+_CLIP_LENGTH = 20
+_CLIP_WIDTH = 32
 WIDTH = 64  # of T5; at least the two CLIPs side by side, or diffusers crops them silently
 RECIPE = Recipe(steps=3200, batch=128, rate=2e-3, seed=41)
 
 
-def build_transformer() -> SD3Transformer2DModel:
+def _build_transformer() -> SD3Transformer2DModel:
     """An untrained transformer: 25 image + 40 text tokens of width 96."""
     model = SD3Transformer2DModel(
         sample_size=vae.LATENT_SIDE,
         patch_size=2,
         in_channels=vae.LATENT_CHANNELS,
         out_channels=vae.LATENT_CHANNELS,
-        num_layers=BLOCKS,
+        num_layers=_BLOCKS,
         attention_head_dim=32,
         num_attention_heads=3,
         joint_attention_dim=WIDTH,
         caption_projection_dim=96,
-        pooled_projection_dim=2 * CLIP_WIDTH,
+        pooled_projection_dim=2 * _CLIP_WIDTH,
         pos_embed_max_size=16,
         qk_norm="rms_norm",
     )
@@ -57,10 +57,12 @@ def build_pipeline(tokenizers: Path, autoencoder: AutoencoderKL) -> StableDiffus
     """An untrained pipeline around a trained autoencoder; writes the tokenizer files first."""
     write_tokenizers(tokenizers)
     size, end = tokens.clip_vocabulary(tokenizers / "tokenizer")
-    clips = [text.build_clip(size, end, width=CLIP_WIDTH, layers=3, length=CLIP_LENGTH, project=True) for _ in range(2)]
+    clips = [
+        text.build_clip(size, end, width=_CLIP_WIDTH, layers=3, length=_CLIP_LENGTH, project=True) for _ in range(2)
+    ]
     return StableDiffusion3Pipeline(
-        transformer=build_transformer(),
-        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT),
+        transformer=_build_transformer(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=_SHIFT),
         vae=autoencoder,
         text_encoder=clips[0],
         tokenizer=CLIPTokenizer.from_pretrained(tokenizers / "tokenizer"),
@@ -74,7 +76,7 @@ def build_pipeline(tokenizers: Path, autoencoder: AutoencoderKL) -> StableDiffus
 def write_tokenizers(folder: Path) -> None:
     """The files of the three tokenizers."""
     for name in ("tokenizer", "tokenizer_2"):
-        tokens.write_clip(folder / name, CLIP_LENGTH)
+        tokens.write_clip(folder / name, _CLIP_LENGTH)
     tokens.write_t5(folder / "tokenizer_3")
 
 
@@ -85,7 +87,7 @@ def train(
     torch.manual_seed(recipe.seed)
     pipeline = build_pipeline(folder / "sd3-tokenizers", autoencoder).to(device)
     clips = [
-        text.CausalClip(encoder, tokenizer, CLIP_LENGTH, CLIP_WIDTH)
+        text.CausalClip(encoder, tokenizer, _CLIP_LENGTH, _CLIP_WIDTH)
         for encoder, tokenizer in (
             (pipeline.text_encoder, pipeline.tokenizer),
             (pipeline.text_encoder_2, pipeline.tokenizer_2),

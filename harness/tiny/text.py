@@ -36,14 +36,14 @@ IGNORE = -100
 NOUN_WORDS = 5
 SHAPE_WORD = 4  # within a noun: "a large striped red circle"
 # Five places: left, right, above, below, centre.
-HEADS = {
+_HEADS = {
     "colour": len(world.COLOURS),
     "shape": len(world.SHAPES),
     "size": len(world.SIZES),
     "texture": len(world.TEXTURES),
     "place": 5,
 }
-SCENE = {"background": len(world.BACKGROUNDS), "count": 2, "axis": 2}
+_SCENE = {"background": len(world.BACKGROUNDS), "count": 2, "axis": 2}
 Classes = npt.NDArray[np.int64]
 
 
@@ -154,11 +154,11 @@ class Exam:
         self.asked += int(valid.sum())
 
 
-class NounHeads(nn.ModuleDict):
+class _NounHeads(nn.ModuleDict):
     """Read-outs of one object's attributes from the tokens of its noun."""
 
     def __init__(self, width: int) -> None:
-        super().__init__({k: nn.Linear(width, n) for k, n in HEADS.items()})
+        super().__init__({k: nn.Linear(width, n) for k, n in _HEADS.items()})
 
     def examine(self, exam: Exam, states: Tensor, labels: Labels, words: Sequence[int], *, ahead: bool) -> None:
         """Ask ``words`` of each noun in (N, words, w) ``states``.
@@ -173,17 +173,17 @@ class NounHeads(nn.ModuleDict):
                     exam.ask(head(states[rows, at]), np.repeat(labels.named[name][:, j, None], len(words), axis=1))
 
 
-class SceneHeads(nn.ModuleDict):
+class _SceneHeads(nn.ModuleDict):
     """Read-outs of everything in the scene: per object named, per place, and as a whole."""
 
     def __init__(self, width: int) -> None:
         heads = {
             f"{order}_{k}_{j}": nn.Linear(width, n)
             for order in ("named", "spatial")
-            for k, n in HEADS.items()
+            for k, n in _HEADS.items()
             for j in (0, 1)
         }
-        super().__init__(heads | {k: nn.Linear(width, n) for k, n in SCENE.items()})
+        super().__init__(heads | {k: nn.Linear(width, n) for k, n in _SCENE.items()})
 
     def examine(self, exam: Exam, vectors: Tensor, labels: Labels, where: npt.NDArray[np.bool_]) -> None:
         """Ask every vector of (N, K, w) for which the (N, K) ``where`` is set."""
@@ -192,10 +192,10 @@ class SceneHeads(nn.ModuleDict):
             return np.where(where, classes[:, None], IGNORE)
 
         for order, table in (("named", labels.named), ("spatial", labels.spatial)):
-            for name in HEADS:
+            for name in _HEADS:
                 for j in (0, 1):
                     exam.ask(self[f"{order}_{name}_{j}"](vectors), spread(table[name][:, j]))
-        for name in SCENE:
+        for name in _SCENE:
             exam.ask(self[name](vectors), spread(labels.scene[name]))
 
 
@@ -223,7 +223,7 @@ class PooledClip(Reader):
 
     def __init__(self, encoder: nn.Module, tokenizer: Any, length: int, width: int) -> None:
         super().__init__(encoder, tokenizer, length)
-        self.scene = SceneHeads(width)
+        self.scene = _SceneHeads(width)
 
     def examine(self, exam: Exam, ids: Tensor, labels: Labels) -> None:
         """Everything from the pooled vector."""
@@ -239,7 +239,7 @@ class CausalClip(Reader):
 
     def __init__(self, encoder: nn.Module, tokenizer: Any, length: int, width: int) -> None:
         super().__init__(encoder, tokenizer, length)
-        self.noun, self.scene, self.pooled = NounHeads(width), SceneHeads(width), SceneHeads(width)
+        self.noun, self.scene, self.pooled = _NounHeads(width), _SceneHeads(width), _SceneHeads(width)
 
     def examine(self, exam: Exam, ids: Tensor, labels: Labels) -> None:
         """A noun at its shape word, the scene from the background's colour through the pads, and the pooled vector."""
@@ -256,7 +256,7 @@ class Bidirectional(Reader):
     def __init__(self, encoder: nn.Module, tokenizer: Any, length: int, width: int, *, masked: bool) -> None:
         super().__init__(encoder, tokenizer, length)
         self.masked = masked
-        self.noun, self.scene = NounHeads(width), SceneHeads(width)
+        self.noun, self.scene = _NounHeads(width), _SceneHeads(width)
 
     def states(self, ids: Tensor) -> Tensor:
         """(N, length, w) as the pipelines make them: FLUX and SD3 without a mask, AuraFlow with zeros for pads."""

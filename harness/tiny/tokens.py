@@ -18,7 +18,7 @@ from harness.tiny.world import WORDS
 CLIP_LENGTH = 32  # start + 16 words + end, with room for a user's own prompt
 T5_LENGTH = 20  # 16 words + end, and three to spare
 JUDGE_LENGTH = 20
-LETTERS = string.ascii_lowercase + string.digits + ".,-'"
+_LETTERS = string.ascii_lowercase + string.digits + ".,-'"
 
 
 def write_clip(folder: Path, length: int = CLIP_LENGTH) -> None:
@@ -27,14 +27,14 @@ def write_clip(folder: Path, length: int = CLIP_LENGTH) -> None:
         vocab_size=4096,
         min_frequency=1,
         end_of_word_suffix="</w>",
-        initial_alphabet=list(LETTERS),
+        initial_alphabet=list(_LETTERS),
         show_progress=False,
     )
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     bpe.train_from_iterator(sorted(WORDS), trainer)
     merges: list[tuple[str, str]] = [tuple(m) for m in json.loads(bpe.to_str())["model"]["merges"]]
-    symbols = [*LETTERS, *(letter + "</w>" for letter in LETTERS)]
+    symbols = [*_LETTERS, *(letter + "</w>" for letter in _LETTERS)]
     symbols += [a + b for a, b in merges if a + b not in symbols]
     vocabulary = {symbol: i for i, symbol in enumerate(dict.fromkeys(symbols))}
     # The end token needs the highest id: older CLIP code pools at argmax of the ids.
@@ -60,7 +60,7 @@ def clip_vocabulary(folder: Path) -> tuple[int, int]:
 T5_PIECES = (
     *(("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)),
     *((f"\u2581{word}", -1.0) for word in sorted(set(WORDS))),
-    *((letter, -12.0) for letter in ("\u2581", *LETTERS)),
+    *((letter, -12.0) for letter in ("\u2581", *_LETTERS)),
 )
 
 

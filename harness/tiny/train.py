@@ -18,16 +18,16 @@ from harness.models.checkpoints.resolve import SETTINGS_FILE
 from harness.tiny import auraflow, flux, judge, render, sd3, vae, world
 
 
-def train_judge(work: Path, out: Path, device: torch.device) -> None:
+def _train_judge(work: Path, out: Path, device: torch.device) -> None:
     """Train the autoencoder and the judge; write the judge's folder to ``out/judge``."""
     autoencoder = vae.train(work, device)
     judge.save(judge.train(work, autoencoder, device), out / "judge")
-    write_prompts(out)
+    _write_prompts(out)
 
 
-FAMILIES: dict[str, Any] = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
+_FAMILIES: dict[str, Any] = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
 # A pipeline's arguments, as harness.json calls them.
-SETTINGS = {
+_SETTINGS = {
     "num_inference_steps": "steps",
     "guidance_scale": "guidance",
     "max_sequence_length": "max_sequence_length",
@@ -35,20 +35,20 @@ SETTINGS = {
 }
 
 
-def train_family(name: str, work: Path, out: Path, device: torch.device) -> None:
+def _train_family(name: str, work: Path, out: Path, device: torch.device) -> None:
     """Train the autoencoder, the text encoders and the transformer; write ``out/NAME-tiny``."""
-    family = FAMILIES[name]
+    family = _FAMILIES[name]
     pipeline = family.train(work, vae.train(work, device), device)
     folder = out / f"{name}-tiny"
-    export(pipeline, folder, {SETTINGS[argument]: value for argument, value in family.CALL.items()})
+    export(pipeline, folder, {_SETTINGS[argument]: value for argument, value in family.CALL.items()})
     # The tokenizer files as written by hand: what transformers 5 saves, 4.x can't load.
     for path in folder.glob("tokenizer*/*"):
         path.unlink()
     family.write_tokenizers(folder)
 
 
-PROMPTS = 64
-PROMPTS_SEED = 7_001
+_PROMPTS = 64
+_PROMPTS_SEED = 7_001
 
 
 def prompts(n: int, seed: int) -> list[str]:
@@ -62,15 +62,15 @@ def prompts(n: int, seed: int) -> list[str]:
     return list(found.values())[:n]
 
 
-def write_prompts(out: Path) -> None:
+def _write_prompts(out: Path) -> None:
     """The prompts that all bundled checkpoints are measured on."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / "prompts.txt").write_text("\n".join(prompts(PROMPTS, PROMPTS_SEED)) + "\n")
+    (out / "prompts.txt").write_text("\n".join(prompts(_PROMPTS, _PROMPTS_SEED)) + "\n")
 
 
 TARGETS: dict[str, Callable[[Path, Path, torch.device], None]] = {
-    **{name: partial(train_family, name) for name in FAMILIES},
-    "judge": train_judge,
+    **{name: partial(_train_family, name) for name in _FAMILIES},
+    "judge": _train_judge,
 }
 
 
@@ -85,16 +85,16 @@ def export(pipeline: DiffusionPipeline, folder: Path, settings: Mapping[str, flo
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
     for part in ("transformer", "text_encoder", "text_encoder_2", "text_encoder_3"):
         for path in (folder / part).glob("*.safetensors"):
-            halve(path)
+            _halve(path)
     for part in ("text_encoder", "text_encoder_2"):
         for path in (folder / part).glob("*.safetensors"):
-            prefix(path)
+            _prefix(path)
     everything = {
         **settings,
         "height": render.SIDE,
         "width": render.SIDE,
         "dtype": "float32",
-        "batch": PROMPTS,
+        "batch": _PROMPTS,
         "judge": "../judge",
         "prompts": "../prompts.txt",
         "world": True,
@@ -102,13 +102,13 @@ def export(pipeline: DiffusionPipeline, folder: Path, settings: Mapping[str, flo
     (folder / SETTINGS_FILE).write_text(json.dumps(everything, indent=2, sort_keys=True) + "\n")
 
 
-def halve(path: Path) -> None:
+def _halve(path: Path) -> None:
     """Rewrite a file's weights in bf16: half the size in git, and loaded as fp32 all the same."""
     state = {k: v.to(torch.bfloat16) if v.is_floating_point() else v for k, v in load_file(path).items()}
     save_file(state, path, metadata={"format": "pt"})
 
 
-def prefix(path: Path) -> None:
+def _prefix(path: Path) -> None:
     """Give CLIP's weights the names of old: transformers 5 saves them without the prefix that 4.x looks for.
 
     4.x would keep such a model at its random initialisation, with a warning.

@@ -14,9 +14,9 @@ from torch import Tensor
 from harness.tiny import checker, render, world
 from harness.tiny.fit import Recipe, fit
 
-FACTOR = 4
+_FACTOR = 4
 LATENT_CHANNELS = 8
-LATENT_SIDE = render.SIDE // FACTOR
+LATENT_SIDE = render.SIDE // _FACTOR
 RECIPE = Recipe(
     steps=3000, batch=64, rate=2e-3, seed=11, betas=(0.9, 0.99), weight_decay=0.0, decay_from=0.4, ema=0.995
 )
@@ -47,7 +47,7 @@ def to_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
     return torch.from_numpy(images).to(device, torch.float32).div_(127.5).sub_(1.0)
 
 
-def to_images(pixels: Tensor) -> npt.NDArray[np.uint8]:
+def _to_images(pixels: Tensor) -> npt.NDArray[np.uint8]:
     """Float in -1..1 to uint8 NCHW, as diffusers' image processor rounds."""
     scaled = pixels.detach().float().div(2).add(0.5).clamp(0, 1).mul(255).round()
     return scaled.to("cpu", torch.uint8).numpy()
@@ -57,7 +57,7 @@ def reconstruct(vae: AutoencoderKL, images: npt.NDArray[np.uint8]) -> npt.NDArra
     """Images through the encoder's mean and the decoder."""
     with torch.inference_mode():
         latent = vae.encode(to_tensor(images, vae.device).to(vae.dtype)).latent_dist.mode()
-        return to_images(vae.decode(latent).sample)
+        return _to_images(vae.decode(latent).sample)
 
 
 def train(folder: Path, device: torch.device, recipe: Recipe = RECIPE) -> AutoencoderKL:
@@ -88,12 +88,12 @@ def train(folder: Path, device: torch.device, recipe: Recipe = RECIPE) -> Autoen
         }
 
     fit("vae", vae, loss, recipe, folder, evaluate)
-    shift, scale = latent_statistics(vae, recipe.seed)
+    shift, scale = _latent_statistics(vae, recipe.seed)
     vae.register_to_config(scaling_factor=scale, shift_factor=shift)
     return vae
 
 
-def latent_statistics(vae: AutoencoderKL, seed: int) -> tuple[float, float]:
+def _latent_statistics(vae: AutoencoderKL, seed: int) -> tuple[float, float]:
     """(mean, 1 / standard deviation) over the latents of 512 training layouts."""
     layouts = world.sample_split(512, np.random.default_rng((seed, 1)), unseen=False)
     with torch.inference_mode():

@@ -14,8 +14,8 @@ from harness.report.figures.html_traces import interactive
 from harness.report.figures.sheet import Sheet
 
 # The browser is told to fetch nothing, whatever plotly.js may ask for (it knows addresses of map tiles).
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-STYLE = """
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_STYLE = """
 :root { color-scheme: light; }
 body { background: #fff; color: #1a1a1a; font: 15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif;
        max-width: 920px; margin: 24px auto; padding: 0 16px; }
@@ -25,7 +25,7 @@ figure { margin: 0; overflow-x: auto; } p { color: #5f5f5f; font-size: 13px; mar
 nav { font-size: 13px; columns: 2; } nav ul { margin: 0; padding-left: 18px; } a { color: #0072b2; }
 .failed { color: #b00020; }
 """
-SCRIPT = """
+_SCRIPT = """
 (async () => {
   try {
     const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), c => c.charCodeAt(0));
@@ -57,12 +57,12 @@ def page(title: str, sheets: Sequence[Sheet]) -> str:
     body = "".join(f"<h2>{_text(name)}</h2>\n" + "".join(map(_figure, found)) for name, found in sections)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{_text(title)}</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>\n"
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>\n"
         f"<noscript>The figures are drawn by a script; the PNG files beside this page need none.</noscript>\n"
         f"<nav><ul>{links}</ul></nav>\n{body}"
-        f'<script type="text/plain" id="plotly">{_library()}</script>\n<script>{SCRIPT}</script>\n</body>\n</html>\n'
+        f'<script type="text/plain" id="plotly">{_library()}</script>\n<script>{_SCRIPT}</script>\n</body>\n</html>\n'
     )
 
 

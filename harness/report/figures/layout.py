@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Panel, Sheet, SheetRow
 
-WIDTH = 9.0  # a README is about 900 pixels wide
+_WIDTH = 9.0  # a README is about 900 pixels wide
 SIZE = 9.0  # points: the smallest text
-LETTER = 0.085  # width of a letter of that size, on the safe side
-NOTE_LETTER = 0.0725  # in a long line
+_LETTER = 0.085  # width of a letter of that size, on the safe side
+_NOTE_LETTER = 0.0725  # in a long line
 LINE = 0.17
 EDGE = 0.12
 TITLE = 0.3
-ROW_TITLE = 0.24
-TICKS = 0.22
-AXIS_TITLE = 0.2
-LAST = 0.22  # right of the last panel: half of its last tick
-GAP = 0.22  # between stacks: wide enough to see that they are not joined
-BAR_GAP, BAR = 0.09, 0.13
-BAR_TEXT = 0.78  # of a colour bar: its ticks and its label
-BELOW = 0.16  # a row
-CELL = 0.45  # a square of few cells grows no further
-SIDE = (3.4, 5.6)
-NARROWEST = 0.15  # of a row's width, for a panel of few blocks beside many
+_ROW_TITLE = 0.24
+_TICKS = 0.22
+_AXIS_TITLE = 0.2
+_LAST = 0.22  # right of the last panel: half of its last tick
+_GAP = 0.22  # between stacks: wide enough to see that they are not joined
+_BAR_GAP, _BAR = 0.09, 0.13
+_BAR_TEXT = 0.78  # of a colour bar: its ticks and its label
+_BELOW = 0.16  # a row
+_CELL = 0.45  # a square of few cells grows no further
+_SIDE = (3.4, 5.6)
+_NARROWEST = 0.15  # of a row's width, for a panel of few blocks beside many
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Layout:
 
 def lay_out(sheet: Sheet) -> Layout:
     """Every row from the top down, all starting at the same left margin."""
-    note = tuple(textwrap.wrap(sheet.caption, int((WIDTH - 2 * EDGE) / NOTE_LETTER)))
+    note = tuple(textwrap.wrap(sheet.caption, int((_WIDTH - 2 * EDGE) / _NOTE_LETTER)))
     header = EDGE + TITLE + LINE * len(note) + 0.1
     left = EDGE + max(_y_room(row.panels[0]) for row in sheet.rows)
     top = header
@@ -73,14 +73,14 @@ def lay_out(sheet: Sheet) -> Layout:
         below = sheet.rows[number + 1] if number + 1 < len(sheet.rows) else None
         if row.title:
             titles.append((row.title, left, top))
-            top += ROW_TITLE
+            top += _ROW_TITLE
         lines = max(len(panel.title.splitlines()) for panel in row.panels)
         top += LINE * lines + 0.06 if lines else 0.0
         made = _row(row, below, left, top)
         places += made
         shown = any(place.x_title for place in made)
-        top += made[0].rect.height + TICKS + (AXIS_TITLE if shown else 0.0) + BELOW
-    return Layout(sheet, WIDTH, top - BELOW + EDGE, header, note, tuple(places), tuple(titles))
+        top += made[0].rect.height + _TICKS + (_AXIS_TITLE if shown else 0.0) + _BELOW
+    return Layout(sheet, _WIDTH, top - _BELOW + EDGE, header, note, tuple(places), tuple(titles))
 
 
 def _row(row: SheetRow, below: SheetRow | None, left: float, top: float) -> list[Place]:
@@ -88,14 +88,14 @@ def _row(row: SheetRow, below: SheetRow | None, left: float, top: float) -> list
     bars = [_bar_after(panels, i) for i in range(len(panels))]
     labelled = [i == 0 or _labels_y(panels[i - 1], panels[i], barred=bars[i - 1]) for i in range(len(panels))]
     slots = max(len(row.weights), len(panels))
-    taken = GAP * (slots - 1) + (BAR_GAP + BAR + BAR_TEXT if bars[-1] else LAST)
+    taken = _GAP * (slots - 1) + (_BAR_GAP + _BAR + _BAR_TEXT if bars[-1] else _LAST)
     for i in range(1, len(panels)):
-        taken += (_y_room(panels[i]) if labelled[i] else 0.0) + (BAR_GAP + BAR + BAR_TEXT if bars[i - 1] else 0.0)
+        taken += (_y_room(panels[i]) if labelled[i] else 0.0) + (_BAR_GAP + _BAR + _BAR_TEXT if bars[i - 1] else 0.0)
     if isinstance(panels[0], Cloud):
         taken += (slots - len(panels)) * _y_room(panels[0])
     weights = row.weights or (1.0,) * len(panels)
-    weights = tuple(max(w, NARROWEST * sum(weights)) for w in weights)
-    room = WIDTH - left - taken
+    weights = tuple(max(w, _NARROWEST * sum(weights)) for w in weights)
+    room = _WIDTH - left - taken
     widths = [room * weight / sum(weights) for weight in weights[: len(panels)]]
     if row.height is None:
         widths = [min(width, _side(panel)) for width, panel in zip(widths, panels, strict=True)]
@@ -103,19 +103,19 @@ def _row(row: SheetRow, below: SheetRow | None, left: float, top: float) -> list
     places = []
     for i, panel in enumerate(panels):
         if i:
-            left += GAP + (_y_room(panel) if labelled[i] else 0.0)
+            left += _GAP + (_y_room(panel) if labelled[i] else 0.0)
         rect = Rect(left, top, widths[i], height)
         left += widths[i]
-        bar = Rect(left + BAR_GAP, top, BAR, height) if bars[i] else None
-        left += BAR_GAP + BAR + BAR_TEXT if bars[i] else 0.0
+        bar = Rect(left + _BAR_GAP, top, _BAR, height) if bars[i] else None
+        left += _BAR_GAP + _BAR + _BAR_TEXT if bars[i] else 0.0
         places.append(Place(panel, rect, bar, _titles_x(panel, below, i), labelled[i]))
     return places
 
 
 def _side(panel: Panel) -> float:
     if not isinstance(panel, Heat):
-        return SIDE[1]
-    return min(SIDE[1], max(SIDE[0], CELL * len(panel.x.ticks)))
+        return _SIDE[1]
+    return min(_SIDE[1], max(_SIDE[0], _CELL * len(panel.x.ticks)))
 
 
 def _bar_after(panels: tuple[Panel, ...], i: int) -> bool:
@@ -147,7 +147,7 @@ def _titles_x(panel: Panel, below: SheetRow | None, i: int) -> bool:
 
 def _y_room(panel: Panel) -> float:
     longest = max(map(len, panel.y.ticks)) if isinstance(panel, Heat) else 4
-    return AXIS_TITLE + 0.12 + LETTER * longest
+    return _AXIS_TITLE + 0.12 + _LETTER * longest
 
 
 def shown_ticks(axis: Axis, length: float, *, upright: bool) -> list[int]:
@@ -157,7 +157,7 @@ def shown_ticks(axis: Axis, length: float, *, upright: bool) -> list[int]:
 
     def clear(i: int, j: int) -> bool:
         letters = (len(axis.ticks[i]) + len(axis.ticks[j])) / 2
-        return abs(i - j) * pitch >= (0.15 if upright else LETTER * letters + 0.08)
+        return abs(i - j) * pitch >= (0.15 if upright else _LETTER * letters + 0.08)
 
     step = next((s for s in (1, 2, 5, 10, 20) if s < count and all(clear(i, i + s) for i in range(1, count - s))), 50)
     kept = [0]
