@@ -15,7 +15,7 @@ from typing import Any, cast
 from harness.errors import BaselineError
 from harness.files import no_constant, number, text, write_atomically
 from harness.gates.tolerances import Tolerance
-from harness.results.statistics import rounded
+from harness.results.rounding import rounded
 
 SCHEMA = 1
 

@@ -9,7 +9,7 @@ from harness.gates.baselines import Baseline, Entry
 from harness.gates.verdict import GATED
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Status, Verdict
-from harness.results.statistics import rounded
+from harness.results.rounding import rounded
 
 # Kept beside the gated ones, for reading a diff; not gated.
 STORED = (*GATED, "clip_delta", "grade_loss", "image_drift", "fid_ratio", "mmd", "psnr", "relative_time")

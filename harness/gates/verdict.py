@@ -14,7 +14,7 @@ from harness.gates.baselines import Baseline, Entry
 from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Check, Status, Verdict
-from harness.results.statistics import rounded
+from harness.results.rounding import rounded
 
 HELD = (Status.OK, Status.INSENSITIVE)
 

@@ -31,7 +31,7 @@ from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
-from harness.results.statistics import rounded
+from harness.results.rounding import rounded
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity
 from harness.surgery.view import ablate

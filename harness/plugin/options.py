@@ -36,9 +36,9 @@ USELESS = {
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
-    "ranges": "random weights have no layers that resemble each other, so no groups are measured",
+    "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
-RANGES = ("depth", "groups")
+RANGE_SOURCES = ("depth", "groups")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def add(parser: pytest.Parser) -> None:
         "strategy", "these strategies instead of the case file's: skip, parallel.t3 ...", action="append", metavar="S"
     )
     option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
-    option("ranges", f"what first, middle and last are: {' or '.join(RANGES)} as measured", metavar="KIND")
+    option("range-source", f"what first, middle and last are: {' or '.join(RANGE_SOURCES)} as measured", metavar="KIND")
     option(
         "steps-window",
         "ablate in these denoising steps alone: 2, 0-1 ... (from 0; each window makes its own cases)",
@@ -177,7 +177,7 @@ def from_config(config: pytest.Config) -> Options:
         strategies=several("strategy"),
         plans=tuple(config.getoption("dit_plan") or ()),
         windows=_windows(several("steps_window")),
-        groups=_one_of("ranges", text("ranges"), RANGES) == "groups",
+        groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
         quick=quick,
         update=update,

@@ -12,8 +12,8 @@ from harness.gates.baselines import Baseline, Entry
 from harness.gates.tolerances import Tolerance, load_tolerances, tolerance_for
 from harness.gates.update import store
 from harness.gates.verdict import accepted, compare
-from harness.results import statistics
 from harness.results.records import Status
+from harness.results.rounding import rounded
 
 CASE = "flux-tiny-double-L01-skip"
 TOLERANCES = [Tolerance("flux-*", "harm", 0.05, 0.1, 'tolerances.toml "flux-*"')]
@@ -41,7 +41,7 @@ def test_one_line_a_metric(baseline):
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_rounding_is_stable(value):
-    assert statistics.rounded(statistics.rounded(value)) == statistics.rounded(value)
+    assert rounded(rounded(value)) == rounded(value)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from harness.gates.validation import noise_floor
 from harness.gates.validation.perturbations import Perturbation
 from harness.results.journal import read
 from harness.results.records import Record
-from harness.results.statistics import DIGITS, rounded
+from harness.results.rounding import DIGITS, rounded
 
 METRICS = ("harm", "latent_drift")
 TAKES_A_VALUE = ("--dit-calibrate", "--dit-run-id")
