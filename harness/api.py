@@ -17,7 +17,7 @@ from harness.ablation.steps import read
 from harness.models import environment
 from harness.results import ranking
 from harness.results.journal import Journal
-from harness.results.records import Record, Status, Verdict, of_case
+from harness.results.records import Kind, Record
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
@@ -85,7 +85,7 @@ def _measured(lab: LabProtocol, cases: Sequence[Case], journal: Journal | None) 
         for case in cases:
             measurement, seen = lab.run(case.plan, case.stack, case.window)
             run = "" if journal is None else journal.path.parent.name
-            record = of_case(case, "quality", lab.fingerprint, verdict, measurement=measurement, run=run)
+            record = Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
             if journal is not None:
                 keep_strips(journal.path.parent, case, seen.images, lab.control_images)
                 journal.append(record)

@@ -28,7 +28,8 @@ def describe(collecting: Collection) -> list[str]:
             lines.append(f"dit: {name} ({blocks} blocks): {checkpoint.about}")
             continue
         key, dtype = device_key(device), checkpoint.settings.dtype
-        path, exact = baselines.choose_file(collecting.baselines[name], name, key, dtype)
+        wanted = baselines.file_of(collecting.baselines[name], name, key, dtype)
+        path, exact = baselines.choose_file(wanted)
         if path is None:
             stored = f"no baseline for {key}-{dtype}: nothing is judged"
         else:

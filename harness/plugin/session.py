@@ -25,7 +25,7 @@ from harness.plugin.header import _relative
 from harness.plugin.labs import Labs
 from harness.results.fingerprint import facts
 from harness.results.journal import Journal, latest, read
-from harness.results.records import Record, Status, from_json
+from harness.results.records import Kind, Record, Status, from_json
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
@@ -258,7 +258,7 @@ class Session:
 
 def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
     latents = record.measurement.latents_sha256 if record.measurement else ""
-    if record.kind == "control" and record.measurement is not None:
+    if record.kind is Kind.CONTROL and record.measurement is not None:
         kept = remember(baseline, record.case, latents, record.fingerprint, mode)
         if baseline.control and mode == "missing":
             return kept
