@@ -51,9 +51,7 @@ def judge_control(measurement: Measurement, reference: Reference, update: Update
     return verdict if update is None else accepted(verdict, update)
 
 
-def judge_latency(
-    case: Case, latency: Latency, reference: Reference, update: UpdateMode | None = None
-) -> Verdict:
+def judge_latency(case: Case, latency: Latency, reference: Reference, update: UpdateMode | None = None) -> Verdict:
     """The verdict on a variant's time relative to the control's; only judged on the GPU that the baseline is from."""
     if reference.fingerprint.device == "cpu":
         return unjudged("latency is only reported on a CPU")
@@ -73,9 +71,7 @@ def unjudged(reason: str) -> Verdict:
     return Verdict(Status.UNJUDGED, notes=(reason,))
 
 
-def _against_stored(
-    case: Case, measurement: Measurement, reference: Reference, update: UpdateMode | None
-) -> Verdict:
+def _against_stored(case: Case, measurement: Measurement, reference: Reference, update: UpdateMode | None) -> Verdict:
     if case.span is None and not reference.incomparable:
         return unjudged("a plan by hand has no baseline")
     if reason := reference.why_unjudged(update):

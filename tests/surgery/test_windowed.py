@@ -25,7 +25,7 @@ from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.sampler import Sampler
 from harness.models.spec import Settings
 from harness.results.ranking import rank
-from harness.results.records import Status, Verdict, from_json, of_case
+from harness.results.records import Kind, Record, Status, Verdict, from_json
 from harness.surgery.trace import traced
 from harness.surgery.view import BlockView, ablate
 from harness.surgery.windowed import in_window
@@ -144,7 +144,7 @@ def test_savings_count_the_windows_share():
 
 def test_records_hold_the_window_and_old_ones_still_read():
     (case,) = expand("m", STACKS, [Ask(("double",), ("middle",), ("skip",))], windows=[(0, 1)], steps=4)
-    record = of_case(case, "quality", quality("skip", 0.5).fingerprint, Verdict(Status.OK))
+    record = Record.of(case, Kind.QUALITY, quality("skip", 0.5).fingerprint, Verdict(Status.OK))
     assert record.window == (0, 1)
     assert from_json(json.loads(json.dumps(record.to_json()))) == record
     old = quality("skip", 0.5).to_json()

@@ -36,7 +36,9 @@ class CleanRun:
     @classmethod
     def of(cls, name: str, records: Sequence[Record]) -> CleanRun:
         """Read off a run's records. Raises JournalError where none of them was judged."""
-        judged = [r for r in records if r.kind in (Kind.CONTROL, Kind.QUALITY) and r.verdict.status is not Status.UNJUDGED]
+        judged = [
+            r for r in records if r.kind in (Kind.CONTROL, Kind.QUALITY) and r.verdict.status is not Status.UNJUDGED
+        ]
         if not judged:
             raise JournalError(f"run {name}: nothing in it was judged, so it says nothing of false reds")
         red = {r.case: r.verdict.status.value for r in judged if r.verdict.status.red}
