@@ -23,7 +23,7 @@ from harness.report.ranking_page import markdown
 from harness.report.ranking_table import heads, nested
 from harness.report.ranking_terminal import render
 from harness.results.ranking import rank
-from harness.results.records import Record, Status, Verdict, from_json
+from harness.results.records import Kind, Record, Status, Verdict, from_json
 
 
 class Means(Embedder):
@@ -200,7 +200,7 @@ def test_the_fingerprint_names_them(measured):
 
 def record(lab, measurement):
     return Record(
-        kind="quality",
+        kind=Kind.QUALITY,
         case="flux-tiny-double-L01-03-skip",
         nodeid="",
         checkpoint="flux-tiny",
