@@ -16,7 +16,6 @@ from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
 from harness.gates.reference import Reference, reference_for
 from harness.gates.verdict import judge, unjudged
-from harness.models import environment
 from harness.results import ranking
 from harness.results.journal import Journal
 from harness.results.records import Kind, Record
@@ -34,7 +33,8 @@ def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None
     ``float16`` (default: the checkpoint's own). In eval mode, from safetensors files on this disk alone.
     Raises CheckpointError with the command that mends it where the checkpoint can't be found or loaded.
     """
-    from harness.models import loading
+    # These load torch, which ranking records does without.
+    from harness.models import environment, loading
     from harness.models.checkpoints.resolve import resolve
 
     return loading.load(resolve(str(checkpoint), dtype=dtype), environment.pick_device(device))
