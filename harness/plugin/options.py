@@ -15,7 +15,7 @@ import pytest
 from harness.ablation.grid import Ask
 from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
-from harness.ablation.strategies import EVERY
+from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import KINDS, Perturbation, before_torch, read
@@ -75,7 +75,7 @@ class Options:
         """The grid that replaces a case file's own, where any part of one was asked for."""
         if not (self.stacks or self.ranges or self.strategies):
             return None
-        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or EVERY)
+        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or ALL_STRATEGIES)
 
     def asks(self, checkpoint: Checkpoint, own: Sequence[Ask]) -> list[Ask]:
         """The grid for a checkpoint: the command line's if it gives one, else the case file's."""

@@ -12,7 +12,7 @@ import pytest
 from harness.__main__ import main
 from harness.ablation.grid import Ask, expand
 from harness.ablation.ranges import DEPTHS
-from harness.ablation.strategies import EVERY, STRATEGIES
+from harness.ablation.strategies import ALL_STRATEGIES, STRATEGIES
 from harness.api import sweep
 from harness.cli.inventory import RANGES, cached
 from harness.cli.list import duration
@@ -70,7 +70,7 @@ def test_guidance_in_one_batch_is_said(family, guidance, guided):
 
 
 def test_the_line_of_the_header():
-    cases = cases_of(Ask(("double", "single"), ("middle",), EVERY))
+    cases = cases_of(Ask(("double", "single"), ("middle",), ALL_STRATEGIES))
     assert cost.line(cost.cost(STACKS, SETTINGS, "flux", cases, 64)) == (
         "20 cases: 1,280 images and 256 of the control, 96 forwards of 64 images, 1.03 of the control's blocks"
     )
