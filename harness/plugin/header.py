@@ -41,7 +41,7 @@ def describe(collecting: Collection) -> list[str]:
             lines.append(f"dit: first, middle and last of {name} are measured groups, from {path}")
         if cases:
             number = cost.prompt_count(checkpoint.prompts_file, collecting.options.prompts)
-            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, number)
+            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, number)
             lines.append(f"dit: {cost.line(asked)}")
     return lines
 
