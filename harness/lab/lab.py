@@ -119,7 +119,7 @@ class Lab:
         self.panel = Panel(opened.metrics, opened.left_out)
         self.offload = offload
         pipeline = loading.load(checkpoint, self.device, offload=offload)
-        self.sampler = Sampler(pipeline, checkpoint.family.name, settings, settings.batch)
+        self.sampler = Sampler(pipeline, checkpoint.family, settings, settings.batch)
         self.notes = tuple(self.sampler.check(self.prompts))
         self.judge = OpenClipJudge(source, self.device)
         self._split = self.judge.splits(self.prompts)

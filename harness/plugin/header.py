@@ -42,7 +42,7 @@ def describe(collection: Collection) -> list[str]:
             lines.append(f"dit: first, middle and last of {name} are measured groups, from {path}")
         if cases:
             number = cost.prompt_count(checkpoint.prompts_file, collection.options.prompts)
-            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, number)
+            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, number)
             lines.append(f"dit: {cost.line(asked)}")
     return lines
 
