@@ -22,7 +22,7 @@ from harness.analysis.hidden_states import clock
 from harness.analysis.profile import REDUCTIONS, SETTINGS, Profile
 from harness.errors import CheckpointError, OptionError, PromptError
 from harness.models.sampler import Sampler, generator_for, pinned
-from harness.tiny import render
+from harness.tiny import render, world
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -160,7 +160,8 @@ def _given(lab: Lab, images: Pixels | None, captions: Sequence[str] | None) -> C
     if images is None:
         if captions is not None:
             raise PromptError("captions without images; give both, or neither")
-        own = lab.control_images() if lab.layouts is None else render.render(lab.layouts)
+        layouts = world.layouts_of(lab.checkpoint.settings, lab.prompts)
+        own = lab.control_images() if layouts is None else render.render(layouts)
         return Captioned(own.astype(np.float32) / 255.0, tuple(lab.prompts))
     if captions is None or len(captions) != len(images) or not len(images):
         raise PromptError(f"{len(images)} images with {len(captions or ())} captions; each image needs one")

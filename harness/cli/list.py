@@ -83,7 +83,7 @@ def _plan(given: argparse.Namespace) -> None:
     from harness.models import prompts
 
     steps = _steps(given.steps)
-    checkpoint = blueprint(given.checkpoint)[0]  # a published one needs nothing on this disk
+    checkpoint = blueprint(given.checkpoint).checkpoint  # a published one needs nothing on this disk
     cases = _cases(given, checkpoint)
     texts = prompts.read(given.prompts or checkpoint.prompts_file or prompts.DEFAULT)
     asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps)

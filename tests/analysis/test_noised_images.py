@@ -10,7 +10,7 @@ from PIL import Image
 from harness.analysis.noised_images import Captioned, Single, clean_latents, draw, on_noised, read_images
 from harness.errors import CheckpointError, OptionError, PromptError
 from harness.lab.lab import Lab
-from harness.tiny import render
+from harness.tiny import render, world
 from tests.helpers import stored
 
 NAMES = ["flux-tiny", "sd3-tiny", "auraflow-tiny"]
@@ -43,7 +43,7 @@ def change_vae(request):
 
 
 def pictures(lab):
-    return render.render(lab.layouts).astype(np.float32) / 255.0
+    return render.render(world.parse_all(lab.prompts)).astype(np.float32) / 255.0
 
 
 @pytest.mark.parametrize("level", [0.1, 0.2, 0.3])
