@@ -2,10 +2,7 @@
 
 import pytest
 
-from harness.findings.blog import BLOG
-from harness.findings.sd35 import SD35
-
-pytestmark = pytest.mark.dit_findings("bundled", *BLOG, *SD35)
+pytestmark = pytest.mark.dit_findings("bundled", "blog", "sd35")
 
 
 def test_finding(finding):

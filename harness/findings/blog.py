@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.ablation.ranges import Span
+from harness.analysis.profile import Array
 from harness.findings.blog_grouping import SIMILARITY
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.harm_questions import (
@@ -26,7 +27,6 @@ from harness.findings.intervals import over_prompts
 from harness.findings.questions import Direction, Either, Question, any_of
 
 if TYPE_CHECKING:
-    from harness.analysis.profile import Array
     from harness.analysis.study import Study
 
 ALL = ("flux", "sd3", "auraflow")

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span, spans
 from harness.ablation.strategies import EVERY
+from harness.analysis.profile import Array
 from harness.errors import CaseError
 from harness.findings.definitions import CATASTROPHIC, MILD, RECOVERS
 from harness.findings.intervals import over_prompts, share
 from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
-    from harness.ablation.plan import Plan
-    from harness.analysis.profile import Array
     from harness.analysis.study import Study
 
 OF_LOST = "of what there is to lose"

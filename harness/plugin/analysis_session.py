@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.files import write_atomically
+from harness.findings.catalogue import load
 from harness.plugin.fixtures.finding import FindingFixture
 from harness.plugin.fixtures.study import ANALYSIS, PAGE, AnalysisPage, StudyFixture
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.findings.catalogue import ClaimReference
     from harness.findings.claim import Claim
     from harness.plugin.session import Session
 
@@ -57,10 +59,10 @@ class AnalysisSession:
             update=self._update(),
         )
 
-    def claim(self, claim: Claim, name: str, nodeid: str) -> FindingFixture:
+    def claim(self, claim: Claim | ClaimReference, name: str, nodeid: str) -> FindingFixture:
         """A published claim on a checkpoint, under test."""
         return FindingFixture(
-            claim=claim,
+            claim=load(claim),
             study=self.study(name),
             nodeid=nodeid,
             baselines=self.running.collecting.baselines[name],

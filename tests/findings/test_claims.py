@@ -20,8 +20,8 @@ from harness.ablation.strategies import EVERY, choose
 from harness.analysis.image_drift import ImageDrift, moved, reseeds
 from harness.analysis.profile import Profile, Stream
 from harness.errors import BaselineError, CaseError
+from harness.findings import blog_grouping, catalogue, sd35
 from harness.findings import expected as stored
-from harness.findings import sd35
 from harness.findings.blog import BLOG
 from harness.findings.claim import ClaimError, ClaimVerdict, claim, from_json, judge
 from harness.findings.definitions import LEVEL, WORDS
@@ -497,11 +497,9 @@ def test_similarities_group_or_not():
 
 
 def test_similarities_that_group_less_than_a_smooth_decay_contradict(monkeypatch):
-    from harness.analysis import segmentation
-
     made = similar("sd3", smooth(12))
-    real = segmentation.group
-    monkeypatch.setattr(segmentation, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
+    real = blog_grouping.group
+    monkeypatch.setattr(blog_grouping, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
     assert judge(CLAIMS["B1"], made).verdict is ClaimVerdict.CONTRADICTED
 
 
@@ -696,7 +694,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
         ),
         (
             '{"schema": 1, "checkpoint": "flux-made", "claims": {"B2": "maybe"}, "measured": {}}',
-            "'maybe' is not a valid Verdict",
+            "'maybe' is not a valid ClaimVerdict",
         ),
     ],
 )
@@ -728,13 +726,50 @@ def test_tables_say_what_was_found_and_why():
     assert "\x1b[" in render(found, 100, colour=True)
 
 
-def test_claims_are_declared_without_anything_heavy():
+def test_claims_are_listed_without_anything_heavy():
     code = (
-        "import sys, harness.findings.blog, harness.findings.sd35\n"
-        "print(sorted({'torch', 'diffusers', 'scipy', 'pandas'} & set(sys.modules)))"
+        "import sys\n"
+        "from harness.findings.catalogue import select\n"
+        "assert [claim.id for claim in select(['C1', 'B2'])] == ['C1', 'B2']\n"
+        "heavy = {'torch', 'diffusers', 'scipy', 'pandas', 'numpy', 'harness.findings.blog', 'harness.findings.sd35'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_catalogue_lists_the_claims_that_there_are():
+    for name, claims in (("blog", BLOG), ("sd35", SD35)):
+        references = catalogue.select([name])
+        assert [reference.id for reference in references] == [declared.id for declared in claims]
+        assert tuple(map(catalogue.load, references)) == claims
+    assert len(CLAIMS) == sum(len(claims.ids) for claims in catalogue.SETS.values())
+
+
+def test_claims_are_selected_by_set_by_id_and_as_they_are():
+    own = replace(CLAIMS["B1"], id="X1")
+    selected = catalogue.select(["sd35", own, "B9-depth"])
+    assert [c.id for c in selected] == ["C1", "C2", "C3", "C3-image", "C4", "X1", "B9-depth"]
+    assert [catalogue.load(c) for c in selected][5:] == [own, CLAIMS["B9-depth"]]
+
+
+@pytest.mark.parametrize(
+    ("requested", "message"),
+    [
+        (
+            ["blgo"],
+            r"unknown claim or set of claims 'blgo' \(did you mean blog\?\); the sets are blog \(B1 to B10\), sd35",
+        ),
+        (["c3-Image"], r"'c3-Image' \(did you mean C3-image"),
+        (["zzz"], "unknown claim or set of claims 'zzz'; the sets are"),
+        (["blog", "B2"], "there are two claims called B2"),
+        ([3], "3 is neither a Claim nor the name of one"),
+    ],
+)
+def test_a_wrong_claim_is_one_line_with_the_nearest_names(requested, message):
+    with pytest.raises(ClaimError, match=message) as caught:
+        catalogue.select(requested)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_docs_name_every_claim_and_every_word():
@@ -750,7 +785,7 @@ def test_the_docs_name_every_claim_and_every_word():
 
 def test_the_example_of_the_docs_works():
     text = (Path(__file__).parents[2] / "docs" / "findings.md").read_text()
-    code = text.split("```python\n")[1].split("@pytest.mark")[0]
+    code = text.split("## A claim of your own")[1].split("```python\n")[1].split("@pytest.mark")[0]
     names: dict[str, Any] = {}
     exec(code, names)
     made = Made("flux", lambda stack, span, strategy: 0.3 if span.first == 0 else 0.01)
