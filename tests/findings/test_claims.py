@@ -17,7 +17,7 @@ from scipy import stats
 
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import EVERY, choose
-from harness.analysis.image_drift import ImageDrift, moved, reseeds
+from harness.analysis.image_drift import ImageDrift, reseed_drift, squared_drift
 from harness.analysis.profile import Profile, Stream
 from harness.errors import BaselineError, CaseError
 from harness.findings import blog_grouping, catalogue, sd35
@@ -246,7 +246,7 @@ class Made:
     def __post_init__(self):
         self.stacks = self.stacks or STACKS[self.family]
         self.rng = np.random.default_rng(0)
-        self.lost = 10.0 + self.rng.normal(size=PROMPTS)
+        self.prompt_ignoring_harm = 10.0 + self.rng.normal(size=PROMPTS)
         self.asked = []
 
     @property
@@ -262,9 +262,9 @@ class Made:
         return self.asked[-1]
 
     def harm(self, asked):
-        return self.lost * self.shares(*asked) + self.rng.normal(size=PROMPTS) * 10 * self.noise
+        return self.prompt_ignoring_harm * self.shares(*asked) + self.rng.normal(size=PROMPTS) * 10 * self.noise
 
-    def moved(self, plan, stack):
+    def image_drift(self, plan, stack):
         layout, detail = self.layout(stack, str(plan))
         wobble = 1 + self.rng.normal(size=(2, PROMPTS)) * self.noise
         return ImageDrift(layout * wobble[0], detail * wobble[1])
@@ -800,7 +800,7 @@ def test_the_example_of_the_docs_works():
 def test_layout_and_detail_are_the_two_parts_of_the_error(height, width, seed):
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 256, size=(2, 3, 3, height, width), dtype=np.uint8)
-    found = moved(a, b)
+    found = squared_drift(a, b)
     gap = (a.astype(float) - b) / 255
     grid = np.zeros_like(gap)
     for i in range(8):
@@ -814,7 +814,7 @@ def test_layout_and_detail_are_the_two_parts_of_the_error(height, width, seed):
 
 def test_a_shift_of_the_mean_is_layout_and_noise_is_detail():
     image = np.full((1, 3, 64, 64), 100, dtype=np.uint8)
-    brighter = moved(image, image + np.uint8(20))
+    brighter = squared_drift(image, image + np.uint8(20))
     assert brighter.detail[0] == pytest.approx(0, abs=1e-12)
     assert brighter.layout[0] > 0
     checks = (
@@ -822,12 +822,12 @@ def test_a_shift_of_the_mean_is_layout_and_noise_is_detail():
         + (np.indices((64, 64)).sum(axis=0) % 2 * 20).astype(np.uint8)
         - (np.indices((64, 64)).sum(axis=0) % 2 == 0) * np.uint8(20)
     )
-    assert moved(image, checks.astype(np.uint8)).layout_share[0] < 0.01
-    assert moved(image, image).layout_share[0] == 0.5
+    assert squared_drift(image, checks.astype(np.uint8)).layout_share[0] < 0.01
+    assert squared_drift(image, image).layout_share[0] == 0.5
     with pytest.raises(ValueError, match="not two sets of"):
-        moved(image, image[:, :, :4])
-    assert reseeds([image, brighter_image := image + np.uint8(20), image]) == pytest.approx(
-        (2 / 3 * moved(image, brighter_image).layout[0], 0), abs=1e-12
+        squared_drift(image, image[:, :, :4])
+    assert reseed_drift([image, brighter_image := image + np.uint8(20), image]) == pytest.approx(
+        (2 / 3 * squared_drift(image, brighter_image).layout[0], 0), abs=1e-12
     )
 
 
@@ -846,7 +846,7 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(real):
     finding = judge(CLAIMS["B4"], real)
     measured = real.lab.run("double: 1-4")[0]
     harm = np.array(measured.values["harm"]) / real.lab.seed_sd
-    paired = mean_interval(harm - 0.5 * real.lost, LEVEL)
+    paired = mean_interval(harm - 0.5 * real.prompt_ignoring_harm, LEVEL)
     expected = (
         ClaimVerdict.SUPPORTED
         if paired.high < 0
@@ -855,13 +855,13 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(real):
         else ClaimVerdict.UNDECIDED
     )
     assert finding.verdict is expected
-    assert finding.decisive.value.value == pytest.approx(harm.mean() / real.lost.mean(), rel=1e-4)
+    assert finding.decisive.value.value == pytest.approx(harm.mean() / real.prompt_ignoring_harm.mean(), rel=1e-4)
     assert finding.measured["prompts"] == real.lab.fingerprint.prompts
     assert from_json(json.loads(json.dumps(finding.to_json()))).decisive == finding.decisive
 
 
 def test_drift_of_a_variant_adds_up_to_its_pixel_error(real):
-    found = real.moved("double: 0-1 4")
+    found = real.image_drift("double: 0-1 4")
     layout, detail = real.reseed
     measured = real.run("double: 0-1 4")
     assert found.layout * layout + found.detail * detail == pytest.approx(np.array(measured.values["mse"]), abs=1e-6)
@@ -872,6 +872,6 @@ def test_a_study_measures_a_plan_once_and_keeps_no_images(real, monkeypatch):
     real.ablate("single", 3, 3, "skip")
     monkeypatch.setattr(type(real.lab), "run", lambda *a, **k: pytest.fail("measured twice"))
     real.run("single: 0-2 4-9")
-    real.moved("0-2 4-9", "single")
+    real.image_drift("0-2 4-9", "single")
     kept = [value for pair in real._runs.values() for value in (pair[1].layout, pair[1].detail)]
     assert all(value.size == 8 for value in kept)
