@@ -42,6 +42,7 @@ from harness.findings.questions import (
     some,
 )
 from harness.findings.sd35 import SD35
+from harness.gates.update import UpdateMode
 from harness.report.findings_page import cells, markdown, render
 from harness.results.statistics import Interval, mean_interval
 
@@ -660,7 +661,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     finding = judge(CLAIMS["B4"], Made("flux", parts(skip=0.2)))
     expected = stored.load(tmp_path, finding.checkpoint)
     assert stored.check(finding, expected) is None  # nothing is stored
-    assert stored.update(expected, finding, "missing")
+    assert stored.update(expected, finding, UpdateMode.MISSING)
     stored.save(expected)
     read = stored.load(tmp_path, finding.checkpoint)
     assert read == expected
@@ -674,11 +675,11 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     assert "0.5" in message
     elsewhere = replace(other, measured={**other.measured, "prompts": "q"})
     assert stored.check(elsewhere, read) is None
-    with pytest.raises(BaselineError, match=r"measured with other prompts than findings\.json"):
-        stored.update(read, elsewhere, "all")
-    assert not stored.update(read, other, "missing")
-    assert stored.update(read, other, "changed")
-    assert not stored.update(read, other, "all")
+    with pytest.raises(BaselineError, match=r"is not updated: this run is measured with other prompts"):
+        stored.update(read, elsewhere, UpdateMode.ALL)
+    assert not stored.update(read, other, UpdateMode.MISSING)
+    assert stored.update(read, other, UpdateMode.CHANGED)
+    assert not stored.update(read, other, UpdateMode.ALL)
     assert stored.check(other, read) is None
 
 
