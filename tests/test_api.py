@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ import harness
 from harness import Lab, Record, Status, load, rank, read_journal, sweep
 from harness.ablation.plan import parse
 from harness.errors import CaseError, CheckpointError, JournalError, PlanError
+from harness.gates.baselines import load as load_baseline
+from harness.gates.baselines import save as save_baseline
+from harness.gates.update import UpdateMode, update_cases
 from harness.models.checkpoints.resolve import resolve
 from harness.results.records import from_json
 
@@ -113,6 +117,21 @@ def test_a_sweep_is_journaled_and_ranked(lab, tmp_path):
     assert "least harmful variant: flux-tiny (3 prompts)" in text
     assert "\x1b" not in text
     assert str(rank([])) == ""
+
+
+def test_a_sweep_is_judged_by_stored_values(lab, tmp_path):
+    (record,) = sweep(lab, strategies="skip", ranges="1", stacks="double", folder=tmp_path / "run")
+    assert record.verdict.status is Status.UNJUDGED
+    update_cases(tmp_path, [record], UpdateMode.ALL)
+    (again,) = sweep(lab, strategies="skip", ranges="1", stacks="double", baselines=tmp_path)
+    assert again.verdict.status is Status.OK
+    assert {check.metric for check in again.verdict.checks} == {"harm", "latent_drift", "collapsed"}
+    path = tmp_path / lab.checkpoint.name / f"{lab.fingerprint.device}-{lab.fingerprint.dtype}.json"
+    stored = load_baseline(path, lab.checkpoint.name)
+    stored.cases[record.case]["harm"] = replace(stored.cases[record.case]["harm"], value=-5.0)
+    save_baseline(stored)
+    (red,) = sweep(lab, strategies="skip", ranges="1", stacks="double", baselines=tmp_path)
+    assert red.verdict.status is Status.REGRESSION
 
 
 def test_what_is_wrong_is_said_before_anything_runs(lab, tmp_path):

@@ -110,7 +110,7 @@ def test_examples_compile_and_import_from_the_package_alone(page):
         assert imports_below_the_package(code) == []
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_cases_import_from_the_package_alone(path):
     assert imports_below_the_package(path.read_text()) == []
 

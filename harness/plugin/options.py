@@ -17,7 +17,7 @@ from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError
-from harness.gates.update import UPDATE_MODES
+from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import KINDS, Perturbation, before_torch, read
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.random_weights.checkpoint import NO_STEPS
@@ -36,9 +36,9 @@ USELESS = {
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
-    "ranges": "random weights have no layers that resemble each other, so no groups are measured",
+    "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
-RANGES = ("depth", "groups")
+RANGE_SOURCES = ("depth", "groups")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Options:
     groups: bool  # first, middle and last are measured groups, not fractions of the depth
     prompts: Path | None
     quick: bool
-    update: str | None
+    update: UpdateMode | None
     run_id: str
     reports: Path
     device: str | None
@@ -105,7 +105,7 @@ def add(parser: pytest.Parser) -> None:
         "strategy", "these strategies instead of the case file's: skip, parallel.t3 ...", action="append", metavar="S"
     )
     option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
-    option("ranges", f"what first, middle and last are: {' or '.join(RANGES)} as measured", metavar="KIND")
+    option("range-source", f"what first, middle and last are: {' or '.join(RANGE_SOURCES)} as measured", metavar="KIND")
     option(
         "steps-window",
         "ablate in these denoising steps alone: 2, 0-1 ... (from 0; each window makes its own cases)",
@@ -123,7 +123,7 @@ def add(parser: pytest.Parser) -> None:
     option(
         "quick", "a subset of the cases, in about half a minute a model; never updates anything", action="store_true"
     )
-    option("baseline-update", f"write baseline values: {', '.join(UPDATE_MODES)}", metavar="MODE")
+    option("baseline-update", f"write baseline values: {', '.join(UpdateMode)}", metavar="MODE")
     option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
@@ -152,9 +152,8 @@ def from_config(config: pytest.Config) -> Options:
         given: list[str] = config.getoption(f"dit_{name}") or []
         return tuple(part.strip() for value in given for part in value.split(",") if part.strip())
 
-    update = text("baseline_update")
-    if update is not None and update not in UPDATE_MODES:
-        raise pytest.UsageError(f"--dit-baseline-update takes {', '.join(UPDATE_MODES)}, not {update!r}")
+    mode = _one_of("baseline-update", text("baseline_update"), list(UpdateMode))
+    update = None if mode is None else UpdateMode(mode)
     quick = bool(config.getoption("dit_quick"))
     if quick and update is not None:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")
@@ -177,7 +176,7 @@ def from_config(config: pytest.Config) -> Options:
         strategies=several("strategy"),
         plans=tuple(config.getoption("dit_plan") or ()),
         windows=_windows(several("steps_window")),
-        groups=_one_of("ranges", text("ranges"), RANGES) == "groups",
+        groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
         quick=quick,
         update=update,

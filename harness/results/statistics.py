@@ -149,11 +149,3 @@ def paired_mmd(x: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None 
     cross = kernel(a, b)
     h = kernel(a, a) + kernel(b, b) - cross - cross.T
     return float(h[apart].mean())
-
-
-DIGITS = 6  # significant digits of a stored value
-
-
-def rounded(value: float) -> float:
-    """To DIGITS significant digits."""
-    return float(f"{value:.{DIGITS}g}")

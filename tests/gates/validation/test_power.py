@@ -18,8 +18,8 @@ from harness.gates.verdict import GATED
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.report.power_page import markdown
-from harness.results import statistics
 from harness.results.fingerprint import facts
+from harness.results.rounding import rounded
 
 TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
 NAMED = {m.name: m for m in FAULTS}
@@ -43,7 +43,7 @@ def baseline(lab, cases, tmp_path):
     made.facts = facts(lab.fingerprint)
     for case in cases:
         measured, _ = lab.run(case.plan, case.stack)
-        made.cases[case.id] = {m: Entry(statistics.rounded(measured.summary[m]), measured.n) for m in GATED}
+        made.cases[case.id] = {m: Entry(rounded(measured.summary[m]), measured.n) for m in GATED}
     return made
 
 
@@ -67,7 +67,7 @@ def test_faults_are_seen_by_the_gates(lab, cases, baseline):
 def test_a_window_of_steps_is_measured_as_it_was_stored(lab, cases, baseline):
     (case,) = in_windows(cases[0], [(1, 2)], 4)
     measured, _ = lab.run(case.plan, case.stack, case.window)
-    baseline.cases[case.id] = {m: Entry(statistics.rounded(measured.summary[m]), measured.n) for m in GATED}
+    baseline.cases[case.id] = {m: Entry(rounded(measured.summary[m]), measured.n) for m in GATED}
     again = from_id("flux-tiny", lab.checkpoint.stacks, case.id)
     assert under(lab, [again], baseline, "no-shift")["no-shift"].flagged == 1  # and nothing is red without a fault
 
