@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.analysis.hidden_states import Clock, States, clock, content, watched
+from harness.analysis.hidden_states import Clock, States, clock, content, watch_states
 from harness.analysis.profile import REDUCTIONS, SETTINGS, STREAMS, Array, Profile
 from harness.analysis.similarity import CHUNK, COPIES, TOKENS, StreamSums, measure, weights
 from harness.errors import OptionError, PromptError
@@ -163,10 +163,10 @@ def collecting(
     """Add every forward of ``prompts`` (one image each) to a collector, for the length of a ``with`` block.
 
     ``level`` makes the noise level of the model's timestep argument. Raises SurgeryError as
-    :func:`harness.analysis.hidden_states.watched`.
+    :func:`harness.analysis.hidden_states.watch_states`.
     """
     batch = _Batch(sampler, collector, prompts, level)
-    with watched(sampler.transformer, len(prompts), batch.text, batch):
+    with watch_states(sampler.transformer, len(prompts), batch.text, batch):
         yield
 
 

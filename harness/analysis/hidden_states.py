@@ -1,4 +1,4 @@
-"""What enters and leaves every block in one forward, what of it is text, and how much noise the model was told of.
+"""Hidden states at the input and output of every block in a forward, their text tokens, and the noise level.
 
 A stack's states are handed over as soon as its last block has run, so that no more than one stack's are ever held.
 Nothing here is per diffusers version: arguments are bound by the block's own signature, and what a block returns is
@@ -27,7 +27,7 @@ TOLERANCE = 0.02  # of the timestep's scale: bf16 rounds to 0.4 %
 
 
 class Watcher(Protocol):
-    """What is told of a forward while it runs."""
+    """Receives a forward's states while it runs."""
 
     def begin(self, timestep: float) -> None:
         """A forward starts; ``timestep`` is the model's argument."""
@@ -38,12 +38,12 @@ class Watcher(Protocol):
         ...
 
     def end(self) -> None:
-        """The forward is over, and every stack was taken."""
+        """The forward has ended; every stack was passed to ``take``."""
         ...
 
 
 @contextmanager
-def watched(transformer: nn.Module, rows: int, text: int, watcher: Watcher) -> Iterator[None]:
+def watch_states(transformer: nn.Module, rows: int, text: int, watcher: Watcher) -> Iterator[None]:
     """Watch every forward of an un-ablated model for the length of a ``with`` block.
 
     ``rows`` is the number of prompts in a forward: where it has twice as many rows, they are [negative, positive] of
@@ -54,7 +54,9 @@ def watched(transformer: nn.Module, rows: int, text: int, watcher: Watcher) -> I
     """
     model = unwrap_compiled(transformer)
     # By integer index: the blocks themselves, also where a view stands in front of them.
-    watches = [_Stack(name, getattr(model, a), contract(model, a), rows, text, watcher) for name, a in _known(model)]
+    watches = [
+        _Stack(name, getattr(model, a), contract(model, a), rows, text, watcher) for name, a in _attributes(model)
+    ]
     names = list(inspect.signature(type(model).forward).parameters)[1:]
 
     def begin(_module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -85,13 +87,13 @@ class _Stack:
     """The states of one stack in the forward that runs."""
 
     def __init__(
-        self, name: str, blocks: nn.ModuleList, made: BlockContract, rows: int, text: int, watcher: Watcher
+        self, name: str, blocks: nn.ModuleList, block_contract: BlockContract, rows: int, text: int, watcher: Watcher
     ) -> None:
-        self._name, self._contract, self._rows, self._text, self._watcher = name, made, rows, text, watcher
+        self._name, self._contract, self._rows, self._text, self._watcher = name, block_contract, rows, text, watcher
         self._blocks = [blocks[i] for i in range(len(blocks))]
         # By the class: an instance's forward may be wrapped by an offload hook that hides its parameters.
         self._signature = inspect.signature(type(self._blocks[0]).forward)
-        self._joined = made.single and TEXT not in self._signature.parameters
+        self._joined = block_contract.single and TEXT not in self._signature.parameters
         self.start()
 
     def start(self) -> None:
@@ -128,8 +130,8 @@ class _Stack:
 
         return hook
 
-    def _keep(self, given: Mapping[str, Tensor | None]) -> None:
-        parts = {NAMES[name]: value for name, value in given.items() if value is not None}
+    def _keep(self, states: Mapping[str, Tensor | None]) -> None:
+        parts = {NAMES[name]: value for name, value in states.items() if value is not None}
         if self._joined:
             both = parts["image"]
             parts = {"text": both[:, : self._text], "image": both[:, self._text :]}
@@ -145,11 +147,12 @@ class _Stack:
         return SurgeryError(f"stack {self._name!r}: {what}; capture needs the model as it is, without a plan on it")
 
 
-def _known(model: nn.Module) -> list[tuple[str, str]]:
-    found = list(stacks(model).items())
-    if not found:
+def _attributes(model: nn.Module) -> list[tuple[str, str]]:
+    """(stack, attribute) of every stack; raises SurgeryError where there are none."""
+    attributes = list(stacks(model).items())
+    if not attributes:
         raise SurgeryError(f"{type(model).__name__} has no stack of blocks whose states could be captured")
-    return found
+    return attributes
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which cheap measure of a block tells the harm of losing it? Rank correlations, and whether harms add up."""
+"""Which measure of a block predicts the harm of skipping it: rank correlations, and whether harms add up."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def _permuted(x: Array, y: Array, draws: int, seed: int) -> float:
         rng = np.random.default_rng(seed)
         orders = rng.permuted(np.tile(np.arange(len(x)), (draws, 1)), axis=1)
         extra = 1
-    seen = abs(float(x @ y)) - 1e-9  # ranks are halves: equal products are equal but for rounding
-    return float((np.sum(np.abs(x[orders] @ y) >= seen) + extra) / (len(orders) + extra))
+    observed = abs(float(x @ y)) - 1e-9  # ranks are halves: equal products are equal but for rounding
+    return float((np.sum(np.abs(x[orders] @ y) >= observed) + extra) / (len(orders) + extra))
 
 
 @dataclass(frozen=True)

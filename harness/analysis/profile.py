@@ -1,4 +1,4 @@
-"""What was seen inside a model, as plain arrays: written by harness.analysis, read by figures, grouping and claims.
+"""Statistics of a model's hidden states as plain arrays: made by harness.analysis, read by figures, grouping, claims.
 
 A stack of L blocks has D = L + 1 states in each stream: what enters block 0, and what leaves each block. A last
 block that gives no text (SD3) leaves D = L states in the text stream. Nothing here needs torch.
@@ -52,8 +52,8 @@ class Stream:
     def overall(self, what: str) -> Array:
         """One of the measures by its field's name over all samples: the mean over bins, weighted by their counts."""
         table: Array = getattr(self, what)
-        seen = self.count > 0
-        return np.asarray(np.average(table[seen], axis=0, weights=self.count[seen]), dtype=np.float64)
+        filled = self.count > 0
+        return np.asarray(np.average(table[filled], axis=0, weights=self.count[filled]), dtype=np.float64)
 
     @property
     def influence(self) -> Array:
@@ -74,10 +74,10 @@ class Profile:
     made_with: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def stream(self, stack: str, name: str) -> Stream:
-        """Raises KeyError where there is none."""
-        for found in self.streams:
-            if (found.stack, found.name) == (stack, name):
-                return found
+        """The stream of that name in a stack. Raises KeyError where there is none."""
+        for stream in self.streams:
+            if (stream.stack, stream.name) == (stack, name):
+                return stream
         raise KeyError(f"no {name} stream of stack {stack!r}")
 
 

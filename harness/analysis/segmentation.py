@@ -70,11 +70,11 @@ class Grouping:
         return tuple((start, end - 1) for start, end in zip(self.starts, ends, strict=True))
 
     def __str__(self) -> str:
-        judged = f"gain {self.gain:.2f}, {self.null_gain:.2f} without groups, p = {self.p:.3f}"
+        figures = f"gain {self.gain:.2f}, {self.null_gain:.2f} without groups, p = {self.p:.3f}"
         if not self.structure:
-            return f"{self.stack}: no block structure ({judged})"
+            return f"{self.stack}: no block structure ({figures})"
         groups = ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in self.spans)
-        return f"{self.stack}: {groups} ({judged})"
+        return f"{self.stack}: {groups} ({figures})"
 
 
 def segment_costs(gram: Array) -> Array:
@@ -155,14 +155,14 @@ def null_draws(gram: Array, draws: Array, count: int, seed: int = 0) -> Array:
     paths[:, 1:] = (steps / steps.sum(axis=1, keepdims=True) * path[-1]).cumsum(axis=1)
     apart = np.abs(paths[:, :, None] - paths[:, None, :])
     level = float(np.mean(np.diagonal(gram)))
-    made = np.interp(apart, np.concatenate([[0.0], distance]), np.concatenate([[level], falling]))
-    values, vectors = np.linalg.eigh(made)
-    made = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.swapaxes(1, 2)
-    size = np.sqrt(np.diagonal(made, axis1=1, axis2=2) / level)
-    made /= size[:, :, None] * size[:, None, :]
+    simulated = np.interp(apart, np.concatenate([[0.0], distance]), np.concatenate([[level], falling]))
+    values, vectors = np.linalg.eigh(simulated)
+    simulated = (vectors * np.maximum(values, 0.0)[:, None, :]) @ vectors.swapaxes(1, 2)
+    size = np.sqrt(np.diagonal(simulated, axis1=1, axis2=2) / level)
+    simulated /= size[:, :, None] * size[:, None, :]
     if len(draws):
-        made += draws[rng.integers(len(draws), size=count)] - draws.mean(axis=0)
-    return np.asarray(made, dtype=np.float64)
+        simulated += draws[rng.integers(len(draws), size=count)] - draws.mean(axis=0)
+    return np.asarray(simulated, dtype=np.float64)
 
 
 def _trend(values: Array, degree: int) -> tuple[Array, Array]:
@@ -213,21 +213,21 @@ def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: flo
     if groups < 2:
         raise ValueError(f"a cut has two groups or more, not {groups}")
     _, starts = segment(gram, groups)
-    found = starts[groups - 1]
+    cut = starts[groups - 1]
     gain = float(gains(gram, groups)[-1])
     null = gains(null_draws(gram, draws, simulations, seed), groups)[:, -1]
     p = float((1 + np.sum(null >= gain)) / (1 + simulations)) if n >= LEAST else 1.0
     same = near = np.ones((0, groups - 1))
     if len(draws):
         again = segment(draws, groups)[1][groups - 1][:, 1:]
-        off = np.abs(again - found[1:])
+        off = np.abs(again - cut[1:])
         same, near = off == 0, off <= 1
     share = [tuple(map(float, each.mean(axis=0))) if len(draws) else () for each in (same, near)]
     return Grouping(
         stack=stream.stack,
         stream=stream.name,
         length=n,
-        starts=tuple(map(int, found)),
+        starts=tuple(map(int, cut)),
         gain=gain,
         null_gain=float(null.mean()),
         p=p,
@@ -249,12 +249,12 @@ def suggest(stream: Stream, most: int = 6, *, simulations: int = 199, level: flo
     most = min(most, len(gram) - 1)
     if most < 2 or len(gram) < LEAST:
         return 1
-    seen = gains(gram, most)[1:]
+    observed = gains(gram, most)[1:]
     null = gains(null_draws(gram, draws, simulations, seed), most)[:, 1:]
     spread = np.maximum(null.std(axis=0), 1e-12)
-    standing, chance = (seen - null.mean(axis=0)) / spread, (null - null.mean(axis=0)) / spread
+    standing, chance = (observed - null.mean(axis=0)) / spread, (null - null.mean(axis=0)) / spread
     p = (1 + np.sum(chance.max(axis=1) >= standing.max())) / (1 + simulations)
-    return int((seen - null.mean(axis=0)).argmax()) + 2 if p <= level else 1
+    return int((observed - null.mean(axis=0)).argmax()) + 2 if p <= level else 1
 
 
 def stored(profile: Profile, groupings: Sequence[Grouping]) -> Groups:

@@ -121,7 +121,7 @@ class StreamSums:
         self._angular_draws += drawn[:, None] * sample.angular
 
     def stream(self) -> Stream:
-        """What was seen so far. A draw in which no prompt was drawn is left out.
+        """The means over all samples so far. A draw in which no prompt was drawn is left out.
 
         CKA is the minibatch form (Nguyen et al. 2021, arXiv 2010.15327): unbiased HSIC is averaged over samples,
         and then the ratio is taken. NaN where every sample had fewer than four tokens.

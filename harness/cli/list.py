@@ -123,13 +123,13 @@ def _several(given: Sequence[str]) -> list[str]:
 
 
 def _measured(given: argparse.Namespace, texts: Sequence[str], steps: int) -> dict[str, Any]:
-    from harness.lab.throughput import pace
+    from harness.lab.throughput import measure_throughput
     from harness.models.environment import pick_device
 
     checkpoint = resolve(given.checkpoint)  # now its weights are needed, too
     if steps:
         checkpoint = replace(checkpoint, settings=replace(checkpoint.settings, steps=steps))
-    return dataclasses.asdict(pace(checkpoint, texts, pick_device(given.device)))
+    return dataclasses.asdict(measure_throughput(checkpoint, texts, pick_device(given.device)))
 
 
 def _plain(

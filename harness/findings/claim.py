@@ -1,4 +1,4 @@
-"""A published claim as a declaration, and the finding: what one model says of it."""
+"""A published claim as a declaration, and the finding: the verdict that one model's measurements give on it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from harness.findings.questions import (
 if TYPE_CHECKING:
     from harness.analysis.study import Study
 
-Asked = Sequence[Question | Either[Question]]
-Measure = Callable[["Study"], Asked]
+Questions = Sequence[Question | Either[Question]]
+Measure = Callable[["Study"], Questions]
 WhyNot = Callable[["Study"], str]
 
 
 class ClaimError(HarnessError, ValueError):
-    """A claim that isn't declared as one."""
+    """A claim whose declaration is incomplete, or a name that no claim has."""
 
 
 class ClaimVerdict(enum.StrEnum):
-    """What a model says of a claim."""
+    """The verdict of one model's measurements on a claim."""
 
     SUPPORTED = "supported"  # every comparison holds surely
     CONTRADICTED = "contradicted"  # one fails surely
@@ -114,7 +114,7 @@ def claim(
 
 @dataclass(frozen=True)
 class Finding:
-    """What ``checkpoint`` says of a claim. ``measured`` are the circumstances, as in a baseline's facts."""
+    """The verdict of ``checkpoint`` on a claim. ``measured`` are the circumstances, as in a baseline's facts."""
 
     claim: str
     statement: str
@@ -154,26 +154,28 @@ class Finding:
         }
 
 
-def judge(asked: Claim, study: Study) -> Finding:
-    """Measure what a claim needs and give its verdict on the study's model.
+def judge(subject: Claim, study: Study) -> Finding:
+    """Measure what a claim needs, and give the verdict on it of the study's model.
 
     Raises ClaimError for a claim that compares nothing, and what the lab raises.
     """
-    reason = _elsewhere(asked, study) or asked.why_not(study)
-    about = (asked.id, asked.statement, asked.source, study.name)
+    reason = _other_family(subject, study) or subject.why_not(study)
+    about = (subject.id, subject.statement, subject.source, study.name)
     if reason:
         return Finding(*about, ClaimVerdict.NOT_APPLICABLE, reason=reason)
-    questions = tuple(asked.measure(study))
+    questions = tuple(subject.measure(study))
     if not questions or any(isinstance(q, Either) and not all(q.alternatives) for q in questions):
-        raise ClaimError(f"claim {asked.id} compares nothing on {study.name}; give why_not= the reason why it can't be")
+        raise ClaimError(
+            f"claim {subject.id} compares nothing on {study.name}; give why_not= the reason why it can't be"
+        )
     conditions = settled(questions, LEVEL)
     return Finding(*about, VERDICTS[every(map(answered, conditions))], conditions, measured=study.facts)
 
 
-def _elsewhere(asked: Claim, study: Study) -> str:
-    if not asked.families or study.family in asked.families:
+def _other_family(subject: Claim, study: Study) -> str:
+    if not subject.families or study.family in subject.families:
         return ""
-    return f"about {' and '.join(asked.families)}; {study.name} is {study.family}"
+    return f"about {' and '.join(subject.families)}; {study.name} is {study.family}"
 
 
 def _condition_json(condition: Condition | Either[Condition]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Timing a variant's forward against the control's, interleaved ABBA in one pytest-benchmark run."""
+"""Peak memory of a forward on a GPU."""
 
 from __future__ import annotations
 

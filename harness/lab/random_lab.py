@@ -1,4 +1,4 @@
-"""The lab of a model with random weights: one forward a variant, and proofs instead of images."""
+"""The lab of a model with random weights: one forward for each variant, checked bitwise; it makes no images."""
 
 from __future__ import annotations
 
@@ -75,17 +75,18 @@ class RandomLab:
         return first
 
     def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> VariantRun[Output]:
-        """One forward under a plan (or its text, which may name the stack), and what proves that it took hold.
+        """One forward under a plan (or its text, which may name the stack), and the checks that it was applied.
 
-        The blocks that ran are the plan's; every block behind a slot gives the model's own output (once a stack);
-        a plan without groups gives bitwise what a model with just these blocks gives (so a skip is deletion); the
-        output is finite, and another than the control's. Raises SurgeryError where one of them fails, PlanError or
-        CaseError where the plan doesn't fit the checkpoint, or is to hold in a window of steps.
+        Checked are: the blocks that ran are the plan's; the view with every block gives bitwise the model's own output
+        (once for each stack); a plan without groups gives bitwise what a model built of just these blocks gives, so
+        that a skip is deletion; the output is finite and differs from the control's. Raises SurgeryError where one of
+        them fails, PlanError or CaseError where the plan doesn't fit the checkpoint, and CaseError for a window of
+        steps, since a single forward has none.
         """
         if window is not None:
             raise CaseError(f"{NO_STEPS}; leave out the window {spelled(window)}")
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
-        control = self.control  # first, since nothing can be proved of a model that is broken itself
+        control = self.control  # first: where the model itself is broken, no check of a variant means anything
         self.check_identity(stack)
         with pinned(), ablate(self.transformer, plan, stack), traced(self.transformer, stack) as ran:
             output = self.transformer(**self._arguments)[0]
@@ -118,11 +119,11 @@ class RandomLab:
         return NONE
 
     def timed_forward(self) -> Forward:
-        """The forward that everything else here runs, too."""
+        """The forward that every other method runs, too."""
         return Forward(self._arguments, self.checkpoint.settings.batch)
 
     def check_identity(self, stack: str) -> None:
-        """Prove the mechanism on this model, once a stack. Raises SurgeryError."""
+        """Check once for each stack that the view gives bitwise the model's own output. Raises SurgeryError."""
         if stack not in self._proved:
             prove_identity(self.transformer, self._arguments, stack)
             self._proved.add(stack)

@@ -1,4 +1,4 @@
-"""How fast a checkpoint runs here: one batch and one forward of its control, really timed."""
+"""How fast a checkpoint samples on a device, from timing one batch of images and one forward of its control."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harness.models.sampler import Sampler, pinned
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds of one batch of ``images`` from noise to pixels, and of one forward in it, on ``device``."""
+class Throughput:
+    """Seconds for one batch of ``images`` from noise to pixels, and for one forward of that batch, on ``device``."""
 
     batch: float
     forward: float
@@ -23,7 +23,7 @@ class Pace:
     device: str
 
 
-def pace(checkpoint: Checkpoint, prompts: Sequence[str], device: torch.device) -> Pace:
+def measure_throughput(checkpoint: Checkpoint, prompts: Sequence[str], device: torch.device) -> Throughput:
     """Load the pipeline and time one batch of its prompts, after a forward to warm up.
 
     Raises CheckpointError or PromptError where the checkpoint or the prompts can't be used.
@@ -39,7 +39,7 @@ def pace(checkpoint: Checkpoint, prompts: Sequence[str], device: torch.device) -
             sampler.transformer(**arguments)
 
     _timed(forward, device)
-    return Pace(
+    return Throughput(
         forward=_timed(forward, device),
         batch=_timed(lambda: sampler.sample(part, seed=0), device),
         images=len(part),

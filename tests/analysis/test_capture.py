@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness.analysis.capture import Collector, batches, collecting, cut, memory, on_trajectory, without_caching_prompts
-from harness.analysis.hidden_states import clock, content, watched
+from harness.analysis.hidden_states import clock, content, watch_states
 from harness.analysis.similarity import CHUNK, COPIES
 from harness.errors import CheckpointError, OptionError, PromptError, SurgeryError
 from harness.lab.lab import Lab
@@ -110,7 +110,7 @@ class Keeps:
 def test_states_are_the_conditional_half_from_what_enters_block_0(sampler):
     model = sampler.transformer
     keeps, text = Keeps(), content(sampler, PROMPTS[:2]).shape[1]
-    with stored.stored(model) as forwards, watched(model, 2, text, keeps):
+    with stored.stored(model) as forwards, watch_states(model, 2, text, keeps):
         sampler.sample(PROMPTS[:2], 0)
     assert keeps.ended == len(forwards) == 3
     assert keeps.timesteps == [f["timestep"] for f in forwards]
@@ -189,7 +189,7 @@ def test_a_forward_that_broke_off_leaves_nothing_to_the_next(pipelines):
     sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     keeps = Keeps()
     third = sampler.transformer.single_transformer_blocks[3]
-    with watched(sampler.transformer, 2, 20, keeps):
+    with watch_states(sampler.transformer, 2, 20, keeps):
         handle = third.register_forward_pre_hook(lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             sampler.sample(PROMPTS[:2], 0)
@@ -213,9 +213,12 @@ def test_a_model_under_a_plan_is_refused(pipelines, plan, match):
 def test_rows_and_text_tokens_that_do_not_fit_are_named(pipelines):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
     sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=3)
-    with watched(sampler.transformer, 2, 20, Keeps()), pytest.raises(SurgeryError, match="3 rows for 2 prompts"):
+    with watch_states(sampler.transformer, 2, 20, Keeps()), pytest.raises(SurgeryError, match="3 rows for 2 prompts"):
         sampler.sample(PROMPTS, 0)
-    with watched(sampler.transformer, 3, 21, Keeps()), pytest.raises(SurgeryError, match=r"20 text tokens.* give 21"):
+    with (
+        watch_states(sampler.transformer, 3, 21, Keeps()),
+        pytest.raises(SurgeryError, match=r"20 text tokens.* give 21"),
+    ):
         sampler.sample(PROMPTS, 0)
 
 
@@ -344,7 +347,7 @@ def test_the_memory_that_is_said_is_the_memory_that_is_held(pipelines):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
     sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     keeps = Keeps()
-    with watched(sampler.transformer, 2, 20, keeps):
+    with watch_states(sampler.transformer, 2, 20, keeps):
         sampler.sample(PROMPTS[:2], 0)
     one = keeps.seen["single"][0]
     found = sum(t.untyped_storage().nbytes() for t in (*one["image"], *one["text"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -118,7 +120,8 @@ def test_by_default_a_world_labs_own_pictures_else_the_controls(flux, monkeypatc
     own = on_noised(flux, levels=2, draws=5)
     same = on_noised(flux, images=pictures(flux), captions=PROMPTS[:2], levels=2, draws=5)
     np.testing.assert_array_equal(own.stream("double", "image").angular, same.stream("double", "image").angular)
-    monkeypatch.setattr(world, "layouts_of", lambda *_: None)
+    settings = dataclasses.replace(flux.checkpoint.settings, world=False)
+    monkeypatch.setattr(flux, "checkpoint", dataclasses.replace(flux.checkpoint, settings=settings))
     control = on_noised(flux, levels=2, draws=5).stream("double", "image")
     images = flux.control_images().astype(np.float32) / 255.0
     given = on_noised(flux, images=images, captions=PROMPTS[:2], levels=2, draws=5).stream("double", "image")
