@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from harness.results.rounding import rounded
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from harness.gates.tolerances import Tolerance, load_tolerances, tolerance_for
 from harness.gates.update import store
 from harness.gates.verdict import accepted, compare
 from harness.results.records import Status
-from harness.results.rounding import rounded
 
 CASE = "flux-tiny-double-L01-skip"
 TOLERANCES = [Tolerance("flux-*", "harm", 0.05, 0.1, 'tolerances.toml "flux-*"')]

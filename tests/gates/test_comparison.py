@@ -11,28 +11,11 @@ import pytest
 from harness.__main__ import main
 from harness.errors import JournalError
 from harness.gates.comparison import LEVEL, Movement, Strictness, compare
-from harness.gates.tolerances import Tolerance
 from harness.report.comparison_page import markdown, render
 from harness.results.fingerprint import circumstances
 from harness.results.journal import Journal
 from harness.results.records import Latency
-from tests.results.test_records import FINGERPRINT, PROMPTS, quality
-
-TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
-
-
-def shifted(record, by):
-    """The record with ``by`` added to every image's harm."""
-    measured = record.measurement
-    harm = np.asarray(measured.values["harm"]) + by
-    return replace(
-        record,
-        measurement=replace(
-            measured,
-            values={**measured.values, "harm": tuple(map(float, harm))},
-            summary={**measured.summary, "harm": float(harm.mean())},
-        ),
-    )
+from tests.helpers.records import FINGERPRINT, PROMPTS, TOLERANCES, quality, shifted
 
 
 def one(records, others, tolerances=TOLERANCES):

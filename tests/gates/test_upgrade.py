@@ -12,8 +12,7 @@ from harness.gates.comparison import Movement
 from harness.gates.upgrade import Run, UpgradeVerdict, upgrades, versions
 from harness.report.upgrade_page import every, markdown
 from harness.results.journal import Journal
-from tests.gates.test_comparison import TOLERANCES, shifted
-from tests.results.test_records import FINGERPRINT, quality
+from tests.helpers.records import FINGERPRINT, TOLERANCES, quality, shifted
 
 BASE = [quality("skip", 1.0), quality("reverse", 0.2), quality("swap", 0.3)]
 

@@ -14,7 +14,7 @@ from harness.gates.validation.false_reds import false_red_bound
 from harness.gates.validation.noise_floor import MARGIN, floors, resolution
 from harness.results.journal import Journal
 from harness.results.records import Status
-from tests.results.test_records import quality
+from tests.helpers.records import quality
 
 finite = st.floats(-100, 100, allow_nan=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from harness.results.rounding import rounded
 
 from harness.__main__ import main
 from harness.ablation.grid import Ask, expand, from_id, in_windows
@@ -19,7 +20,6 @@ from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.report.power_page import markdown
 from harness.results.fingerprint import facts
-from harness.results.rounding import rounded
 
 TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
 NAMED = {m.name: m for m in FAULTS}

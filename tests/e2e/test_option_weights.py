@@ -7,15 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 
 from harness import __main__
-from harness.ablation.plan import parse
-from harness.lab.random_lab import RandomLab
 from harness.models import memory
 from harness.models.checkpoints.resolve import BUNDLED, bundled_names
 from harness.models.memory import Room
-from harness.models.random_weights import checkpoint
 from harness.models.random_weights.checkpoint import NO_QUALITY
 from harness.report.ranking_page import markdown
 from harness.report.ranking_terminal import render as table
@@ -40,18 +36,6 @@ def test_latency(ablation, benchmark):
     ablation.time(benchmark)
 """
 ID = "flux-tiny-random-small-double-L01-03"
-
-
-@pytest.fixture(scope="module")
-def loaded():
-    """pytester forgets what its in-process runs import, and torch can be imported once: so everything is, here."""
-    import harness.lab.latency
-    import harness.plugin.session
-
-    lab = RandomLab(checkpoint.resolve("flux-tiny", "random:small"), device=torch.device("cpu"))
-    lab.run(parse("0 4"), "double")
-    assert harness.plugin.session
-    assert harness.lab.latency
 
 
 @pytest.fixture

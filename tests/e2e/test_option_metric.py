@@ -14,7 +14,7 @@ from harness.__main__ import main
 from harness.metrics import dinov2, inception, lpips, openclip, pickscore
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.results.journal import read
-from tests.e2e import test_plugin
+from tests.helpers.projects import run
 
 CASES = """
 import pytest
@@ -30,9 +30,6 @@ def test_ablation(ablation):
 def test_control(control):
     control.check()
 """
-
-
-loaded = test_plugin.loaded
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +54,7 @@ def dino(tmp_path_factory):
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
+def project(pytester, loaded, monkeypatch):
     """A folder of somebody's own, on a machine on which nothing was ever downloaded."""
     monkeypatch.setenv("HF_HUB_CACHE", str(pytester.path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(pytester.path / "torch"))
@@ -65,12 +62,6 @@ def project(pytester, monkeypatch):
     prompts = (BUNDLED / "prompts.txt").read_text().splitlines()[:4]
     (pytester.path / "prompts.txt").write_text("\n".join(prompts) + "\n")
     return pytester
-
-
-def run(project, *arguments):
-    return project.runpytest_inprocess(
-        "-p", "no:randomly", "-p", "no:cacheprovider", "--dit-prompts=prompts.txt", "--dit-run-id=r", *arguments
-    )
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,8 @@ from harness.analysis import layer_groups
 from harness.findings.claim import ClaimVerdict
 from harness.findings.expected import load
 from harness.gates import baselines
-from tests.e2e import test_plugin
-from tests.e2e.test_plugin import TOLERANCES, run
-
-loaded = test_plugin.loaded
+from harness.models.checkpoints.resolve import BUNDLED
+from tests.helpers.projects import CASES, TOLERANCES, run
 
 ANALYSIS = """
 import pytest
@@ -79,10 +77,10 @@ relative = 0.02
 
 
 @pytest.fixture
-def project(pytester):
+def project(pytester, loaded):
     """Somebody's own analyses and claims beside a case, with a few prompts."""
-    pytester.makepyfile(test_analysis=ANALYSIS, test_findings=FINDINGS, test_mine=test_plugin.CASES)
-    prompts = (test_plugin.BUNDLED / "prompts.txt").read_text().splitlines()[:6]
+    pytester.makepyfile(test_analysis=ANALYSIS, test_findings=FINDINGS, test_mine=CASES)
+    prompts = (BUNDLED / "prompts.txt").read_text().splitlines()[:6]
     (pytester.path / "prompts.txt").write_text("\n".join(prompts) + "\n")
     (pytester.path / "baselines").mkdir()
     (pytester.path / "baselines" / "tolerances.toml").write_text(TOLERANCES + MORE)

@@ -15,10 +15,7 @@ from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.environment import processor
 from harness.results.journal import read
 from harness.results.records import Status
-from tests.e2e import test_plugin
-from tests.e2e.test_plugin import SKIP, baseline, run
-
-loaded, project = test_plugin.loaded, test_plugin.project
+from tests.helpers.projects import SKIP, baseline, run
 
 
 @pytest.fixture
