@@ -18,7 +18,7 @@ from scipy import stats
 from harness.errors import JournalError
 from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.results.fingerprint import circumstances
-from harness.results.records import Latency, Record
+from harness.results.records import Kind, Latency, Record
 from harness.results.statistics import Interval, by_prompt, mean_interval
 
 LEVEL = 0.05  # false discovery rate over all harms and scores of one comparison (Benjamini and Hochberg 1995)
@@ -185,7 +185,7 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
             limit = tolerance.limit(one[metric]) if tolerance else 0.0
             found.append(_plain(name, metric, one[metric], two[metric], limit))
 
-    if a.kind == "control":
+    if a.kind is Kind.CONTROL:
         paired("score", "score", 1.0, worse=-1)
         for metric in ("reseed_latent", "fid_null", "collapsed"):
             plain(metric)

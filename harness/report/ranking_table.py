@@ -93,6 +93,8 @@ def extras(row: Row) -> dict[str, str]:
         elif dot and what in EXTRA:
             name, form = EXTRA[what]
             out[name.format(metric)] = number(value, form)
+        elif dot and what.endswith("_loss"):  # of a grade, which is shown as its change
+            out[f"{metric} {what.removesuffix('_loss')}"] = number(_negative(value), "+.3f")
     return out
 
 

@@ -19,6 +19,7 @@ from harness.models.sampler import Sampler
 from harness.tiny import render
 from tests.helpers import stored
 from tests.helpers.captures import ALL, GUIDED, IDS, PROMPTS, capture
+from tests.helpers.models import SPECS
 
 
 def by_hand(sampler, edges, prompts=PROMPTS, draws=30):
@@ -28,8 +29,8 @@ def by_hand(sampler, edges, prompts=PROMPTS, draws=30):
         with stored.stored(sampler.transformer) as forwards:
             sampler.sample(prompts[part], 0)
         parts.append((prompts[part], forwards))
-    scale = 1000 if sampler.family == "sd3" else 1
-    return stored.reference(sampler.transformer, sampler.family, parts, lambda t: t / scale, edges, draws)
+    scale = 1000 if sampler.family.name == "sd3" else 1
+    return stored.reference(sampler.transformer, sampler.family.name, parts, lambda t: t / scale, edges, draws)
 
 
 @pytest.mark.parametrize("sampler", ALL, indirect=True, ids=IDS)
@@ -57,7 +58,7 @@ def test_a_stack_of_l_blocks_has_l_plus_one_states(sampler):
     profile = capture(sampler, PROMPTS[:1], draws=3)
     for stack, length in profile.lengths.items():
         assert profile.stream(stack, "image").cosine.shape[-1] == length + 1
-        without = sampler.family == "sd3"  # its last block gives no text
+        without = sampler.family.name == "sd3"  # its last block gives no text
         assert profile.stream(stack, "text").cosine.shape[-1] == length + (not without)
 
 
@@ -131,7 +132,7 @@ def test_the_sink_hears_of_every_sample(sampler, reduction):
 def test_noise_levels_are_the_schedulers(sampler):
     """Whatever the pipeline passes to the model: SD3 0..1000, the others 0..1."""
     sampler.sample(PROMPTS[:1], 0)
-    first = 1000.0 if sampler.family == "sd3" else 1.0
+    first = 1000.0 if sampler.family.name == "sd3" else 1.0
     found = clock(sampler.pipeline, first)
     assert found.scale == first
     sigmas = [float(s) for s in sampler.pipeline.scheduler.sigmas]
@@ -203,7 +204,7 @@ def test_memory_grows_neither_with_prompts_nor_with_steps(pipelines):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
 
     def after(count, steps):
-        sampler = Sampler(pipelines["flux"], "flux", dataclasses.replace(settings, steps=steps), batch=4)
+        sampler = Sampler(pipelines["flux"], SPECS["flux"], dataclasses.replace(settings, steps=steps), batch=4)
         sampler.conditions(prompts[:1])
         collector = Collector(draws=20)
         collector.edges = cut([], 4)
@@ -227,7 +228,7 @@ def test_the_memory_that_is_said_is_the_memory_that_is_held(pipelines):
     assert round(said.main / 1e6, 1) == 7.3
     assert memory([19, 38], 4096, 512, 3072, batch=2).device - said.device == 39 * 28_311_552
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], "flux", settings, batch=2)
+    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     keeps = Keeps()
     with watched(sampler.transformer, 2, 20, keeps):
         sampler.sample(PROMPTS[:2], 0)

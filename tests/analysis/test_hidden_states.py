@@ -14,6 +14,7 @@ from harness.surgery.view import ablate
 from harness.tiny import render
 from tests.helpers import stored
 from tests.helpers.captures import ALL, IDS, PROMPTS, capture
+from tests.helpers.models import SPECS
 
 
 class Keeps:
@@ -62,7 +63,7 @@ def test_states_are_the_conditional_half_from_what_enters_block_0(sampler):
 def test_pads_are_no_content(sampler):
     found = content(sampler, PROMPTS)
     for row, prompt in zip(found, PROMPTS, strict=True):
-        assert row.nonzero().flatten().tolist() == stored.text_tokens(sampler.family, prompt)
+        assert row.nonzero().flatten().tolist() == stored.text_tokens(sampler.family.name, prompt)
 
 
 def test_without_t5_the_rest_of_sd3s_text_is_pads(pipelines):
@@ -71,7 +72,7 @@ def test_without_t5_the_rest_of_sd3s_text_is_pads(pipelines):
     encoder, tokenizer = pipeline.text_encoder_3, pipeline.tokenizer_3
     pipeline.text_encoder_3 = pipeline.tokenizer_3 = None
     try:
-        sampler = Sampler(pipeline, "sd3", settings, batch=2)
+        sampler = Sampler(pipeline, SPECS["sd3"], settings, batch=2)
         found = content(sampler, PROMPTS)
         assert found.shape == (3, sampler.conditions(PROMPTS)["prompt_embeds"].shape[1])
         assert found.sum(dim=1).tolist() == [len(p.split()) + 2 for p in PROMPTS]
@@ -86,7 +87,7 @@ def hooks(model):
 
 def test_a_forward_that_broke_off_leaves_nothing_to_the_next(pipelines):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], "flux", settings, batch=2)
+    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     keeps = Keeps()
     third = sampler.transformer.single_transformer_blocks[3]
     with watched(sampler.transformer, 2, 20, keeps):
@@ -104,7 +105,7 @@ def test_a_forward_that_broke_off_leaves_nothing_to_the_next(pipelines):
 )
 def test_a_model_under_a_plan_is_refused(pipelines, plan, match):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], "flux", settings, batch=2)
+    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     with ablate(sampler.transformer, plan, "double"), pytest.raises(SurgeryError, match=match):
         capture(sampler)
     assert hooks(sampler.transformer) == 0
@@ -112,7 +113,7 @@ def test_a_model_under_a_plan_is_refused(pipelines, plan, match):
 
 def test_rows_and_text_tokens_that_do_not_fit_are_named(pipelines):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], "flux", settings, batch=3)
+    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=3)
     with watched(sampler.transformer, 2, 20, Keeps()), pytest.raises(SurgeryError, match="3 rows for 2 prompts"):
         sampler.sample(PROMPTS, 0)
     with watched(sampler.transformer, 3, 21, Keeps()), pytest.raises(SurgeryError, match=r"20 text tokens.* give 21"):

@@ -33,7 +33,7 @@ def checkpoints():
 """
 CASES = """
 import pytest
-from harness.ablation.case import Ask
+from harness import Ask
 
 @pytest.mark.dit("flux-tiny", Ask(("single",), ("middle",), ("skip", "ends", "ends.w2")))
 def test_ablation(ablation):

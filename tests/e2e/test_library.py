@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import harness
-from harness.results.journal import read
+from harness import read_journal
 
 DOCS = Path(harness.__file__).parent.parent / "docs"
 
@@ -29,7 +29,7 @@ def test_the_example_in_the_docs_runs(tmp_path):
     assert re.search(r"without block 2: harm -?\d+\.\d\d sd, \(2, 3, 40, 40\) images", done.stdout)
     assert "least harmful variant: flux-tiny (2 prompts)" in done.stdout
     assert "double-L01-03-skip" in done.stdout
-    assert [r.strategy for r in read(tmp_path / "reports" / "mine")] == ["skip", "shuffle.s0"]
+    assert [r.strategy for r in read_journal(tmp_path / "reports" / "mine")] == ["skip", "shuffle.s0"]
     assert {path.name for path in (tmp_path / "reports" / "mine" / "images").iterdir()} == {
         "flux-tiny-control.png",
         "flux-tiny-double-L01-03-skip.png",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.ablation.strategies import EVERY
+from harness.ablation.strategies import ALL_STRATEGIES
 from harness.findings.claim import ClaimVerdict, judge
 from harness.findings.questions import Answer
 from harness.findings.sd35 import SD35
@@ -97,7 +97,7 @@ def test_what_a_claim_compares_is_what_it_says():
     }
     assert ranges == expected
     on_middle = {strategy for stack, span, strategy in made.asked if (stack, str(span)) == ("single", "3-8")}
-    assert on_middle == set(EVERY)
+    assert on_middle == set(ALL_STRATEGIES)
     made = Made("flux", recovering(0.1, 0.9))
     judge(CLAIMS["B8"], made)
     assert {s for stack, _, s in made.asked if stack == "single"} == {"parallel.t3", "parallel.t6"}

@@ -50,7 +50,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
         ),
         (
             '{"schema": 1, "checkpoint": "flux-made", "claims": {"B2": "maybe"}, "measured": {}}',
-            "'maybe' is not a valid Verdict",
+            "'maybe' is not a valid ClaimVerdict",
         ),
     ],
 )

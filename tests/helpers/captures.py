@@ -14,7 +14,7 @@ GUIDED = {"guidance": 2.5, "negative_prompt": "blurry"}
 
 
 def capture(sampler, prompts=PROMPTS, **more):
-    return on_trajectory(sampler, resolve(f"{sampler.family}-tiny"), prompts, **more)
+    return on_trajectory(sampler, resolve(f"{sampler.family.name}-tiny"), prompts, **more)
 
 
 ALL = ["flux", "sd3", ("sd3", GUIDED), ("auraflow", GUIDED)]

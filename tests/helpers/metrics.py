@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from harness.metrics.base import Embedder, PairDistance, TextScorer
-from harness.metrics.metric_set import Panel
+from harness.metrics.base import Embedder, Grader, PairDistance, TextScorer
 
 
 class Means(Embedder):
@@ -31,13 +29,16 @@ class Redness(TextScorer):
         return images[:, 0].mean(axis=(1, 2)) * np.array(["red" in text for text in texts])
 
 
+class Tones(Grader):
+    name, id, weights = "tones", "brightness, and how much of it is blue", "4" * 12
+    grades = ("bright", "blue")
+
+    def __call__(self, images, texts):
+        return {name: part.mean(axis=(1, 2, 3)) / 255 for name, part in (("bright", images), ("blue", images[:, 2:]))}
+
+
 def some(n, seed):
     return np.random.default_rng(seed).integers(0, 256, (n, 3, 8, 8), dtype=np.uint8)
-
-
-@pytest.fixture
-def panel():
-    return Panel((Means(), Gap(), Redness()), (("lpips", "no weights"),))
 
 
 def read(panel, images):

@@ -6,7 +6,7 @@ from harness.results.journal import read
 
 CASES = """
 import pytest
-from harness.ablation.case import Ask
+from harness import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
 

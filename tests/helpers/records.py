@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.gates.tolerances import Tolerance
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import Check, Latency, Measurement, Record, Status, Verdict
+from harness.results.records import Check, Kind, Latency, Measurement, Record, Status, Verdict
 
 FINGERPRINT = Fingerprint(
     checkpoint="m",
@@ -30,7 +30,7 @@ def quality(name, harm, *, collapsed=0, stack="s", words=("middle",), spread=0.3
     values = harm + spread * rng.normal(size=PROMPTS)
     values += harm - values.mean()
     return Record(
-        kind="quality",
+        kind=Kind.QUALITY,
         case=f"m-{stack}-{name}",
         nodeid=f"t.py::t[m-{stack}-{name}]",
         checkpoint="m",
@@ -53,7 +53,7 @@ def quality(name, harm, *, collapsed=0, stack="s", words=("middle",), spread=0.3
 def latency(name, ratio, stack="s"):
     record = quality(name, 0, stack=stack)
     times = Latency((1.0,), (1.0 / ratio,), 8, ratio, ratio - 0.1, ratio + 0.1, 1.3)
-    return replace(record, kind="latency", measurement=None, latency=times)
+    return replace(record, kind=Kind.LATENCY, measurement=None, latency=times)
 
 
 TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]

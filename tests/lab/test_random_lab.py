@@ -9,7 +9,7 @@ import torch
 
 from harness.ablation.plan import parse
 from harness.ablation.ranges import Span
-from harness.ablation.strategies import EVERY, choose
+from harness.ablation.strategies import ALL_STRATEGIES, choose
 from harness.errors import CaseError, SurgeryError
 from harness.lab.random_lab import RandomLab
 from harness.models.checkpoints.published import PUBLISHED
@@ -56,7 +56,7 @@ def test_what_the_blocks_add_up_to_stays_small(random_labs, name):
     assert max(sizes) < sizes[0] * math.sqrt(len(sizes))
 
 
-@pytest.mark.parametrize("strategy", EVERY)
+@pytest.mark.parametrize("strategy", ALL_STRATEGIES)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_strategy_takes_hold(random_labs, name, strategy):
     lab = random_labs[name]

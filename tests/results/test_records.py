@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ablation.grid import Ask, expand
-from harness.results.records import Status, Verdict, from_json, of_case
+from harness.results.records import Kind, Record, Status, Verdict, from_json
 from tests.helpers.records import latency, quality
 
 
@@ -50,7 +50,7 @@ STACKS = {"double": 6, "single": 12}
 
 def test_records_hold_the_window_and_old_ones_still_read():
     (case,) = expand("m", STACKS, [Ask(("double",), ("middle",), ("skip",))], windows=[(0, 1)], steps=4)
-    record = of_case(case, "quality", quality("skip", 0.5).fingerprint, Verdict(Status.OK))
+    record = Record.of(case, Kind.QUALITY, quality("skip", 0.5).fingerprint, Verdict(Status.OK))
     assert record.window == (0, 1)
     assert from_json(json.loads(json.dumps(record.to_json()))) == record
     old = quality("skip", 0.5).to_json()

@@ -18,6 +18,7 @@ from harness.surgery.view import BlockView, ablate
 from harness.surgery.windowed import in_window
 from harness.tiny import render
 from tests.helpers import models
+from tests.helpers.models import SPECS
 
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross", "a large blue square"]
 STEPS = 4
@@ -41,11 +42,11 @@ def sampler(request, pipelines):
     family = request.param.split("-")[0]
     settings = Settings(steps=STEPS, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
     kind = TrueCfg if request.param == "flux-true" else Sampler
-    return kind(pipelines[family], family, dataclasses.replace(settings, **RUNS[request.param]), batch=2)
+    return kind(pipelines[family], SPECS[family], dataclasses.replace(settings, **RUNS[request.param]), batch=2)
 
 
 def latents(sampler, window):
-    stack, plan = PLANS[sampler.family]
+    stack, plan = PLANS[sampler.family.name]
     with in_window(sampler.transformer, plan, stack, window) as stepping:
         made = sampler.sample(PROMPTS, 0, between=stepping).latents
     assert stepping.check(STEPS) == 2 * STEPS  # two batches, each from its own first step
@@ -54,7 +55,7 @@ def latents(sampler, window):
 
 def reference(sampler, window):
     """The view toggled around every single forward, by how many steps the scheduler has taken."""
-    stack, plan = PLANS[sampler.family]
+    stack, plan = PLANS[sampler.family.name]
     transformer, scheduler = sampler.transformer, sampler.pipeline.scheduler
     forward, step = transformer.forward, scheduler.step
     taken, forwards = 0, 0
@@ -88,7 +89,7 @@ def test_a_window_is_bitwise_the_view_toggled_by_hand(sampler):
         found[window] = latents(sampler, window)
         assert torch.equal(found[window], reference(sampler, window)), window
     found[0, STEPS - 1] = latents(sampler, (0, STEPS - 1))
-    plan, stack = PLANS[sampler.family][::-1]
+    plan, stack = PLANS[sampler.family.name][::-1]
     with ablate(sampler.transformer, plan, stack):
         assert torch.equal(found[0, STEPS - 1], sampler.sample(PROMPTS, 0).latents)
     found[None] = sampler.sample(PROMPTS, 0).latents
@@ -99,7 +100,7 @@ def test_a_window_is_bitwise_the_view_toggled_by_hand(sampler):
 def test_complementary_windows_share_their_steps(sampler):
     """Up to where the later window begins, its run is the control's; so are the first steps' latents."""
     seen: dict[str, list[torch.Tensor]] = {"control": [], "late": []}
-    stack, plan = PLANS[sampler.family]
+    stack, plan = PLANS[sampler.family.name]
     scheduler = sampler.pipeline.scheduler
     step = scheduler.step
 
@@ -124,7 +125,7 @@ def test_complementary_windows_share_their_steps(sampler):
 
 
 def test_a_failure_in_the_middle_leaves_the_model_as_it_was(sampler):
-    stack, plan = PLANS[sampler.family]
+    stack, plan = PLANS[sampler.family.name]
 
     def stopped(stepping, step):
         stepping(step)

@@ -10,6 +10,7 @@ from harness.errors import CheckpointError
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.random_weights import checkpoint as randomised
 from harness.models.random_weights.weights import outline
+from harness.models.spec import FLUX
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -35,11 +36,11 @@ def test_the_reduced_size_has_the_blocks_of_the_real_model(name):
 
 def test_reducing_makes_nothing_larger_and_keeps_rotary_axes_even():
     tiny = randomised.resolve("flux-tiny", "random").config
-    small = randomised.reduced(tiny)
+    small = randomised.reduced(tiny, FLUX.width_keys)
     assert all(small[k] <= v for k, v in tiny.items() if isinstance(v, int) and not isinstance(v, bool))
     for axes, whole in (((16, 56, 56), 128), ((2, 2, 60), 64), (tiny["axes_dims_rope"], tiny["attention_head_dim"])):
-        config = randomised.reduced({**tiny, "axes_dims_rope": axes, "attention_head_dim": whole})
+        config = randomised.reduced({**tiny, "axes_dims_rope": axes, "attention_head_dim": whole}, FLUX.width_keys)
         assert sum(config["axes_dims_rope"]) == config["attention_head_dim"]
         assert all(axis > 0 and axis % 2 == 0 for axis in config["axes_dims_rope"])
     with pytest.raises(CheckpointError, match="gives no num_attention_heads and attention_head_dim; save"):
-        randomised.reduced({"num_layers": 3}, "x")
+        randomised.reduced({"num_layers": 3}, FLUX.width_keys, "x")

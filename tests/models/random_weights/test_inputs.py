@@ -13,6 +13,7 @@ from harness.models.random_weights import checkpoint as randomised
 from harness.models.random_weights.inputs import arguments
 from harness.models.sampler import Sampler
 from harness.tiny import auraflow, flux, render, sd3, vae
+from tests.helpers.models import SPECS
 from tests.helpers.random_weights import CPU, least
 
 
@@ -27,7 +28,7 @@ def test_inputs_are_what_the_pipeline_passes(name, tmp_path):
     checkpoint = randomised.resolve(str(tmp_path / "own"), "random", dtype="float32")
     settings = Settings(height=render.SIDE, width=render.SIDE, max_sequence_length=20, batch=2)
     checkpoint = dataclasses.replace(checkpoint, settings=settings)
-    given = Sampler(pipeline, name, settings, batch=2).forward_arguments(["red", "blue"])
+    given = Sampler(pipeline, SPECS[name], settings, batch=2).forward_arguments(["red", "blue"])
     made = arguments(checkpoint, CPU, torch.float32)
     assert set(made) == {key for key, value in given.items() if torch.is_tensor(value) or value is False}
     for key, value in made.items():
