@@ -3,9 +3,9 @@
 Where a test goes. The folders are those of ``harness/``: what is about ``harness/gates/verdict.py`` stands in
 ``tests/gates/test_verdict.py``, and where one file would be too long, in ``test_verdict_<what>.py`` beside it. What
 starts a pytest or a process, or trains something, stands in ``tests/e2e/``, in one file an option or an idea
-(``test_option_lora.py``). ``tests/e2e/test_tree.py`` holds every module to this, and has the few exceptions with their
-reasons. What takes a few seconds by its nature is marked ``slow``; everything under ``tests/e2e/`` is marked ``e2e``
-here, and nobody has to write that.
+(``test_option_plan.py``). ``tests/test_tree.py`` holds every module to this, and has the few exceptions with their
+reasons. Everything under ``tests/e2e/`` is marked ``e2e`` here, and nobody has to write that; what takes more than a
+few seconds is marked ``slow`` besides.
 
 What is shared. No test file imports another one. Fixtures of one folder are in its own ``conftest.py``, those of
 several here; what is no fixture (records made by hand, small models, slow references, projects for pytester) is in

@@ -101,3 +101,15 @@ def test_plans_by_hand_have_windows_too():
     (part,) = in_windows(whole, [(1, 1)], 4)
     assert part.id == f"{whole.id}-steps-1"
     assert part.words == ("by-hand", "window")
+
+
+def test_ids_of_a_grid_read_back():
+    stacks = {"double": 5, "single": 10}
+    every = expand("m-1", stacks, [Ask(tuple(stacks), ("each", "middle"), ("skip",))])
+    every += expand("m-1", stacks, [Ask(tuple(stacks), ("middle",), ("shuffle.s1", "parallel.t3", "parallel-sum"))])
+    for case in every:
+        again = from_id("m-1", stacks, case.id)
+        assert (again.id, again.plan, again.stack) == (case.id, case.plan, case.stack)
+    for wrong in ("m-1-double-L09-skip", "m-1-triple-L01-skip", "other-double-L01-skip", "m-1-double-plan-12345678"):
+        with pytest.raises(CaseError):
+            from_id("m-1", stacks, wrong)

@@ -7,8 +7,7 @@ import pytest
 
 from harness.report.figures.curves import predictors, vitality
 from harness.report.figures.html_traces import unpacked
-from harness.report.figures.layout import lay_out
-from harness.report.figures.png import draw, png
+from harness.report.figures.png import png
 from harness.results.statistics import Interval, mean_interval
 from tests.helpers.analyses import given_of, near, traces
 
@@ -43,11 +42,3 @@ def test_predictors_name_the_correlation_and_the_points():
     assert sheet.rows[0].panels[0].title == "a\n\u03c1 = 0.50 [0.10, 0.80]"
     with pytest.raises(ValueError, match="a of stack 's' has 4 blocks, its harm 5"):
         predictors("m", "s", {"a": (np.arange(4.0), Interval(0, 0, 0))}, np.ones((5, 2)))
-
-
-def test_a_block_without_a_measure_is_left_out_of_the_plot():
-    values = np.array([0.1, 0.2, 0.9, np.nan])  # SD3's last block gives no text
-    sheet = predictors("m", "s", {"a": (values, Interval(0.5, 0.1, 0.8))}, np.arange(8.0).reshape(4, 2))
-    near(unpacked(traces(sheet)[0]["x"]), values)
-    axes = draw(lay_out(sheet)).axes[0]
-    assert {text.get_text() for text in axes.texts} == {"0", "1", "2"}
