@@ -103,14 +103,14 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_examples_compile_and_import_from_the_package_alone(page):
     for code in blocks(page):
         compile(code, page.name, "exec")
         assert imports_below_the_package(code) == []
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_cases_import_from_the_package_alone(path):
     assert imports_below_the_package(path.read_text()) == []
 

@@ -32,6 +32,7 @@ ELSEWHERE = {
     "report/failure.py": ("e2e/test_option_baseline_update.py", "what a red test of a run says"),
     "report/false_reds_page.py": ("cli/test_false_reds.py", "the page that one command prints"),
     "report/power_page.py": ("gates/validation/test_power.py", "the page that one command prints"),
+    "tiny/__init__.py": ("e2e/test_training.py", "the names of what can be trained"),
     "tiny/auraflow.py": ("e2e/test_training.py", "a recipe: trained for two steps"),
     "tiny/sd3.py": ("e2e/test_training.py", "a recipe: trained for two steps"),
 }

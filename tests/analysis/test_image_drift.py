@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.image_drift import moved, reseeds
+from harness.analysis.image_drift import reseed_drift, squared_drift
 
 
 @settings(max_examples=20, deadline=None)
@@ -15,7 +15,7 @@ from harness.analysis.image_drift import moved, reseeds
 def test_layout_and_detail_are_the_two_parts_of_the_error(height, width, seed):
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 256, size=(2, 3, 3, height, width), dtype=np.uint8)
-    found = moved(a, b)
+    found = squared_drift(a, b)
     gap = (a.astype(float) - b) / 255
     grid = np.zeros_like(gap)
     for i in range(8):
@@ -29,7 +29,7 @@ def test_layout_and_detail_are_the_two_parts_of_the_error(height, width, seed):
 
 def test_a_shift_of_the_mean_is_layout_and_noise_is_detail():
     image = np.full((1, 3, 64, 64), 100, dtype=np.uint8)
-    brighter = moved(image, image + np.uint8(20))
+    brighter = squared_drift(image, image + np.uint8(20))
     assert brighter.detail[0] == pytest.approx(0, abs=1e-12)
     assert brighter.layout[0] > 0
     checks = (
@@ -37,10 +37,10 @@ def test_a_shift_of_the_mean_is_layout_and_noise_is_detail():
         + (np.indices((64, 64)).sum(axis=0) % 2 * 20).astype(np.uint8)
         - (np.indices((64, 64)).sum(axis=0) % 2 == 0) * np.uint8(20)
     )
-    assert moved(image, checks.astype(np.uint8)).layout_share[0] < 0.01
-    assert moved(image, image).layout_share[0] == 0.5
+    assert squared_drift(image, checks.astype(np.uint8)).layout_share[0] < 0.01
+    assert squared_drift(image, image).layout_share[0] == 0.5
     with pytest.raises(ValueError, match="not two sets of"):
-        moved(image, image[:, :, :4])
-    assert reseeds([image, brighter_image := image + np.uint8(20), image]) == pytest.approx(
-        (2 / 3 * moved(image, brighter_image).layout[0], 0), abs=1e-12
+        squared_drift(image, image[:, :, :4])
+    assert reseed_drift([image, brighter_image := image + np.uint8(20), image]) == pytest.approx(
+        (2 / 3 * squared_drift(image, brighter_image).layout[0], 0), abs=1e-12
     )

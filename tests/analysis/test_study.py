@@ -7,7 +7,7 @@ import pytest
 
 
 def test_drift_of_a_variant_adds_up_to_its_pixel_error(flux_study):
-    found = flux_study.moved("double: 0-1 4")
+    found = flux_study.image_drift("double: 0-1 4")
     layout, detail = flux_study.reseed
     measured = flux_study.run("double: 0-1 4")
     assert found.layout * layout + found.detail * detail == pytest.approx(np.array(measured.values["mse"]), abs=1e-6)
@@ -18,6 +18,6 @@ def test_a_study_measures_a_plan_once_and_keeps_no_images(flux_study, monkeypatc
     flux_study.ablate("single", 3, 3, "skip")
     monkeypatch.setattr(type(flux_study.lab), "run", lambda *a, **k: pytest.fail("measured twice"))
     flux_study.run("single: 0-2 4-9")
-    flux_study.moved("0-2 4-9", "single")
+    flux_study.image_drift("0-2 4-9", "single")
     kept = [value for pair in flux_study._runs.values() for value in (pair[1].layout, pair[1].detail)]
     assert all(value.size == 8 for value in kept)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from harness.findings import blog_grouping
 from harness.findings.claim import ClaimVerdict, judge
 from harness.findings.intervals import p_value
 from harness.findings.questions import Answer, Direction, Question
@@ -44,11 +45,9 @@ def test_similarities_group_or_not():
 
 
 def test_similarities_that_group_less_than_a_smooth_decay_contradict(monkeypatch):
-    from harness.analysis import segmentation
-
     made = similar("sd3", smooth(12))
-    real = segmentation.group
-    monkeypatch.setattr(segmentation, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
+    real = blog_grouping.group
+    monkeypatch.setattr(blog_grouping, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
     assert judge(CLAIMS["B1"], made).verdict is ClaimVerdict.CONTRADICTED
 
 

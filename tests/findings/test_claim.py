@@ -75,7 +75,7 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(flux_study):
     finding = judge(CLAIMS["B4"], flux_study)
     measured = flux_study.lab.run("double: 1-4")[0]
     harm = np.array(measured.values["harm"]) / flux_study.lab.seed_sd
-    paired = mean_interval(harm - 0.5 * flux_study.lost, LEVEL)
+    paired = mean_interval(harm - 0.5 * flux_study.prompt_ignoring_harm, LEVEL)
     expected = (
         ClaimVerdict.SUPPORTED
         if paired.high < 0
@@ -84,6 +84,6 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(flux_study):
         else ClaimVerdict.UNDECIDED
     )
     assert finding.verdict is expected
-    assert finding.decisive.value.value == pytest.approx(harm.mean() / flux_study.lost.mean(), rel=1e-4)
+    assert finding.decisive.value.value == pytest.approx(harm.mean() / flux_study.prompt_ignoring_harm.mean(), rel=1e-4)
     assert finding.measured["prompts"] == flux_study.lab.fingerprint.prompts
     assert from_json(json.loads(json.dumps(finding.to_json()))).decisive == finding.decisive

@@ -23,7 +23,7 @@ def test_the_docs_name_every_claim_and_every_word():
 
 def test_the_example_of_the_docs_works():
     text = (Path(__file__).parents[2] / "docs" / "findings.md").read_text()
-    code = text.split("```python\n")[1].split("@pytest.mark")[0]
+    code = text.split("## A claim of your own")[1].split("```python\n")[1].split("@pytest.mark")[0]
     names: dict[str, Any] = {}
     exec(code, names)
     made = Made("flux", lambda stack, span, strategy: 0.3 if span.first == 0 else 0.01)

@@ -9,6 +9,7 @@ import pytest
 from harness.errors import BaselineError
 from harness.findings import expected as stored
 from harness.findings.claim import ClaimVerdict, judge
+from harness.gates.update import UpdateMode
 from tests.helpers.studies import CLAIMS, Made, parts
 
 
@@ -16,7 +17,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     finding = judge(CLAIMS["B4"], Made("flux", parts(skip=0.2)))
     expected = stored.load(tmp_path, finding.checkpoint)
     assert stored.check(finding, expected) is None  # nothing is stored
-    assert stored.update(expected, finding, "missing")
+    assert stored.update(expected, finding, UpdateMode.MISSING)
     stored.save(expected)
     read = stored.load(tmp_path, finding.checkpoint)
     assert read == expected
@@ -30,11 +31,11 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     assert "0.5" in message
     elsewhere = replace(other, measured={**other.measured, "prompts": "q"})
     assert stored.check(elsewhere, read) is None
-    with pytest.raises(BaselineError, match=r"measured with other prompts than findings\.json"):
-        stored.update(read, elsewhere, "all")
-    assert not stored.update(read, other, "missing")
-    assert stored.update(read, other, "changed")
-    assert not stored.update(read, other, "all")
+    with pytest.raises(BaselineError, match=r"is not updated: this run is measured with other prompts"):
+        stored.update(read, elsewhere, UpdateMode.ALL)
+    assert not stored.update(read, other, UpdateMode.MISSING)
+    assert stored.update(read, other, UpdateMode.CHANGED)
+    assert not stored.update(read, other, UpdateMode.ALL)
     assert stored.check(other, read) is None
 
 

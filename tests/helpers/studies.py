@@ -43,7 +43,7 @@ class Made:
     def __post_init__(self):
         self.stacks = self.stacks or STACKS[self.family]
         self.rng = np.random.default_rng(0)
-        self.lost = 10.0 + self.rng.normal(size=PROMPTS)
+        self.prompt_ignoring_harm = 10.0 + self.rng.normal(size=PROMPTS)
         self.asked = []
 
     @property
@@ -59,9 +59,9 @@ class Made:
         return self.asked[-1]
 
     def harm(self, asked):
-        return self.lost * self.shares(*asked) + self.rng.normal(size=PROMPTS) * 10 * self.noise
+        return self.prompt_ignoring_harm * self.shares(*asked) + self.rng.normal(size=PROMPTS) * 10 * self.noise
 
-    def moved(self, plan, stack):
+    def image_drift(self, plan, stack):
         layout, detail = self.layout(stack, str(plan))
         wobble = 1 + self.rng.normal(size=(2, PROMPTS)) * self.noise
         return ImageDrift(layout * wobble[0], detail * wobble[1])

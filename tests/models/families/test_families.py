@@ -35,7 +35,7 @@ from harness.models.random_weights import checkpoint as random_checkpoint
 from harness.models.sampler import Sampler
 from harness.models.spec import FAMILIES, Settings, Stack
 from harness.surgery.pruning import family_of, prune
-from harness.tiny import TRAINED, render
+from harness.tiny import TRAINED, render, world
 from harness.tiny.train import TARGETS
 from tests.helpers.models import random_pipelines
 
@@ -262,7 +262,7 @@ def test_a_fourth_family_is_ablated_and_pruned(lab):
 def test_a_fourth_familys_text_and_latents_are_its_own(lab):
     sampler = lab.sampler
     assert content(sampler, PROMPTS).sum(dim=1).tolist() == [len(prompt.split()) for prompt in PROMPTS]
-    pixels = render.render(lab.layouts) / 255.0
+    pixels = render.render(world.parse_all(lab.prompts)) / 255.0
     twin = AuraFlow(BOREAL).latents_from_pixels(sampler.pipeline, torch.from_numpy(pixels).float())
     torch.testing.assert_close(clean_latents(sampler, pixels), twin / 2)
     profile = on_noised(lab, levels=2, draws=3)
