@@ -1,19 +1,15 @@
 """Strategies give the plans of the paper; ids and ranges are stable."""
 
-import re
+from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.ablation.case import by_hand, slug
-from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import parse
-from harness.ablation.ranges import Span, spans
+from harness.ablation.ranges import Span
 from harness.ablation.strategies import STRATEGIES, choose
-from harness.errors import CaseError, PlanError
-
-STACKS = {"double": 6, "single": 12}
+from harness.errors import CaseError
 
 
 @pytest.mark.parametrize(
@@ -31,11 +27,6 @@ STACKS = {"double": 6, "single": 12}
 )
 def test_plans(name, plan):
     assert choose(name).plan(19, Span(4, 7)) == parse(plan)
-
-
-def test_centre_of_an_even_range_is_the_lower_middle():
-    assert Span(4, 7).centre == 5
-    assert Span(4, 8).centre == 6
 
 
 def test_swap_leaves_a_last_odd_block():
@@ -87,86 +78,3 @@ def test_reverse_of_reverse_is_identity():
 def test_unknown_strategies_are_named(text, message):
     with pytest.raises(CaseError, match=message):
         choose(text)
-
-
-@pytest.mark.parametrize(("length", "first", "last"), [(4, 1, 2), (5, 1, 3), (6, 1, 4), (12, 3, 8), (19, 4, 14)])
-def test_the_middle_is_the_central_half(length, first, last):
-    assert spans("middle", length)[0][0] == Span(first, last)
-
-
-@given(st.integers(2, 60))
-def test_first_middle_last_tile_a_stack(length):
-    parts = [span for name in ("first", "middle", "last") for span, _ in spans(name, length)]
-    assert [i for span in parts for i in span.blocks] == list(range(length))
-
-
-@given(st.integers(2, 60))
-def test_halves_tile_the_middle(length):
-    middle = spans("middle", length)[0][0]
-    halves = [span for name in ("middle-lower", "middle-upper") for span, _ in spans(name, length)]
-    assert [i for span in halves for i in span.blocks] == (list(middle.blocks) if len(middle) >= 4 else [])
-
-
-def test_equal_plans_are_one_case_and_the_identity_is_none():
-    cases = expand("m", {"s": 4}, [Ask(("s",), ("middle", "first"), tuple(STRATEGIES))])
-    ids = [case.id for case in cases]
-    # In a range of two, reverse, shuffle and swap are the same plan; in one block nothing but skip is left.
-    assert "m-s-L01-02-reverse" in ids
-    assert not any("swap" in i or "shuffle" in i for i in ids)
-    assert [i for i in ids if "-L00-" in i] == ["m-s-L00-skip"]
-    assert len(set(ids)) == len(ids)
-
-
-def test_ids_are_safe_in_file_names_and_k():
-    asks = [Ask(tuple(STACKS), ("each",), ("skip",)), Ask(tuple(STACKS), ("middle",), ("skip", "shuffle.s2"))]
-    cases = expand("flux-tiny", STACKS, asks)
-    for case in cases:
-        assert re.fullmatch(r"[a-zL0-9.-]+", case.id)
-    assert cases[-1].id == "flux-tiny-single-L03-08-shuffle.s2"
-
-
-def test_words_for_k():
-    case = expand("m", STACKS, [Ask(("single",), ("middle",), ("parallel.t3",))])[0]
-    assert case.words == ("middle", "looped")
-
-
-@pytest.mark.parametrize(
-    ("ask", "message"),
-    [
-        (Ask(("tripel",), ("middle",), ("skip",)), r"no stack 'tripel'; it has double \(6 blocks\), single \(12"),
-        (Ask(("double",), ("centre",), ("skip",)), "unknown range 'centre' for stack 'double'; write a block"),
-        (Ask(("double",), ("4-7",), ("skip",)), r"range '4-7' for stack 'double' doesn't fit its 6 blocks \(0-5\)"),
-        (Ask(("double",), ("3-2",), ("skip",)), "doesn't fit"),
-        (Ask(("double",), ("3",), ("reverse",)), "changes nothing on range 3, which has one block"),
-        (Ask(("double",), ("each",), ("shuffle.s0",)), "which has one block"),
-    ],
-)
-def test_what_makes_no_case_is_named(ask, message):
-    with pytest.raises(CaseError, match=message):
-        expand("flux-tiny", STACKS, [ask])
-
-
-def test_plans_by_hand():
-    case = by_hand("flux-tiny", STACKS, "double: 0-1 (2|3|4)x3 5")
-    assert re.fullmatch(r"flux-tiny-double-plan-[0-9a-f]{8}", case.id)
-    assert case.saving == pytest.approx(1 - 12 / 6)
-
-
-@pytest.mark.parametrize(
-    ("text", "error", "message"),
-    [
-        ("0-1 5", CaseError, "names no stack"),
-        ("tripel: 0", CaseError, "no stack 'tripel'"),
-        ("double: 0-9", PlanError, "block 9 is out of range"),
-        ("double: 0-5", CaseError, "the identity is no ablation"),
-    ],
-)
-def test_wrong_plans_by_hand_are_named(text, error, message):
-    with pytest.raises(error, match=message):
-        by_hand("flux-tiny", STACKS, text)
-
-
-def test_slugs_keep_apart_what_they_simplify():
-    assert slug("flux-tiny") == "flux-tiny"
-    assert slug("black-forest-labs/FLUX.1-dev") != slug("black-forest-labs-FLUX.1-dev")
-    assert re.fullmatch(r"[a-z0-9.-]+", slug("Ä b/c"))

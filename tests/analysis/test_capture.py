@@ -10,40 +10,16 @@ import pytest
 import torch
 
 from harness.analysis.capture import Collector, batches, collecting, cut, memory, on_trajectory, without_caching_prompts
-from harness.analysis.hidden_states import clock, content, watch_states
+from harness.analysis.hidden_states import clock, watch_states
 from harness.analysis.similarity import CHUNK, COPIES
-from harness.errors import CheckpointError, OptionError, PromptError, SurgeryError
+from harness.errors import CheckpointError, OptionError, PromptError
 from harness.lab.lab import Lab
-from harness.models.checkpoints.resolve import Settings, resolve
+from harness.models.checkpoints.resolve import Settings
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks
-from harness.surgery.view import ablate
 from harness.tiny import render
 from tests.helpers import stored
-from tests.helpers.models import SPECS, random_pipelines
-
-PROMPTS = [
-    "a large solid red circle on a grey background",
-    "a small striped blue cross",
-    "a large solid green square above a small striped yellow cross on a white background",
-]
-GUIDED = {"guidance": 2.5, "negative_prompt": "blurry"}
-
-
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory):
-    return random_pipelines(tmp_path_factory.mktemp("pipelines"))
-
-
-@pytest.fixture
-def sampler(request, pipelines):
-    name, changes = request.param if isinstance(request.param, tuple) else (request.param, {})
-    settings = Settings(steps=3, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    return Sampler(pipelines[name], SPECS[name], dataclasses.replace(settings, **changes), batch=2)
-
-
-def capture(sampler, prompts=PROMPTS, **more):
-    return on_trajectory(sampler, resolve(f"{sampler.family.name}-tiny"), prompts, **more)
+from tests.helpers.captures import ALL, GUIDED, IDS, PROMPTS, capture
+from tests.helpers.models import SPECS
 
 
 def by_hand(sampler, edges, prompts=PROMPTS, draws=30):
@@ -55,10 +31,6 @@ def by_hand(sampler, edges, prompts=PROMPTS, draws=30):
         parts.append((prompts[part], forwards))
     scale = 1000 if sampler.family.name == "sd3" else 1
     return stored.reference(sampler.transformer, sampler.family.name, parts, lambda t: t / scale, edges, draws)
-
-
-ALL = ["flux", "sd3", ("sd3", GUIDED), ("auraflow", GUIDED)]
-IDS = ["flux", "sd3", "sd3-guided", "auraflow-guided"]
 
 
 @pytest.mark.parametrize("sampler", ALL, indirect=True, ids=IDS)
@@ -106,54 +78,6 @@ class Keeps:
         self.ended += 1
 
 
-@pytest.mark.parametrize("sampler", ALL, indirect=True, ids=IDS)
-def test_states_are_the_conditional_half_from_what_enters_block_0(sampler):
-    model = sampler.transformer
-    keeps, text = Keeps(), content(sampler, PROMPTS[:2]).shape[1]
-    with stored.stored(model) as forwards, watch_states(model, 2, text, keeps):
-        sampler.sample(PROMPTS[:2], 0)
-    assert keeps.ended == len(forwards) == 3
-    assert keeps.timesteps == [f["timestep"] for f in forwards]
-    # The embeddings say which half is conditional: the prompts' own.
-    given = forwards[0]["text"]
-    own = sampler.conditions(PROMPTS[:2])["prompt_embeds"]
-    assert len(given) == (4 if sampler.settings.guidance > 1 else 2)
-    assert torch.equal(given[-2:], own)
-    assert len(given) == 2 or not torch.equal(given[:2], own)
-    for stack in stacks(model):
-        first, *_ = keeps.seen[stack]
-        expected = stored.states(model, forwards[0], stack, text)
-        for name in ("image", "text"):
-            assert torch.equal(first[name][0], expected[name][0][-2:])
-            assert torch.equal(first[name][-1], expected[name][-1][-2:])
-    names = list(stacks(model))
-    if len(names) == 2:  # what leaves the one stack enters the other, so their angles go on without a gap
-        for name in ("image", "text"):
-            assert torch.equal(keeps.seen[names[0]][0][name][-1], keeps.seen[names[1]][0][name][0])
-
-
-@pytest.mark.parametrize("sampler", ["flux", "sd3", "auraflow"], indirect=True)
-def test_pads_are_no_content(sampler):
-    found = content(sampler, PROMPTS)
-    for row, prompt in zip(found, PROMPTS, strict=True):
-        assert row.nonzero().flatten().tolist() == stored.text_tokens(sampler.family.name, prompt)
-
-
-def test_without_t5_the_rest_of_sd3s_text_is_pads(pipelines):
-    pipeline = pipelines["sd3"]
-    settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    encoder, tokenizer = pipeline.text_encoder_3, pipeline.tokenizer_3
-    pipeline.text_encoder_3 = pipeline.tokenizer_3 = None
-    try:
-        sampler = Sampler(pipeline, SPECS["sd3"], settings, batch=2)
-        found = content(sampler, PROMPTS)
-        assert found.shape == (3, sampler.conditions(PROMPTS)["prompt_embeds"].shape[1])
-        assert found.sum(dim=1).tolist() == [len(p.split()) + 2 for p in PROMPTS]
-        capture(sampler, PROMPTS[:2], draws=3)
-    finally:
-        pipeline.text_encoder_3, pipeline.tokenizer_3 = encoder, tokenizer
-
-
 def hooks(model):
     return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
@@ -182,44 +106,6 @@ def test_images_are_the_same_while_captured_and_nothing_stays(sampler, monkeypat
         capture(sampler, sink=broken)
     assert hooks(model) == 0
     assert torch.equal(own(sampler, PROMPTS, 0).latents, before.latents)
-
-
-def test_a_forward_that_broke_off_leaves_nothing_to_the_next(pipelines):
-    settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
-    keeps = Keeps()
-    third = sampler.transformer.single_transformer_blocks[3]
-    with watch_states(sampler.transformer, 2, 20, keeps):
-        handle = third.register_forward_pre_hook(lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            sampler.sample(PROMPTS[:2], 0)
-        handle.remove()
-        sampler.sample(PROMPTS[:2], 0)
-    assert keeps.ended == 1
-    assert [len(s["image"]) for s in keeps.seen["single"]] == [11]
-
-
-@pytest.mark.parametrize(
-    ("plan", "match"), [("0 2-4", "block 2 ran where block 1 should have"), ("0-3", "4 of its 5 blocks ran")]
-)
-def test_a_model_under_a_plan_is_refused(pipelines, plan, match):
-    settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
-    with ablate(sampler.transformer, plan, "double"), pytest.raises(SurgeryError, match=match):
-        capture(sampler)
-    assert hooks(sampler.transformer) == 0
-
-
-def test_rows_and_text_tokens_that_do_not_fit_are_named(pipelines):
-    settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=3)
-    with watch_states(sampler.transformer, 2, 20, Keeps()), pytest.raises(SurgeryError, match="3 rows for 2 prompts"):
-        sampler.sample(PROMPTS, 0)
-    with (
-        watch_states(sampler.transformer, 3, 21, Keeps()),
-        pytest.raises(SurgeryError, match=r"20 text tokens.* give 21"),
-    ):
-        sampler.sample(PROMPTS, 0)
 
 
 @pytest.mark.parametrize("sampler", ["flux", ("sd3", GUIDED), "auraflow"], indirect=True)

@@ -13,47 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.analysis import similarity
 from harness.analysis.similarity import CLAMP, StreamSums, measure, spaced, weights
-
-
-def cosine(a, b):
-    size = math.sqrt(a @ a) * math.sqrt(b @ b)
-    return float(a @ b / size) if size else 0.0  # AuraFlow's pads enter its first block as zeros
-
-
-def angle(a, b):
-    return math.acos(min(CLAMP, max(-CLAMP, cosine(a, b)))) / math.pi
-
-
-def song(x, y):
-    """Unbiased HSIC as Song et al. 2012 write it: kernels without their diagonals."""
-    n = len(x)
-    k, other = x @ x.T, y @ y.T
-    for kernel in (k, other):
-        np.fill_diagonal(kernel, 0.0)
-    one = np.ones(n)
-    total = np.trace(k @ other) + one @ k @ one * (one @ other @ one) / ((n - 1) * (n - 2))
-    return float((total - 2 / (n - 2) * (one @ k @ other @ one)) / (n * (n - 3)))
-
-
-def slow(states, kept, tokens=256):
-    """(cosine, centred, hsic, angular, last) of D (tokens, width) arrays, by plain loops."""
-    whole = [np.asarray(s, dtype=np.float64) for s in states]
-    states = [s[kept] for s in whole]
-    depth, n = len(states), len(kept)
-    raw, centred, hsic = np.zeros((depth, depth)), np.zeros((depth, depth)), np.full((depth, depth), np.nan)
-    angular, last = np.zeros(depth - 1), np.zeros(depth - 1)
-    chosen = [round(i * (n - 1) / (min(n, tokens) - 1)) for i in range(min(n, tokens))] if n > 1 else [0]
-    for i in range(depth):
-        for j in range(depth):
-            a, b = states[i] - states[i].mean(axis=0), states[j] - states[j].mean(axis=0)
-            raw[i, j] = np.mean([cosine(states[i][t], states[j][t]) for t in range(n)])
-            centred[i, j] = np.mean([cosine(a[t], b[t]) for t in range(n)]) if n > 1 else 0.0
-            if n >= 4:
-                hsic[i, j] = song(states[i][chosen], states[j][chosen])
-    for i in range(depth - 1):
-        angular[i] = np.mean([angle(states[i][t], states[i + 1][t]) for t in range(n)])
-        last[i] = angle(whole[i][-1], whole[i + 1][-1])
-    return raw, centred, hsic, angular, last
+from tests.helpers.stored import slow
 
 
 def drawn(seed, depth=4, tokens=9, width=6, dtype=torch.float32):

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 
 from harness.__main__ import main
-from harness.ablation.grid import Ask, expand
 from harness.ablation.ranges import DEPTHS
-from harness.ablation.strategies import ALL_STRATEGIES, STRATEGIES
-from harness.api import sweep
-from harness.cli.inventory import RANGES, cached
+from harness.ablation.strategies import STRATEGIES
+from harness.cli.inventory import RANGES
 from harness.cli.list import duration
-from harness.lab import cost
-from harness.lab.lab import Lab
 from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import bundled_names, resolve
-from harness.models.spec import AURAFLOW, FLUX, SD3, Settings
-
-STACKS = {"double": 5, "single": 10}
-SETTINGS = Settings(steps=4, batch=64, seeds=4)
 
 
 def said(capsys, *arguments, code=0):
@@ -34,64 +24,6 @@ def said(capsys, *arguments, code=0):
 
 def told(capsys, *arguments):
     return json.loads(said(capsys, *arguments, "--json"))
-
-
-def cases_of(*asks):
-    return expand("flux-tiny", STACKS, asks)
-
-
-def test_the_arithmetic():
-    cases = cases_of(Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
-    found = cost.cost(STACKS, SETTINGS, FLUX, cases, 100)
-    assert (found.cases, found.images, found.control_images) == (3, 300, 400)
-    assert found.forwards == (3 + 4) * 4 * 2  # two batches for a hundred prompts
-    assert found.together == 64
-    assert not found.guided
-    # The middle of 5 is 3 blocks of 15: skip leaves them out, three loops run them three times.
-    assert [cost.share(c, STACKS) for c in cases] == pytest.approx([12 / 15, 1, 21 / 15])
-    assert found.work == pytest.approx((12 + 15 + 21) / 45)
-    assert found.controls == pytest.approx(4 + (12 + 15 + 21) / 15)
-    assert found.disk == 4 * (4_000 + 2 * 8 * 80 * 80 * 3 + 130 * 100)
-    # Two batches of 3 s, of which 1 s is not the transformer's, for 3 cases and 4 seeds.
-    assert cost.cost(STACKS, SETTINGS, FLUX, cases, 128).seconds(3.0, 0.5) == pytest.approx(
-        2 * (7 * 1.0 + (4 + 48 / 15) * 2.0)
-    )
-
-
-@pytest.mark.parametrize(
-    ("family", "guidance", "guided"),
-    [(FLUX, 3.5, False), (SD3, 7.0, True), (SD3, 1.0, False), (AURAFLOW, 3.5, True), (AURAFLOW, 0.0, False)],
-    ids=lambda value: getattr(value, "name", None),
-)
-def test_guidance_in_one_batch_is_said(family, guidance, guided):
-    found = cost.cost(STACKS, Settings(guidance=guidance), family, cases_of(Ask(("double",), ("0",), ("skip",))), 8, 20)
-    assert found.guided is guided
-    assert ("each twice for guidance" in cost.line(found)) is guided
-    assert found.forwards == 5 * 20 * 8  # steps are those asked for, one image a forward
-
-
-def test_the_line_of_the_header():
-    cases = cases_of(Ask(("double", "single"), ("middle",), ALL_STRATEGIES))
-    assert cost.line(cost.cost(STACKS, SETTINGS, FLUX, cases, 64)) == (
-        "20 cases: 1,280 images and 256 of the control, 96 forwards of 64 images, 1.03 of the control's blocks"
-    )
-    assert cost.line(cost.cost(STACKS, SETTINGS, FLUX, cases[:1], 0)) == "1 case"
-
-
-def test_the_plan_is_what_is_run(capsys):
-    """Every forward of a real sweep, and the images in it, counted on the model."""
-    prompts = ["a large solid red circle on a grey background", "a small solid red cross on a black background"]
-    lab = Lab("flux-tiny", prompts=prompts)
-    ran: list[int] = []
-    lab.transformer.register_forward_pre_hook(
-        lambda _module, _args, given: ran.append(len(given["hidden_states"])), with_kwargs=True
-    )
-    list(sweep(lab, stacks="double", strategies="skip,swap"))
-    cases = expand("flux-tiny", STACKS, [Ask(("double",), ("middle",), ("skip", "swap"))])
-    found = cost.cost(lab.checkpoint.stacks, lab.checkpoint.settings, FLUX, cases, len(prompts))
-    assert len(ran) == found.forwards
-    assert set(ran) == {found.together}
-    assert sum(ran) == (found.images + found.control_images) * found.steps
 
 
 def test_what_there_is(capsys):
@@ -107,27 +39,6 @@ def test_what_there_is(capsys):
     assert all(entry["summary"].endswith(".") and "`" not in entry["summary"] for entry in found["strategies"])
     assert all(entry["summary"] for entry in found["metrics"])
     assert found["errors"] == []
-
-
-def test_a_pipe_gets_one_row_a_line():
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "list"], capture_output=True, text=True, check=True, env={"COLUMNS": "40"}
-    )
-    lines = done.stdout.splitlines()
-    assert any(line.startswith("shuffle ") and line.endswith("on average.") for line in lines)
-    assert not any(line != line.rstrip() for line in lines)
-    assert "\x1b" not in done.stdout
-
-
-def test_nothing_heavy_is_loaded():
-    code = (
-        "import sys\n"
-        "from harness.__main__ import main\n"
-        "assert main(['list']) == main(['list', 'flux.1-dev', '--range', 'middle,each', '--strategy', 'skip']) == 0\n"
-        "print(sorted({'torch', 'diffusers', 'transformers', 'open_clip', 'pandas', 'scipy'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("name", ["flux-tiny", "sd3.5-medium"])
@@ -171,29 +82,6 @@ def test_one_batch_is_really_timed(tmp_path, capsys):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (119.4, "119 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_durations(seconds, text):
     assert duration(seconds) == text
-
-
-def test_whether_weights_are_here(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert cached("org/model", 12.4) == "not here, 12 GB"
-    repository = tmp_path / "models--org--model"
-    (repository / "blobs").mkdir(parents=True)
-    (repository / "blobs" / "abc.incomplete").write_text("")
-    assert cached("org/model") == "half-downloaded"
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("abc123")
-    snapshot = repository / "snapshots" / "abc123"
-    (snapshot / "transformer").mkdir(parents=True)
-    assert cached("org/model") == "half-downloaded: model_index.json is missing"
-    (snapshot / "model_index.json").write_text('{"transformer": ["diffusers", "FluxTransformer2DModel"]}')
-    (snapshot / "transformer" / "config.json").write_text("{}")
-    assert cached("org/model", 3) == ("half-downloaded, 3 GB: transformer/*.safetensors is missing")
-    (snapshot / "transformer" / "diffusion_pytorch_model-00001-of-00002.safetensors").write_text("")
-    assert cached("org/model") == (
-        "half-downloaded: transformer/diffusion_pytorch_model.safetensors.index.json is missing"
-    )
-    (snapshot / "transformer" / "diffusion_pytorch_model.safetensors").write_text("")
-    assert cached("org/model") == "here"
 
 
 @pytest.mark.parametrize(

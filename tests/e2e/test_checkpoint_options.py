@@ -8,11 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness.ablation.plan import parse
-from harness.lab.lab import Lab
-from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.models.checkpoints.resolve import BUNDLED
 from harness.results.journal import read
 from tests.helpers import hubs
+from tests.helpers.projects import run
 
 CASES = """
 import pytest
@@ -27,37 +26,17 @@ def test_ablation(ablation):
 WEIGHTS = BUNDLED / "flux-tiny" / "transformer" / "diffusion_pytorch_model.safetensors"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def loaded():
-    """pytester forgets what its in-process runs import, and torch can be imported once: so everything is, here."""
-    import huggingface_hub.utils
-    import peft
-
-    import harness.plugin.session
-    import harness.report
-    import harness.report.ranking_terminal
-
-    Lab(resolve("flux-tiny"), prompts=prompts()).run(parse("0 4"), "double")
-    assert all((peft, huggingface_hub.utils, harness.plugin.session, harness.report.ranking_terminal))
-
-
 def prompts():
     return (BUNDLED / "prompts.txt").read_text().splitlines()[:2]
 
 
 @pytest.fixture
-def project(pytester, monkeypatch):
+def project(pytester, loaded, monkeypatch):
     pytester.makepyfile(test_mine=CASES)
     (pytester.path / "prompts.txt").write_text("\n".join(prompts()) + "\n")
     monkeypatch.setenv("HF_HUB_CACHE", str(pytester.path / "hub"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     return pytester
-
-
-def run(project, *arguments):
-    return project.runpytest_inprocess(
-        *("-p", "no:randomly", "-p", "no:cacheprovider", "--dit-prompts=prompts.txt", "--dit-run-id=r"), *arguments
-    )
 
 
 def style(path, layer="transformer_blocks.0.attn.to_v", scale=0.5):

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import harness
+from harness.models.checkpoints.resolve import BUNDLED
+from tests.helpers import hubs
 
 HOUSE = Path(harness.__file__).parent
 HEAVY = {"torch", "diffusers", "transformers", "open_clip", "torchmetrics"}
 LIGHT = {"numpy", "scipy", "pandas"}
+
+
+def run_python(code, environment=None):
+    """What a process prints."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def modules():
@@ -80,3 +91,69 @@ def test_nothing_reads_pickles_or_remote_code():
             assert "torch.load(" not in path.read_text()
         keywords = {k.arg: k.value for n in ast.walk(tree) if isinstance(n, ast.Call) for k in n.keywords}
         assert "trust_remote_code" not in keywords
+
+
+def test_a_hub_id_at_collection_loads_no_hub_library(cache):
+    hubs.put(cache, "someone/flux-small", BUNDLED / "flux-tiny")
+    code = (
+        "import sys; from harness.models.checkpoints.resolve import resolve; resolve('someone/flux-small')\n"
+        "print(sorted({'huggingface_hub', 'torch', 'diffusers', 'numpy'} & set(sys.modules)))"
+    )
+    assert run_python(code, dict(os.environ)) == "[]"
+
+
+def test_claims_are_listed_without_anything_heavy():
+    code = (
+        "import sys\n"
+        "from harness.findings.catalogue import select\n"
+        "assert [claim.id for claim in select(['C1', 'B2'])] == ['C1', 'B2']\n"
+        "heavy = {'torch', 'diffusers', 'scipy', 'pandas', 'numpy', 'harness.findings.blog', 'harness.findings.sd35'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_panels_are_light_and_pyplot_is_never_loaded(tmp_path):
+    code = (
+        "import sys, numpy, pathlib, harness.report.figures as f\n"
+        "heavy = {'matplotlib', 'plotly', 'torch', 'diffusers'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        f"f.write_all(pathlib.Path({str(tmp_path)!r}), 'm', harm={{'double': numpy.zeros((2, 3))}})\n"
+        "print(sorted({'matplotlib.pyplot', 'plotly.graph_objects', 'torch'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"]
+
+
+def test_nothing_heavy_is_loaded():
+    code = (
+        "import sys\n"
+        "from harness.__main__ import main\n"
+        "assert main(['list']) == main(['list', 'flux.1-dev', '--range', 'middle,each', '--strategy', 'skip']) == 0\n"
+        "print(sorted({'torch', 'diffusers', 'transformers', 'open_clip', 'pandas', 'scipy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import sys, harness\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'open_clip', 'numpy', 'pandas', 'scipy', 'pytest'}\n"
+        "print(sorted(heavy & set(sys.modules)), sorted(set(harness.__all__) - set(dir(harness))))\n"
+        "harness.Ask, harness.Plan, harness.Strategy, harness.HarnessError, harness.rank([])\n"
+        "print('torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["[] []", "False", ""]
+
+
+def test_collecting_loads_nothing_heavy(project):
+    code = (
+        "import sys, pytest\n"
+        "code = pytest.main(['--co', '-q', '-p', 'no:randomly'])\n"
+        "print(sorted({'torch', 'diffusers', 'scipy', 'pandas', 'numpy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.path, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr

@@ -8,31 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.__main__ import main
 from harness.errors import JournalError
 from harness.gates.comparison import LEVEL, Movement, Strictness, compare
-from harness.gates.tolerances import Tolerance
-from harness.report.comparison_page import markdown, render
-from harness.results.fingerprint import circumstances
-from harness.results.journal import Journal
 from harness.results.records import Kind, Latency
-from tests.results.test_records import FINGERPRINT, PROMPTS, quality
-
-TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
-
-
-def shifted(record, by):
-    """The record with ``by`` added to every image's harm."""
-    measured = record.measurement
-    harm = np.asarray(measured.values["harm"]) + by
-    return replace(
-        record,
-        measurement=replace(
-            measured,
-            values={**measured.values, "harm": tuple(map(float, harm))},
-            summary={**measured.summary, "harm": float(harm.mean())},
-        ),
-    )
+from tests.helpers.records import FINGERPRINT, PROMPTS, TOLERANCES, quality, shifted
 
 
 def one(records, others, tolerances=TOLERANCES):
@@ -138,78 +117,8 @@ def test_speed_ups_are_compared_by_their_intervals_and_never_fail():
     assert far.difference.value == pytest.approx(math.log(0.8 / 1.2))
 
 
-def test_circumstances_name_what_differs():
-    other = replace(FINGERPRINT, versions={"torch": "2.16.0", "peft": "1"}, threads=1, sampling={"steps": 8})
-    assert circumstances(FINGERPRINT, other) == [
-        "threads 2 -> 1",
-        "guidance 0.0 -> -",
-        "steps 4 -> 8",
-        "peft - -> 1",
-        "torch 2.15.0 -> 2.16.0",
-    ]
-
-
-@pytest.fixture
-def runs(tmp_path):
-    run = [quality("skip", 1.0), quality("reverse", 0.2)]
-    for name, records in (("a", run), ("b", [run[0], shifted(run[1], 0.4)])):
-        journal = Journal(tmp_path / name)
-        for record in records:
-            journal.append(record)
-        journal.close()
-    (tmp_path / "tolerances.toml").write_text('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = 0.01\n')
-    return tmp_path
-
-
-def command(runs, *arguments):
-    return main(["compare", *map(str, arguments), "--tolerances", str(runs / "tolerances.toml")])
-
-
-def test_the_command_prints_what_moved_and_fails_when_asked_to(runs, capsys):
-    a, b = runs / "a", runs / "b"
-    assert command(runs, a, b) == 0
-    text = capsys.readouterr().out
-    assert "s-reverse" in text
-    assert "s-skip" not in text
-    assert command(runs, a, b, "--fail-on-regression", "--markdown", runs / "out.md") == 1
-    assert "| s-reverse | harm | 0.2 | 0.6 |" in (runs / "out.md").read_text()
-    assert command(runs, b, a, "--fail-on-regression") == 0  # better is no regression
-    assert command(runs, a, a, "--all", "--fail-on-regression") == 0
-    assert "s-skip" in capsys.readouterr().out
-
-
-def test_what_counts_as_a_difference_can_be_chosen(runs):
-    a, b = runs / "a", runs / "b"
-    # The worse, its reverse, a little inside the tolerance, and the very same.
-    nearly = shifted(quality("reverse", 0.2), 0.001)
-    journal = Journal(runs / "c")
-    for record in (quality("skip", 1.0), nearly):
-        journal.append(record)
-    journal.close()
-    expected = {(a, b): (1, 1, 1), (b, a): (0, 1, 1), (a, runs / "c"): (0, 0, 1), (a, a): (0, 0, 0)}
-    for (one, other), codes in expected.items():
-        found = tuple(command(runs, one, other, "--fail-on", how) for how in ("regression", "change", "bits"))
-        assert found == codes, (one.name, other.name)
-
-
 def test_a_case_that_only_one_run_has_is_a_change():
     run = [quality("skip", 1.0), quality("reverse", 0.2)]
     (found,) = compare(run, run[:1], TOLERANCES)
     assert found.differs(Strictness.CHANGE)
     assert not found.differs(Strictness.REGRESSION)
-
-
-def test_bad_input_is_one_line(runs, capsys):
-    assert command(runs, runs / "a", runs / "nowhere") == 4
-    assert "no journal in" in capsys.readouterr().err
-    assert main(["compare", str(runs / "a"), str(runs / "b"), "--tolerances", str(runs / "none.toml")]) == 4
-    assert "give --tolerances FILE" in capsys.readouterr().err
-
-
-def test_both_renderings_hold_the_same_rows(runs):
-    run = [quality("skip", 1.0), quality("reverse", 0.2)]
-    found = compare(run, [run[0], shifted(run[1], 0.4)], TOLERANCES)
-    for text in (markdown(found), render(found, 200, colour=False)):
-        assert "s-reverse" in text
-        assert "worse" in text
-        assert "s-skip" not in text

@@ -10,7 +10,7 @@ from harness.errors import BaselineError
 from harness.gates import baselines
 from harness.gates.update import UpdateMode, open_for_update, update_cases, update_figures
 from harness.results.records import Kind, Latency, Status, Verdict
-from tests.results.test_records import FINGERPRINT, quality
+from tests.helpers.records import FINGERPRINT, quality
 
 
 def record(status=Status.OK, harm=0.5):

@@ -6,23 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from harness.__main__ import main
 from harness.errors import JournalError
 from harness.gates.comparison import Movement
-from harness.gates.upgrade import Run, UpgradeVerdict, upgrades, versions
-from harness.report.upgrade_page import every, markdown
-from harness.results.journal import Journal
-from tests.gates.test_comparison import TOLERANCES, shifted
-from tests.results.test_records import FINGERPRINT, quality
-
-BASE = [quality("skip", 1.0), quality("reverse", 0.2), quality("swap", 0.3)]
-
-
-def under(label, *changes):
-    """A run of the same cases, each moved by so much."""
-    moved = [shifted(r, by) if by else r for r, by in zip(BASE, changes or (0,) * 3, strict=True)]
-    made = replace(FINGERPRINT, versions={"diffusers": label})
-    return Run(label, [replace(r, fingerprint=made) for r in moved])
+from harness.gates.upgrade import Run, UpgradeVerdict, upgrades
+from harness.report.upgrade_page import every
+from tests.helpers.records import TOLERANCES
+from tests.helpers.upgrades import BASE, under
 
 
 def one(*runs, null=None):
@@ -98,40 +87,3 @@ def test_what_is_no_upgrade_is_refused():
     other = Run("0.42", [replace(r, checkpoint="n") for r in BASE])
     with pytest.raises(JournalError, match="no checkpoint and dtype in common"):
         upgrades([under("0.35"), other], None, TOLERANCES)
-
-
-def test_the_page_has_the_answer_first():
-    runs = [under("0.33"), under("0.35", 0, 0.4, 0)]
-    text = markdown(upgrades(runs, under("0.35", 0, 0.4, 0), TOLERANCES), versions(runs))
-    lines = text.splitlines()
-    assert lines[2] == "- **m, float32: no** (something got surely worse than its tolerance allows)"
-    assert "| 0.33 | - | 0.33 | - |" in lines
-    assert any(line.startswith("| s-reverse | harm | 0.1 | 0.2 | 0.6 |") and "0.35" in line for line in lines)
-    assert any("(null run)" in line for line in lines)
-
-
-@pytest.fixture
-def journals(tmp_path):
-    for run in (under("0.35"), under("0.42", 0, 0.4, 0)):
-        journal = Journal(tmp_path / run.label)
-        for record in run.records:
-            journal.append(record)
-        journal.close()
-    (tmp_path / "t.toml").write_text('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = 0.01\n')
-    return tmp_path
-
-
-def command(journals, *arguments):
-    return main(["upgrade", *map(str, arguments), "--tolerances", str(journals / "t.toml")])
-
-
-def test_the_command(journals, capsys):
-    old, new = (f"{label}={journals / label}" for label in ("0.35", "0.42"))
-    assert command(journals, old, new, "--markdown", journals / "out.md", "--every", journals / "every.md") == 0
-    assert "| s-skip | harm |" in (journals / "every.md").read_text()
-    assert "**m, float32: no**" in capsys.readouterr().out
-    assert (journals / "out.md").read_text().startswith("# Upgrade check")
-    assert command(journals, old, new, "--fail-on-regression") == 1
-    assert command(journals, new, new.replace("0.42=", "again="), "--fail-on-regression") == 0
-    assert command(journals, old, "0.42") == 4
-    assert "is no LABEL=RUN" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from packaging.version import Version
 from torch import nn
 
 from harness.models.spec import AURAFLOW, FLUX, SD3
+from harness.models.stacks import find_stack
+from harness.surgery.view import ablate
 from harness.tiny import auraflow as tiny_auraflow
 from harness.tiny import flux as tiny_flux
 from harness.tiny import sd3 as tiny_sd3
@@ -123,3 +126,23 @@ def random_pipelines(folder: Path) -> dict[str, Any]:
         made[name] = family.build_pipeline(folder / name, autoencoder)
         perturbed(made[name].transformer)
     return made
+
+
+def run(model: nn.Module, arguments: dict[str, Any]) -> torch.Tensor:
+    """One forward."""
+    with torch.no_grad():
+        return model(**arguments)[0]
+
+
+def blocks(model: nn.Module, stack: str) -> Any:
+    """What stands in a stack's place: its list of blocks, or a view of it."""
+    return getattr(model, find_stack(model, stack)[1])
+
+
+def ablated(model: nn.Module, plans: Sequence[str], arguments: dict[str, Any]) -> torch.Tensor:
+    """One forward under one plan a stack."""
+    if not plans:
+        with torch.inference_mode():
+            return model(**arguments)[0]
+    with ablate(model, plans[0]):
+        return ablated(model, plans[1:], arguments)

@@ -9,18 +9,10 @@ import pytest
 import torch
 
 from harness.ablation.plan import identity, parse
-from harness.errors import CheckpointError, PromptError, SurgeryError
+from harness.errors import CaseError, CheckpointError, PromptError, SurgeryError
 from harness.lab.lab import Lab
-from harness.models.checkpoints.resolve import resolve
 from harness.models.sampler import Samples, generator_for
 from harness.surgery.view import BlockView
-
-
-@pytest.fixture(scope="module")
-def lab():
-    checkpoint = resolve("flux-tiny")
-    prompts = Lab(checkpoint).prompts[:12]
-    return Lab(checkpoint, prompts=prompts)
 
 
 def test_identity_measures_nothing(lab):
@@ -83,17 +75,6 @@ def test_broken_images_collapse_and_score_like_grey(lab, fill):
     assert np.isfinite(seen.scores).all()
 
 
-def test_latents_that_are_not_finite_have_drift(lab):
-    from harness.metrics.pairs import latent_distance
-
-    latents = lab.control.seeds[0].samples.latents
-    broken = latents.clone()
-    broken[0] = float("nan")
-    distance = latent_distance(latents, broken)
-    assert distance[0] == 1
-    assert (distance[1:] == 0).all()
-
-
 def test_a_plan_that_did_not_take_hold_is_an_error(lab, monkeypatch):
     """If iterating the view gave the original blocks, say after a change in diffusers, nothing must pass."""
     monkeypatch.setattr(BlockView, "__iter__", lambda self: iter([self[i] for i in range(len(self))]))
@@ -132,3 +113,26 @@ def test_without_a_judge_of_its_own_a_checkpoint_is_judged_by_open_clip(lab, mon
     bare = dataclasses.replace(lab.checkpoint, settings=dataclasses.replace(lab.checkpoint.settings, judge=""))
     with pytest.raises(CheckpointError, match="judge 'ViT-L-14/openai' is not in the hub cache"):
         Lab(bare, prompts=["a"])
+
+
+def test_the_lab_measures_windows(lab):
+    plan = parse("0 4")
+    whole, _ = lab.run(plan, "double")
+    assert lab.run(plan, "double", (0, 3))[0] == whole == lab.run(plan, "double", window=None)[0]
+    early, late = lab.run(plan, "double", (0, 0))[0], lab.run("double: 0 4", window=(3, 3))[0]
+    assert len({m.latents_sha256 for m in (whole, early, late, lab.control_measurement())}) == 4
+    for measured in (early, late):
+        assert 0 < measured.summary["latent_drift"] < whole.summary["latent_drift"]
+        assert measured.summary["harm"] < whole.summary["harm"]
+    assert lab.run(identity(5), "double", (1, 2))[0].summary["latent_drift"] == 0
+
+
+def test_the_lab_names_a_window_that_it_does_not_have(lab):
+    with pytest.raises(CaseError, match="window 3-4 goes beyond the 4 denoising steps of checkpoint 'flux-tiny'"):
+        lab.run(parse("0 4"), "double", (3, 4))
+
+
+def test_the_lab_checks_every_step(lab, monkeypatch):
+    monkeypatch.setattr("harness.surgery.view.AblationView.install", lambda self: None)
+    with pytest.raises(SurgeryError, match="step 2, inside its window"):
+        lab.run(parse("0 4"), "double", (2, 2))

@@ -6,67 +6,23 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from harness.ablation.plan import identity, parse
 from harness.errors import MetricError
 from harness.lab.lab import Lab
-from harness.metrics import distribution, pairs
-from harness.metrics.base import Embedder, Grader, PairDistance, TextScorer
 from harness.metrics.metric_set import MetricSet
-from harness.metrics.sentences import Pieces
 from harness.models.checkpoints.resolve import resolve
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import heads, nested
 from harness.report.ranking_terminal import render
 from harness.results.ranking import rank
 from harness.results.records import Kind, Record, Status, Verdict, from_json
-
-
-class Means(Embedder):
-    name, id, weights = "means", "mean colours of quarters", "0" * 12
-
-    def __call__(self, images):
-        n, c, h, w = images.shape
-        return images.reshape(n, c, 2, h // 2, 2, w // 2).mean(axis=(3, 5)).reshape(n, -1).astype(np.float32)
-
-
-class Gap(PairDistance):
-    name, id, weights = "gap", "largest difference", "1" * 12
-
-    def __call__(self, a, b):
-        return np.abs(a.astype(float) - b).max(axis=(1, 2, 3))
-
-
-class Redness(TextScorer):
-    name, id, weights = "redness", "red, where the text says so", "2" * 12
-
-    def __call__(self, images, texts):
-        return images[:, 0].mean(axis=(1, 2)) * np.array(["red" in text for text in texts])
-
-
-class Tones(Grader):
-    name, id, weights = "tones", "brightness, and how much of it is blue", "4" * 12
-    grades = ("bright", "blue")
-
-    def __call__(self, images, texts):
-        return {name: part.mean(axis=(1, 2, 3)) / 255 for name, part in (("bright", images), ("blue", images[:, 2:]))}
-
-
-def some(n, seed):
-    return np.random.default_rng(seed).integers(0, 256, (n, 3, 8, 8), dtype=np.uint8)
+from tests.helpers.metrics import Gap, Means, Redness, Tones, read, some
 
 
 @pytest.fixture
 def panel():
     return MetricSet((Means(), Gap(), Redness()), (("lpips", "no weights"),))
-
-
-def read(panel, images):
-    return images, panel.read(images, ["a red cat"] * len(images))
 
 
 def test_a_reseed_has_drift_one_and_a_null_of_one(panel):
@@ -165,52 +121,6 @@ def test_a_metric_that_gives_no_numbers_is_named(found, message):
 
     with pytest.raises(MetricError, match=f"metric 'means': {message}; mend the metric, or leave it out"):
         MetricSet((Broken(),)).read(some(4, 0), ["a"] * 4)
-
-
-# --- distances between sets, and of pairs ---
-
-
-@given(st.integers(0, 1000), st.sampled_from([(32, 40, 8), (40, 33, 64), (36, 36, 200)]))
-def test_frechet_is_torchmetrics_fid(seed, shape):
-    n, m, d = shape
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, d)).astype(np.float32)
-    y = (rng.normal(size=(m, d)) * rng.uniform(0.5, 2, d) + rng.normal(size=d)).astype(np.float32)
-    assert distribution.frechet(x, y) == pytest.approx(distribution.fid(x, y), rel=1e-3)
-
-
-def test_frechet_of_equal_sets_is_nothing_and_of_few_is_refused():
-    x = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
-    assert distribution.frechet(x, x.copy()) == 0
-    with pytest.raises(ValueError, match="at least 32 images, got 8 and 40"):
-        distribution.frechet(x[:8], x)
-
-
-def test_pairs_in_portions_are_the_same_bitwise(monkeypatch):
-    a, b = some(7, 0).repeat(3, axis=2).repeat(3, axis=3), some(7, 1).repeat(3, axis=2).repeat(3, axis=3)
-    whole = pairs.mse(a, b), pairs.ssim(a, b)
-    monkeypatch.setattr(pairs, "PIXELS", 2 * 24 * 24)
-    assert all(np.array_equal(x, y) for x, y in zip(whole, (pairs.mse(a, b), pairs.ssim(a, b)), strict=True))
-    x, y = (torch.from_numpy(t).double() / 255 for t in (a, b))
-    direct = structural_similarity_index_measure(x, y, data_range=1.0, reduction="none")
-    assert np.allclose(whole[1], direct.numpy(), atol=1e-12)
-    assert pairs.ssim(a[:1], b[:1]) == pytest.approx(whole[1][:1])
-
-
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=8), st.integers(0, 99))
-def test_pieces_are_averaged_by_prompt(counts, seed):
-    split = Pieces.of([[f"{i}.{j}" for j in range(count)] for i, count in enumerate(counts)])
-    values = np.random.default_rng(seed).normal(size=sum(counts)).astype(np.float32)
-    for i, count in enumerate(counts):
-        own = values[split.rows == i]
-        assert len(own) == count
-        assert split.mean(values)[i] == pytest.approx(own.mean(), abs=1e-6)
-        assert split.least(values)[i] == own.min()
-        if count == 1:
-            assert split.mean(values)[i] == own[0]
-
-
-# --- in a lab, and in its table ---
 
 
 @pytest.fixture(scope="module")

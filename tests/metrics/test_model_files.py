@@ -11,21 +11,8 @@ from safetensors.torch import save_file
 from harness.errors import MetricError
 from harness.metrics import dinov2, inception, lpips, pickscore, registry
 from harness.metrics.registry import Asked
-from tests.helpers.extractors import write_weights
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    root = tmp_path_factory.mktemp("metrics")
-    write_weights(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def metrics(places):
-    return {name: registry.make(Asked(name, str(places / name)), CPU) for name in registry.BUILT_IN}
 
 
 @pytest.fixture

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from harness import extensions
 from harness.errors import ExtensionError, HarnessError
 from harness.metrics import registry
 from harness.metrics.metric_set import MetricSet
+from tests.helpers.metrics import read, some
 
 CPU = torch.device("cpu")
-
-
-def some(n, seed):
-    return np.random.default_rng(seed).integers(0, 256, (n, 3, 8, 8), dtype=np.uint8)
-
-
-def read(panel, images):
-    return images, panel.read(images, ["a red cat"] * len(images))
 
 
 @pytest.mark.parametrize(
@@ -88,30 +79,11 @@ NUMBER = 4
 POINTS = ("shift", "halves", "ungraded", "fails", "other", "bare", "NUMBER", "gone")
 
 
-def install(folder, monkeypatch, name, code, points):
-    """A package as pip leaves it: a module, and metadata with entry points."""
-    (folder / f"{name.replace('-', '_')}.py").write_text(code)
-    info = folder / f"{name.replace('-', '_')}-1.5.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
-    (info / "entry_points.txt").write_text(points)
-    monkeypatch.syspath_prepend(str(folder))
-
-
-@pytest.fixture(autouse=True)
-def fresh():
-    """What is installed is looked up once a process."""
-    extensions.found.cache_clear()
-    yield
-    extensions.found.cache_clear()
-    sys.modules.pop("dit_more", None)
-
-
 @pytest.fixture
-def another_package(tmp_path, monkeypatch):
+def another_package(package):
     """An installed package that adds metrics."""
     lines = [f"{point.lower()} = dit_more:{point}" for point in POINTS]
-    install(tmp_path, monkeypatch, "dit-more", ADDED, "\n".join(["[harness.metrics]", *lines, ""]))
+    package("dit-more", "\n".join(["[harness.metrics]", *lines, ""]), ADDED, version="1.5")
 
 
 def test_metrics_of_other_packages_are_found_by_entry_point(another_package):
@@ -133,10 +105,10 @@ def test_a_grader_of_another_package_has_a_column_for_each_grade(another_package
     assert summary == {"halves.left_loss": pytest.approx(control["halves.left"]), "halves.right_loss": 0.0}
 
 
-def test_the_example_in_the_documentation_works(tmp_path, monkeypatch):
+def test_the_example_in_the_documentation_works(package):
     text = (Path(__file__).parents[2] / "docs" / "measurement.md").read_text()
     code, points = (text.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "toml"))
-    install(tmp_path, monkeypatch, "dit-sharpness", code, points.replace('project.entry-points."', "").replace('"', ""))
+    package("dit-sharpness", points.replace('project.entry-points."', "").replace('"', ""), code)
     panel = MetricSet(registry.open_all(["sharpness"], CPU, trying=False).metrics)
     smooth = np.full((4, 3, 8, 8), 100, np.uint8)
     summary = panel.compare(read(panel, some(4, 0)), read(panel, smooth), {})[1]

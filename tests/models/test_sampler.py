@@ -11,15 +11,10 @@ from harness.errors import PromptError
 from harness.models.checkpoints.resolve import Settings
 from harness.models.sampler import Sampler
 from harness.tiny import render
-from tests.helpers.models import SPECS, random_pipelines
+from tests.helpers.models import SPECS
 
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross on a white background"]
 LONG = " ".join(["a large solid red circle above"] * 3) + " a large solid red circle on a grey background"
-
-
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory):
-    return random_pipelines(tmp_path_factory.mktemp("pipelines"))
 
 
 @pytest.fixture

@@ -13,26 +13,12 @@ from harness.ablation.plan import Combine, Plan, identity, parse
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import PlanError, SurgeryError
 from harness.models.stacks import find_stack
-from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import BlockView, ablate, combine
 from tests.helpers import models
+from tests.helpers.models import blocks, run
 
 pytestmark = pytest.mark.parametrize(("family", "stack"), models.STACKS)
-
-
-@pytest.fixture
-def model(family):
-    return models.FAMILIES[family]()
-
-
-def run(model, arguments):
-    with torch.no_grad():
-        return model(**arguments)[0]
-
-
-def blocks(model, stack):
-    return getattr(model, find_stack(model, stack)[1])
 
 
 @contextmanager
@@ -194,29 +180,12 @@ def test_under_offload(model, stack, where, tmp_path):
     assert torch.equal(run(transformer, arguments), before)
 
 
-def test_the_contract_is_read_from_the_source(model, stack):
-    transformer, _ = model
-    made = contract(transformer, find_stack(transformer, stack)[1])
-    if models.one_tensor(transformer, stack):
-        assert made == BlockContract(("hidden_states",), single=True)
-    else:
-        assert made == BlockContract(("encoder_hidden_states", "hidden_states"), single=False)
-
-
 def test_plans_that_do_not_fit_are_refused(model, stack):
     transformer, _ = model
     with pytest.raises(PlanError, match="out of range"), ablate(transformer, Plan((0, 99)), stack):
         pass
     with pytest.raises(SurgeryError, match="there is no stack 'tripel'; it has"), ablate(transformer, "tripel: 0"):
         pass
-
-
-def test_trace_of_another_plan_is_an_error(model, stack):
-    transformer, arguments = model
-    with traced(transformer, stack) as ran:
-        run(transformer, arguments)
-    with pytest.raises(SurgeryError, match="did not take hold"):
-        check_trace(ran, parse("0 1"), stack)
 
 
 def test_combine_is_its_formula(family, stack):

@@ -16,7 +16,7 @@ from harness.ablation.strategies import ALL_STRATEGIES
 from harness.models.stacks import find_stack
 from harness.surgery.view import ablate
 from tests.helpers import models
-from tests.surgery.test_view import blocks, run
+from tests.helpers.models import blocks, run
 
 BUILD = {
     **models.FAMILIES,

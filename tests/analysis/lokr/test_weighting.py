@@ -10,39 +10,12 @@ import numpy as np
 import pytest
 from torch import nn
 
-from harness.__main__ import main
-from harness.analysis import profile as profiles
-from harness.analysis.lokr.angle_records import AngleRecord, write
 from harness.analysis.lokr.weighting import LokrError, blocks, critical_blocks, dump, lycoris, maps, weigh
-from harness.analysis.profile import Profile, Stream
-from harness.models.checkpoints.resolve import resolve
 from harness.models.spec import AURAFLOW, FLUX, SD3
 from tests.helpers import models
-
-# The SD3.5-Large layer study: timestep means read off its figure (to about .003, capped there at p95), its critical
-# layers, and the factors that it shipped.
-IMAGE = [
-    *(0.203, 0.104, 0.095, 0.025, 0.052, 0.042, 0.039, 0.051, 0.019, 0.031, 0.025, 0.039, 0.044, 0.032, 0.044, 0.037),
-    *(0.038, 0.050, 0.051, 0.074, 0.049, 0.064, 0.049, 0.060, 0.068, 0.074, 0.075, 0.081, 0.072, 0.076, 0.097, 0.095),
-    *(0.104, 0.132, 0.146, 0.203, 0.142, 0.119),
-]
-TEXT = [
-    *(0.169, 0.129, 0.085, 0.060, 0.057, 0.054, 0.062, 0.013, 0.046, 0.038, 0.072, 0.032, 0.032, 0.041, 0.061, 0.086),
-    *(0.080, 0.083, 0.086, 0.118, 0.132, 0.126, 0.131, 0.134, 0.119, 0.129, 0.113, 0.123, 0.125, 0.130, 0.134, 0.166),
-    *(0.060, 0.054, 0.041, 0.059, 0.038),
-]
-CRITICAL = (0, 31, 35)
-SHIPPED = [
-    *(1, 4, 6, 11, 9, 10, 10, 11, 12, 11, 11, 11, 11, 11, 10, 9, 10, 9, 8, 6, 7, 6, 7, 6, 6, 6, 6, 5, 6, 5, 4, 1, 6, 4),
-    *(4, 1, 4, 4),
-]
+from tests.helpers.lokr import CRITICAL, IMAGE, TEXT, agreement, profile
 
 FAMILIES = {"flux": FLUX, "sd3": SD3, "auraflow": AURAFLOW}
-
-
-def agreement(factors):
-    off = np.abs(np.subtract(factors, SHIPPED)[:37])
-    return int((off == 0).sum()), int((off <= 1).sum())
 
 
 def test_the_shipped_factors_come_out_of_the_published_means():
@@ -296,30 +269,6 @@ def test_lycoris_itself_agrees(name, published):
     }
 
 
-def angular_stream(stack, name, length, seed, bins=3):
-    rng = np.random.default_rng(seed)
-    depth = length + 1
-    table = np.broadcast_to(np.eye(depth), (bins, depth, depth)).copy()
-    return Stream(
-        stack,
-        name,
-        np.ones(bins),
-        table,
-        table,
-        table,
-        rng.random((bins, length)),
-        rng.random((bins, length)),
-        np.zeros((2, depth, depth)),
-        np.zeros((2, length)),
-    )
-
-
-def profile(checkpoint, lengths, text):
-    streams = [angular_stream(s, "image", n, i) for i, (s, n) in enumerate(lengths.items())]
-    streams += [angular_stream(s, "text", n, 9 + i) for i, (s, n) in enumerate(text.items())]
-    return Profile(checkpoint, "noised", 8, np.linspace(0, 1, 4), lengths, tuple(streams), {})
-
-
 def test_stacks_are_weighed_as_one_in_running_order():
     lengths = {"double": 6, "single": 12}
     made = profile("flux-tiny", lengths, lengths)
@@ -329,69 +278,3 @@ def test_stacks_are_weighed_as_one_in_running_order():
     np.testing.assert_array_equal(text[:, 6:], made.stream("single", "text").angular)
     with pytest.raises(LokrError, match="no image stream of stack 'joint'"):
         maps(made, ["joint"])
-
-
-def test_the_command_from_a_profile(tmp_path, capsys):
-    lengths = dict(resolve("flux-tiny").stacks)
-    doubles, total = lengths["double"], sum(lengths.values())
-    made = profile("flux-tiny", lengths, lengths)
-    profiles.write(made, tmp_path / "p.safetensors")
-    out = tmp_path / "out" / "lycoris.json"
-    code = main(["lokr", "--profile", str(tmp_path / "p.safetensors"), "--checkpoint", "flux-tiny", "--out", str(out)])
-    printed = capsys.readouterr().out
-    assert code == 0, printed
-    found = weigh(*maps(made, ["double", "single"]))
-    config = json.loads(out.read_text())
-    assert config == lycoris(FLUX, lengths, found.factors)
-    assert config["apply_preset"]["target_module"] == ["FluxTransformerBlock", "FluxSingleTransformerBlock"]
-    rows = [line.split() for line in printed.splitlines()]
-    table = {int(row[0]): row for row in rows if row and row[0].isdigit()}
-    assert len(table) == total
-    assert table[doubles + 1][1] == "single_transformer_blocks.1"
-    assert [int(table[i][5]) for i in range(total)] == list(found.factors)
-    assert {i for i, row in table.items() if row[-1] == "critical"} == set(found.critical)
-
-
-def test_the_command_from_records(tmp_path, capsys):
-    records = tmp_path / "angular.jsonl"
-    write(records, [AngleRecord(timestep, tuple(TEXT), tuple(IMAGE)) for timestep in (50.0, 450.0, 950.0)])
-    out = tmp_path / "lycoris.json"
-    arguments = ["lokr", "--records", str(records), "--checkpoint", "sd3.5-large", "--out", str(out)]
-    assert main([*arguments, "--critical", "0,31,35", "--as-published"]) == 0
-    assert "as the block before" in capsys.readouterr().out
-    rules = json.loads(out.read_text())["apply_preset"]["name_algo_map"]
-    assert len(rules) == 4 * 38
-    assert agreement([rules[f"transformer_blocks.{n}.ff*"]["factor"] for n in range(38)])[1] == 37
-    assert main([*arguments, "--critical", ""]) == 0
-    rules = json.loads(out.read_text())["apply_preset"]["name_algo_map"]
-    assert len(rules) == 4 * 38 + 2
-    assert rules["transformer_blocks.31.ff*"]["factor"] > 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["--checkpoint", "sd3.5-medium"], "38 image angles a line, sd3.5-medium has 24 blocks (24 joint)"),
-        (["--checkpoint", "sd3.5-large", "--critical", "40"], "critical block 40 is none of the 38 blocks"),
-        (["--checkpoint", "sd3.5-large", "--bins", "0"], "--bins 0"),
-        (["--checkpoint", "nothing"], "'nothing' is neither"),
-    ],
-)
-def test_the_command_says_what_is_wrong(tmp_path, capsys, arguments, said):
-    records = tmp_path / "angular.jsonl"
-    write(records, [AngleRecord(500.0, tuple(TEXT), tuple(IMAGE))])
-    out = tmp_path / "lycoris.json"
-    assert main(["lokr", "--records", str(records), "--out", str(out), *arguments]) == 4
-    assert said in capsys.readouterr().err
-    assert not out.exists()
-
-
-def test_a_profile_of_another_model(tmp_path, capsys):
-    length = resolve("sd3-tiny").stacks["joint"]
-    profiles.write(profile("sd3-tiny", {"joint": length}, {"joint": length - 1}), tmp_path / "p.safetensors")
-    arguments = ["lokr", "--profile", str(tmp_path / "p.safetensors"), "--out", str(tmp_path / "out.json")]
-    assert main([*arguments, "--checkpoint", "flux-tiny"]) == 4
-    assert f"is of sd3-tiny with {length} joint, flux-tiny has " in capsys.readouterr().err
-    assert main([*arguments, "--checkpoint", "sd3-tiny"]) == 0
-    with pytest.raises(SystemExit):
-        main([*arguments, "--checkpoint", "sd3-tiny", "--critical", "a"])

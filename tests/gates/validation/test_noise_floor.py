@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.__main__ import main
-from harness.gates.validation.false_reds import false_red_bound
 from harness.gates.validation.noise_floor import MARGIN, floors, resolution
-from harness.results.journal import Journal
-from harness.results.records import Status
-from tests.results.test_records import quality
 
 finite = st.floats(-100, 100, allow_nan=False)
 
@@ -64,52 +57,8 @@ def test_what_gives_no_floor(runs, message):
         floors({"a": 1.0}, runs, {"a": 1e-6})
 
 
-def test_sixty_green_runs_bound_the_rate_at_five_percent():
-    assert false_red_bound(60, 0) == pytest.approx(1 - 0.05 ** (1 / 60))
-    assert false_red_bound(60, 0) == pytest.approx(0.0487, abs=1e-4)
-    assert false_red_bound(60, 1) > 0.07
-    assert false_red_bound(3, 3) == 1.0
-    with pytest.raises(ValueError, match="no count"):
-        false_red_bound(0, 0)
-
-
 @pytest.mark.parametrize("value", [1.0, -0.00123456, 123456.0, 9.99999])
 def test_the_resolution_is_half_a_unit_of_the_last_digit(value):
     step = resolution(value, 6)
     assert float(f"{value + 0.9 * step:.6g}") == pytest.approx(float(f"{value:.6g}"), rel=1e-12)
     assert float(f"{value + 2.1 * step:.6g}") != float(f"{value:.6g}")
-
-
-@pytest.fixture
-def repeated(tmp_path):
-    """Two clean green runs and one that was red once, as folders."""
-    for name, statuses in {"one": (Status.OK,) * 2, "two": (Status.OK,) * 2, "bad": (Status.OK, Status.STALE)}.items():
-        journal = Journal(tmp_path / name)
-        under = ("threads=1",) if name == "bad" else ()
-        for i, status in enumerate(statuses):
-            record = quality(f"case{i}", 0.1, status=status)
-            journal.append(replace(record, fingerprint=replace(record.fingerprint, perturbed=under)))
-        journal.close()
-    return tmp_path
-
-
-def test_red_runs_are_counted_and_bounded(repeated, capsys):
-    runs = [str(repeated / name) for name in ("one", "two", "bad")]
-    assert main(["false-reds", *runs, "--markdown", str(repeated / "out.md"), "--fail"]) == 1
-    text = (repeated / "out.md").read_text()
-    assert text in capsys.readouterr().out
-    assert "1 of 3 clean runs were red" in text
-    assert f"at most {false_red_bound(3, 1):.3g}" in text
-    assert "6 records were judged in all, 1 of them red" in text
-    assert f"| threads=1 | 1 | 1 | {false_red_bound(1, 1):.3g} |" in text
-    assert f"| none | 2 | 0 | {false_red_bound(2, 0):.3g} |" in text
-    assert "| bad | threads=1 | m-s-case1 | stale |" in text
-    assert main(["false-reds", *runs[:2], "--fail"]) == 0
-
-
-def test_a_run_that_judged_nothing_says_nothing(tmp_path, capsys):
-    journal = Journal(tmp_path / "blind")
-    journal.append(quality("case", 0.1, status=Status.UNJUDGED))
-    journal.close()
-    assert main(["false-reds", str(tmp_path / "blind")]) == 4
-    assert "nothing in it was judged" in capsys.readouterr().err

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
-from harness.__main__ import main
 from harness.ablation.grid import Ask, expand, from_id, in_windows
-from harness.errors import BaselineError, CaseError
+from harness.errors import BaselineError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline, Entry
 from harness.gates.tolerances import Tolerance
@@ -92,33 +89,3 @@ def test_a_lab_that_is_red_without_any_fault_is_refused(lab, cases, baseline):
     baseline.cases.clear()
     with pytest.raises(BaselineError, match="has no entry for flux-tiny-double"):
         under(lab, cases, baseline, SENSITIVITY_FAULT)
-
-
-def test_ids_read_back():
-    stacks = {"double": 5, "single": 10}
-    every = expand("m-1", stacks, [Ask(tuple(stacks), ("each", "middle"), ("skip",))])
-    every += expand("m-1", stacks, [Ask(tuple(stacks), ("middle",), ("shuffle.s1", "parallel.t3", "parallel-sum"))])
-    for case in every:
-        again = from_id("m-1", stacks, case.id)
-        assert (again.id, again.plan, again.stack) == (case.id, case.plan, case.stack)
-    for wrong in ("m-1-double-L09-skip", "m-1-triple-L01-skip", "other-double-L01-skip", "m-1-double-plan-12345678"):
-        with pytest.raises(CaseError):
-            from_id("m-1", stacks, wrong)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["flux-tiny", "--fault", "gremlins"], "unknown fault 'gremlins'; there are one-more-skipped, no-op, "),
-        (["nowhere"], "'nowhere'"),
-        (["flux-tiny", "--baselines", "none"], "nothing to hold flux-tiny against: there is no "),
-        (["flux-tiny", "--case", "x*"], "has no case that matches x*"),
-    ],
-)
-def test_bad_input_is_one_line(arguments, message, capsys, monkeypatch, tmp_path):
-    shutil.copytree(BUNDLED.parents[2] / "baselines", tmp_path / "baselines")
-    monkeypatch.chdir(tmp_path)
-    assert main(["power", *arguments]) == 4
-    err = capsys.readouterr().err
-    assert message in err
-    assert err.count("\n") == 1

@@ -1,0 +1,81 @@
+"""``python -m harness lokr``: from a profile or from records."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.__main__ import main
+from harness.analysis import profile as profiles
+from harness.analysis.lokr.angle_records import AngleRecord, write
+from harness.analysis.lokr.weighting import lycoris, maps, weigh
+from harness.models.checkpoints.resolve import resolve
+from harness.models.spec import FLUX
+from tests.helpers.lokr import IMAGE, TEXT, agreement, profile
+
+
+def test_the_command_from_a_profile(tmp_path, capsys):
+    lengths = dict(resolve("flux-tiny").stacks)
+    doubles, total = lengths["double"], sum(lengths.values())
+    made = profile("flux-tiny", lengths, lengths)
+    profiles.write(made, tmp_path / "p.safetensors")
+    out = tmp_path / "out" / "lycoris.json"
+    code = main(["lokr", "--profile", str(tmp_path / "p.safetensors"), "--checkpoint", "flux-tiny", "--out", str(out)])
+    printed = capsys.readouterr().out
+    assert code == 0, printed
+    found = weigh(*maps(made, ["double", "single"]))
+    config = json.loads(out.read_text())
+    assert config == lycoris(FLUX, lengths, found.factors)
+    assert config["apply_preset"]["target_module"] == ["FluxTransformerBlock", "FluxSingleTransformerBlock"]
+    rows = [line.split() for line in printed.splitlines()]
+    table = {int(row[0]): row for row in rows if row and row[0].isdigit()}
+    assert len(table) == total
+    assert table[doubles + 1][1] == "single_transformer_blocks.1"
+    assert [int(table[i][5]) for i in range(total)] == list(found.factors)
+    assert {i for i, row in table.items() if row[-1] == "critical"} == set(found.critical)
+
+
+def test_the_command_from_records(tmp_path, capsys):
+    records = tmp_path / "angular.jsonl"
+    write(records, [AngleRecord(timestep, tuple(TEXT), tuple(IMAGE)) for timestep in (50.0, 450.0, 950.0)])
+    out = tmp_path / "lycoris.json"
+    arguments = ["lokr", "--records", str(records), "--checkpoint", "sd3.5-large", "--out", str(out)]
+    assert main([*arguments, "--critical", "0,31,35", "--as-published"]) == 0
+    assert "as the block before" in capsys.readouterr().out
+    rules = json.loads(out.read_text())["apply_preset"]["name_algo_map"]
+    assert len(rules) == 4 * 38
+    assert agreement([rules[f"transformer_blocks.{n}.ff*"]["factor"] for n in range(38)])[1] == 37
+    assert main([*arguments, "--critical", ""]) == 0
+    rules = json.loads(out.read_text())["apply_preset"]["name_algo_map"]
+    assert len(rules) == 4 * 38 + 2
+    assert rules["transformer_blocks.31.ff*"]["factor"] > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--checkpoint", "sd3.5-medium"], "38 image angles a line, sd3.5-medium has 24 blocks (24 joint)"),
+        (["--checkpoint", "sd3.5-large", "--critical", "40"], "critical block 40 is none of the 38 blocks"),
+        (["--checkpoint", "sd3.5-large", "--bins", "0"], "--bins 0"),
+        (["--checkpoint", "nothing"], "'nothing' is neither"),
+    ],
+)
+def test_the_command_says_what_is_wrong(tmp_path, capsys, arguments, said):
+    records = tmp_path / "angular.jsonl"
+    write(records, [AngleRecord(500.0, tuple(TEXT), tuple(IMAGE))])
+    out = tmp_path / "lycoris.json"
+    assert main(["lokr", "--records", str(records), "--out", str(out), *arguments]) == 4
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_profile_of_another_model(tmp_path, capsys):
+    length = resolve("sd3-tiny").stacks["joint"]
+    profiles.write(profile("sd3-tiny", {"joint": length}, {"joint": length - 1}), tmp_path / "p.safetensors")
+    arguments = ["lokr", "--profile", str(tmp_path / "p.safetensors"), "--out", str(tmp_path / "out.json")]
+    assert main([*arguments, "--checkpoint", "flux-tiny"]) == 4
+    assert f"is of sd3-tiny with {length} joint, flux-tiny has " in capsys.readouterr().err
+    assert main([*arguments, "--checkpoint", "sd3-tiny"]) == 0
+    with pytest.raises(SystemExit):
+        main([*arguments, "--checkpoint", "sd3-tiny", "--critical", "a"])

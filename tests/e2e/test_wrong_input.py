@@ -1,0 +1,47 @@
+"""Every wrong option is one line and exit code 4."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers.projects import run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dit-checkpoint=flux-tinny"], "*checkpoint 'flux-tinny' is neither a bundled checkpoint nor a folder*"),
+        (["--dit-strategy=skp"], "*unknown strategy 'skp'; there are skip, *"),
+        (["--dit-stack=tripel"], "*has no stack 'tripel'; it has double (5 blocks), single (10 blocks)*"),
+        (["--dit-range=centre"], "*unknown range 'centre'*"),
+        (["--dit-stack=double", "--dit-range=3-9"], "*range '3-9' for stack 'double' doesn't fit its 5 blocks (0-4)*"),
+        (["--dit-range=2", "--dit-strategy=reverse"], "*'reverse' changes nothing on range 2, which has one block*"),
+        (["--dit-plan=double: 0-7"], "*plan '0-7' over stack 'double' of 5 blocks (0-4): block 7 is out of range*"),
+        (["--dit-plan=double: 0 (1|2"], "*a '(' that is never closed at column 3*"),
+        (["--dit-plan=0-3"], "*names no stack*"),
+        (["--dit-baseline-update=some"], "*takes missing, changed, all, not 'some'*"),
+        (["--dit-quick", "--dit-baseline-update=all"], "*--dit-quick never updates anything*"),
+        (["--dit-run-id=../x"], "*--dit-run-id '../x'*"),
+        (["--dit-rounds=two"], "*--dit-rounds takes a whole number from 4, not 'two'*"),
+        (["--dit-device=gpu"], "*device 'gpu' can't be used here*"),
+        (["--dit-prompts=none.txt"], "*can't read the prompt file *none.txt*"),
+        (["--dit-prompts=empty.txt"], "*empty.txt holds no prompt*"),
+        (["--dit-prompts=latin.txt"], "*latin.txt is not UTF-8 (byte 1)*"),
+        (["--dit-prompts=twice.txt"], "*has a prompt twice*"),
+        (["--dit-prompts=long.txt"], "*prompt 1 has * tokens, text_encoder_2 takes 20*"),
+        (["--dit-reports=file"], "*can't write the journal *: *"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_input_is_one_line_and_exit_4(project, arguments, message):
+    (project.path / "empty.txt").write_text("# nothing\n\n")
+    (project.path / "latin.txt").write_bytes("für\n".encode("latin-1"))
+    (project.path / "twice.txt").write_text("a\na\n")
+    (project.path / "long.txt").write_text("red " * 40 + "\n")
+    (project.path / "file").write_text("")
+    result = run(project, *arguments)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: " + message])
+    text = result.stdout.str() + result.stderr.str()
+    assert "Traceback" not in text
+    assert len([line for line in result.errlines if line.strip()]) == 1

@@ -1,0 +1,35 @@
+"""Under pytest-xdist the controller writes the journal, and wrong input is still one line."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+import pytest
+
+from harness.results.journal import read
+
+
+def test_under_xdist_the_controller_writes_the_journal(project):
+    pytest.importorskip("xdist")
+    result = project.runpytest_subprocess("-n2", "--dit-prompts=prompts.txt", "--dit-run-id=r", "-p", "no:randomly")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*least harmful variant: flux-tiny*", "wrote reports?r?contact-flux-tiny.png"])
+    assert len(read(project.path / "reports" / "r")) == 4
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--dit-strategy=skp", "*unknown strategy 'skp'*"),
+        ("--dit-prompts=none.txt", "*can't read the prompt file *none.txt*"),
+    ],
+    ids=["collecting", "opening"],
+)
+def test_wrong_input_under_xdist_is_no_internal_error(project, argument, message):
+    pytest.importorskip("xdist")
+    result = project.runpytest_subprocess("-n1", "--dit-run-id=r", "-p", "no:randomly", argument, "-k", "skip or dit")
+    assert result.ret in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.USAGE_ERROR)
+    text = result.stdout.str() + result.stderr.str()
+    assert "INTERNALERROR" not in text
+    assert "Traceback" not in text
+    assert any(fnmatch(line, message) for line in text.splitlines())

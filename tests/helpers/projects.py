@@ -1,0 +1,67 @@
+"""A project of somebody's own: its case files, and runs of them."""
+
+from __future__ import annotations
+
+from harness.results.journal import read
+
+CASES = """
+import pytest
+from harness import Ask
+
+pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
+
+
+def test_ablation(ablation):
+    ablation.check(ablation.measure())
+"""
+LATENCY = """
+
+def test_latency(ablation, benchmark):
+    ablation.time(benchmark)
+"""
+CONTROL = """
+
+def test_control(control):
+    control.check()
+"""
+SKIP = "flux-tiny-double-L01-03-skip"
+TOLERANCES = """
+[[tolerance]]
+pattern = "*"
+metric = "harm"
+absolute = 0.05
+
+[[tolerance]]
+pattern = "flux-*"
+metric = "latent_drift"
+absolute = 0.02
+
+[[tolerance]]
+pattern = "*-control"
+metric = "score"
+absolute = 0.05
+"""
+
+
+def run(project, *arguments):
+    """A run in this process, with the project's prompts, into reports/r."""
+    return project.runpytest_inprocess(
+        "-p", "no:randomly", "-p", "no:cacheprovider", "--dit-prompts=prompts.txt", "--dit-run-id=r", *arguments
+    )
+
+
+def baseline(project):
+    """Where its values are stored."""
+    return project.path / "baselines" / "flux-tiny" / "cpu-float32.json"
+
+
+def listed(project, *arguments):
+    """Ids of the ablations that are collected, without the checkpoint."""
+    result = run(project, "--co", "-q", *arguments)
+    found = [line.partition("[flux-tiny-")[2].rstrip("]") for line in result.outlines if "::test_ablation[" in line]
+    return found, result
+
+
+def records(project):
+    """What the run measured, by case."""
+    return {r.case: r for r in read(project.path / "reports" / "r") if r.kind == "quality"}

@@ -1,0 +1,73 @@
+"""Records made by hand, for what reads or compares them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.gates.tolerances import Tolerance
+from harness.results.fingerprint import Fingerprint
+from harness.results.records import Check, Kind, Latency, Measurement, Record, Status, Verdict
+
+FINGERPRINT = Fingerprint(
+    checkpoint="m",
+    weights="w",
+    judge="j",
+    prompts="p",
+    sampling={"steps": 4, "guidance": 0.0},
+    device="cpu",
+    dtype="float32",
+    capability="AVX512",
+    threads=2,
+    versions={"torch": "2.15.0"},
+)
+PROMPTS = 16
+
+
+def quality(name, harm, *, collapsed=0, stack="s", words=("middle",), spread=0.3, status=Status.OK):
+    rng = np.random.default_rng(sum(map(ord, name)))
+    values = harm + spread * rng.normal(size=PROMPTS)
+    values += harm - values.mean()
+    return Record(
+        kind=Kind.QUALITY,
+        case=f"m-{stack}-{name}",
+        nodeid=f"t.py::t[m-{stack}-{name}]",
+        checkpoint="m",
+        stack=stack,
+        place="L01-03",
+        strategy=name,
+        plan="0 (1|2) 3",
+        words=words,
+        fingerprint=FINGERPRINT,
+        verdict=Verdict(status, (Check("harm", harm, 0.1, 0.05, status, "t"),)),
+        measurement=Measurement(
+            n=PROMPTS,
+            prompts=PROMPTS,
+            values={"harm": tuple(values)},
+            summary={"harm": harm, "seed_sd": 1.0, "collapsed": float(collapsed), "clip_delta": -harm},
+        ),
+    )
+
+
+def latency(name, ratio, stack="s"):
+    record = quality(name, 0, stack=stack)
+    times = Latency((1.0,), (1.0 / ratio,), 8, ratio, ratio - 0.1, ratio + 0.1, 1.3)
+    return replace(record, kind=Kind.LATENCY, measurement=None, latency=times)
+
+
+TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
+
+
+def shifted(record, by):
+    """The record with ``by`` added to every image's harm."""
+    measured = record.measurement
+    harm = np.asarray(measured.values["harm"]) + by
+    return replace(
+        record,
+        measurement=replace(
+            measured,
+            values={**measured.values, "harm": tuple(map(float, harm))},
+            summary={**measured.summary, "harm": float(harm.mean())},
+        ),
+    )

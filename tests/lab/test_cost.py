@@ -1,0 +1,87 @@
+"""What a sweep costs, counted before anything is loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.ablation.grid import Ask, expand, from_id
+from harness.ablation.strategies import ALL_STRATEGIES
+from harness.api import sweep
+from harness.lab import cost
+from harness.lab.lab import Lab
+from harness.models.spec import AURAFLOW, FLUX, SD3, Settings
+
+STACKS = {"double": 5, "single": 10}
+LARGER = {"double": 6, "single": 12}
+SETTINGS = Settings(steps=4, batch=64, seeds=4)
+
+
+def cases_of(*asks):
+    return expand("flux-tiny", STACKS, asks)
+
+
+def test_savings_count_the_windows_share():
+    """Two of six blocks left out: a third; in one of four steps a twelfth, of the stack's six among 18 blocks."""
+    asks = [Ask(("double",), ("2-3",), ("skip",))]
+    (whole,) = expand("m", LARGER, asks)
+    (part,) = expand("m", LARGER, asks, windows=[(2, 2)], steps=4)
+    assert whole.saving == pytest.approx(1 / 3)
+    assert part.saving == pytest.approx(1 / 12)
+    assert from_id("m", LARGER, part.id).saving == pytest.approx(1 / 3)  # the steps aren't known: inside the window
+    assert cost.share(part, LARGER) == pytest.approx(1 - 2 / 18 / 4)
+    asked = cost.cost(LARGER, Settings(steps=4), FLUX, [whole, part], 8)
+    assert asked.work == pytest.approx(1 - 2 / 18 * (1 + 1 / 4) / 2)
+
+
+def test_the_arithmetic():
+    cases = cases_of(Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
+    found = cost.cost(STACKS, SETTINGS, FLUX, cases, 100)
+    assert (found.cases, found.images, found.control_images) == (3, 300, 400)
+    assert found.forwards == (3 + 4) * 4 * 2  # two batches for a hundred prompts
+    assert found.together == 64
+    assert not found.guided
+    # The middle of 5 is 3 blocks of 15: skip leaves them out, three loops run them three times.
+    assert [cost.share(c, STACKS) for c in cases] == pytest.approx([12 / 15, 1, 21 / 15])
+    assert found.work == pytest.approx((12 + 15 + 21) / 45)
+    assert found.controls == pytest.approx(4 + (12 + 15 + 21) / 15)
+    assert found.disk == 4 * (4_000 + 2 * 8 * 80 * 80 * 3 + 130 * 100)
+    # Two batches of 3 s, of which 1 s is not the transformer's, for 3 cases and 4 seeds.
+    assert cost.cost(STACKS, SETTINGS, FLUX, cases, 128).seconds(3.0, 0.5) == pytest.approx(
+        2 * (7 * 1.0 + (4 + 48 / 15) * 2.0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "guidance", "guided"),
+    [(FLUX, 3.5, False), (SD3, 7.0, True), (SD3, 1.0, False), (AURAFLOW, 3.5, True), (AURAFLOW, 0.0, False)],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_guidance_in_one_batch_is_said(family, guidance, guided):
+    found = cost.cost(STACKS, Settings(guidance=guidance), family, cases_of(Ask(("double",), ("0",), ("skip",))), 8, 20)
+    assert found.guided is guided
+    assert ("each twice for guidance" in cost.line(found)) is guided
+    assert found.forwards == 5 * 20 * 8  # steps are those asked for, one image a forward
+
+
+def test_the_line_of_the_header():
+    cases = cases_of(Ask(("double", "single"), ("middle",), ALL_STRATEGIES))
+    assert cost.line(cost.cost(STACKS, SETTINGS, FLUX, cases, 64)) == (
+        "20 cases: 1,280 images and 256 of the control, 96 forwards of 64 images, 1.03 of the control's blocks"
+    )
+    assert cost.line(cost.cost(STACKS, SETTINGS, FLUX, cases[:1], 0)) == "1 case"
+
+
+def test_the_plan_is_what_is_run(capsys):
+    """Every forward of a real sweep, and the images in it, counted on the model."""
+    prompts = ["a large solid red circle on a grey background", "a small solid red cross on a black background"]
+    lab = Lab("flux-tiny", prompts=prompts)
+    ran: list[int] = []
+    lab.transformer.register_forward_pre_hook(
+        lambda _module, _args, given: ran.append(len(given["hidden_states"])), with_kwargs=True
+    )
+    list(sweep(lab, stacks="double", strategies="skip,swap"))
+    cases = expand("flux-tiny", STACKS, [Ask(("double",), ("middle",), ("skip", "swap"))])
+    found = cost.cost(lab.checkpoint.stacks, lab.checkpoint.settings, FLUX, cases, len(prompts))
+    assert len(ran) == found.forwards
+    assert set(ran) == {found.together}
+    assert sum(ran) == (found.images + found.control_images) * found.steps

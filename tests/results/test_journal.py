@@ -1,0 +1,36 @@
+"""A journal that was cut off in flight loses one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import JournalError
+from harness.results.journal import Journal, latest, read
+from tests.helpers.records import quality
+
+
+def test_a_journal_cut_off_in_flight_loses_one_line(tmp_path):
+    journal = Journal(tmp_path)
+    for name in ("skip", "reverse", "repeat"):
+        journal.append(quality(name, 0.5))
+    journal.close()
+    whole = journal.path.read_text()
+    journal.path.write_text(whole[:-30])
+    assert [r.strategy for r in read(tmp_path)] == ["skip", "reverse"]
+    lines = whole.splitlines(keepends=True)
+    journal.path.write_text(lines[0] + lines[1][:50] + "\n" + lines[2])
+    with pytest.raises(JournalError, match="line 2 is no record"):
+        read(tmp_path)
+
+
+def test_journals_that_are_not_there(tmp_path):
+    with pytest.raises(JournalError, match="no journal in"):
+        read(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match="can't write the journal"):
+        Journal(tmp_path / "file" / "run")
+
+
+def test_the_last_record_of_a_rerun_wins():
+    first, again = quality("skip", 0.5), quality("skip", 0.7)
+    assert latest([first, quality("repeat", 1.0), again]) == [again, quality("repeat", 1.0)]
