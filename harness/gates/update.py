@@ -6,13 +6,11 @@ import math
 from collections.abc import Mapping
 
 from harness.gates.baselines import Baseline, Entry
-from harness.gates.verdict import GATED
+from harness.results.columns import stored as stored_figures
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Status, Verdict
 from harness.results.rounding import rounded
 
-# Kept beside the gated ones, for reading a diff; not gated.
-STORED = (*GATED, "clip_delta", "grade_loss", "image_drift", "fid_ratio", "mmd", "psnr", "relative_time")
 UPDATE_MODES = ("missing", "changed", "all")
 
 
@@ -23,12 +21,13 @@ def store(baseline: Baseline, case: str, values: Mapping[str, float], n: int, ve
     inside its tolerance stays, so that values don't creep), ``all`` replaces everything.
     """
     entries = baseline.cases.get(case, {})
+    kept = stored_figures()
     replaces = mode == "all" or (mode == "changed" and any(c.status is Status.UPDATED for c in verdict.checks))
     # A value that is replaced takes its noise floor and its effect along: they were measured around the old one.
     fresh = {
         metric: Entry(rounded(value), n)
         for metric, value in values.items()
-        if metric in STORED and math.isfinite(value) and (replaces or metric not in entries)
+        if metric in kept and math.isfinite(value) and (replaces or metric not in entries)
     }
     fresh = {m: e for m, e in fresh.items() if m not in entries or (entries[m].value, entries[m].n) != (e.value, e.n)}
     if not fresh:

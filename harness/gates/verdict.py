@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from harness.gates.baselines import Baseline, Entry
 from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.results import columns
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Check, Status, Verdict
 from harness.results.rounding import rounded
@@ -47,26 +48,20 @@ def same_bits(verdict: Verdict, case: str, latents: str, fingerprint: Fingerprin
     return replace(verdict, status=status, notes=(*verdict.notes, note))
 
 
-GATED = ("harm", "latent_drift", "collapsed")
-CONTROL_GATED = ("score", "collapsed", "reseed_latent", "fid_null")
-HIGHER_IS_BETTER = frozenset({"score", "grade"})
-
-
 def compare(
     case: str,
     values: Mapping[str, float],
     stored: Mapping[str, Entry],
     tolerances: Sequence[Tolerance],
-    gated: Iterable[str] = GATED,
+    gated: Iterable[str] | None = None,
 ) -> Verdict:
-    """Every gated metric against its stored value. Both sides fail, under their own names.
+    """Every gated figure against its stored value: those of a case, unless others are named. Both sides fail.
 
-    Higher is worse, except for HIGHER_IS_BETTER.
-
-    A metric without a tolerance is compared as far as it is stored. A value that is not a number is a regression.
+    Higher is worse, except where the figure's declaration says that higher is better. A
+    figure without a tolerance is compared as finely as it is stored. A value that is not a number is a regression.
     """
     checks: list[Check] = []
-    for metric in gated:
+    for metric in columns.gated() if gated is None else gated:
         if metric not in values:
             continue
         value, entry = values[metric], stored.get(metric)
@@ -79,7 +74,7 @@ def compare(
         change = (rounded(value) if math.isfinite(value) else value) - entry.value
         status = Status.OK
         if not abs(change) <= limit:  # also where the value is NaN
-            better = change > 0 if metric in HIGHER_IS_BETTER else change < 0
+            better = change > 0 if columns.higher_is_better(metric) else change < 0
             status = Status.STALE if better else Status.REGRESSION
         checks.append(Check(metric, value, entry.value, limit, status, _source(entry, tolerance), entry.effect))
     return Verdict(_overall(checks), tuple(checks))

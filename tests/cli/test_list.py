@@ -22,6 +22,7 @@ from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import bundled_names, resolve
 from harness.models.spec import Settings
+from harness.report.cost_line import cost_line
 
 STACKS = {"double": 5, "single": 10}
 SETTINGS = Settings(steps=4, batch=64, seeds=4)
@@ -65,16 +66,16 @@ def test_the_arithmetic():
 def test_guidance_in_one_batch_is_said(family, guidance, guided):
     found = cost.cost(STACKS, Settings(guidance=guidance), family, cases_of(Ask(("double",), ("0",), ("skip",))), 8, 20)
     assert found.guided is guided
-    assert ("each twice for guidance" in cost.line(found)) is guided
+    assert ("each twice for guidance" in cost_line(found)) is guided
     assert found.forwards == 5 * 20 * 8  # steps are those asked for, one image a forward
 
 
 def test_the_line_of_the_header():
     cases = cases_of(Ask(("double", "single"), ("middle",), EVERY))
-    assert cost.line(cost.cost(STACKS, SETTINGS, "flux", cases, 64)) == (
+    assert cost_line(cost.cost(STACKS, SETTINGS, "flux", cases, 64)) == (
         "20 cases: 1,280 images and 256 of the control, 96 forwards of 64 images, 1.03 of the control's blocks"
     )
-    assert cost.line(cost.cost(STACKS, SETTINGS, "flux", cases[:1], 0)) == "1 case"
+    assert cost_line(cost.cost(STACKS, SETTINGS, "flux", cases[:1], 0)) == "1 case"
 
 
 def test_the_plan_is_what_is_run(capsys):
