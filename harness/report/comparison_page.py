@@ -22,8 +22,8 @@ LEGEND = (
     "Harm is in units of A's seed-to-seed standard deviation, the score is cosine x 100; B - A comes with its 95 % "
     "interval over prompts. Worse and better: the difference is beyond the tolerance of tolerances.toml, and "
     "significant over prompts (false discovery rate 5 % over all harms and scores). Changed: it is beyond the "
-    "tolerance, but not significant, or the figure is not compared prompt by prompt. Speed-ups are compared as logarithms and never fail: "
-    "speed-ups of different runs are not comparable, as the load of the machine differs."
+    "tolerance, but not significant, or the figure is not compared prompt by prompt. Speed-ups are compared as "
+    "logarithms and never fail: speed-ups of different runs are not comparable, as the load of the machine differs."
 )
 
 

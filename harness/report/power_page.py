@@ -26,8 +26,8 @@ def legend() -> str:
     return (
         f"Cases red counts the cases in which a tolerance gate ({gates}; on either side) would have failed; weakest "
         "and median are the smallest and the median over cases of a case's largest difference from its stored value, "
-        "in tolerances (it fails from 1 on). Under a fault of the model the control is measured anew. The bitwise check "
-        "and the control's own gates are not counted: they would catch more."
+        "in tolerances (it fails from 1 on). Under a fault of the model the control is measured anew. The bitwise "
+        "check and the control's own gates are not counted: they would catch more."
     )
 
 

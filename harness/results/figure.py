@@ -61,8 +61,8 @@ class Figure(Column):
     gates compare exactly. ``better`` is None where neither side is.
 
     ``gated``, ``control_gated`` and ``latency_gated`` figures are judged against the baseline in the record of a
-    case, of the control and of a timing. ``stored`` figures are kept in the baseline of a case, gated or not, ``files``
-    figures in ranking.csv and ranking.json.
+    case, of the control and of a timing. ``stored`` figures are kept in the baseline of a case, gated or not; ``files``
+    figures are in ranking.csv and ranking.json.
 
     A ``paired`` figure is the mean over images of the measurement's values of the same name, in units of the summary's
     figure ``scale`` where that is named: two runs are then compared prompt by prompt.

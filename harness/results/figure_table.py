@@ -16,11 +16,13 @@ _RANKED: tuple[Column, ...] = (
     Figure(
         name="rank",
         label="#",
-        legend="The rank (`#`) comes with its simultaneous 95 % interval in a ranking by harm.",
+        legend="The rank (`#`) is 1 for the best variant; in a ranking by harm it comes with its simultaneous 95 % "
+        "interval.",
         tables=BOTH_TABLES,
         form=".0f",
         count=True,
         better=Better.LOWER,
+        files=True,
     ),
     Figure(
         name="tier",
@@ -31,6 +33,7 @@ _RANKED: tuple[Column, ...] = (
         form=".0f",
         count=True,
         better=Better.LOWER,
+        files=True,
     ),
     Column(
         name="variant",
@@ -62,6 +65,7 @@ _RANKED: tuple[Column, ...] = (
         stored=True,
         paired=True,
         scale="seed_sd",
+        files=True,
     ),
     Figure(
         name="score",
@@ -88,6 +92,7 @@ _RANKED: tuple[Column, ...] = (
         gated=True,
         control_gated=True,
         stored=True,
+        files=True,
     ),
     Figure(
         name="speed_up",
@@ -100,6 +105,7 @@ _RANKED: tuple[Column, ...] = (
         strategies=True,
         form=".2f",
         better=Better.HIGHER,
+        files=True,
     ),
     Figure(
         name="relative_time",
@@ -119,6 +125,7 @@ _RANKED: tuple[Column, ...] = (
         form=".2f",
         better=Better.HIGHER,
         dropped=3,
+        files=True,
     ),
     Figure(
         name="memory",
@@ -172,6 +179,7 @@ _RANKED: tuple[Column, ...] = (
         form=".2f",
         better=Better.LOWER,
         dropped=12,
+        files=True,
     ),
     Figure(
         name="pixel_drift",
@@ -283,6 +291,7 @@ _RANKED: tuple[Column, ...] = (
         "compared with the plan.",
         tables=SPEED_TABLE,
         text=True,
+        files=True,
     ),
     Column(
         name="gate",
@@ -310,7 +319,8 @@ def _grades() -> tuple[Figure, ...]:
     return tuple(out)
 
 
-COLUMNS: tuple[Column, ...] = (*_RANKED[:-1], *_grades(), _RANKED[-1])
+GRADES = _grades()
+COLUMNS: tuple[Column, ...] = (*_RANKED[:-1], *GRADES, _RANKED[-1])
 
 # Columns of the summary per strategy, before the figures that are marked as such.
 STRATEGY_COLUMNS: tuple[Column, ...] = (

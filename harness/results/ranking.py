@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
@@ -138,13 +138,19 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary={name: measured.summary[name] for name in in_files(measured.summary)},
+                summary=_others(measured.summary),
                 latency=latency.get(record.case),
                 pareto=pareto[i],
             )
         )
     left_out = {name: why for _, m in quality for name, why in m.left_out.items()}
     return Ranking(checkpoint, tuple(rows), _groups(rows), prompts, max(ranks.tier), left_out=left_out)
+
+
+def _others(summary: Mapping[str, float]) -> dict[str, float]:
+    """The figures for files that a row has no field of its own for."""
+    own = {f.name for f in fields(Row)}
+    return {name: summary[name] for name in in_files(summary) if name not in own}
 
 
 def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency]) -> list[Ranking]:
