@@ -251,7 +251,7 @@ def wheel(session: nox.Session) -> None:
         case.parent.mkdir()
         case.write_text(
             "import pytest\n"
-            "from harness.ablation.case import Ask\n\n\n"
+            "from harness import Ask\n\n\n"
             '@pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip", "reverse")))\n'
             "def test_mine(ablation):\n"
             "    ablation.check(ablation.measure())\n"

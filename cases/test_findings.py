@@ -2,10 +2,9 @@
 
 import pytest
 
-from harness.findings.blog import BLOG
-from harness.findings.sd35 import SD35
+from harness import findings
 
-pytestmark = pytest.mark.dit_findings("bundled", *BLOG, *SD35)
+pytestmark = pytest.mark.dit_findings("bundled", *findings.BLOG, *findings.SD35)
 
 
 def test_finding(finding):

@@ -2,16 +2,15 @@
 
 import pytest
 
-from harness.ablation.grid import Ask
-from harness.ablation.strategies import EVERY, PAINTERS
+from harness import ALL_STRATEGIES, PAINTER_STRATEGIES, Ask
 
 STACKS = ("double", "single")
 
 pytestmark = pytest.mark.dit(
     "flux-tiny",
     Ask(STACKS, ("each",), ("skip",)),
-    Ask(STACKS, ("middle",), EVERY),
-    Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTERS),
+    Ask(STACKS, ("middle",), ALL_STRATEGIES),
+    Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTER_STRATEGIES),
 )
 
 

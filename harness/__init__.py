@@ -1,7 +1,8 @@
-"""Layer ablations of diffusion transformers as test cases, and as a library.
+"""Layer ablations of diffusion transformers as pytest cases, and as a library.
 
-``from harness import ablate, Lab, load, rank, sweep``: see docs/library.md. Importing the package loads none of
-torch, diffusers or pandas; each name loads what it needs when it is first used.
+Everything that a case file or a script needs is imported from here; docs/api.md lists the names. Modules below this
+one may move between releases. ``import harness`` loads none of torch, diffusers, numpy or pandas: each name is
+imported when it is first used.
 """
 
 from __future__ import annotations
@@ -9,30 +10,94 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness._version import __version__ as __version__
+from harness._version import __version__
 
 if TYPE_CHECKING:
+    from harness import findings
+    from harness.ablation.case import Case
+    from harness.ablation.grid import Ask
+    from harness.ablation.plan import Plan
+    from harness.ablation.ranges import Span
+    from harness.ablation.strategies import ALL_STRATEGIES, PAINTER_STRATEGIES, Strategy
+    from harness.analysis.study import Study
     from harness.api import load, rank, sweep
+    from harness.errors import HarnessError
+    from harness.findings.claim import claim
     from harness.lab.lab import Lab
+    from harness.metrics.base import Embedder, PairDistance, TextScorer
+    from harness.results.journal import read as read_journal
+    from harness.results.records import Measurement, Record, Status, Verdict
+    from harness.surgery.export import export
     from harness.surgery.view import ablate
 
-
-__all__ = ["Lab", "ablate", "load", "rank", "sweep"]
-
+# Public name -> (module, name there); "" is the module itself.
 _HOMES = {
-    "Lab": "harness.lab.lab",
-    "ablate": "harness.surgery.view",
-    "load": "harness.api",
-    "rank": "harness.api",
-    "sweep": "harness.api",
+    "ALL_STRATEGIES": ("harness.ablation.strategies", "ALL_STRATEGIES"),
+    "Ask": ("harness.ablation.grid", "Ask"),
+    "Case": ("harness.ablation.case", "Case"),
+    "Embedder": ("harness.metrics.base", "Embedder"),
+    "HarnessError": ("harness.errors", "HarnessError"),
+    "Lab": ("harness.lab.lab", "Lab"),
+    "Measurement": ("harness.results.records", "Measurement"),
+    "PAINTER_STRATEGIES": ("harness.ablation.strategies", "PAINTER_STRATEGIES"),
+    "PairDistance": ("harness.metrics.base", "PairDistance"),
+    "Plan": ("harness.ablation.plan", "Plan"),
+    "Record": ("harness.results.records", "Record"),
+    "Span": ("harness.ablation.ranges", "Span"),
+    "Status": ("harness.results.records", "Status"),
+    "Strategy": ("harness.ablation.strategies", "Strategy"),
+    "Study": ("harness.analysis.study", "Study"),
+    "TextScorer": ("harness.metrics.base", "TextScorer"),
+    "Verdict": ("harness.results.records", "Verdict"),
+    "ablate": ("harness.surgery.view", "ablate"),
+    "claim": ("harness.findings.claim", "claim"),
+    "export": ("harness.surgery.export", "export"),
+    "findings": ("harness.findings", ""),
+    "load": ("harness.api", "load"),
+    "rank": ("harness.api", "rank"),
+    "read_journal": ("harness.results.journal", "read"),
+    "sweep": ("harness.api", "sweep"),
 }
 
+__all__ = [
+    "ALL_STRATEGIES",
+    "PAINTER_STRATEGIES",
+    "Ask",
+    "Case",
+    "Embedder",
+    "HarnessError",
+    "Lab",
+    "Measurement",
+    "PairDistance",
+    "Plan",
+    "Record",
+    "Span",
+    "Status",
+    "Strategy",
+    "Study",
+    "TextScorer",
+    "Verdict",
+    "__version__",
+    "ablate",
+    "claim",
+    "export",
+    "findings",
+    "load",
+    "rank",
+    "read_journal",
+    "sweep",
+]
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+
+if not TYPE_CHECKING:  # so that a type checker still reports a name that isn't there
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, attribute = _HOMES[name]
+        home = import_module(module)
+        return getattr(home, attribute) if attribute else home
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

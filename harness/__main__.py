@@ -14,6 +14,7 @@ from harness.cli import angles, compare, convert, export, false_reds, lokr, powe
 from harness.cli import list as listing
 from harness.errors import HarnessError
 from harness.models.spec import DTYPES, OFFLOADS
+from harness.tiny import TRAINED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     tiny = commands.add_parser("tiny", help="the bundled models").add_subparsers(required=True, metavar="COMMAND")
     train = tiny.add_parser("train", help="train a bundled model from nothing; resumes where it was stopped")
-    train.add_argument("target", choices=("flux", "sd3", "auraflow", "judge", "all"))
+    train.add_argument("target", choices=(*TRAINED, "all"))
     train.add_argument("--work", type=Path, default=Path("training"), help="checkpoints and logs (default: training/)")
     train.add_argument("--out", type=Path, default=None, help="where the weights go (default: WORK/out)")
     train.set_defaults(call=_train)

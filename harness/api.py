@@ -1,7 +1,7 @@
 """The harness as a library: load a checkpoint, sweep a grid of ablations over it, rank what was measured.
 
-The same cases, measurements, records and ranking as under pytest, without pytest and without stored values:
-every verdict is ``unjudged``, and the unit of harm is this lab's own control's.
+The same cases, measurements, records, verdicts and ranking as under pytest, without pytest. Without a folder of
+baselines every verdict is ``unjudged``, and the unit of harm is this lab's own control's.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
-from harness.models import environment
+from harness.gates.reference import Reference, reference_for
+from harness.gates.verdict import judge, unjudged
 from harness.results import ranking
 from harness.results.journal import Journal
-from harness.results.records import Record, Status, Verdict, of_case
+from harness.results.records import Kind, Record
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
@@ -32,7 +33,8 @@ def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None
     ``float16`` (default: the checkpoint's own). In eval mode, from safetensors files on this disk alone.
     Raises CheckpointError with the command that mends it where the checkpoint can't be found or loaded.
     """
-    from harness.models import loading
+    # These load torch, which ranking records does without.
+    from harness.models import environment, loading
     from harness.models.checkpoints.resolve import resolve
 
     return loading.load(resolve(str(checkpoint), dtype=dtype), environment.pick_device(device))
@@ -46,6 +48,7 @@ def sweep(
     stacks: Names = (),
     plans: str | Sequence[str] = (),
     windows: Names = (),
+    baselines: str | Path | None = None,
     folder: str | Path | None = None,
 ) -> Iterator[Record]:
     """Measure every case of a grid on a lab, least deep first; each Record is given as soon as it is measured.
@@ -55,11 +58,13 @@ def sweep(
     stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for. With
     ``windows`` of denoising steps (``"0-1"``, ``"3"``; 0-based) each case holds in those steps alone. A record's
     measurement holds per-image values over the lab's prompts at seed 0, and its summary harm in units of the
-    control's seed-to-seed sd. With ``folder``, records and strips of images are also kept there, and
-    ``python -m harness report FOLDER`` ranks them again.
+    control's seed-to-seed sd. With a folder of ``baselines`` each case is judged against the values stored there, as
+    under pytest, and the stored unit of harm is taken. With ``folder``, records and strips of images are also kept
+    there, and ``python -m harness report FOLDER`` ranks them again.
 
-    Raises CaseError or PlanError at once for what the checkpoint doesn't have, JournalError where the folder
-    can't be written, and while measuring SurgeryError for a plan that did not take hold.
+    Raises CaseError or PlanError at once for what the checkpoint doesn't have, BaselineError where the stored values
+    can't be read, JournalError where the folder can't be written, and while measuring SurgeryError for a plan that did
+    not take hold.
     """
     checkpoint = lab.checkpoint
     by_plan = [plans] if isinstance(plans, str) else plans
@@ -70,24 +75,30 @@ def sweep(
     asked, steps = [read(text) for text in _names(windows)], checkpoint.settings.steps
     cases = [made for case in cases for made in in_windows(case, asked, steps)]
     journal = None if folder is None else Journal(Path(folder))
-    return _measured(lab, cases, journal)
+    reference = None if baselines is None else reference_for(lab, Path(baselines))
+    return _measured(lab, cases, journal, reference)
 
 
 def _names(given: Names) -> Sequence[str]:
     return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
 
 
-def _measured(lab: LabProtocol, cases: Sequence[Case], journal: Journal | None) -> Iterator[Record]:
+def _measured(
+    lab: LabProtocol, cases: Sequence[Case], journal: Journal | None, reference: Reference | None
+) -> Iterator[Record]:
     from harness.report.contact_sheet import keep_strips
 
-    verdict = Verdict(Status.UNJUDGED, notes=("measured without stored values",))
     try:
         for case in cases:
-            measurement, seen = lab.run(case.plan, case.stack, case.window)
+            measurement, observation = lab.run(case.plan, case.stack, case.window)
+            if reference is None:
+                verdict = unjudged("measured without stored values")
+            else:
+                verdict = judge(case, measurement, reference, lab.control_measurement())
             run = "" if journal is None else journal.path.parent.name
-            record = of_case(case, "quality", lab.fingerprint, verdict, measurement=measurement, run=run)
+            record = Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
             if journal is not None:
-                keep_strips(journal.path.parent, case, seen.images, lab.control_images)
+                keep_strips(journal.path.parent, case, observation.images, lab.control_images)
                 journal.append(record)
             yield record
     finally:

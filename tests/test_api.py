@@ -6,17 +6,20 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import harness
-from harness import Lab, load, rank, sweep
+from harness import Lab, Record, Status, load, rank, read_journal, sweep
 from harness.ablation.plan import parse
 from harness.errors import CaseError, CheckpointError, JournalError, PlanError
+from harness.gates.baselines import load as load_baseline
+from harness.gates.baselines import save as save_baseline
+from harness.gates.update import UpdateMode, update_cases
 from harness.models.checkpoints.resolve import resolve
-from harness.results.journal import read
-from harness.results.records import Record, Status, from_json
+from harness.results.records import from_json
 
 DOCS = Path(harness.__file__).parent.parent / "docs"
 PROMPTS = (
@@ -47,7 +50,7 @@ def test_the_example_in_the_docs_runs(tmp_path):
     assert re.search(r"without block 2: harm -?\d+\.\d\d sd, \(2, 3, 40, 40\) images", done.stdout)
     assert "least harmful variant: flux-tiny (2 prompts)" in done.stdout
     assert "double-L01-03-skip" in done.stdout
-    assert [r.strategy for r in read(tmp_path / "reports" / "mine")] == ["skip", "shuffle.s0"]
+    assert [r.strategy for r in read_journal(tmp_path / "reports" / "mine")] == ["skip", "shuffle.s0"]
     assert {path.name for path in (tmp_path / "reports" / "mine" / "images").iterdir()} == {
         "flux-tiny-control.png",
         "flux-tiny-double-L01-03-skip.png",
@@ -60,21 +63,14 @@ def test_importing_the_package_is_light():
         "import sys, harness\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'open_clip', 'numpy', 'pandas', 'scipy', 'pytest'}\n"
         "print(sorted(heavy & set(sys.modules)), sorted(set(harness.__all__) - set(dir(harness))))\n"
-        "harness.rank([])\n"
+        "harness.Ask, harness.Plan, harness.Strategy, harness.HarnessError, harness.rank([])\n"
         "print('torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n") == ["[] []", "False", ""]
 
 
-def test_the_public_names_are_what_they_say():
-    from harness import ablate
-    from harness.surgery.view import ablate as own
-
-    assert ablate is own
-    assert set(harness.__all__) == {"Lab", "ablate", "load", "rank", "sweep"}
-    for name in harness.__all__:
-        assert len(getattr(harness, name).__doc__) > 80, name
+def test_an_unknown_name_is_an_error():
     with pytest.raises(AttributeError, match="module 'harness' has no attribute 'sweeep'"):
         _ = harness.sweeep
 
@@ -106,21 +102,36 @@ def test_a_sweep_is_journaled_and_ranked(lab, tmp_path):
     first = next(run)
     assert isinstance(first, Record)
     assert first.strategy.startswith("plan-")
-    assert len(read(tmp_path)) == 1  # kept before the next one is measured
+    assert len(read_journal(tmp_path)) == 1  # kept before the next one is measured
     records = [first, *run]
     assert [r.plan for r in records] == ["0 2 1 3 4", "0-3 5-9", "0 1 8 9"]
-    assert read(tmp_path) == records
+    assert read_journal(tmp_path) == records
     assert [from_json(r.to_json()) for r in records] == records
     assert {r.verdict.status for r in records} == {Status.UNJUDGED}
     assert records[1].case == "flux-tiny-single-L04-skip"
     assert records[1].measurement == lab.run("single: 0-3 5-9")[0]
     ranked = rank(records)
     assert [row.rank for row in ranked[0].rows] == [1, 2, 3]
-    assert rank(read(tmp_path)) == ranked
+    assert rank(read_journal(tmp_path)) == ranked
     text = str(ranked)
     assert "least harmful variant: flux-tiny (3 prompts)" in text
     assert "\x1b" not in text
     assert str(rank([])) == ""
+
+
+def test_a_sweep_is_judged_by_stored_values(lab, tmp_path):
+    (record,) = sweep(lab, strategies="skip", ranges="1", stacks="double", folder=tmp_path / "run")
+    assert record.verdict.status is Status.UNJUDGED
+    update_cases(tmp_path, [record], UpdateMode.ALL)
+    (again,) = sweep(lab, strategies="skip", ranges="1", stacks="double", baselines=tmp_path)
+    assert again.verdict.status is Status.OK
+    assert {check.metric for check in again.verdict.checks} == {"harm", "latent_drift", "collapsed"}
+    path = tmp_path / lab.checkpoint.name / f"{lab.fingerprint.device}-{lab.fingerprint.dtype}.json"
+    stored = load_baseline(path, lab.checkpoint.name)
+    stored.cases[record.case]["harm"] = replace(stored.cases[record.case]["harm"], value=-5.0)
+    save_baseline(stored)
+    (red,) = sweep(lab, strategies="skip", ranges="1", stacks="double", baselines=tmp_path)
+    assert red.verdict.status is Status.REGRESSION
 
 
 def test_what_is_wrong_is_said_before_anything_runs(lab, tmp_path):

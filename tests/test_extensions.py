@@ -22,7 +22,7 @@ from harness.ablation import strategies
 from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import parse
 from harness.ablation.ranges import Span
-from harness.ablation.strategies import EVERY, choose
+from harness.ablation.strategies import ALL_STRATEGIES, choose
 from harness.errors import CaseError, CheckpointError, ExtensionError
 from harness.models.checkpoints.resolve import BUNDLED, added, resolve
 
@@ -44,7 +44,7 @@ def checkpoints():
 """
 CASES = """
 import pytest
-from harness.ablation.case import Ask
+from harness import Ask
 
 @pytest.mark.dit("flux-tiny", Ask(("single",), ("middle",), ("skip", "ends", "ends.w2")))
 def test_ablation(ablation):
@@ -266,7 +266,7 @@ def test_the_harness_own_refusals_stay_what_they_are(package):
     with pytest.raises(CaseError, match=r"^mine takes n1 or n2$"):
         choose("mine.n3").plan(8, Span(1, 4))
     assert choose("mine").strategy.package == "good 0.3"
-    assert "mine" not in EVERY  # what is installed doesn't move anybody's ids
+    assert "mine" not in ALL_STRATEGIES  # what is installed doesn't move anybody's ids
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from harness.ablation.case import Case, stack_length
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Parts, Span, spans
 from harness.ablation.steps import WORD, Window, split, within
-from harness.ablation.strategies import EVERY, ConfiguredStrategy, choose, names
+from harness.ablation.strategies import ALL_STRATEGIES, ConfiguredStrategy, choose, names
 from harness.errors import CaseError
 
 
@@ -75,7 +75,7 @@ def grid(
     strategies: Sequence[str] = (),
 ) -> Ask:
     """The grid of a sweep: what isn't asked for is every stack, the middle, the harness's own strategies."""
-    return Ask(tuple(only) or tuple(stacks), tuple(ranges) or ("middle",), tuple(strategies) or EVERY)
+    return Ask(tuple(only) or tuple(stacks), tuple(ranges) or ("middle",), tuple(strategies) or ALL_STRATEGIES)
 
 
 def _order(case: Case) -> tuple[int, int, int]:

@@ -211,5 +211,5 @@ def choose(text: str) -> ConfiguredStrategy:
 
 # What case files ask for: the strategies of the paper, three permutations to see their spread, and the looped
 # form with the usual three loops; then those that tell order from amount of update.
-PAINTERS = ("skip", "repeat", "reverse", "shuffle.s0", "shuffle.s1", "shuffle.s2", "parallel", "parallel.t3")
-EVERY = (*PAINTERS, "swap", "parallel-sum", "parallel-root")
+PAINTER_STRATEGIES = ("skip", "repeat", "reverse", "shuffle.s0", "shuffle.s1", "shuffle.s2", "parallel", "parallel.t3")
+ALL_STRATEGIES = (*PAINTER_STRATEGIES, "swap", "parallel-sum", "parallel-root")

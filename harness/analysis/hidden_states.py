@@ -13,11 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from harness.errors import CheckpointError, SurgeryError
-from harness.models.families.base import Encoder
 from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
@@ -191,49 +189,11 @@ def clock(pipeline: Any, first: float) -> Clock:
 
 
 def content(sampler: Sampler, prompts: Sequence[str]) -> Tensor:
-    """(N, text tokens) bool: the tokens of each prompt in the text stream that are no pads, special ones included.
+    """(N, text tokens) bool: which tokens of the text stream are each prompt's own, special ones included.
 
-    AuraFlow's registers are no pads, but no text either: learned constants ahead of it, the same for every prompt.
-    They are left out, so that text means the same in all families and doesn't weigh less in short prompts.
+    Padding isn't, nor what the transformer puts ahead of every prompt.
     """
-    encoders = {e.name: e for e in sampler.adapter.encoders(sampler.pipeline, sampler.settings)}
-    masks = {name: _mask(encoder, prompts) for name, encoder in encoders.items()}
+    adapter = sampler.adapter
+    masks = {e.name: e.mask(prompts) for e in adapter.text_encoders(sampler.pipeline, sampler.settings)}
     length = sampler.conditions(prompts)["prompt_embeds"].shape[1]
-    return CONTENT[sampler.family](masks, length, unwrap_compiled(sampler.transformer))
-
-
-def _mask(encoder: Encoder, prompts: Sequence[str]) -> Tensor:
-    """As the pipeline calls the tokenizer, whichever side it pads."""
-    made = encoder.tokenizer(
-        list(prompts),
-        padding="max_length",
-        max_length=encoder.limit,
-        truncation=True,
-        return_attention_mask=True,
-        verbose=False,
-    )
-    return torch.tensor(made["attention_mask"], dtype=torch.bool)
-
-
-def _flux(masks: Mapping[str, Tensor], _length: int, _model: nn.Module) -> Tensor:
-    return masks["text_encoder_2"]  # CLIP gives a pooled vector alone
-
-
-def _sd3(masks: Mapping[str, Tensor], length: int, _model: nn.Module) -> Tensor:
-    """Two CLIPs side by side in the same tokens, then T5; where that was dropped, the pipeline has zeros instead."""
-    clip = masks["text_encoder"] | masks["text_encoder_2"]
-    t5 = masks.get("text_encoder_3", clip.new_zeros(len(clip), length - clip.shape[1]))
-    return torch.cat([clip, t5], dim=1)
-
-
-def _auraflow(masks: Mapping[str, Tensor], _length: int, model: nn.Module) -> Tensor:
-    text = masks["text_encoder"]
-    registers: Any = model.register_tokens
-    return torch.cat([text.new_zeros(len(text), registers.shape[1]), text], dim=1)
-
-
-CONTENT: dict[str, Callable[[Mapping[str, Tensor], int, nn.Module], Tensor]] = {
-    "flux": _flux,
-    "sd3": _sd3,
-    "auraflow": _auraflow,
-}
+    return adapter.text_tokens(masks, length, unwrap_compiled(sampler.transformer))

@@ -22,7 +22,7 @@ from harness.analysis.hidden_states import clock
 from harness.analysis.profile import REDUCTIONS, SETTINGS, Profile
 from harness.errors import CheckpointError, OptionError, PromptError
 from harness.models.sampler import Sampler, generator_for, pinned
-from harness.tiny import render
+from harness.tiny import render, world
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -31,7 +31,6 @@ Pixels = npt.NDArray[np.float32]
 
 LEVELS = 10
 SUFFIXES = (".png", ".jpg", ".jpeg")
-UNSHIFTED = ("auraflow",)  # families whose pipeline divides latents by their scale and knows no shift
 
 
 @dataclass(frozen=True)
@@ -136,20 +135,13 @@ def clean_latents(sampler: Sampler, pixels: Pixels) -> Tensor:
     The mode of the VAE's posterior, image by image: an image's latents don't depend on its neighbours.
     Raises CheckpointError where they aren't finite.
     """
-    pipeline = sampler.pipeline
-    vae = pipeline.vae
-    shift = 0.0 if sampler.family in UNSHIFTED else vae.config.shift_factor or 0.0
-    parts: list[Tensor] = []
     with pinned():
-        for image in torch.from_numpy(np.asarray(pixels, dtype=np.float32)):
-            ready = (2 * image[None] - 1).to(pipeline._execution_device, vae.dtype)  # noqa: SLF001 - offload has no other
-            latent = vae.encode(ready).latent_dist.mode().float().cpu()
-            parts.append((latent - shift) * vae.config.scaling_factor)
-    latents = torch.cat(parts)
+        latents = sampler.adapter.latents_from_pixels(
+            sampler.pipeline, torch.from_numpy(np.asarray(pixels, dtype=np.float32))
+        )
     if not torch.isfinite(latents).all():
-        raise CheckpointError(f"the VAE overflows in {vae.dtype}; load the checkpoint in bfloat16 or float32")
-    if sampler.family == "flux":
-        return pipeline._pack_latents(latents, *latents.shape)  # noqa: SLF001 - the layout is the pipeline's own
+        dtype = sampler.pipeline.vae.dtype
+        raise CheckpointError(f"the VAE overflows in {dtype}; load the checkpoint in bfloat16 or float32")
     return latents
 
 
@@ -168,7 +160,8 @@ def _given(lab: Lab, images: Pixels | None, captions: Sequence[str] | None) -> C
     if images is None:
         if captions is not None:
             raise PromptError("captions without images; give both, or neither")
-        own = lab.control_images() if lab.layouts is None else render.render(lab.layouts)
+        layouts = world.layouts_of(lab.checkpoint.settings, lab.prompts)
+        own = lab.control_images() if layouts is None else render.render(layouts)
         return Captioned(own.astype(np.float32) / 255.0, tuple(lab.prompts))
     if captions is None or len(captions) != len(images) or not len(images):
         raise PromptError(f"{len(images)} images with {len(captions or ())} captions; each image needs one")

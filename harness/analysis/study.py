@@ -36,7 +36,7 @@ class Study:
 
     @property
     def family(self) -> str:
-        """``flux``, ``sd3`` or ``auraflow``."""
+        """The family's name in :mod:`harness.models.spec`."""
         return self.lab.checkpoint.family.name
 
     @property

@@ -83,10 +83,10 @@ def _plan(given: argparse.Namespace) -> None:
     from harness.models import prompts
 
     steps = _steps(given.steps)
-    checkpoint = blueprint(given.checkpoint)[0]  # a published one needs nothing on this disk
+    checkpoint = blueprint(given.checkpoint).checkpoint  # a published one needs nothing on this disk
     cases = _cases(given, checkpoint)
     texts = prompts.read(given.prompts or checkpoint.prompts_file or prompts.DEFAULT)
-    asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, len(texts), steps)
+    asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps)
     timed = _measured(given, texts, steps) if given.measure else None
     seconds = None if timed is None else asked.seconds(timed["batch"], timed["forward"])
     if given.json:

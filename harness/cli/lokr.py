@@ -63,7 +63,7 @@ def _lokr(given: argparse.Namespace) -> None:
     from harness.files import write_atomically
     from harness.models.checkpoints.resolve import blueprint
 
-    checkpoint, _ = blueprint(given.checkpoint)
+    checkpoint = blueprint(given.checkpoint).checkpoint
     image, text, source = _maps(given, checkpoint)
     found = weigh(image, text, given.critical)
     names = blocks(checkpoint.family, checkpoint.stacks)

@@ -73,14 +73,14 @@ def _examine(
 
     from harness.ablation.grid import from_id
     from harness.gates import baselines
-    from harness.gates.reference import find_reference
+    from harness.gates.reference import reference_for
     from harness.gates.validation.power import SENSITIVITY_FAULT, examine, store_effects
     from harness.lab.lab import Lab
     from harness.models.checkpoints.resolve import resolve
-    from harness.models.environment import pick_device, processor
+    from harness.models.environment import pick_device
 
     lab = Lab(resolve(name), device=pick_device(given.device))
-    judged = find_reference(given.baselines, lab.fingerprint, processor(lab.device))
+    judged = reference_for(lab, given.baselines)
     if judged.baseline is None or judged.incomparable:
         why = judged.incomparable or f"there is no {judged.target}"
         raise BaselineError(f"nothing to hold {name} against: {why}; store one with --dit-baseline-update=missing")

@@ -19,22 +19,23 @@ WORDS = {
     "not catastrophic": f"it is less than {CATASTROPHIC:.0%} of it",
     "mild, slight, keeps concepts": f"it is at most {MILD:.0%} of it",
     "recovers to a large extent": f"at most {RECOVERS:.0%} of the compared variant's harm is left",
-    "loses details": "drift of what is left after averaging to an 8 x 8 grid is larger than drift of that grid, each "
-    "in units of its own reseed",
-    "groups": f"an exact segmentation beats the smooth-decay null at p <= {GROUPED}",
+    "loses details": "an image is split into its average on an 8 x 8 grid (layout) and the rest (detail); the drift of "
+    "the detail is larger than that of the layout, each in units of its own distance between two seeds",
+    "groups": "the best cut into groups explains more than it would if similarity only decayed smoothly with depth "
+    f"(the smooth-decay null), at p <= {GROUPED}",
     "the worst, the least harmful": "surely more (less) harm than every other strategy on the same range, "
     "paired over prompts",
-    # Below: words that the claims needed beside these, without numbers of their own, written before measuring, too.
-    "doesn't group": f"the cut takes away surely less than it does where there are no groups: p >= {1 - GROUPED}",
-    "strength of grouping": "the share of the scatter of the image stream's outputs that a cut into three groups takes "
-    "away, beyond what it takes away under the null; of a model, that of its strongest stack",
-    "a middle group": "the central half of a stack by depth; its parts are the halves of that, where they have blocks "
-    "to rearrange; the translation layers are what is around the middle",
-    "looped parallel": "with three loops, or with as many as the range has blocks; what is said of it has to hold for "
-    "one and the same of the two",
-    "carries layout (detail)": "of the drift of a single-block skip's images, in units of their reseed, the share of "
-    "the 8 x 8 grid is larger (smaller)",
-    "a middle block": "the mean over skips of each block of the middle",
+    # Below: further words that the claims use, without numbers of their own; also written before anything was measured.
+    "doesn't group": f"the cut explains less than it would under that null: p >= {1 - GROUPED}",
+    "strength of grouping": "the share of the scatter of the image stream's outputs that a cut into three groups "
+    "explains, minus the share that it explains under the null; for a model, the value of its strongest stack",
+    "a middle group": "the central half of a stack by depth, and each half of that which has at least two blocks; the "
+    "blocks before and after the middle are the translation layers",
+    "looped parallel": "with three loops, or with as many as the range has blocks; a claim has to hold completely for "
+    "one of the two",
+    "carries layout (detail)": "when single blocks are skipped, the share of the 8 x 8 grid in the drift, in units of "
+    "the distance between two seeds, is larger (smaller)",
+    "a middle block": "the mean over skipping each block of the middle by itself",
     "critical layer": "its input and output are surely farther apart, in angle, than those of every block not called "
     "critical in that stream",
     "island": "every one of its blocks surely moves its stream farther than the blocks just outside",

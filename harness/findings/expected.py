@@ -15,6 +15,7 @@ from typing import Any
 from harness.errors import BaselineError
 from harness.files import no_constant, text, write_atomically
 from harness.findings.claim import ClaimVerdict, Finding
+from harness.gates.update import UpdateMode, refuse_mixing
 from harness.results.fingerprint import changes, incomparable
 
 SCHEMA = 1
@@ -88,17 +89,17 @@ def other_circumstances(finding: Finding, stored: Stored) -> str:
     return incomparable(_plain(stored.measured), _plain(finding.measured)).replace("the baseline", FILE)
 
 
-def update(stored: Stored, finding: Finding, mode: str) -> bool:
+def update(stored: Stored, finding: Finding, mode: UpdateMode) -> bool:
     """Take a verdict in as ``--dit-baseline-update`` says; True where anything changed.
 
     ``missing`` adds a claim that has none, ``changed`` and ``all`` replace it, too. Raises BaselineError where verdicts
     that were measured with other prompts, another judge or other sampling would get into one file.
     """
     expected = stored.claims.get(finding.claim)
-    if expected is finding.verdict or (expected is not None and mode == "missing"):
+    if expected is finding.verdict or not mode.writes(stored=expected is not None, red=True):
         return False
-    if other := other_circumstances(finding, stored):
-        raise BaselineError(f"{stored.path} is not updated: {finding.id} is {other}; use the same, or move it away")
+    if finding.measured:
+        refuse_mixing(stored.path, _plain(stored.measured), _plain(finding.measured))
     stored.claims[finding.claim] = finding.verdict
     stored.measured = _plain(finding.measured) or stored.measured
     return True

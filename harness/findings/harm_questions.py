@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.ablation.ranges import Span, spans
-from harness.ablation.strategies import EVERY
+from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError
 from harness.findings.definitions import CATASTROPHIC, MILD, RECOVERS
 from harness.findings.intervals import over_prompts, share
@@ -101,7 +101,9 @@ def groups(study: Study) -> Iterator[tuple[str, Span]]:
                     yield stack, span
 
 
-def rivals(study: Study, stack: str, span: Span, strategy: str, others: Sequence[str] = EVERY) -> list[Variant]:
+def rivals(
+    study: Study, stack: str, span: Span, strategy: str, others: Sequence[str] = ALL_STRATEGIES
+) -> list[Variant]:
     """The other strategies on the same range; those with equal plans once, and none with ``strategy``'s own."""
     seen = {Variant(stack, span, strategy).plan(study).normal()}
     out: list[Variant] = []

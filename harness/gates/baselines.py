@@ -83,12 +83,20 @@ def find_folder(start: Path) -> Path | None:
     return None
 
 
-def choose_file(folder: Path, checkpoint: str, device: str, dtype: str) -> tuple[Path | None, bool]:
-    """(the best matching file, whether the match is exact). Only files of the same dtype are comparable."""
-    exact = folder / checkpoint / f"{device}-{dtype}.json"
-    if exact.exists():
-        return exact, True
-    others = sorted((folder / checkpoint).glob(f"*-{dtype}.json"))
+def file_of(folder: Path, checkpoint: str, device: str, dtype: str, subfolder: str = "") -> Path:
+    """The file of a checkpoint's values: ``baselines/flux-tiny/cpu-float32.json``."""
+    return folder / checkpoint / subfolder / f"{device}-{dtype}.json"
+
+
+def choose_file(wanted: Path) -> tuple[Path | None, bool]:
+    """(the best matching file beside ``wanted``, whether it is that very file).
+
+    Only a file of the same dtype is comparable; one that was measured on another device is the second choice.
+    """
+    if wanted.exists():
+        return wanted, True
+    dtype = wanted.stem.rpartition("-")[2]
+    others = sorted(wanted.parent.glob(f"*-{dtype}.json"))
     return (others[0], False) if others else (None, False)
 
 

@@ -1,33 +1,154 @@
-"""Writing baselines: what each mode of --dit-baseline-update stores."""
+"""Writing stored values: the one writer behind ``--dit-baseline-update``, for cases, analyses and findings."""
 
 from __future__ import annotations
 
+import enum
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from harness.errors import BaselineError
+from harness.gates import baselines
 from harness.gates.baselines import Baseline, Entry
 from harness.results.columns import stored as stored_figures
-from harness.results.fingerprint import Fingerprint
-from harness.results.records import Status, Verdict
+from harness.results.fingerprint import Fingerprint, facts, incomparable
+from harness.results.records import Kind, Record, Status
 from harness.results.rounding import rounded
 
-UPDATE_MODES = ("missing", "changed", "all")
+
+class UpdateMode(enum.StrEnum):
+    """What a run may write over stored values, the most careful first."""
+
+    MISSING = "missing"  # only what has no stored value
+    CHANGED = "changed"  # what was red, too; what is inside its tolerance stays, so that values don't creep
+    ALL = "all"  # everything that was measured
+
+    def writes(self, *, stored: bool, red: bool) -> bool:
+        """Whether a new value is written where there is (``stored``) an old one, against which it was ``red``."""
+        return not stored or self is UpdateMode.ALL or (self is UpdateMode.CHANGED and red)
 
 
-def store(baseline: Baseline, case: str, values: Mapping[str, float], n: int, verdict: Verdict, mode: str) -> bool:
+def refuse_mixing(path: Path, stored: Mapping[str, object], now: Mapping[str, object]) -> None:
+    """Raise BaselineError where values measured differently would get into one file; ``stored`` and ``now`` are facts.
+
+    Differently means with other prompts, another judge or other sampling.
+    """
+    if stored and (other := incomparable(stored, now)):
+        raise BaselineError(f"{path} is not updated: this run is {other}; use the same, or move the file away")
+
+
+def open_for_update(path: Path, fingerprint: Fingerprint) -> Baseline:
+    """The baseline file to write into, or an empty one where there is no file yet.
+
+    Raises BaselineError where the file can't be read, or was measured differently.
+    """
+    if not path.exists():
+        return Baseline(path, fingerprint.checkpoint, fingerprint.device, fingerprint.dtype)
+    baseline = baselines.load(path, fingerprint.checkpoint)
+    refuse_mixing(path, baseline.facts, facts(fingerprint))
+    return baseline
+
+
+def update_cases(folder: Path, records: Sequence[Record], mode: UpdateMode) -> list[Path]:
+    """Bring the files under a baselines folder up to a run's records; the paths of the files that changed.
+
+    Values of cases that did not run stay. Raises HarnessError where a file can't be read or written.
+    """
+    written: list[Path] = []
+    for name in dict.fromkeys(record.checkpoint for record in records):
+        own = [record for record in records if record.checkpoint == name]
+        fingerprint = own[0].fingerprint
+        path = baselines.file_of(folder, name, fingerprint.device, fingerprint.dtype)
+        baseline = open_for_update(path, fingerprint)
+        changed = [_store_record(baseline, record, mode) for record in own]  # every record, not up to the first change
+        if any(changed):
+            baselines.save(baseline)
+            written.append(path)
+    return written
+
+
+def update_figures(
+    path: Path,
+    fingerprint: Fingerprint,
+    seed_sd: float,
+    figures: Mapping[str, Mapping[str, float]],
+    n: int,
+    mode: UpdateMode,
+) -> None:
+    """Store figures of an analysis, by entry and metric, each over ``n`` prompts. Raises HarnessError.
+
+    One check of an analysis is accepted as a whole: ``changed`` replaces all of its figures.
+    """
+    baseline = open_for_update(path, fingerprint)
+    baseline.facts = facts(fingerprint)
+    baseline.control = {"seed_sd": seed_sd}
+    for entry, values in figures.items():
+        stored = baseline.cases.get(entry, {})
+        fresh = {
+            metric: Entry(rounded(value), n)
+            for metric, value in values.items()
+            if mode.writes(stored=metric in stored, red=True)
+        }
+        baseline.cases[entry] = {**stored, **fresh} if mode is UpdateMode.MISSING else fresh
+    baselines.save(baseline)
+
+
+def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
+    """Write one record into ``baseline`` as the mode allows; True where anything changed."""
+    if record.kind is Kind.CONTROL:
+        return _store_control(baseline, record, mode)
+    values, n = _values(record)
+    if not values or record.strategy.startswith("plan-") or record.verdict.status is Status.NOTHING:
+        return False
+    if not baseline.control:
+        if "seed_sd" not in values:
+            return False  # a timing alone, without the unit of harm that the file begins with
+        baseline.control = {"seed_sd": values["seed_sd"]}
+        baseline.facts = facts(record.fingerprint)
+    accepted = any(check.status is Status.UPDATED for check in record.verdict.checks)
+    changed = store_values(baseline, record.case, values, n, mode, accepted=accepted)
+    return _store_latents(baseline, record, mode) or changed
+
+
+def _store_control(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
+    if record.measurement is None:
+        return False
+    kept = _store_latents(baseline, record, mode)
+    if baseline.control and mode is UpdateMode.MISSING:
+        return kept
+    # The unit of harm is never estimated again: that would rescale every stored harm.
+    unit = {"seed_sd": baseline.control["seed_sd"]} if baseline.control else {}
+    baseline.control = {**record.measurement.summary, **unit}
+    baseline.facts = {**facts(record.fingerprint), "control_latents": record.measurement.latents_sha256}
+    return True
+
+
+def _values(record: Record) -> tuple[dict[str, float], int]:
+    """The figures of a record that may be stored, and over how many images or timings."""
+    if record.latency is not None:
+        # On a CPU, or where weights move at every forward, a timing says too little to be kept.
+        if record.fingerprint.device == "cpu" or record.fingerprint.offload == "group":
+            return {}, 0
+        return {"relative_time": 1.0 / record.latency.ratio}, len(record.latency.variant)
+    if record.measurement is None:
+        return {}, 0
+    return dict(record.measurement.summary), record.measurement.n
+
+
+def store_values(
+    baseline: Baseline, case: str, values: Mapping[str, float], n: int, mode: UpdateMode, *, accepted: bool
+) -> bool:
     """Write a case's values into ``baseline`` as the mode allows; True where anything changed.
 
-    ``missing`` adds what has no entry, ``changed`` also replaces a case of which a gate was red (what is
-    inside its tolerance stays, so that values don't creep), ``all`` replaces everything.
+    ``accepted`` says that a gate of the case was red and is accepted by this run: then the mode ``changed`` replaces
+    all of the case's values, so that they were all measured together.
     """
-    entries = baseline.cases.get(case, {})
-    kept = stored_figures()
-    replaces = mode == "all" or (mode == "changed" and any(c.status is Status.UPDATED for c in verdict.checks))
+    entries, kept = baseline.cases.get(case, {}), stored_figures()
     # A value that is replaced takes its noise floor and its effect along: they were measured around the old one.
     fresh = {
         metric: Entry(rounded(value), n)
         for metric, value in values.items()
-        if metric in kept and math.isfinite(value) and (replaces or metric not in entries)
+        if metric in kept and math.isfinite(value) and mode.writes(stored=metric in entries, red=accepted)
     }
     fresh = {m: e for m, e in fresh.items() if m not in entries or (entries[m].value, entries[m].n) != (e.value, e.n)}
     if not fresh:
@@ -36,15 +157,15 @@ def store(baseline: Baseline, case: str, values: Mapping[str, float], n: int, ve
     return True
 
 
-def remember(baseline: Baseline, case: str, latents: str, fingerprint: Fingerprint, mode: str) -> bool:
-    """Keep a case's hash as the mode allows; True where anything changed.
+def _store_latents(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
+    """Keep the hash of a record's latents as the mode allows; True where anything changed.
 
-    ``missing`` adds it where there is none, ``changed`` replaces it under the same fingerprint only (another
-    machine's hash stays that machine's), ``all`` replaces it.
+    ``changed`` replaces it under the same fingerprint only: another machine's hash stays that machine's.
     """
-    stored, fresh = baseline.latents.get(case), (fingerprint.digest, latents)
-    replaces = stored is None or mode == "all" or (mode == "changed" and stored[0] == fingerprint.digest)
-    if not latents or not replaces or stored == fresh:
+    latents = record.measurement.latents_sha256 if record.measurement else ""
+    stored, fresh = baseline.latents.get(record.case), (record.fingerprint.digest, latents)
+    same_machine = stored is not None and stored[0] == record.fingerprint.digest
+    if not latents or stored == fresh or not mode.writes(stored=stored is not None, red=same_machine):
         return False
-    baseline.latents[case] = fresh
+    baseline.latents[record.case] = fresh
     return True

@@ -15,7 +15,7 @@ from harness.errors import JournalError
 from harness.gates.comparison import BEYOND, TIMED, Change, Comparison, Movement, case_of, compare
 from harness.gates.tolerances import Tolerance
 from harness.results.columns import figure
-from harness.results.records import Record, Status
+from harness.results.records import Kind, Record, Status
 from harness.results.statistics import by_prompt
 
 
@@ -201,7 +201,7 @@ def _lines(runs: Sequence[Run], steps: Sequence[VersionStep]) -> list[Line]:
 
 
 def _tables(runs: Sequence[Run]) -> list[dict[str, Record]]:
-    return [{case_of(r): r for r in run.records if r.kind in ("quality", "control")} for run in runs]
+    return [{case_of(r): r for r in run.records if r.kind in (Kind.QUALITY, Kind.CONTROL)} for run in runs]
 
 
 def _stored(tables: Sequence[Mapping[str, Record]], what: str, metric: str) -> float | None:

@@ -9,10 +9,8 @@ from pathlib import Path
 
 from harness.ablation.case import Case
 from harness.models import prompts as prompt_files
-from harness.models.spec import Settings
+from harness.models.spec import Family, Settings
 
-# Families whose pipelines put the negative prompt into the same forward, where guidance is more than 1.
-BATCHED_GUIDANCE = frozenset({"sd3", "auraflow"})
 # Bytes in a run folder. A record's values are 17 a prompt without extra metrics, 7.5 bytes each; a strip and its
 # line in the contact sheet are 8 tiles of 80 x 80 pixels each, before compression.
 RECORD_BYTES = 4_000
@@ -82,7 +80,7 @@ class Cost:
 
 
 def cost(
-    stacks: Mapping[str, int], settings: Settings, family: str, cases: Sequence[Case], prompts: int, steps: int = 0
+    stacks: Mapping[str, int], settings: Settings, family: Family, cases: Sequence[Case], prompts: int, steps: int = 0
 ) -> Cost:
     """The cost of measuring ``cases`` on ``prompts`` prompts; ``steps`` replaces the settings' where it is given."""
     return Cost(
@@ -91,7 +89,7 @@ def cost(
         seeds=settings.seeds,
         steps=steps or settings.steps,
         batch=settings.batch,
-        guided=family in BATCHED_GUIDANCE and settings.guidance > 1.0,
+        guided=family.guided(settings),
         work=sum(share(case, stacks) for case in cases) / len(cases) if cases else 1.0,
     )
 

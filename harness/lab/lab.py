@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +17,11 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.lab.observation import Observation, distances, to_bytes
-from harness.lab.protocol import Forward, Images
-from harness.metrics import distribution, openclip, pairs, registry
-from harness.metrics.attributes import attribute_grades
+from harness.lab.protocol import Forward, VariantRun
+from harness.metrics import distribution, openclip, pairs
+from harness.metrics.base import Images
 from harness.metrics.judge import OpenClipJudge
-from harness.metrics.metric_set import Panel
+from harness.metrics.metric_set import open_metrics
 from harness.models import environment, loading
 from harness.models import prompts as prompt_files
 from harness.models.checkpoints import weight_files
@@ -36,22 +35,28 @@ from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity
 from harness.surgery.view import ablate
 from harness.surgery.windowed import in_window
-from harness.tiny import world
 
 __all__ = ["TIMED", "Control", "Lab", "Observation"]
 
+# Settings that change the control's images.
+SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
 TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 @dataclass(frozen=True)
 class Control:
-    """The un-ablated model over all seeds. ``reseed`` is the mean distance between two seeds of one prompt."""
+    """The un-ablated model's images of every prompt and seed, and the scales that variants are measured in.
+
+    ``reseed`` are mean distances between two seeds of one prompt, by name; ``fid_null`` is the mean FID of one seed's
+    images against another's, None with too few prompts; ``seed_sd`` is the sd of the score between seeds of one prompt,
+    in score points; ``extra`` are the other metrics' figures.
+    """
 
     seeds: tuple[Observation, ...]
     reseed: Mapping[str, float]
     fid_null: float | None
     seed_sd: float
-    extra: Mapping[str, float]  # the extra metrics' own figures
+    extra: Mapping[str, float]
 
     @property
     def scores(self) -> npt.NDArray[np.float64]:
@@ -60,12 +65,11 @@ class Control:
 
     @cached_property
     def latents_sha256(self) -> str:
-        """Of the first seed; every case is held against it."""
+        """Hash of the first seed's latents, which variants start from, too."""
         return self.seeds[0].samples.sha256()
 
     def summary(self) -> dict[str, float]:
-        """The figures that stand for the control in a baseline."""
-        first = self.seeds[0]
+        """The control's figures as a baseline stores them."""
         out = {
             "score": float(self.scores.mean()),
             "seed_sd": self.seed_sd,
@@ -74,7 +78,7 @@ class Control:
         }
         if self.fid_null is not None:
             out["fid_null"] = self.fid_null
-        return out | {name: float(values.mean()) for name, values in first.attributes.items()} | dict(self.extra)
+        return out | dict(self.extra)
 
 
 class Lab:
@@ -112,14 +116,12 @@ class Lab:
         if prompts is None:
             prompts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
         self.prompts = list(prompts)
-        self.layouts = world.parse_all(self.prompts) if settings.world and _all_parse(self.prompts) else None
-        # What is wrong with a judge or a metric is said before a large model is loaded.
+        # A judge or a metric that can't be used is reported before a large model is loaded.
         source = openclip.find(judge or openclip.of_checkpoint(checkpoint))
-        opened = registry.open_all(metrics, self.device, trying=not settings.world)
-        self.panel = Panel(opened.metrics, opened.left_out)
+        self.metrics = open_metrics(settings, self.prompts, metrics, self.device)
         self.offload = offload
         pipeline = loading.load(checkpoint, self.device, offload=offload)
-        self.sampler = Sampler(pipeline, checkpoint.family.name, settings, settings.batch)
+        self.sampler = Sampler(pipeline, checkpoint.family, settings, settings.batch)
         self.notes = tuple(self.sampler.check(self.prompts))
         self.judge = OpenClipJudge(source, self.device)
         self._split = self.judge.splits(self.prompts)
@@ -128,28 +130,17 @@ class Lab:
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """Everything that can change a number measured here."""
-        settings = self.checkpoint.settings
-        added = () if self.checkpoint.lora is None else (self.checkpoint.lora,)
-        sampling = {
-            f.name: getattr(settings, f.name)
-            for f in dataclasses.fields(settings)
-            if f.name in ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
-        }
-        if settings.negative_prompt:
-            sampling["negative_prompt"] = settings.negative_prompt
-        return Fingerprint(
-            checkpoint=self.checkpoint.name,
-            weights=weight_files.weights_digest(self.checkpoint.folder, *added),
+        checkpoint = self.checkpoint
+        added = () if checkpoint.lora is None else (checkpoint.lora,)
+        return environment.fingerprint(
+            checkpoint,
+            self.device,
+            (*SAMPLING, "negative_prompt") if checkpoint.settings.negative_prompt else SAMPLING,
+            weights=weight_files.weights_digest(checkpoint.folder, *added),
             judge=self.judge.id,
             prompts=prompt_files.digest(self.prompts),
-            sampling=sampling,
-            device=environment.device_key(self.device),
-            dtype=settings.dtype,
-            capability=environment.capability(self.device),
-            threads=torch.get_num_threads(),
-            versions=environment.versions(*(["peft"] if added else [])),
+            metrics=self.metrics.fingerprint,
             offload=self.offload,
-            metrics=self.panel.fingerprint,
             machine=environment.machine(self.device),
             perturbed=self.sampler.perturbed,
         )
@@ -157,24 +148,24 @@ class Lab:
     @cached_property
     def control(self) -> Control:
         """The control's images for every seed, measured once."""
-        seen = tuple(
+        seeds = tuple(
             self.observe(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
         )
         gaps: dict[str, list[float]] = {}
-        for a, b in combinations(seen, 2):
+        for a, b in combinations(seeds, 2):
             for name, values in distances(a, b).items():
                 gaps.setdefault(name, []).append(float(values.mean()))
         null = None
         if len(self.prompts) >= distribution.LEAST:
-            null = float(np.mean([distribution.fid(a.features, b.features) for a, b in combinations(seen, 2)]))
-        scores = np.stack([s.scores for s in seen], axis=1)
+            null = float(np.mean([distribution.fid(a.features, b.features) for a, b in combinations(seeds, 2)]))
+        scores = np.stack([s.scores for s in seeds], axis=1)
         return Control(
-            seeds=seen,
+            seeds=seeds,
             reseed={name: float(np.mean(values)) for name, values in gaps.items() if name != "psnr"},
             fid_null=null,
-            # As a baseline stores it, so that the run that writes one and the next have the same unit.
+            # Rounded as a baseline stores it, so that the run that writes one and the next have the same unit.
             seed_sd=rounded(statistics.pooled_seed_sd(scores)),
-            extra=self.panel.control([(s.images, s.extra) for s in seen]),
+            extra=self.metrics.control([(s.images, s.extra) for s in seeds]),
         )
 
     @property
@@ -187,13 +178,13 @@ class Lab:
         self._seed_sd = seed_sd
 
     def anew(self) -> Lab:
-        """A lab on the same loaded model that has measured nothing yet, not even the control."""
+        """A lab on the same loaded model that measures its control again."""
         twin = copy.copy(self)
         vars(twin).pop("control", None)
         return twin
 
     def observe(self, samples: Samples) -> Observation:
-        """Read everything there is to read from one set of images. A collapsed image scores like grey."""
+        """Score and measure one set of images. A collapsed image scores like grey."""
         images, collapsed = to_bytes(samples.images)
         features = self.judge.embed_images(images)
         return Observation(
@@ -203,8 +194,7 @@ class Lab:
             features=features,
             scores=self.judge.score(features, self.prompts).astype(np.float64),
             least=self.judge.least(features, self.prompts).astype(np.float64) if self._split else None,
-            attributes=attribute_grades(images, self.layouts),
-            extra=self.panel.read(images, self.prompts),
+            extra=self.metrics.read(images, self.prompts),
         )
 
     def sample(self, plan: Plan, stack: str, seed: int = 0, window: Window | None = None) -> Samples:
@@ -225,9 +215,7 @@ class Lab:
         check_trace(ran, plan, stack)
         return samples
 
-    def run(
-        self, plan: Plan | str, stack: str | None = None, window: Window | None = None
-    ) -> tuple[Measurement, Observation]:
+    def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> VariantRun[Observation]:
         """Measure a variant on seed 0 of every prompt against the control's images of the same seed.
 
         ``plan`` is a Plan or its text, which may name the stack (``"double: 0-3 8-18"``). It holds in all denoising
@@ -237,51 +225,49 @@ class Lab:
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         control = self.control
-        seen = self.observe(self.sample(plan, stack, window=window))
+        variant = self.observe(self.sample(plan, stack, window=window))
         base = control.seeds[0]
-        harm = base.scores - seen.scores
-        apart = distances(seen, base)
+        harm = base.scores - variant.scores
+        apart = distances(variant, base)
         values: dict[str, npt.NDArray[np.float64]] = {
-            "score": seen.scores,
+            "score": variant.scores,
             "harm": harm,
-            "collapsed": seen.collapsed.astype(np.float64),
+            "collapsed": variant.collapsed.astype(np.float64),
             **apart,
-            **{f"{name}_loss": base.attributes[name] - v for name, v in seen.attributes.items()},
         }
         summary = {
             "harm": float(harm.mean()) / self.seed_sd,
             "seed_sd": self.seed_sd,
             "clip_delta": -float(harm.mean()),
-            "collapsed": float(seen.collapsed.sum()),
+            "collapsed": float(variant.collapsed.sum()),
             "psnr": float(pairs.psnr(apart["mse"].mean(keepdims=True))[0]),
             "latent_drift": _ratio(apart["latent"], control.reseed["latent"]),
             "pixel_drift": _ratio(apart["mse"], control.reseed["mse"]),
             "ssim_drift": _ratio(apart["ssim"], control.reseed["ssim"]),
             "image_drift": _ratio(apart["image"], control.reseed["image"]),
-            **{f"{name}_loss": float(values[f"{name}_loss"].mean()) for name in seen.attributes},
         }
         # What needs more prompts than there are is left out, not shown as a number that means nothing.
         if len(self.prompts) > 1:
-            summary["mmd"] = statistics.paired_mmd(base.features, seen.features)
+            summary["mmd"] = statistics.paired_mmd(base.features, variant.features)
         if control.fid_null is not None:
-            summary["fid"] = distribution.fid(base.features, seen.features)
+            summary["fid"] = distribution.fid(base.features, variant.features)
             summary["fid_null"] = control.fid_null
             summary["fid_ratio"] = summary["fid"] / control.fid_null
-        if seen.least is not None and base.least is not None:
-            values["score_min"] = seen.least
-            summary["clip_min"] = float((seen.least - base.least).mean())
-        extra = self.panel.compare((base.images, base.extra), (seen.images, seen.extra), control.extra)
-        values |= extra[0]
-        summary |= extra[1]
+        if variant.least is not None and base.least is not None:
+            values["score_min"] = variant.least
+            summary["clip_min"] = float((variant.least - base.least).mean())
+        extra = self.metrics.compare((base.images, base.extra), (variant.images, variant.extra), control.extra)
+        values |= extra.values
+        summary |= extra.summary
         measured = Measurement(
             n=len(harm),
             prompts=len(self.prompts),
             values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
             summary=summary,
-            latents_sha256=seen.samples.sha256(),
-            left_out=self.panel.left_out(len(self.prompts)),
+            latents_sha256=variant.samples.sha256(),
+            left_out=self.metrics.left_out(len(self.prompts)),
         )
-        return measured, seen
+        return VariantRun(measured, variant)
 
     def control_measurement(self) -> Measurement:
         """The control's own scores over all seeds, and the figures that stand for it in a baseline."""
@@ -292,11 +278,11 @@ class Lab:
             values={"score": tuple(round(float(v), 6) for v in control.scores.ravel())},
             summary=control.summary(),
             latents_sha256=control.latents_sha256,
-            left_out=self.panel.left_out(len(self.prompts)),
+            left_out=self.metrics.left_out(len(self.prompts)),
         )
 
     def control_images(self) -> Images:
-        """Those of the seed that variants are measured on."""
+        """The control's images of the first seed, (N, 3, H, W) uint8; variants run on the same prompts and seed."""
         return self.control.seeds[0].images
 
     @property
@@ -305,25 +291,14 @@ class Lab:
         return self.sampler.transformer
 
     def timed_forward(self) -> Forward:
-        """What the pipeline passes at its first step, for as many prompts as are timed together."""
+        """What the pipeline passes to the transformer at its first step, for a batch of at most TIMED prompts."""
         batch = min(TIMED, self.checkpoint.settings.batch)
         prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
         return Forward(self.sampler.forward_arguments(prompts), batch)
 
     def check_identity(self, stack: str) -> None:
-        """Prove the mechanism on this model: every block behind a slot, and the output bitwise the same.
-
-        Raises SurgeryError where it is not.
-        """
+        """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""
         prove_identity(self.sampler.transformer, self.sampler.forward_arguments(self.prompts[:2]), stack)
-
-
-def _all_parse(texts: Sequence[str]) -> bool:
-    try:
-        world.parse_all(texts)
-    except ValueError:
-        return False
-    return True
 
 
 def _ratio(values: npt.NDArray[np.float64], floor: float) -> float:

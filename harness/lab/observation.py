@@ -1,17 +1,17 @@
-"""One set of images, and what is read from it or from two such sets without a judge."""
+"""One set of images with everything that is computed from it, and the distances between two such sets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from harness.lab.protocol import Images
 from harness.metrics import pairs
+from harness.metrics.base import Images
 from harness.metrics.judge import Features
 from harness.metrics.metric_set import Reading
 from harness.models.sampler import Samples
@@ -22,20 +22,30 @@ GREY = 128
 
 @dataclass(frozen=True)
 class Observation:
-    """One set of images, one per prompt, with everything that is read from them."""
+    """One image for each of N prompts, with everything that is computed from them.
+
+    ``features`` (N, d) and ``scores`` (N,) are the judge's; ``least`` (N,) are the scores of each prompt's worst
+    sentence, None where no prompt is longer than the judge reads. ``extra`` is what the other metrics gave.
+    """
 
     samples: Samples
     images: Images
     collapsed: npt.NDArray[np.bool_]
     features: Features
     scores: npt.NDArray[np.float64]
-    least: npt.NDArray[np.float64] | None  # over the sentences of each prompt, where one was split
-    attributes: Mapping[str, npt.NDArray[np.float64]]
+    least: npt.NDArray[np.float64] | None
     extra: Reading
 
 
-def to_bytes(pixels: Tensor) -> tuple[Images, npt.NDArray[np.bool_]]:
-    """(N, 3, H, W) bytes of pixels in 0..1, and which of the images (N,) collapsed: constant, or not finite.
+class ByteImages(NamedTuple):
+    """(N, 3, H, W) images, and which of them (N,) collapsed."""
+
+    images: Images
+    collapsed: npt.NDArray[np.bool_]
+
+
+def to_bytes(pixels: Tensor) -> ByteImages:
+    """Bytes of (N, 3, H, W) pixels in 0..1. An image that is constant or not finite has collapsed.
 
     A collapsed image becomes grey, so that it scores like grey.
     """
@@ -44,11 +54,11 @@ def to_bytes(pixels: Tensor) -> tuple[Images, npt.NDArray[np.bool_]]:
     flat = images.reshape(len(images), -1).std(axis=1) / 255.0 < FLAT
     collapsed = broken.numpy() | flat
     images[collapsed] = GREY
-    return images, collapsed
+    return ByteImages(images, collapsed)
 
 
 def distances(a: Observation, b: Observation) -> dict[str, npt.NDArray[np.float64]]:
-    """How far two sets of images of the same prompts are apart, (N,) by name."""
+    """Distances between two sets of images of the same N prompts, (N,) by name."""
     error = pairs.mse(a.images, b.images)
     return {
         "latent": pairs.latent_distance(a.samples.latents, b.samples.latents),

@@ -1,23 +1,20 @@
-"""What a test, a timing and a report need of a lab, whether it makes images or only runs forwards."""
+"""The interface of a lab that tests, timings and reports rely on: it makes images, or runs single forwards alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window
+from harness.metrics.base import Images
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
-
-Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -29,12 +26,22 @@ class Forward:
 
 
 class HasImages(Protocol):
-    """What was seen of a variant, as far as it can be shown."""
+    """Anything with images, for the contact sheet."""
 
     @property
     def images(self) -> Images:
-        """(N, 3, H, W); N is 0 where there are none."""
+        """(N, 3, H, W) uint8; N is 0 where a lab makes no images."""
         ...
+
+
+Output_co = TypeVar("Output_co", bound=HasImages, covariant=True)
+
+
+class VariantRun(NamedTuple, Generic[Output_co]):
+    """One run of a variant: its figures, and the images or tensors that they were computed from."""
+
+    measurement: Measurement
+    output: Output_co
 
 
 class LabProtocol(Protocol):
@@ -42,12 +49,12 @@ class LabProtocol(Protocol):
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """What is ablated."""
+        """The checkpoint whose transformer is ablated."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device that the transformer runs on."""
         ...
 
     @property
@@ -62,18 +69,18 @@ class LabProtocol(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a user should know of how the prompts are read."""
+        """Remarks on the prompts for the user, such as a prompt that a text encoder cuts off."""
         ...
 
     @property
     def no_images_reason(self) -> str:
-        """Why no image can be made here, or nothing."""
+        """Why this lab makes no images; empty where it makes them."""
         ...
 
-    def run(self, plan: Plan, stack: str, window: Window | None = None) -> tuple[Measurement, HasImages]:
-        """Measure a variant against the control; in a ``window``, its plan holds in those denoising steps alone.
+    def run(self, plan: Plan, stack: str, window: Window | None = None) -> VariantRun[HasImages]:
+        """Measure a variant against the control; with a ``window``, the plan holds in those denoising steps only.
 
-        Raises SurgeryError where the plan did not take hold, CaseError for a window that this lab doesn't have.
+        Raises SurgeryError where other blocks ran than the plan's, CaseError for a window that this lab doesn't have.
         """
         ...
 
@@ -82,13 +89,13 @@ class LabProtocol(Protocol):
         ...
 
     def control_images(self) -> Images:
-        """The control's images beside which a variant's are shown; none where there are none."""
+        """The control's images of the prompts and the seed that variants run on; none where the lab makes none."""
         ...
 
     def timed_forward(self) -> Forward:
-        """What is timed."""
+        """The forward that latency is measured on."""
         ...
 
     def check_identity(self, stack: str) -> None:
-        """Prove that every block behind a slot gives the model's own output. Raises SurgeryError."""
+        """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""
         ...

@@ -13,7 +13,8 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, spelled
 from harness.errors import CaseError, SurgeryError
-from harness.lab.protocol import Forward, Images
+from harness.lab.protocol import Forward, VariantRun
+from harness.metrics.base import Images
 from harness.models import environment, loading
 from harness.models.random_weights.checkpoint import NO_QUALITY, NO_STEPS, RandomCheckpoint
 from harness.models.random_weights.inputs import arguments
@@ -25,12 +26,14 @@ from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity, prove_listed
 from harness.surgery.view import ablate
 
+# Settings that change one forward.
+SAMPLING = ("height", "width", "max_sequence_length", "guidance", "batch")
 NONE = np.zeros((0, 3, 0, 0), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
 class Output:
-    """What came out of the transformer, (B, ...) in its dtype and on its device; no image."""
+    """The transformer's output for a batch of B, (B, ...) in its dtype and on its device; ``images`` are none."""
 
     tensor: Tensor
     images: Images
@@ -57,21 +60,8 @@ class RandomLab:
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """Everything that can change a number measured here. No judge and no prompts: there are no images."""
-        settings = self.checkpoint.settings
-        return Fingerprint(
-            checkpoint=self.checkpoint.name,
-            weights=digest(self.checkpoint, self.seed),
-            judge="",
-            prompts="",
-            sampling={
-                name: getattr(settings, name)
-                for name in ("height", "width", "max_sequence_length", "guidance", "batch")
-            },
-            device=environment.device_key(self.device),
-            dtype=settings.dtype,
-            capability=environment.capability(self.device),
-            threads=torch.get_num_threads(),
-            versions=environment.versions(),
+        return environment.fingerprint(
+            self.checkpoint, self.device, SAMPLING, weights=digest(self.checkpoint, self.seed)
         )
 
     @cached_property
@@ -84,9 +74,7 @@ class RandomLab:
             raise SurgeryError("the un-ablated model gives two outputs for one input: nothing can be proved of it here")
         return first
 
-    def run(
-        self, plan: Plan | str, stack: str | None = None, window: Window | None = None
-    ) -> tuple[Measurement, Output]:
+    def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> VariantRun[Output]:
         """One forward under a plan (or its text, which may name the stack), and what proves that it took hold.
 
         The blocks that ran are the plan's; every block behind a slot gives the model's own output (once a stack);
@@ -113,7 +101,7 @@ class RandomLab:
             values={"output_drift": tuple(round(value, 6) for value in drift)},
             summary={"output_drift": sum(drift) / len(drift), "same_as_listed": float(listed)},
         )
-        return measured, Output(output, NONE)
+        return VariantRun(measured, Output(output, NONE))
 
     def control_measurement(self) -> Measurement:
         """The size of the un-ablated model's output (root mean square an image)."""

@@ -29,7 +29,7 @@ def pace(checkpoint: Checkpoint, prompts: Sequence[str], device: torch.device) -
     Raises CheckpointError or PromptError where the checkpoint or the prompts can't be used.
     """
     pipeline = loading.load(checkpoint, device)
-    sampler = Sampler(pipeline, checkpoint.family.name, checkpoint.settings, checkpoint.settings.batch)
+    sampler = Sampler(pipeline, checkpoint.family, checkpoint.settings, checkpoint.settings.batch)
     sampler.check(prompts)
     part = list(prompts[: sampler.batch])
     arguments = sampler.forward_arguments(part)  # also encodes the prompts, which a sweep does once

@@ -1,19 +1,35 @@
-"""The share of attributes of a bundled caption that an image gets right, by the exact checker."""
+"""The share of attributes of a bundled caption that an image gets right, by the exact checker of the bundled world."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
-import numpy.typing as npt
 
-from harness.metrics.base import Images
-from harness.tiny import checker
-from harness.tiny.world import Layouts
+from harness.metrics.base import Grader, Images, Values
+from harness.models.spec import Settings
+from harness.tiny import checker, world
 
 
-def attribute_grades(images: Images, layouts: Layouts | None) -> dict[str, npt.NDArray[np.float64]]:
-    """The exact checker's grades (N,), where the prompts are the bundled world's."""
-    if layouts is None:
-        return {}
-    read = checker.score(images, layouts)
-    graded = {"grade": read.grade, "all_right": read.all_right, **read.attributes}
-    return {name: values.astype(np.float64) for name, values in graded.items()}
+class AttributeChecker(Grader):
+    """Whether an image shows what its caption says: ``grade`` is the mean over the attributes, ``all_right`` is 0 or 1.
+
+    No model is asked, so there are no weights: the attributes are read off the pixels. Raises ValueError for a text
+    that is no caption of the bundled world.
+    """
+
+    name = "checker"
+    id = "harness.tiny.checker"
+    weights = ""
+    grades = ("grade", "all_right", *checker.ATTRIBUTES)
+
+    def __call__(self, images: Images, texts: Sequence[str]) -> Mapping[str, Values]:
+        """Every one of ``grades`` as (N,) float64, for N images and their N captions."""
+        score = checker.score(images, world.parse_all(texts))
+        graded = {"grade": score.grade, "all_right": score.all_right, **score.attributes}
+        return {name: values.astype(np.float64) for name, values in graded.items()}
+
+
+def checkpoint_graders(settings: Settings, prompts: Sequence[str]) -> tuple[Grader, ...]:
+    """The graders that a checkpoint's settings imply: the checker, where every prompt is a caption it can read."""
+    return () if world.layouts_of(settings, prompts) is None else (AttributeChecker(),)

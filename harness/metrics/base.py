@@ -1,4 +1,4 @@
-"""What an extra metric is: one of three kinds of function on images, with a name, an id and the hash of its weights.
+"""What a metric is: one of four kinds of function on images, with a name, an id and the hash of its weights.
 
 Images are uint8 arrays (N, 3, H, W). A lab makes the columns of the table from a metric's kind alone, so a metric of
 another package needs nothing but one of these classes.
@@ -7,7 +7,7 @@ another package needs nothing but one of these classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ Values = npt.NDArray[np.float64]
 
 
 class Metric(ABC):
-    """Base of the three kinds.
+    """Base of the four kinds.
 
     ``name`` begins the names of its columns, ``id`` says which model it is, and ``weights`` are twelve hex digits of
     the sha256 of that model's files; all three enter the fingerprint.
@@ -51,3 +51,16 @@ class TextScorer(Metric):
     @abstractmethod
     def __call__(self, images: Images, texts: Sequence[str]) -> Values:
         """(N,), for N images and their N texts."""
+
+
+class Grader(Metric):
+    """Several grades of an image against its text, each in 0..1, higher is better: gives the paired loss of each.
+
+    ``grades`` are their names, in the order of the columns.
+    """
+
+    grades: tuple[str, ...]
+
+    @abstractmethod
+    def __call__(self, images: Images, texts: Sequence[str]) -> Mapping[str, Values]:
+        """Every one of ``grades`` as (N,) values, for N images and their N texts."""

@@ -97,7 +97,7 @@ def make(asked: Asked, device: torch.device) -> Metric:
 
 def _added(asked: Asked, device: torch.device) -> Metric:
     """A metric of another package: its entry point is a function of (where, device)."""
-    from harness.metrics.base import Embedder, PairDistance, TextScorer
+    from harness.metrics.base import Embedder, Grader, PairDistance, TextScorer
 
     point = extensions.found(extensions.METRICS, frozenset((*BUILT_IN, NONE)))[asked.name]
     factory = cast("Callable[[str | None, torch.device], Any]", extensions.loaded(point))
@@ -109,12 +109,19 @@ def _added(asked: Asked, device: torch.device) -> Metric:
         raise
     except Exception as error:
         raise extensions.broken(point, f"can't be made: {extensions.first_line(error)}") from error
-    if not isinstance(metric, Embedder | PairDistance | TextScorer):
+    if not isinstance(metric, Embedder | PairDistance | TextScorer | Grader):
         raise extensions.broken(
-            point, f"gives a {type(metric).__name__}, where an Embedder, a PairDistance or a TextScorer is needed"
+            point,
+            f"gives a {type(metric).__name__}, where an Embedder, a PairDistance, a TextScorer or a Grader is needed",
         )
     lacking = [field for field in ("id", "weights") if not isinstance(getattr(metric, field, None), str)]
     if lacking:
         raise extensions.broken(point, f"gives a metric without the text {lacking[0]!r}, which the fingerprint needs")
+    if isinstance(metric, Grader) and not _names_grades(getattr(metric, "grades", None)):
+        raise extensions.broken(point, "gives a Grader without 'grades', a tuple of the names of what it grades")
     metric.name = asked.name  # its columns are called what it was asked for
     return metric
+
+
+def _names_grades(grades: object) -> bool:
+    return isinstance(grades, tuple) and bool(grades) and all(isinstance(grade, str) and grade for grade in grades)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 
 from harness.errors import CheckpointError
+from harness.models.checkpoints.resolve import Checkpoint
+from harness.results.fingerprint import Fingerprint
 
 PACKAGES = (
     "torch",
@@ -76,6 +79,44 @@ def processor(device: torch.device) -> str:
     """As :func:`machine`, whatever instruction set torch was told to use: for what holds under all of them."""
     usage = "CPU capability usage"
     return _digest(["\n".join(line for line in part.split("\n") if usage not in line) for part in _parts(device)])
+
+
+def fingerprint(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    sampling: Sequence[str],
+    *,
+    weights: str,
+    judge: str = "",
+    prompts: str = "",
+    metrics: Mapping[str, str] | None = None,
+    offload: str = "none",
+    machine: str = "",
+    perturbed: tuple[str, ...] = (),
+) -> Fingerprint:
+    """Everything that can change a number measured of a checkpoint on a device in this process.
+
+    ``sampling`` names the fields of the checkpoint's settings that matter for what is measured; ``weights`` is the
+    digest of its weights, ``prompts`` that of the prompts. The rest is as in
+    :class:`harness.results.fingerprint.Fingerprint`.
+    """
+    settings = checkpoint.settings
+    return Fingerprint(
+        checkpoint=checkpoint.name,
+        weights=weights,
+        judge=judge,
+        prompts=prompts,
+        sampling={name: getattr(settings, name) for name in sampling},
+        device=device_key(device),
+        dtype=settings.dtype,
+        capability=capability(device),
+        threads=torch.get_num_threads(),
+        versions=versions(*(["peft"] if checkpoint.lora is not None else [])),
+        metrics=metrics or {},
+        offload=offload,
+        machine=machine,
+        perturbed=perturbed,
+    )
 
 
 def _parts(device: torch.device) -> list[str]:

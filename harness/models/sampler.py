@@ -1,7 +1,7 @@
 """Images through a pipeline's own ``__call__``, with cached prompt embeddings and given initial latents.
 
 No sampling loop is rewritten here: a change in a pipeline or a scheduler must show. What differs
-between families stands in harness.models.families.base.
+between families stands in harness.models.families.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harness.errors import PromptError
-from harness.models.checkpoints.resolve import Settings
-from harness.models.families.base import ADAPTERS, Conditions
+from harness.models.families.base import Conditions
+from harness.models.families.registry import adapter
+from harness.models.spec import Family, Settings
 from harness.models.stacks import unwrap_compiled
 
 # In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
@@ -65,10 +66,10 @@ def pinned() -> Iterator[None]:
 class Sampler:
     """One loaded pipeline and its settings, with the prompts encoded once."""
 
-    def __init__(self, pipeline: Any, family: str, settings: Settings, batch: int) -> None:
+    def __init__(self, pipeline: Any, family: Family, settings: Settings, batch: int) -> None:
         self.pipeline = pipeline
         self.family = family
-        self.adapter = ADAPTERS[family]
+        self.adapter = adapter(family)
         self.settings = settings
         self.batch = batch
         self.ulps = 0  # how far initial latents are moved, to see what no difference makes
@@ -108,11 +109,11 @@ class Sampler:
         diffusers cuts long prompts off with no more than a log line.
         """
         notes: list[str] = []
-        for encoder in self.adapter.encoders(self.pipeline, self.settings):
+        for encoder in self.adapter.text_encoders(self.pipeline, self.settings):
             lengths = [encoder.length(prompt) for prompt in prompts]
             longest = max(range(len(prompts)), key=lambda i: lengths[i])
             cut = sum(length > encoder.limit for length in lengths)
-            if cut and encoder.alone:
+            if cut and encoder.required:
                 raise PromptError(
                     f"prompt {longest + 1} has {lengths[longest]} tokens, {encoder.name} takes {encoder.limit} "
                     f"(the rest would be cut off silently): {prompts[longest][:60]!r}; shorten it"
@@ -163,8 +164,9 @@ class Sampler:
 
     def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
         """The same from plain prompts and generators, through the pipeline's own encoding and drawing."""
-        words = self.adapter.words(self.settings)
-        return self._call({"prompt": list(prompts), "generator": [generator_for(p, seed) for p in prompts], **words})
+        generators = [generator_for(p, seed) for p in prompts]
+        others = self.adapter.plain_prompt_arguments(self.settings)
+        return self._call({"prompt": list(prompts), "generator": generators, **others})
 
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""

@@ -1,4 +1,8 @@
-"""The families of transformers that can be ablated, and how a checkpoint is sampled."""
+"""The families of transformers that can be ablated, as plain data, and how a checkpoint is sampled.
+
+A family is one entry in this file and one file in ``harness/models/families``, which the entry names. Nothing here
+imports torch: the table is read at collection.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,34 @@ OFFLOADS = ("none", "model", "group")
 
 @dataclass(frozen=True)
 class Stack:
-    """One ModuleList of blocks: our name, the model's attribute, the config key that holds its length."""
+    """One ModuleList of a transformer's blocks.
+
+    ``name`` is the harness's name for it, ``attribute`` the model's, ``length_key`` the config key that holds its
+    length, and ``block`` the class of its blocks in diffusers. ``lokr_at_factor`` are the layers of a block that get
+    the block's own LoKr factor f, as fnmatch patterns behind the block's name; its other layers get 2f.
+    """
 
     name: str
     attribute: str
     length_key: str
+    block: str
+    lokr_at_factor: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class WidthKeys:
+    """Keys of a transformer's config that hold a width, for building it narrower. Those that it lacks are empty.
+
+    ``heads`` and ``head_width``: the number of attention heads and the width of each. ``text``: the widths of the
+    text states and of the pooled vector. ``projected_text``: the width at which text enters the blocks, which is the
+    model's own (heads x head width). ``rotary_axes``: each rotary axis' share of a head.
+    """
+
+    heads: str = "num_attention_heads"
+    head_width: str = "attention_head_dim"
+    text: tuple[str, ...] = ("joint_attention_dim",)
+    projected_text: str = ""
+    rotary_axes: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,42 +68,127 @@ class Settings:
     world: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Family:
-    """A transformer class and how its pipeline is normally run: ``settings`` are the pipeline's own defaults."""
+    """A transformer class, its pipeline, and what differs between families and can be said without torch.
+
+    ``name`` is the family's name in ids and baselines; ``adapter`` is the class that knows its pipeline, as
+    ``module:Class`` (see :mod:`harness.models.families.base`); ``transformer`` and ``pipeline`` are classes of
+    diffusers. ``stacks`` are in running order. ``settings`` are the pipeline's own defaults.
+
+    ``guidance_batched``: classifier-free guidance runs both passes in one forward, [negative, positive].
+    ``timestep_scale``: the transformer's timestep argument at noise level 1. ``timestep_cast``: the pipeline casts
+    that argument to the latents' dtype; otherwise it is fp32. ``latent_pixels``: pixels a side that the VAE makes
+    one latent of, where no VAE's config says.
+
+    What only some families have is None or empty in the others: ``position_ids``, the arguments by which the
+    transformer is told the positions of text and image tokens; ``rotary``, the attribute of the transformer whose
+    ``theta`` is the base of its rotary embedding; ``masked_tokenizer``, the pipeline's tokenizer whose attention
+    mask the text encoder obeys.
+    """
 
     name: str
+    adapter: str
     transformer: str
     pipeline: str
     stacks: tuple[Stack, ...]
     settings: Settings
+    guidance_batched: bool
+    timestep_scale: float
+    timestep_cast: bool
+    width_keys: WidthKeys
+    latent_pixels: int
+    position_ids: tuple[str, str] | None = None
+    rotary: str = ""
+    masked_tokenizer: str = ""
+
+    def guided(self, settings: Settings) -> bool:
+        """Whether classifier-free guidance puts every image into a forward twice: as the pipelines decide."""
+        return self.guidance_batched and settings.guidance > 1.0
 
 
+# LoKr: modulation and feed-forward at f, attention at 2f.
 FLUX = Family(
-    "flux",
-    "FluxTransformer2DModel",
-    "FluxPipeline",
-    (
-        Stack("double", "transformer_blocks", "num_layers"),
-        Stack("single", "single_transformer_blocks", "num_single_layers"),
+    name="flux",
+    adapter="harness.models.families.flux:Flux",
+    transformer="FluxTransformer2DModel",
+    pipeline="FluxPipeline",
+    stacks=(
+        Stack(
+            "double",
+            "transformer_blocks",
+            "num_layers",
+            block="FluxTransformerBlock",
+            lokr_at_factor=("norm1*", "norm1_context*", "ff*"),
+        ),
+        Stack(
+            "single",
+            "single_transformer_blocks",
+            "num_single_layers",
+            block="FluxSingleTransformerBlock",
+            # The feed-forward is in the block itself; proj_out closes it, and the attention with it.
+            lokr_at_factor=("norm*", "proj_mlp*", "proj_out*"),
+        ),
     ),
-    Settings(steps=28, guidance=3.5, max_sequence_length=512, dtype="bfloat16"),
+    settings=Settings(steps=28, guidance=3.5, max_sequence_length=512, dtype="bfloat16"),
+    guidance_batched=False,  # distilled into the model, which is told the number
+    timestep_scale=1.0,
+    timestep_cast=True,
+    width_keys=WidthKeys(text=("joint_attention_dim", "pooled_projection_dim"), rotary_axes="axes_dims_rope"),
+    latent_pixels=8,
+    position_ids=("txt_ids", "img_ids"),
+    rotary="pos_embed",
 )
 SD3 = Family(
-    "sd3",
-    "SD3Transformer2DModel",
-    "StableDiffusion3Pipeline",
-    (Stack("joint", "transformer_blocks", "num_layers"),),
-    Settings(steps=28, guidance=7.0, max_sequence_length=256, dtype="bfloat16"),
+    name="sd3",
+    adapter="harness.models.families.sd3:Sd3",
+    transformer="SD3Transformer2DModel",
+    pipeline="StableDiffusion3Pipeline",
+    stacks=(
+        Stack(
+            "joint",
+            "transformer_blocks",
+            "num_layers",
+            block="JointTransformerBlock",
+            lokr_at_factor=("norm1*", "norm1_context*", "ff*"),
+        ),
+    ),
+    settings=Settings(steps=28, guidance=7.0, max_sequence_length=256, dtype="bfloat16"),
+    guidance_batched=True,
+    timestep_scale=1000.0,
+    timestep_cast=False,
+    width_keys=WidthKeys(
+        text=("joint_attention_dim", "pooled_projection_dim"), projected_text="caption_projection_dim"
+    ),
+    latent_pixels=8,
 )
 AURAFLOW = Family(
-    "auraflow",
-    "AuraFlowTransformer2DModel",
-    "AuraFlowPipeline",
-    (
-        Stack("double", "joint_transformer_blocks", "num_mmdit_layers"),
-        Stack("single", "single_transformer_blocks", "num_single_dit_layers"),
+    name="auraflow",
+    adapter="harness.models.families.auraflow:AuraFlow",
+    transformer="AuraFlowTransformer2DModel",
+    pipeline="AuraFlowPipeline",
+    stacks=(
+        Stack(
+            "double",
+            "joint_transformer_blocks",
+            "num_mmdit_layers",
+            block="AuraFlowJointTransformerBlock",
+            lokr_at_factor=("norm1*", "norm1_context*", "ff*"),
+        ),
+        Stack(
+            "single",
+            "single_transformer_blocks",
+            "num_single_dit_layers",
+            block="AuraFlowSingleTransformerBlock",
+            lokr_at_factor=("norm1*", "ff*"),
+        ),
     ),
-    Settings(steps=50, guidance=3.5, max_sequence_length=256, dtype="bfloat16"),
+    settings=Settings(steps=50, guidance=3.5, max_sequence_length=256, dtype="bfloat16"),
+    guidance_batched=True,
+    timestep_scale=1.0,
+    timestep_cast=True,
+    width_keys=WidthKeys(projected_text="caption_projection_dim"),
+    latent_pixels=8,
+    masked_tokenizer="tokenizer",
 )
 FAMILIES: dict[str, Family] = {family.transformer: family for family in (FLUX, SD3, AURAFLOW)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import nn
 
 from harness.errors import SurgeryError
@@ -28,14 +30,21 @@ def stacks(transformer: nn.Module) -> dict[str, str]:
     }
 
 
-def find_stack(transformer: nn.Module, stack: str | None) -> tuple[str, str]:
-    """(name, attribute) of a stack; None picks the only one. Raises SurgeryError naming what there is."""
+class StackAttribute(NamedTuple):
+    """A stack's name in plans, and the transformer's attribute that holds its blocks."""
+
+    name: str
+    attribute: str
+
+
+def find_stack(transformer: nn.Module, stack: str | None) -> StackAttribute:
+    """A stack by its name; None picks the only one. Raises SurgeryError naming what there is."""
     known = stacks(transformer)
     if stack is None and len(known) == 1:
-        return next(iter(known.items()))
+        return StackAttribute(*next(iter(known.items())))
     if stack not in known:
         wanted = "name one of its stacks" if stack is None else f"there is no stack {stack!r}"
         raise SurgeryError(
             f"{type(unwrap_compiled(transformer)).__name__}: {wanted}; it has {', '.join(known) or 'none'}"
         )
-    return stack, known[stack]
+    return StackAttribute(stack, known[stack])

@@ -1,4 +1,4 @@
-"""The pytest plugin: hooks only. What they do stands in options, collecting, trial, bench and report."""
+"""The pytest plugin: hooks and fixtures only; what they do stands in the modules beside."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from harness.plugin.fixtures.study import StudyFixture
     from harness.plugin.session import Session
 
-COLLECTING: pytest.StashKey[Collection] = pytest.StashKey()
-RUNNING: pytest.StashKey[Session] = pytest.StashKey()
+COLLECTION: pytest.StashKey[Collection] = pytest.StashKey()
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "dit_findings(checkpoint, *claims): published claims (harness.findings) about a checkpoint; a test that takes "
         "`finding` runs once a claim",
     )
-    config.stash[COLLECTING] = Collection(options.from_config(config))
+    config.stash[COLLECTION] = Collection(options.from_config(config))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -62,30 +62,30 @@ def _restore(before: signal.Handlers | Callable[..., object] | int | None) -> No
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.config.stash[COLLECTING].parametrize(metafunc)
+    metafunc.config.stash[COLLECTION].parametrize(metafunc)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    item.config.stash[COLLECTING].add_words(item)
+    item.config.stash[COLLECTION].add_words(item)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
-    collecting = config.stash[COLLECTING]
-    collecting.reject(config, items)
-    collecting.narrow(config, items)
+    collection = config.stash[COLLECTION]
+    collection.reject(config, items)
+    collection.narrow(config, items)
     yield
-    collecting.arrange(items)  # after everybody else: pytest-randomly shuffles here
+    collection.arrange(items)  # after everybody else: pytest-randomly shuffles here
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    collecting = config.stash[COLLECTING]
-    if not collecting.wanted or config.option.collectonly:
+    collection = config.stash[COLLECTION]
+    if not collection.wanted or config.option.collectonly:
         return []
     from harness.plugin.header import describe
 
     try:
-        return describe(collecting)
+        return describe(collection)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -93,17 +93,17 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open what the tests need before the first one, so that bad input ends the run with one line."""
-    collecting = session.config.stash[COLLECTING]
+    collection = session.config.stash[COLLECTION]
     xdist = bool(getattr(session.config.option, "numprocesses", None))  # the controller collects nothing itself
-    if (collecting.wanted or xdist) and not session.config.option.collectonly and not session.testsfailed:
+    if (collection.wanted or xdist) and not session.config.option.collectonly and not session.testsfailed:
         from harness.plugin.session import Session
 
-        session.config.stash[RUNNING] = running = Session(session.config, collecting)
+        session.config.stash[SESSION] = dit_session = Session(session.config, collection)
         try:
-            running.prepare()
+            dit_session.prepare()
         except HarnessError as error:
-            if running.is_worker:
-                running.broken = str(error)  # an exit on a worker would be an internal error
+            if dit_session.is_worker:
+                dit_session.broken = str(error)  # an exit on a worker would be an internal error
             else:
                 raise pytest.UsageError(str(error)) from None
     return (yield)
@@ -112,31 +112,31 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist: every worker puts its images into the controller's run folder."""
-    node.workerinput["dit_run_id"] = node.config.stash[COLLECTING].options.run_id
+    node.workerinput["dit_run_id"] = node.config.stash[COLLECTION].options.run_id
 
 
 @pytest.fixture
 def ablation(request: pytest.FixtureRequest) -> AblationFixture:
     """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
-    return request.config.stash[RUNNING].trial(request)
+    return request.config.stash[SESSION].ablation(request)
 
 
 @pytest.fixture
 def control(request: pytest.FixtureRequest) -> ControlFixture:
     """The un-ablated model of one checkpoint: ``control.check()``, ``control.lab``."""
-    return request.config.stash[RUNNING].control(request)
+    return request.config.stash[SESSION].control(request)
 
 
 @pytest.fixture
 def study(request: pytest.FixtureRequest) -> StudyFixture:
     """The layer analysis of one checkpoint: ``study.check_layers()``, ``study.study``."""
-    return request.config.stash[RUNNING].inquiry(request)
+    return request.config.stash[SESSION].study(request)
 
 
 @pytest.fixture
 def finding(request: pytest.FixtureRequest) -> FindingFixture:
     """One published claim on one checkpoint: ``finding.check()``."""
-    return request.config.stash[RUNNING].claim(request)
+    return request.config.stash[SESSION].finding(request)
 
 
 @contextmanager
@@ -165,20 +165,20 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
-    running = item.config.stash.get(RUNNING, None)
-    if running is not None and call.when == "call":
-        running.attach(item, report)  # Running itself takes them in again, in pytest_runtest_logreport
+    dit_session = item.config.stash.get(SESSION, None)
+    if dit_session is not None and call.when == "call":
+        dit_session.attach(item, report)  # Session itself takes them in again, in pytest_runtest_logreport
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    running = session.config.stash.get(RUNNING, None)
-    if running is not None:
+    dit_session = session.config.stash.get(SESSION, None)
+    if dit_session is not None:
         try:
-            running.finish()
+            dit_session.finish()
         except HarnessError as error:
-            running.trouble = str(error)
+            dit_session.trouble = str(error)
             session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
 
@@ -189,6 +189,6 @@ def pytest_terminal_summary(
     try:
         yield
     finally:
-        running = config.stash.get(RUNNING, None)
-        if running is not None:
-            running.print_ranking(terminalreporter)
+        dit_session = config.stash.get(SESSION, None)
+        if dit_session is not None:
+            dit_session.print_ranking(terminalreporter)

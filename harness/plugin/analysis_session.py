@@ -3,83 +3,91 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.files import write_atomically
+from harness.gates.update import UpdateMode
+from harness.plugin.collection import Collection
 from harness.plugin.fixtures.finding import FindingFixture
 from harness.plugin.fixtures.study import ANALYSIS, PAGE, AnalysisPage, StudyFixture
+from harness.plugin.labs import Labs
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
     from harness.findings.claim import Claim
-    from harness.plugin.session import Session
+    from harness.lab.protocol import LabProtocol
 
 FINDINGS = "findings"
 
 
+@dataclass
 class AnalysisSession:
-    """Opens a study when a test first asks for it, and keeps it for the tests after."""
+    """Opens a study when a test first asks for it, and keeps it for the tests after.
 
-    def __init__(self, running: Session) -> None:
-        self.running = running
-        self.shown: dict[str, AnalysisPage] = {}
-        self._studies: dict[str, Study] = {}
-        self._found: dict[str, list[dict[str, Any]]] = {}  # by nodeid, until the report takes them along
-        self._received: list[dict[str, Any]] = []
+    ``folder`` is the run's, ``worker`` the name of this xdist worker, empty in the only process.
+    """
 
-    def study(self, name: str) -> Study:
-        """The study of a checkpoint. Skips the test where there are no images, raises HarnessError where it can't."""
+    labs: Labs
+    collection: Collection
+    folder: Path
+    worker: str
+    update: UpdateMode | None
+    pages: dict[str, AnalysisPage] = field(default_factory=dict[str, AnalysisPage])
+    _studies: dict[str, Study] = field(default_factory=dict)
+    _findings: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by nodeid, until the report takes them
+    _received: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def study(self, lab: LabProtocol) -> Study:
+        """The study of a lab. Skips the test where the lab makes no images."""
+        # These load torch, which the collection of cases does without.
         from harness.analysis.study import Study
         from harness.lab.lab import Lab
 
-        if name not in self._studies:
-            lab = self.running.lab(self.running.collecting.checkpoints[name])
-            if not isinstance(lab, Lab):
-                pytest.skip(lab.no_images_reason)
-            self._studies[name] = Study(lab)
-        return self._studies[name]
+        if not isinstance(lab, Lab):
+            pytest.skip(lab.no_images_reason)
+        return self._studies.setdefault(lab.checkpoint.name, Study(lab))
 
-    def inquiry(self, name: str, nodeid: str) -> StudyFixture:
-        """The layer analysis of a checkpoint, under test."""
-        running = self.running
+    def study_fixture(self, lab: LabProtocol, nodeid: str) -> StudyFixture:
+        """The layer analysis of a lab's checkpoint, under test."""
+        name = lab.checkpoint.name
         # Tests of one study add to the same page; workers of one session must not write into each other's.
-        worker = f"-{running.config.workerinput['workerid']}" if running.is_worker else ""  # type: ignore[attr-defined]
+        worker = f"-{self.worker}" if self.worker else ""
         return StudyFixture(
-            study=self.study(name),
-            judged=running.bench.judged[name],
-            shown=self.shown.setdefault(name, AnalysisPage()),
+            study=self.study(lab),
+            reference=self.labs.references[name],
+            page=self.pages.setdefault(name, AnalysisPage()),
             nodeid=nodeid,
-            folder=running.folder / ANALYSIS / f"{name}{worker}",
-            baselines=running.collecting.baselines[name],
+            folder=self.folder / ANALYSIS / f"{name}{worker}",
+            baselines=self.collection.baselines[name],
             update=self._update(),
         )
 
-    def claim(self, claim: Claim, name: str, nodeid: str) -> FindingFixture:
-        """A published claim on a checkpoint, under test."""
+    def finding_fixture(self, claim: Claim, lab: LabProtocol, nodeid: str) -> FindingFixture:
+        """A published claim on a lab's checkpoint, under test."""
         return FindingFixture(
             claim=claim,
-            study=self.study(name),
+            study=self.study(lab),
             nodeid=nodeid,
-            baselines=self.running.collecting.baselines[name],
+            baselines=self.collection.baselines[lab.checkpoint.name],
             update=self._update(),
-            found=self._found.setdefault(nodeid, []),
+            found=self._findings.setdefault(nodeid, []),
         )
 
-    def _update(self) -> str | None:
-        update = self.running.options.update
-        if update is not None and self.running.is_worker:
+    def _update(self) -> UpdateMode | None:
+        if self.update is not None and self.worker:
             pytest.fail(
                 "analyses are stored by one process, since their tests write the same files: leave out -n",
                 pytrace=False,
             )
-        return update
+        return self.update
 
     def taken(self, nodeid: str) -> list[dict[str, Any]]:
         """The findings of a test, for its report to carry."""
-        return self._found.pop(nodeid, [])
+        return self._findings.pop(nodeid, [])
 
     def receive(self, found: list[dict[str, Any]]) -> None:
         """Findings that came with a report."""
@@ -87,26 +95,25 @@ class AnalysisSession:
 
     def draw(self) -> None:
         """Write the figures of every study. Raises HarnessError where they can't be written."""
-        for name, shown in self.shown.items():
-            shown.draw(name)
+        for name, page in self.pages.items():
+            page.draw(name)
 
-    def conclude(self, reporter: pytest.TerminalReporter) -> list[Path]:
+    def conclude(self, reporter: pytest.TerminalReporter, config: pytest.Config) -> list[Path]:
         """Print what the analyses came to and the table of findings; the files that hold them."""
         from harness.findings.claim import from_json
         from harness.report.findings_page import markdown, render
 
-        for name, shown in self.shown.items():
-            for line in shown.lines:
+        for name, page in self.pages.items():
+            for line in page.lines:
                 reporter.write_line(f"{name}: {line}")
-        folder = self.running.folder
-        written = sorted(folder.glob(f"{ANALYSIS}/*/{PAGE}"))
+        written = sorted(self.folder.glob(f"{ANALYSIS}/*/{PAGE}"))
         if self._received:
             found = [from_json(data) for data in self._received]
-            writer = self.running.config.get_terminal_writer()
+            writer = config.get_terminal_writer()
             reporter.write(render(found, writer.fullwidth, writer.hasmarkup), flush=True)
             lines = [json.dumps(data, sort_keys=True) for data in self._received]
             for suffix, text in ((".md", markdown(found)), (".jsonl", "\n".join([*lines, ""]))):
-                path = folder / f"{FINDINGS}{suffix}"
+                path = self.folder / f"{FINDINGS}{suffix}"
                 write_atomically(path, text)
                 written.append(path)
         return written

@@ -105,7 +105,7 @@ class Collection:
         names = bundled_names() if name == BUNDLED else [name]
         if self.options.checkpoint is None:
             return [self._resolve(n) for n in names]
-        own = [blueprint(n)[0] for n in names]  # their families alone: nothing of theirs will run
+        own = [blueprint(n).checkpoint for n in names]  # their families alone: nothing of theirs will run
         given = self._resolve(self.options.checkpoint)
         return [given] if name == BUNDLED or any(c.family == given.family for c in own) else []
 

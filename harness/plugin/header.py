@@ -14,35 +14,36 @@ from harness.report.cost_line import cost_line
 SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 
 
-def describe(collecting: Collection) -> list[str]:
+def describe(collection: Collection) -> list[str]:
     """The header: device, versions, checkpoint and baseline of every checkpoint that will run."""
     import torch
 
-    device = pick_device(collecting.options.device)
+    device = pick_device(collection.options.device)
     found = versions()
     where = f"{device_key(device)} ({capability(device)}, {torch.get_num_threads()} threads)"
     lines = [f"dit: {where}; " + ", ".join(f"{p} {found[p]}" for p in SHOWN_VERSIONS if p in found)]
-    for name in dict.fromkeys(collecting.owners[key] for key in collecting.wanted):
-        checkpoint = collecting.checkpoints[name]
+    for name in dict.fromkeys(collection.owners[key] for key in collection.wanted):
+        checkpoint = collection.checkpoints[name]
         blocks = ", ".join(f"{n} {stack}" for stack, n in checkpoint.stacks.items())
         if isinstance(checkpoint, RandomCheckpoint):
             lines.append(f"dit: {name} ({blocks} blocks): {checkpoint.about}")
             continue
         key, dtype = device_key(device), checkpoint.settings.dtype
-        path, exact = baselines.choose_file(collecting.baselines[name], name, key, dtype)
+        wanted = baselines.file_of(collection.baselines[name], name, key, dtype)
+        path, exact = baselines.choose_file(wanted)
         if path is None:
             stored = f"no baseline for {key}-{dtype}: nothing is judged"
         else:
             stored = f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")
-        how = dtype if collecting.options.offload == "none" else f"{dtype}, offload {collecting.options.offload}"
+        how = dtype if collection.options.offload == "none" else f"{dtype}, offload {collection.options.offload}"
         lines.append(f"dit: {name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}")
-        cases = [collecting.cases[key] for key in collecting.pictured if collecting.owners[key] == name]
-        if collecting.options.groups and not collecting.options.plans:
-            path = _relative(collecting.groups_file(name), Path.cwd())
+        cases = [collection.cases[key] for key in collection.pictured if collection.owners[key] == name]
+        if collection.options.groups and not collection.options.plans:
+            path = _relative(collection.groups_file(name), Path.cwd())
             lines.append(f"dit: first, middle and last of {name} are measured groups, from {path}")
         if cases:
-            number = cost.prompt_count(checkpoint.prompts_file, collecting.options.prompts)
-            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family.name, cases, number)
+            number = cost.prompt_count(checkpoint.prompts_file, collection.options.prompts)
+            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, number)
             lines.append(f"dit: {cost_line(asked)}")
     return lines
 

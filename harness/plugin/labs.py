@@ -1,4 +1,4 @@
-"""The run: labs, baselines and reports shared by all tests of a session, without pytest."""
+"""The session's labs, opened on first use, and the stored values that each is compared with."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.gates.reference import Reference, find_reference
-from harness.gates.validation.perturbations import Perturbation
+from harness.gates.reference import Reference, reference_for
 from harness.models import prompts
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.random_weights.checkpoint import RandomCheckpoint
+from harness.plugin.options import Options
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
@@ -19,57 +19,49 @@ if TYPE_CHECKING:
 
 @dataclass
 class Labs:
-    """Labs by checkpoint name, opened when first needed, all with the same device and prompts."""
+    """Labs by checkpoint name, all with the same options; ``threads`` of torch on the CPU (None: torch's own)."""
 
-    device: str | None = None
-    prompts_file: Path | None = None
+    options: Options
     threads: int | None = None
-    updates: bool = False
-    offload: str = "none"
-    judge: str | None = None
-    metrics: tuple[str, ...] = ()
-    perturbations: tuple[Perturbation, ...] = ()
-    labs: dict[str, LabProtocol] = field(default_factory=dict)
-    judged: dict[str, Reference] = field(default_factory=dict[str, Reference])
+    references: dict[str, Reference] = field(default_factory=dict[str, Reference])
+    _labs: dict[str, LabProtocol] = field(default_factory=dict)
 
     @cached_property
     def prompts(self) -> list[str] | None:
         """The prompts that were asked for; None means each checkpoint's own. Raises PromptError."""
-        return prompts.read(self.prompts_file) if self.prompts_file else None
+        return prompts.read(self.options.prompts) if self.options.prompts else None
 
     def lab(self, checkpoint: Checkpoint, folder: Path) -> LabProtocol:
         """The lab of a checkpoint, with the baselines under ``folder``. Raises HarnessError."""
-        if checkpoint.name not in self.labs:
-            self.labs[checkpoint.name] = self._open(checkpoint, folder)
-        return self.labs[checkpoint.name]
+        if checkpoint.name not in self._labs:
+            lab = self._open(checkpoint)
+            updates = self.options.update is not None
+            self.references[checkpoint.name] = reference_for(lab, folder, updates=updates)
+            self._labs[checkpoint.name] = lab
+        return self._labs[checkpoint.name]
 
-    def _open(self, checkpoint: Checkpoint, folder: Path) -> LabProtocol:
+    def _open(self, checkpoint: Checkpoint) -> LabProtocol:
+        # These load torch, which the collection of cases does without.
         import torch
 
         from harness.gates.validation.perturb import apply_perturbation
         from harness.lab.lab import Lab
-        from harness.models.environment import pick_device, processor
+        from harness.lab.random_lab import RandomLab
+        from harness.models.environment import pick_device
 
         if self.threads:
             torch.set_num_threads(self.threads)
+        options = self.options
         if isinstance(checkpoint, RandomCheckpoint):
-            from harness.lab.random_lab import RandomLab
-
-            blind = RandomLab(checkpoint, device=pick_device(self.device))
-            self.judged[checkpoint.name] = Reference(None, folder, False, (), blind.no_images_reason)
-            return blind
+            return RandomLab(checkpoint, device=pick_device(options.device))
         lab = Lab(
             checkpoint,
             prompts=self.prompts,
-            device=pick_device(self.device),
-            offload=self.offload,
-            judge=self.judge,
-            metrics=self.metrics,
+            device=pick_device(options.device),
+            offload=options.offload,
+            judge=options.judge,
+            metrics=options.metrics,
         )
-        for perturbation in self.perturbations:
+        for perturbation in options.perturbations:
             apply_perturbation(lab.sampler, perturbation)
-        judged = find_reference(folder, lab.fingerprint, processor(lab.device), updates=self.updates)
-        if judged.baseline is not None and not judged.incomparable:
-            lab.fix_unit(judged.baseline.control["seed_sd"])
-        self.judged[checkpoint.name] = judged
         return lab

@@ -15,9 +15,9 @@ import pytest
 from harness.ablation.grid import Ask
 from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
-from harness.ablation.strategies import EVERY
+from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError
-from harness.gates.update import UPDATE_MODES
+from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import KINDS, Perturbation, before_torch, read
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.random_weights.checkpoint import NO_STEPS
@@ -54,7 +54,7 @@ class Options:
     groups: bool  # first, middle and last are measured groups, not fractions of the depth
     prompts: Path | None
     quick: bool
-    update: str | None
+    update: UpdateMode | None
     run_id: str
     reports: Path
     device: str | None
@@ -75,7 +75,7 @@ class Options:
         """The grid that replaces a case file's own, where any part of one was asked for."""
         if not (self.stacks or self.ranges or self.strategies):
             return None
-        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or EVERY)
+        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or ALL_STRATEGIES)
 
     def asks(self, checkpoint: Checkpoint, own: Sequence[Ask]) -> list[Ask]:
         """The grid for a checkpoint: the command line's if it gives one, else the case file's."""
@@ -123,7 +123,7 @@ def add(parser: pytest.Parser) -> None:
     option(
         "quick", "a subset of the cases, in about half a minute a model; never updates anything", action="store_true"
     )
-    option("baseline-update", f"write baseline values: {', '.join(UPDATE_MODES)}", metavar="MODE")
+    option("baseline-update", f"write baseline values: {', '.join(UpdateMode)}", metavar="MODE")
     option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
@@ -152,9 +152,8 @@ def from_config(config: pytest.Config) -> Options:
         given: list[str] = config.getoption(f"dit_{name}") or []
         return tuple(part.strip() for value in given for part in value.split(",") if part.strip())
 
-    update = text("baseline_update")
-    if update is not None and update not in UPDATE_MODES:
-        raise pytest.UsageError(f"--dit-baseline-update takes {', '.join(UPDATE_MODES)}, not {update!r}")
+    mode = _one_of("baseline-update", text("baseline_update"), list(UpdateMode))
+    update = None if mode is None else UpdateMode(mode)
     quick = bool(config.getoption("dit_quick"))
     if quick and update is not None:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")

@@ -21,13 +21,18 @@ GAP = 2
 HEADER = 22
 
 
+def strip_path(folder: Path, case: str) -> Path:
+    """Where a run folder keeps the strip of a case's images."""
+    return folder / "images" / f"{case}.png"
+
+
 def keep_strips(
     folder: Path, case: Case, images: npt.NDArray[np.uint8], control: Callable[[], npt.NDArray[np.uint8]]
 ) -> None:
     """A variant's strip, and its control's where there is none yet; nothing for a variant without images."""
     if len(images):
-        save_strip(images, folder / "images" / f"{case.id}.png")
-        base = folder / "images" / f"{case.checkpoint}-control.png"
+        save_strip(images, strip_path(folder, case.id))
+        base = strip_path(folder, f"{case.checkpoint}-control")
         if not base.exists():
             save_strip(control(), base)
 
@@ -59,7 +64,7 @@ def write_sheets(folder: Path, rankings: Sequence[Ranking]) -> list[Path]:
     """``contact-<checkpoint>.png``: the control and every variant, least harmful first, where strips were kept."""
     written: list[Path] = []
     for ranking in rankings:
-        lines = [("control", folder / "images" / f"{ranking.checkpoint}-control.png")]
+        lines = [("control", strip_path(folder, f"{ranking.checkpoint}-control"))]
         for row in ranking.rows:
             name = row.case.removeprefix(f"{ranking.checkpoint}-")
             harm = "" if row.harm is None else f"  {with_unit('harm', row.harm)}"

@@ -1,9 +1,86 @@
-"""What a red test says of its figures."""
+"""What a red test says: every figure at once, what changed since the stored values, and the way on."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.gates.reference import Reference
+from harness.gates.verdict import compare_control
 from harness.results import columns
-from harness.results.records import Check, Status
+from harness.results.fingerprint import changes, facts
+from harness.results.records import Check, Measurement, Status, Verdict
+from harness.results.statistics import by_prompt
+
+WORST_PROMPTS = 3  # how many are named
+
+
+def variant_failure(
+    verdict: Verdict, measurement: Measurement, reference: Reference, control: Measurement, images: Path, nodeid: str
+) -> str:
+    """The message of a red case: its checks, the control beside them, and the prompts that lost most.
+
+    ``images`` is the strip of the case's images, ``nodeid`` the test's.
+    """
+    order = sorted(verdict.checks, key=lambda check: (not check.status.red, -check.excess))
+    lines = [*_notes(verdict), *map(check_line, order)]
+    if reference.baseline is not None:
+        lines += [_changed_line(reference), control_line(control, reference)]
+    harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
+    worst = ", ".join(f"#{i + 1} {harms[i]:.1f} sd" for i in harms.argsort()[::-1][:WORST_PROMPTS])
+    return "\n".join([*lines, f"worst prompts: {worst}   {images}", _accept(nodeid, _mode(verdict, reference))])
+
+
+def control_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
+    """The message of a red control."""
+    order = sorted(verdict.checks, key=lambda check: not check.status.red)
+    changed = [] if reference.baseline is None else [_changed_line(reference)]
+    return "\n".join([*_notes(verdict), *map(check_line, order), *changed, _accept(nodeid, "changed")])
+
+
+def latency_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
+    """The message of a red timing."""
+    return "\n".join([*map(check_line, verdict.checks), _accept(nodeid, _mode(verdict, reference))])
+
+
+def figures_failure(
+    red: Sequence[tuple[str, Check]],
+    stored: Reference,
+    reference: Reference,
+    control: Measurement,
+    nodeid: str,
+) -> str:
+    """The message of an analysis that left its stored figures; ``red`` are (name of the figure, check) pairs.
+
+    ``stored`` holds the analysis's own figures, ``reference`` the cases', with which the control is compared.
+    """
+    return "\n".join([*(_figure_line(name, check) for name, check in red), *since(stored, reference, control, nodeid)])
+
+
+def since(stored: Reference, reference: Reference, control: Measurement, nodeid: str) -> list[str]:
+    """Where an analysis's figures are stored, what changed since, whether the control moved, and how to accept."""
+    changed = ", ".join(_changes(stored)) or "nothing that is recorded"
+    lines = [f"stored in {stored.baseline.path if stored.baseline else stored.target}", f"changed since: {changed}"]
+    return [*lines, *control_and_accept(reference, control, nodeid)]
+
+
+def control_and_accept(reference: Reference, control: Measurement, nodeid: str) -> list[str]:
+    """Whether the control moved too, and the command that accepts what is red."""
+    lines = [] if reference.baseline is None else [control_line(control, reference)]
+    return [*lines, _accept(nodeid, "changed")]
+
+
+def control_line(control: Measurement, reference: Reference) -> str:
+    """Whether the control moved too (the library drifted) or only the variant (the ablation did)."""
+    assert reference.baseline is not None
+    if reference.baseline.facts.get("control_latents") == control.latents_sha256:
+        return "control: bit-identical, so the variant changed and not the model"
+    checks = compare_control(control, reference).checks
+    moved = [check for check in checks if check.status.red and check.baseline is not None]
+    if not moved:
+        return "control: not bit-identical but within its tolerances, so it is the variant that changed"
+    what = ", ".join(f"{check.metric} {check.baseline:.4g} -> {check.value:.4g}" for check in moved)
+    return f"control: moved too ({what}), so look for a change of the model or the library first"
 
 
 def check_line(check: Check) -> str:
@@ -20,3 +97,32 @@ def check_line(check: Check) -> str:
     sign = "+" if up else "-"
     kind = "" if check.status is Status.REGRESSION else "  better than it was: stale, or not applied"
     return f"{stored} limit {far:.4g} ({sign}{check.tolerance:.2g}, {check.source}){kind}"
+
+
+def _figure_line(name: str, check: Check) -> str:
+    if check.baseline is None or check.tolerance is None:
+        return f"{name} {check.metric}: {check.value:.4g}, no entry"
+    allowed = f"+-{check.tolerance:.2g}, {check.source}"
+    return f"{name} {check.metric}: {check.value:.4g}, stored {check.baseline:.4g} ({allowed})"
+
+
+def _notes(verdict: Verdict) -> list[str]:
+    return [f"{verdict.status.value}: {verdict.notes[-1]}"] if verdict.notes else []
+
+
+def _changed_line(reference: Reference) -> str:
+    return "changed since the baseline: " + (", ".join(_changes(reference)) or "nothing that is recorded")
+
+
+def _changes(reference: Reference) -> list[str]:
+    return [] if reference.baseline is None else changes(reference.baseline.facts, facts(reference.fingerprint))
+
+
+def _mode(verdict: Verdict, reference: Reference) -> str:
+    """The least that accepts a verdict: ``missing`` where the file has no entry of the case at all."""
+    every_entry_missing = all(check.status is Status.MISSING for check in verdict.checks)
+    return "missing" if reference.baseline is not None and verdict.checks and every_entry_missing else "changed"
+
+
+def _accept(nodeid: str, mode: str) -> str:
+    return f'accept with: pytest "{nodeid}" --dit-baseline-update={mode}'

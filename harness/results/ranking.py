@@ -11,7 +11,7 @@ import numpy as np
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
-from harness.results.records import Latency, Measurement, Record, Status
+from harness.results.records import Kind, Latency, Measurement, Record, Status
 from harness.results.statistics import by_prompt, mean_interval, rank_intervals
 
 
@@ -96,10 +96,10 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
     out: list[Ranking] = []
     for checkpoint in dict.fromkeys(r.checkpoint for r in every):
         mine = [r for r in every if r.checkpoint == checkpoint]
-        latency = {r.case: r.latency for r in mine if r.kind == "latency" and r.latency is not None}
-        quality = [(r, r.measurement) for r in mine if r.kind == "quality" and r.measurement is not None]
+        latency = {r.case: r.latency for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
+        quality = [(r, r.measurement) for r in mine if r.kind is Kind.QUALITY and r.measurement is not None]
         if not any(r.fingerprint.judge for r in mine):
-            out += _rank_by_speed(checkpoint, [r for r in mine if r.kind != "control"], latency)
+            out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
         elif quality:
             out.append(_rank(checkpoint, quality, latency))
     return out
@@ -156,7 +156,7 @@ def _others(summary: Mapping[str, float]) -> dict[str, float]:
 def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency]) -> list[Ranking]:
     """Variants by speed-up, those that were not timed last; nothing where no variant was measured."""
     # A case's quality record says more than its latency record, and comes first.
-    records = {r.case: r for r in sorted(mine, key=lambda r: r.kind == "quality")}
+    records = {r.case: r for r in sorted(mine, key=lambda r: r.kind is Kind.QUALITY)}
     order = sorted(records, key=lambda case: (-latency[case].ratio if case in latency else 0.0, case))
     rows: list[Row] = []
     for place, case in enumerate(order, start=1):

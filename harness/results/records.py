@@ -105,14 +105,22 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
+class Kind(enum.StrEnum):
+    """What a record is about."""
+
+    QUALITY = "quality"  # a variant's images, against the control's
+    LATENCY = "latency"  # a variant's time, beside the control's
+    CONTROL = "control"  # the un-ablated model's own figures
+
+
 @dataclass(frozen=True)
 class Record:
-    """One line of the journal. ``kind`` is ``quality``, ``latency`` or ``control``.
+    """One line of the journal.
 
     ``window`` is the inclusive range of denoising steps in which the plan held, None for all of them.
     """
 
-    kind: str
+    kind: Kind
     case: str
     nodeid: str
     checkpoint: str
@@ -129,40 +137,62 @@ class Record:
     schema: int = SCHEMA
     window: tuple[int, int] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        case: Case,
+        kind: Kind,
+        fingerprint: Fingerprint,
+        verdict: Verdict,
+        *,
+        measurement: Measurement | None = None,
+        latency: Latency | None = None,
+        nodeid: str = "",
+        run: str = "",
+    ) -> Record:
+        """The record of one case; ``nodeid`` is the test's where there is one, ``run`` the run folder's name."""
+        return cls(
+            kind=kind,
+            case=case.id,
+            nodeid=nodeid,
+            checkpoint=case.checkpoint,
+            stack=case.stack,
+            place=case.place,
+            strategy=case.strategy,
+            plan=str(case.plan),
+            words=case.words,
+            fingerprint=fingerprint,
+            verdict=verdict,
+            measurement=measurement,
+            latency=latency,
+            run=run,
+            window=case.window,
+        )
+
+    @classmethod
+    def of_control(
+        cls, fingerprint: Fingerprint, verdict: Verdict, measurement: Measurement, *, nodeid: str = "", run: str = ""
+    ) -> Record:
+        """The record of the un-ablated model of the fingerprint's checkpoint."""
+        return cls(
+            kind=Kind.CONTROL,
+            case=f"{fingerprint.checkpoint}-control",
+            nodeid=nodeid,
+            checkpoint=fingerprint.checkpoint,
+            stack="",
+            place="",
+            strategy="",
+            plan="",
+            words=(),
+            fingerprint=fingerprint,
+            verdict=verdict,
+            measurement=measurement,
+            run=run,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts, strings and numbers; what is not finite becomes "nan" or "inf"."""
         return cast("dict[str, Any]", _plain(self))
-
-
-def of_case(
-    case: Case,
-    kind: str,
-    fingerprint: Fingerprint,
-    verdict: Verdict,
-    *,
-    measurement: Measurement | None = None,
-    latency: Latency | None = None,
-    nodeid: str = "",
-    run: str = "",
-) -> Record:
-    """The record of one case; ``nodeid`` is the test's where there is one, ``run`` the run folder's name."""
-    return Record(
-        kind=kind,
-        case=case.id,
-        nodeid=nodeid,
-        checkpoint=case.checkpoint,
-        stack=case.stack,
-        place=case.place,
-        strategy=case.strategy,
-        plan=str(case.plan),
-        words=case.words,
-        fingerprint=fingerprint,
-        verdict=verdict,
-        measurement=measurement,
-        latency=latency,
-        run=run,
-        window=case.window,
-    )
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from harness.models.stacks import stacks
 from harness.surgery.view import ablate
 from harness.tiny import render
 from tests.helpers import stored
-from tests.helpers.models import random_pipelines
+from tests.helpers.models import SPECS, random_pipelines
 
 PROMPTS = [
     "a large solid red circle on a grey background",
@@ -39,11 +39,11 @@ def pipelines(tmp_path_factory):
 def sampler(request, pipelines):
     name, changes = request.param if isinstance(request.param, tuple) else (request.param, {})
     settings = Settings(steps=3, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    return Sampler(pipelines[name], name, dataclasses.replace(settings, **changes), batch=2)
+    return Sampler(pipelines[name], SPECS[name], dataclasses.replace(settings, **changes), batch=2)
 
 
 def capture(sampler, prompts=PROMPTS, **more):
-    return on_trajectory(sampler, resolve(f"{sampler.family}-tiny"), prompts, **more)
+    return on_trajectory(sampler, resolve(f"{sampler.family.name}-tiny"), prompts, **more)
 
 
 def by_hand(sampler, edges, prompts=PROMPTS, draws=30):
@@ -53,8 +53,8 @@ def by_hand(sampler, edges, prompts=PROMPTS, draws=30):
         with stored.stored(sampler.transformer) as forwards:
             sampler.sample(prompts[part], 0)
         parts.append((prompts[part], forwards))
-    scale = 1000 if sampler.family == "sd3" else 1
-    return stored.reference(sampler.transformer, sampler.family, parts, lambda t: t / scale, edges, draws)
+    scale = 1000 if sampler.family.name == "sd3" else 1
+    return stored.reference(sampler.transformer, sampler.family.name, parts, lambda t: t / scale, edges, draws)
 
 
 ALL = ["flux", "sd3", ("sd3", GUIDED), ("auraflow", GUIDED)]
@@ -86,7 +86,7 @@ def test_a_stack_of_l_blocks_has_l_plus_one_states(sampler):
     profile = capture(sampler, PROMPTS[:1], draws=3)
     for stack, length in profile.lengths.items():
         assert profile.stream(stack, "image").cosine.shape[-1] == length + 1
-        without = sampler.family == "sd3"  # its last block gives no text
+        without = sampler.family.name == "sd3"  # its last block gives no text
         assert profile.stream(stack, "text").cosine.shape[-1] == length + (not without)
 
 
@@ -136,7 +136,7 @@ def test_states_are_the_conditional_half_from_what_enters_block_0(sampler):
 def test_pads_are_no_content(sampler):
     found = content(sampler, PROMPTS)
     for row, prompt in zip(found, PROMPTS, strict=True):
-        assert row.nonzero().flatten().tolist() == stored.text_tokens(sampler.family, prompt)
+        assert row.nonzero().flatten().tolist() == stored.text_tokens(sampler.family.name, prompt)
 
 
 def test_without_t5_the_rest_of_sd3s_text_is_pads(pipelines):
@@ -145,7 +145,7 @@ def test_without_t5_the_rest_of_sd3s_text_is_pads(pipelines):
     encoder, tokenizer = pipeline.text_encoder_3, pipeline.tokenizer_3
     pipeline.text_encoder_3 = pipeline.tokenizer_3 = None
     try:
-        sampler = Sampler(pipeline, "sd3", settings, batch=2)
+        sampler = Sampler(pipeline, SPECS["sd3"], settings, batch=2)
         found = content(sampler, PROMPTS)
         assert found.shape == (3, sampler.conditions(PROMPTS)["prompt_embeds"].shape[1])
         assert found.sum(dim=1).tolist() == [len(p.split()) + 2 for p in PROMPTS]
@@ -186,7 +186,7 @@ def test_images_are_the_same_while_captured_and_nothing_stays(sampler, monkeypat
 
 def test_a_forward_that_broke_off_leaves_nothing_to_the_next(pipelines):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], "flux", settings, batch=2)
+    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     keeps = Keeps()
     third = sampler.transformer.single_transformer_blocks[3]
     with watched(sampler.transformer, 2, 20, keeps):
@@ -204,7 +204,7 @@ def test_a_forward_that_broke_off_leaves_nothing_to_the_next(pipelines):
 )
 def test_a_model_under_a_plan_is_refused(pipelines, plan, match):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], "flux", settings, batch=2)
+    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     with ablate(sampler.transformer, plan, "double"), pytest.raises(SurgeryError, match=match):
         capture(sampler)
     assert hooks(sampler.transformer) == 0
@@ -212,7 +212,7 @@ def test_a_model_under_a_plan_is_refused(pipelines, plan, match):
 
 def test_rows_and_text_tokens_that_do_not_fit_are_named(pipelines):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], "flux", settings, batch=3)
+    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=3)
     with watched(sampler.transformer, 2, 20, Keeps()), pytest.raises(SurgeryError, match="3 rows for 2 prompts"):
         sampler.sample(PROMPTS, 0)
     with watched(sampler.transformer, 3, 21, Keeps()), pytest.raises(SurgeryError, match=r"20 text tokens.* give 21"):
@@ -243,7 +243,7 @@ def test_the_sink_hears_of_every_sample(sampler, reduction):
 def test_noise_levels_are_the_schedulers(sampler):
     """Whatever the pipeline passes to the model: SD3 0..1000, the others 0..1."""
     sampler.sample(PROMPTS[:1], 0)
-    first = 1000.0 if sampler.family == "sd3" else 1.0
+    first = 1000.0 if sampler.family.name == "sd3" else 1.0
     found = clock(sampler.pipeline, first)
     assert found.scale == first
     sigmas = [float(s) for s in sampler.pipeline.scheduler.sigmas]
@@ -315,7 +315,7 @@ def test_memory_grows_neither_with_prompts_nor_with_steps(pipelines):
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
 
     def after(count, steps):
-        sampler = Sampler(pipelines["flux"], "flux", dataclasses.replace(settings, steps=steps), batch=4)
+        sampler = Sampler(pipelines["flux"], SPECS["flux"], dataclasses.replace(settings, steps=steps), batch=4)
         sampler.conditions(prompts[:1])
         collector = Collector(draws=20)
         collector.edges = cut([], 4)
@@ -339,7 +339,7 @@ def test_the_memory_that_is_said_is_the_memory_that_is_held(pipelines):
     assert round(said.main / 1e6, 1) == 7.3
     assert memory([19, 38], 4096, 512, 3072, batch=2).device - said.device == 39 * 28_311_552
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    sampler = Sampler(pipelines["flux"], "flux", settings, batch=2)
+    sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     keeps = Keeps()
     with watched(sampler.transformer, 2, 20, keeps):
         sampler.sample(PROMPTS[:2], 0)

@@ -10,7 +10,7 @@ from PIL import Image
 from harness.analysis.noised_images import Captioned, Single, clean_latents, draw, on_noised, read_images
 from harness.errors import CheckpointError, OptionError, PromptError
 from harness.lab.lab import Lab
-from harness.tiny import render
+from harness.tiny import render, world
 from tests.helpers import stored
 
 NAMES = ["flux-tiny", "sd3-tiny", "auraflow-tiny"]
@@ -43,7 +43,7 @@ def change_vae(request):
 
 
 def pictures(lab):
-    return render.render(lab.layouts).astype(np.float32) / 255.0
+    return render.render(world.parse_all(lab.prompts)).astype(np.float32) / 255.0
 
 
 @pytest.mark.parametrize("level", [0.1, 0.2, 0.3])
@@ -84,7 +84,7 @@ def test_running_sums_are_what_stored_activations_give(lab):
     # A batch of two and one of one prompt: the pipeline's own first step, which isn't counted, then four levels.
     assert len(forwards) == 10
     parts = [(PROMPTS[:2], forwards[1:5]), (PROMPTS[2:], forwards[6:])]
-    scale = 1000 if lab.sampler.family == "sd3" else 1
+    scale = 1000 if lab.sampler.family.name == "sd3" else 1
     for _, part in parts:
         assert [f["timestep"] / scale for f in part] == pytest.approx([0.125, 0.375, 0.625, 0.875])
         assert all(len(f["text"]) <= 2 for f in part)  # without guidance
@@ -92,7 +92,7 @@ def test_running_sums_are_what_stored_activations_give(lab):
     assert profile.edges.tolist() == [0, 0.5, 1]
     assert profile.prompts == 3
     expected = stored.reference(
-        lab.transformer, lab.sampler.family, parts, lambda timestep: timestep / scale, profile.edges, 30
+        lab.transformer, lab.sampler.family.name, parts, lambda timestep: timestep / scale, profile.edges, 30
     )
     stored.assert_same(profile, expected)
     assert not sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in lab.transformer.modules())

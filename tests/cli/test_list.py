@@ -12,7 +12,7 @@ import pytest
 from harness.__main__ import main
 from harness.ablation.grid import Ask, expand
 from harness.ablation.ranges import DEPTHS
-from harness.ablation.strategies import EVERY, STRATEGIES
+from harness.ablation.strategies import ALL_STRATEGIES, STRATEGIES
 from harness.api import sweep
 from harness.cli.inventory import RANGES, cached
 from harness.cli.list import duration
@@ -21,7 +21,7 @@ from harness.lab.lab import Lab
 from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import bundled_names, resolve
-from harness.models.spec import Settings
+from harness.models.spec import AURAFLOW, FLUX, SD3, Settings
 from harness.report.cost_line import cost_line
 
 STACKS = {"double": 5, "single": 10}
@@ -43,7 +43,7 @@ def cases_of(*asks):
 
 def test_the_arithmetic():
     cases = cases_of(Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
-    found = cost.cost(STACKS, SETTINGS, "flux", cases, 100)
+    found = cost.cost(STACKS, SETTINGS, FLUX, cases, 100)
     assert (found.cases, found.images, found.control_images) == (3, 300, 400)
     assert found.forwards == (3 + 4) * 4 * 2  # two batches for a hundred prompts
     assert found.together == 64
@@ -54,14 +54,15 @@ def test_the_arithmetic():
     assert found.controls == pytest.approx(4 + (12 + 15 + 21) / 15)
     assert found.disk == 4 * (4_000 + 2 * 8 * 80 * 80 * 3 + 130 * 100)
     # Two batches of 3 s, of which 1 s is not the transformer's, for 3 cases and 4 seeds.
-    assert cost.cost(STACKS, SETTINGS, "flux", cases, 128).seconds(3.0, 0.5) == pytest.approx(
+    assert cost.cost(STACKS, SETTINGS, FLUX, cases, 128).seconds(3.0, 0.5) == pytest.approx(
         2 * (7 * 1.0 + (4 + 48 / 15) * 2.0)
     )
 
 
 @pytest.mark.parametrize(
     ("family", "guidance", "guided"),
-    [("flux", 3.5, False), ("sd3", 7.0, True), ("sd3", 1.0, False), ("auraflow", 3.5, True), ("auraflow", 0.0, False)],
+    [(FLUX, 3.5, False), (SD3, 7.0, True), (SD3, 1.0, False), (AURAFLOW, 3.5, True), (AURAFLOW, 0.0, False)],
+    ids=lambda value: getattr(value, "name", None),
 )
 def test_guidance_in_one_batch_is_said(family, guidance, guided):
     found = cost.cost(STACKS, Settings(guidance=guidance), family, cases_of(Ask(("double",), ("0",), ("skip",))), 8, 20)
@@ -71,11 +72,11 @@ def test_guidance_in_one_batch_is_said(family, guidance, guided):
 
 
 def test_the_line_of_the_header():
-    cases = cases_of(Ask(("double", "single"), ("middle",), EVERY))
-    assert cost_line(cost.cost(STACKS, SETTINGS, "flux", cases, 64)) == (
+    cases = cases_of(Ask(("double", "single"), ("middle",), ALL_STRATEGIES))
+    assert cost_line(cost.cost(STACKS, SETTINGS, FLUX, cases, 64)) == (
         "20 cases: 1,280 images and 256 of the control, 96 forwards of 64 images, 1.03 of the control's blocks"
     )
-    assert cost_line(cost.cost(STACKS, SETTINGS, "flux", cases[:1], 0)) == "1 case"
+    assert cost_line(cost.cost(STACKS, SETTINGS, FLUX, cases[:1], 0)) == "1 case"
 
 
 def test_the_plan_is_what_is_run(capsys):
@@ -88,7 +89,7 @@ def test_the_plan_is_what_is_run(capsys):
     )
     list(sweep(lab, stacks="double", strategies="skip,swap"))
     cases = expand("flux-tiny", STACKS, [Ask(("double",), ("middle",), ("skip", "swap"))])
-    found = cost.cost(lab.checkpoint.stacks, lab.checkpoint.settings, "flux", cases, len(prompts))
+    found = cost.cost(lab.checkpoint.stacks, lab.checkpoint.settings, FLUX, cases, len(prompts))
     assert len(ran) == found.forwards
     assert set(ran) == {found.together}
     assert sum(ran) == (found.images + found.control_images) * found.steps

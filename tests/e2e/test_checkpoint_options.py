@@ -16,7 +16,7 @@ from tests.helpers import hubs
 
 CASES = """
 import pytest
-from harness.ablation.case import Ask
+from harness import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip",)))
 

@@ -21,7 +21,7 @@ from harness.surgery.view import BlockView
 
 CASES = """
 import pytest
-from harness.ablation.case import Ask
+from harness import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
 

@@ -18,7 +18,7 @@ from tests.e2e import test_plugin
 
 CASES = """
 import pytest
-from harness.ablation.case import Ask
+from harness import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip",)))
 

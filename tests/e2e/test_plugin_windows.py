@@ -140,7 +140,7 @@ def store(project, **stacks):
 
 RANGES = """
 import pytest
-from harness.ablation.case import Ask
+from harness import Ask
 
 pytestmark = pytest.mark.dit(
     "flux-tiny", Ask(("single",), ("first", "middle", "last", "middle-lower", "middle-upper", "2-3"), ("skip",))

@@ -27,7 +27,7 @@ from tests.benchmarks import bench_overhead
 
 CASES = """
 import pytest
-from harness.ablation.case import Ask
+from harness import Ask
 
 pytestmark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
 

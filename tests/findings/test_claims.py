@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness.ablation.ranges import Span
-from harness.ablation.strategies import EVERY, choose
+from harness.ablation.strategies import ALL_STRATEGIES, choose
 from harness.analysis.image_drift import ImageDrift, moved, reseeds
 from harness.analysis.profile import Profile, Stream
 from harness.errors import BaselineError, CaseError
@@ -373,7 +373,7 @@ def test_what_a_claim_compares_is_what_it_says():
     }
     assert ranges == expected
     on_middle = {strategy for stack, span, strategy in made.asked if (stack, str(span)) == ("single", "3-8")}
-    assert on_middle == set(EVERY)
+    assert on_middle == set(ALL_STRATEGIES)
     made = Made("flux", recovering(0.1, 0.9))
     judge(CLAIMS["B8"], made)
     assert {s for stack, _, s in made.asked if stack == "single"} == {"parallel.t3", "parallel.t6"}

@@ -10,7 +10,7 @@ from harness.errors import BaselineError, HarnessError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline, Entry
 from harness.gates.tolerances import Tolerance, load_tolerances, tolerance_for
-from harness.gates.update import store
+from harness.gates.update import UpdateMode, store_values
 from harness.gates.verdict import accepted, compare
 from harness.results.records import Status
 from harness.results.rounding import rounded
@@ -128,17 +128,19 @@ def test_update_modes(baseline, mode, value, written):
     values = {"harm": value, "latent_drift": 0.87}
     tolerances = [*TOLERANCES, Tolerance("*", "latent_drift", 0.1, 0, "t")]
     verdict = compare(CASE, values, baseline.cases[CASE], tolerances)
+    mode = UpdateMode(mode)
     verdict = accepted(verdict, mode)
     assert verdict.status.red == (mode == "missing")
-    assert store(baseline, CASE, values, 64, verdict, mode) == written
+    accept = any(check.status is Status.UPDATED for check in verdict.checks)
+    assert store_values(baseline, CASE, values, 64, mode, accepted=accept) == written
     assert baseline.cases[CASE]["harm"].value == (value if written else 0.22)
 
 
 def test_a_new_case_is_added_by_missing(baseline):
     values = {"harm": 0.5, "mmd": 0.1, "not-stored": 3.0, "psnr": float("inf")}
-    verdict = accepted(compare("new", values, {}, []), "missing")
+    verdict = accepted(compare("new", values, {}, []), UpdateMode.MISSING)
     assert verdict.status is Status.UPDATED
-    assert store(baseline, "new", values, 64, verdict, "missing")
+    assert store_values(baseline, "new", values, 64, UpdateMode.MISSING, accepted=True)
     assert set(baseline.cases["new"]) == {"harm", "mmd"}
 
 
@@ -183,6 +185,10 @@ def test_the_folder_is_found_upward(tmp_path):
 
 def test_another_device_is_the_second_choice(baseline, tmp_path):
     baselines.save(baseline)
-    assert baselines.choose_file(tmp_path, "flux-tiny", "cpu", "float32") == (baseline.path, True)
-    assert baselines.choose_file(tmp_path, "flux-tiny", "nvidia-h200", "float32") == (baseline.path, False)
-    assert baselines.choose_file(tmp_path, "flux-tiny", "cpu", "bfloat16") == (None, False)
+
+    def chosen(device, dtype):
+        return baselines.choose_file(baselines.file_of(tmp_path, "flux-tiny", device, dtype))
+
+    assert chosen("cpu", "float32") == (baseline.path, True)
+    assert chosen("nvidia-h200", "float32") == (baseline.path, False)
+    assert chosen("cpu", "bfloat16") == (None, False)

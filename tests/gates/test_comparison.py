@@ -15,7 +15,7 @@ from harness.gates.tolerances import Tolerance
 from harness.report.comparison_page import markdown, render
 from harness.results.fingerprint import circumstances
 from harness.results.journal import Journal
-from harness.results.records import Latency
+from harness.results.records import Kind, Latency
 from tests.results.test_records import FINGERPRINT, PROMPTS, quality
 
 TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
@@ -131,7 +131,7 @@ def test_what_was_measured_otherwise_is_refused(name):
 def test_speed_ups_are_compared_by_their_intervals_and_never_fail():
     def timed(ratio):
         latency = Latency((1.0,) * 8, (1 / ratio,) * 8, 8, ratio, ratio * 0.97, ratio * 1.03, 1.5)
-        return replace(quality("skip", 1.0), kind="latency", measurement=None, latency=latency)
+        return replace(quality("skip", 1.0), kind=Kind.LATENCY, measurement=None, latency=latency)
 
     (near,), (far,) = (one([timed(1.2)], [timed(r)]).changes for r in (1.22, 0.8))
     assert (near.moved, far.moved) == (Movement.WITHIN, Movement.CHANGED)

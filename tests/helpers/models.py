@@ -11,6 +11,7 @@ from diffusers import AuraFlowTransformer2DModel, FluxTransformer2DModel, SD3Tra
 from packaging.version import Version
 from torch import nn
 
+from harness.models.spec import AURAFLOW, FLUX, SD3
 from harness.tiny import auraflow as tiny_auraflow
 from harness.tiny import flux as tiny_flux
 from harness.tiny import sd3 as tiny_sd3
@@ -103,6 +104,7 @@ def auraflow(doubles: int = 4, singles: int = 6) -> tuple[nn.Module, dict[str, A
 
 
 FAMILIES = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
+SPECS = {family.name: family for family in (FLUX, SD3, AURAFLOW)}
 STACKS = [("flux", "double"), ("flux", "single"), ("sd3", "joint"), ("auraflow", "double"), ("auraflow", "single")]
 
 

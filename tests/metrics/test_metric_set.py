@@ -15,15 +15,15 @@ from harness.ablation.plan import identity, parse
 from harness.errors import MetricError
 from harness.lab.lab import Lab
 from harness.metrics import distribution, pairs
-from harness.metrics.base import Embedder, PairDistance, TextScorer
-from harness.metrics.metric_set import Panel
+from harness.metrics.base import Embedder, Grader, PairDistance, TextScorer
+from harness.metrics.metric_set import MetricSet
 from harness.metrics.sentences import Pieces
 from harness.models.checkpoints.resolve import resolve
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import heads, nested
 from harness.report.ranking_terminal import render
 from harness.results.ranking import rank
-from harness.results.records import Record, Status, Verdict, from_json
+from harness.results.records import Kind, Record, Status, Verdict, from_json
 
 
 class Means(Embedder):
@@ -48,13 +48,21 @@ class Redness(TextScorer):
         return images[:, 0].mean(axis=(1, 2)) * np.array(["red" in text for text in texts])
 
 
+class Tones(Grader):
+    name, id, weights = "tones", "brightness, and how much of it is blue", "4" * 12
+    grades = ("bright", "blue")
+
+    def __call__(self, images, texts):
+        return {name: part.mean(axis=(1, 2, 3)) / 255 for name, part in (("bright", images), ("blue", images[:, 2:]))}
+
+
 def some(n, seed):
     return np.random.default_rng(seed).integers(0, 256, (n, 3, 8, 8), dtype=np.uint8)
 
 
 @pytest.fixture
 def panel():
-    return Panel((Means(), Gap(), Redness()), (("lpips", "no weights"),))
+    return MetricSet((Means(), Gap(), Redness()), (("lpips", "no weights"),))
 
 
 def read(panel, images):
@@ -99,6 +107,48 @@ def test_fid_needs_enough_images_and_is_left_out_by_name_below(panel):
     assert panel.left_out(32) == {"lpips": "no weights"}
 
 
+def test_every_grade_has_its_loss_and_the_control_its_mean():
+    graded = MetricSet((Tones(),))
+    base = read(graded, some(6, 0))
+    dark = base[0].copy()
+    dark[:, 2] = 0
+    control = graded.control([base, read(graded, some(6, 1))])
+    values, summary = graded.compare(base, read(graded, dark), control)
+    assert control == {
+        "tones.bright": pytest.approx(base[0].mean() / 255),
+        "tones.blue": pytest.approx(base[0][:, 2].mean() / 255),
+    }
+    assert set(values) == set(summary) == {"tones.bright_loss", "tones.blue_loss"}
+    assert values["tones.blue_loss"] == pytest.approx(base[0][:, 2].mean(axis=(1, 2)) / 255)
+    assert summary["tones.bright_loss"] == pytest.approx(control["tones.blue"] / 3)
+    assert graded.fingerprint == {"tones": f"{Tones.id} 444444444444"}
+
+
+def test_a_grader_that_follows_from_the_settings_may_stand_beside_one_of_its_name():
+    both = MetricSet((Tones(),), implied=(Tones(),))
+    base = read(both, some(6, 0))
+    assert set(both.control([base])) == {"bright", "blue", "tones.bright", "tones.blue"}
+
+
+@pytest.mark.parametrize(
+    ("grades", "message"),
+    [
+        (lambda n: {"bright": np.zeros(n)}, "gave the grades bright where it names bright, blue"),
+        (lambda n: {"bright": np.zeros(n), "blue": np.full(n, 1.5)}, "gave values outside 0..1 as 'blue'"),
+        (lambda n: {"bright": np.zeros(n), "blue": np.zeros(1)}, "gave 1 values for 4 images"),
+        (lambda n: {"bright": np.zeros(n), "blue": np.full(n, np.nan)}, "gave values that are not finite"),
+    ],
+    ids=["names", "range", "rows", "nan"],
+)
+def test_a_grader_that_gives_no_grades_is_named(grades, message):
+    class Broken(Tones):
+        def __call__(self, images, texts):
+            return grades(len(images))
+
+    with pytest.raises(MetricError, match=f"metric 'tones': {message}; mend the metric, or leave it out"):
+        MetricSet((Broken(),)).read(some(4, 0), ["a"] * 4)
+
+
 @pytest.mark.parametrize(
     ("found", "message"),
     [
@@ -114,7 +164,7 @@ def test_a_metric_that_gives_no_numbers_is_named(found, message):
             return found(len(images))
 
     with pytest.raises(MetricError, match=f"metric 'means': {message}; mend the metric, or leave it out"):
-        Panel((Broken(),)).read(some(4, 0), ["a"] * 4)
+        MetricSet((Broken(),)).read(some(4, 0), ["a"] * 4)
 
 
 # --- distances between sets, and of pairs ---
@@ -171,7 +221,7 @@ def measured():
     prompts = Lab(checkpoint).prompts[:36]
     long = [" ".join(f"A {text[2:]}." for text in prompts[i : i + 3]) for i in (30, 33)]
     lab = Lab(dataclasses.replace(checkpoint, settings=settings), prompts=[*prompts[:30], *long], metrics=["none"])
-    lab.panel = Panel((Means(), Gap(), Redness()), (("lpips", "no weights: x is not there"),))
+    lab.metrics = MetricSet((Means(), Gap(), Redness(), Tones()), (("lpips", "no weights: x is not there"),))
     return lab, lab.run(parse("0 4"), "double")[0], lab.run(identity(5), "double")[0]
 
 
@@ -180,7 +230,7 @@ def test_a_lab_measures_them_and_the_identity_is_nothing(measured):
     for name in ("means.drift", "gap.drift", "means.fid_ratio"):
         assert same.summary[name] == 0
         assert skipped.summary[name] > 0.3
-    assert same.summary["redness.delta"] == same.summary["clip_min"] == 0
+    assert same.summary["redness.delta"] == same.summary["clip_min"] == same.summary["tones.blue_loss"] == 0
     assert {"means.distance", "gap.distance", "redness.harm", "score_min"} <= set(skipped.values)
 
 
@@ -194,13 +244,13 @@ def test_the_least_sentence_is_kept_beside_the_mean(measured):
 
 def test_the_fingerprint_names_them(measured):
     lab, _, _ = measured
-    assert lab.fingerprint.metrics == {m.name: f"{m.id} {m.weights}" for m in (Means, Gap, Redness)}
+    assert lab.fingerprint.metrics == {m.name: f"{m.id} {m.weights}" for m in (Means, Gap, Redness, Tones)}
     assert lab.control.summary()["means.fid_null"] > 0
 
 
 def record(lab, measurement):
     return Record(
-        kind="quality",
+        kind=Kind.QUALITY,
         case="flux-tiny-double-L01-03-skip",
         nodeid="",
         checkpoint="flux-tiny",
@@ -219,7 +269,7 @@ def test_the_table_has_their_columns_and_says_what_is_left_out(measured):
     lab, skipped, _ = measured
     records = [from_json(record(lab, skipped).to_json())]  # as the journal gives it back
     (ranking,) = rank(records)
-    extra = ("CLIP min", "means FID/null", "means drift", "gap drift", "redness delta")
+    extra = ("CLIP min", "means FID/null", "means drift", "gap drift", "redness delta", "tones blue")
     assert set(heads(ranking)[0]) >= set(extra)
     text = markdown(records, [ranking])
     assert all(f" {name} " in text for name in extra)

@@ -12,7 +12,7 @@ import torch
 from harness import extensions
 from harness.errors import ExtensionError, HarnessError
 from harness.metrics import registry
-from harness.metrics.metric_set import Panel
+from harness.metrics.metric_set import MetricSet
 
 CPU = torch.device("cpu")
 
@@ -43,7 +43,7 @@ def test_what_is_asked_for_wrongly_is_named(texts, message):
 
 ADDED = """
 import numpy as np
-from harness.metrics.base import PairDistance
+from harness.metrics.base import Grader, PairDistance
 
 class Shift(PairDistance):
     id, weights = "shift", "3" * 12
@@ -55,6 +55,21 @@ class Shift(PairDistance):
 class Bare(PairDistance):
     def __call__(self, a, b):
         return np.zeros(len(a))
+
+class Halves(Grader):
+    id, weights, grades = "halves", "5" * 12, ("left", "right")
+    def __call__(self, images, texts):
+        left, right = np.split(images, 2, axis=-1)
+        return {"left": left.mean(axis=(1, 2, 3)) / 255, "right": right.mean(axis=(1, 2, 3)) / 255}
+
+class Ungraded(Halves):
+    grades = "left"
+
+def halves(where, device):
+    return Halves()
+
+def ungraded(where, device):
+    return Ungraded()
 
 def shift(where, device):
     return Shift(where)
@@ -70,7 +85,7 @@ def bare(where, device):
 
 NUMBER = 4
 """
-POINTS = ("shift", "fails", "other", "bare", "NUMBER", "gone")
+POINTS = ("shift", "halves", "ungraded", "fails", "other", "bare", "NUMBER", "gone")
 
 
 def install(folder, monkeypatch, name, code, points):
@@ -102,17 +117,27 @@ def another_package(tmp_path, monkeypatch):
 def test_metrics_of_other_packages_are_found_by_entry_point(another_package):
     (metric,) = registry.open_all(["shift=somewhere"], CPU, trying=False).metrics
     assert (metric.name, metric.where) == ("shift", "somewhere")
-    seeds = [read(Panel((metric,)), some(4, seed)) for seed in range(2)]
-    panel = Panel((metric,))
+    seeds = [read(MetricSet((metric,)), some(4, seed)) for seed in range(2)]
+    panel = MetricSet((metric,))
     assert panel.fingerprint == {"shift": "shift 333333333333"}
     assert panel.compare(seeds[0], seeds[1], panel.control(seeds))[1] == {"shift.drift": 1.0}
+
+
+def test_a_grader_of_another_package_has_a_column_for_each_grade(another_package):
+    graded = MetricSet(registry.open_all(["halves"], CPU, trying=False).metrics)
+    base, dark = some(4, 0), some(4, 0)
+    dark[..., :4] = 0
+    control = graded.control([read(graded, base)])
+    summary = graded.compare(read(graded, base), read(graded, dark), control)[1]
+    assert graded.fingerprint == {"halves": "halves 555555555555"}
+    assert summary == {"halves.left_loss": pytest.approx(control["halves.left"]), "halves.right_loss": 0.0}
 
 
 def test_the_example_in_the_documentation_works(tmp_path, monkeypatch):
     text = (Path(__file__).parents[2] / "docs" / "measurement.md").read_text()
     code, points = (text.split(f"```{kind}\n")[1].split("```")[0] for kind in ("python", "toml"))
     install(tmp_path, monkeypatch, "dit-sharpness", code, points.replace('project.entry-points."', "").replace('"', ""))
-    panel = Panel(registry.open_all(["sharpness"], CPU, trying=False).metrics)
+    panel = MetricSet(registry.open_all(["sharpness"], CPU, trying=False).metrics)
     smooth = np.full((4, 3, 8, 8), 100, np.uint8)
     summary = panel.compare(read(panel, some(4, 0)), read(panel, smooth), {})[1]
     assert summary["sharpness.delta"] < -50
@@ -122,7 +147,8 @@ def test_the_example_in_the_documentation_works(tmp_path, monkeypatch):
     ("name", "message"),
     [
         ("fails", "can't be made: OSError: no such thing"),
-        ("other", "gives a int, where an Embedder, a PairDistance or a TextScorer is needed"),
+        ("other", "gives a int, where an Embedder, a PairDistance, a TextScorer or a Grader is needed"),
+        ("ungraded", "gives a Grader without 'grades', a tuple of the names of what it grades"),
         ("bare", "gives a metric without the text 'id', which the fingerprint needs"),
         ("number", r"is a int, where a function of \(where, device\) is needed"),
         ("gone", "doesn't load: AttributeError"),

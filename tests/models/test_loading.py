@@ -16,6 +16,7 @@ from harness.models import loading
 from harness.models.checkpoints import hub_cache, weight_files
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.models.sampler import Sampler
+from harness.models.spec import FLUX
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import ablate
 from tests.helpers import hubs, models
@@ -43,7 +44,7 @@ def mine(tmp_path):
 
 def pictures(pipeline, settings, plan=PLAN):
     """Latents and images of an ablated model."""
-    sampler = Sampler(pipeline, "flux", settings, batch=2)
+    sampler = Sampler(pipeline, FLUX, settings, batch=2)
     with ablate(sampler.transformer, plan):
         return sampler.sample(PROMPTS, seed=0)
 

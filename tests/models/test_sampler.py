@@ -11,7 +11,7 @@ from harness.errors import PromptError
 from harness.models.checkpoints.resolve import Settings
 from harness.models.sampler import Sampler
 from harness.tiny import render
-from tests.helpers.models import random_pipelines
+from tests.helpers.models import SPECS, random_pipelines
 
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross on a white background"]
 LONG = " ".join(["a large solid red circle above"] * 3) + " a large solid red circle on a grey background"
@@ -26,7 +26,7 @@ def pipelines(tmp_path_factory):
 def sampler(request, pipelines):
     name, changes = request.param if isinstance(request.param, tuple) else (request.param, {})
     settings = Settings(steps=2, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    return Sampler(pipelines[name], name, dataclasses.replace(settings, **changes), batch=2)
+    return Sampler(pipelines[name], SPECS[name], dataclasses.replace(settings, **changes), batch=2)
 
 
 GUIDED = {"guidance": 2.5, "negative_prompt": "blurry"}
@@ -55,7 +55,7 @@ def test_guidance_pushes_away_from_the_negative_prompt(pipelines, family):
     settings = Settings(steps=2, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
 
     def latents(**changes):
-        sampler = Sampler(pipelines[family], family, dataclasses.replace(settings, **changes), batch=2)
+        sampler = Sampler(pipelines[family], SPECS[family], dataclasses.replace(settings, **changes), batch=2)
         return sampler.sample(PROMPTS, seed=0).latents
 
     unguided = latents(guidance=1.0)
@@ -66,7 +66,7 @@ def test_guidance_pushes_away_from_the_negative_prompt(pipelines, family):
     # Away from the very prompt there is nothing to push: v + w (v - v) = v.
     same = Sampler(
         pipelines[family],
-        family,
+        SPECS[family],
         dataclasses.replace(settings, guidance=2.5, negative_prompt=PROMPTS[0]),
         batch=2,
     ).sample(PROMPTS[:1], seed=0)
@@ -75,7 +75,7 @@ def test_guidance_pushes_away_from_the_negative_prompt(pipelines, family):
 
 @pytest.mark.parametrize("sampler", ["flux", "auraflow"], indirect=True)
 def test_a_prompt_that_would_lose_its_end_is_refused(sampler):
-    name = "text_encoder_2" if sampler.adapter.encoders(sampler.pipeline, sampler.settings)[1:] else "text_encoder"
+    name = "text_encoder_2" if sampler.adapter.text_encoders(sampler.pipeline, sampler.settings)[1:] else "text_encoder"
     with pytest.raises(PromptError, match=rf"prompt 2 has \d+ tokens, {name} takes 20 .*shorten it"):
         sampler.check([PROMPTS[0], LONG])
 

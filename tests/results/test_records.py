@@ -18,7 +18,7 @@ from harness.report.ranking_terminal import render
 from harness.results.fingerprint import Fingerprint
 from harness.results.journal import Journal, latest, read
 from harness.results.ranking import rank
-from harness.results.records import Check, Latency, Measurement, Record, Status, Verdict, from_json
+from harness.results.records import Check, Kind, Latency, Measurement, Record, Status, Verdict, from_json
 
 FINGERPRINT = Fingerprint(
     checkpoint="m",
@@ -40,7 +40,7 @@ def quality(name, harm, *, collapsed=0, stack="s", words=("middle",), spread=0.3
     values = harm + spread * rng.normal(size=PROMPTS)
     values += harm - values.mean()
     return Record(
-        kind="quality",
+        kind=Kind.QUALITY,
         case=f"m-{stack}-{name}",
         nodeid=f"t.py::t[m-{stack}-{name}]",
         checkpoint="m",
@@ -63,7 +63,7 @@ def quality(name, harm, *, collapsed=0, stack="s", words=("middle",), spread=0.3
 def latency(name, ratio, stack="s"):
     record = quality(name, 0, stack=stack)
     times = Latency((1.0,), (1.0 / ratio,), 8, ratio, ratio - 0.1, ratio + 0.1, 1.3)
-    return replace(record, kind="latency", measurement=None, latency=times)
+    return replace(record, kind=Kind.LATENCY, measurement=None, latency=times)
 
 
 def test_a_record_reads_back():

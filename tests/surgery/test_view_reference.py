@@ -12,7 +12,7 @@ from torch import nn
 
 from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import Plan
-from harness.ablation.strategies import EVERY
+from harness.ablation.strategies import ALL_STRATEGIES
 from harness.models.stacks import find_stack
 from harness.surgery.view import ablate
 from tests.helpers import models
@@ -87,7 +87,7 @@ def model(request):
 
 
 @pytest.mark.parametrize(("model", "stack"), STACKS, indirect=["model"], ids=[f"{f}-{s}" for f, s in STACKS])
-@pytest.mark.parametrize("strategy", EVERY)
+@pytest.mark.parametrize("strategy", ALL_STRATEGIES)
 def test_every_strategy_is_the_plan_run_in_a_plain_loop(model, stack, strategy):
     transformer, arguments = model
     length = len(blocks(transformer, stack))

@@ -23,15 +23,15 @@ from harness.lab import cost
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.sampler import Sampler
-from harness.models.spec import Settings
+from harness.models.spec import FLUX, Settings
 from harness.results.ranking import rank
-from harness.results.records import Status, Verdict, from_json, of_case
+from harness.results.records import Kind, Record, Status, Verdict, from_json
 from harness.surgery.trace import traced
 from harness.surgery.view import BlockView, ablate
 from harness.surgery.windowed import in_window
 from harness.tiny import render
 from tests.helpers import models
-from tests.helpers.models import random_pipelines
+from tests.helpers.models import SPECS, random_pipelines
 from tests.results.test_records import quality
 
 STACKS = {"double": 6, "single": 12}
@@ -138,13 +138,13 @@ def test_savings_count_the_windows_share():
     assert part.saving == pytest.approx(1 / 12)
     assert from_id("m", STACKS, part.id).saving == pytest.approx(1 / 3)  # the steps aren't known: inside the window
     assert cost.share(part, STACKS) == pytest.approx(1 - 2 / 18 / 4)
-    asked = cost.cost(STACKS, Settings(steps=4), "flux", [whole, part], 8)
+    asked = cost.cost(STACKS, Settings(steps=4), FLUX, [whole, part], 8)
     assert asked.work == pytest.approx(1 - 2 / 18 * (1 + 1 / 4) / 2)
 
 
 def test_records_hold_the_window_and_old_ones_still_read():
     (case,) = expand("m", STACKS, [Ask(("double",), ("middle",), ("skip",))], windows=[(0, 1)], steps=4)
-    record = of_case(case, "quality", quality("skip", 0.5).fingerprint, Verdict(Status.OK))
+    record = Record.of(case, Kind.QUALITY, quality("skip", 0.5).fingerprint, Verdict(Status.OK))
     assert record.window == (0, 1)
     assert from_json(json.loads(json.dumps(record.to_json()))) == record
     old = quality("skip", 0.5).to_json()
@@ -202,11 +202,11 @@ def sampler(request, pipelines):
     family = request.param.split("-")[0]
     settings = Settings(steps=STEPS, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
     kind = TrueCfg if request.param == "flux-true" else Sampler
-    return kind(pipelines[family], family, dataclasses.replace(settings, **RUNS[request.param]), batch=2)
+    return kind(pipelines[family], SPECS[family], dataclasses.replace(settings, **RUNS[request.param]), batch=2)
 
 
 def latents(sampler, window):
-    stack, plan = PLANS[sampler.family]
+    stack, plan = PLANS[sampler.family.name]
     with in_window(sampler.transformer, plan, stack, window) as stepping:
         made = sampler.sample(PROMPTS, 0, between=stepping).latents
     assert stepping.check(STEPS) == 2 * STEPS  # two batches, each from its own first step
@@ -215,7 +215,7 @@ def latents(sampler, window):
 
 def reference(sampler, window):
     """The view toggled around every single forward, by how many steps the scheduler has taken."""
-    stack, plan = PLANS[sampler.family]
+    stack, plan = PLANS[sampler.family.name]
     transformer, scheduler = sampler.transformer, sampler.pipeline.scheduler
     forward, step = transformer.forward, scheduler.step
     taken, forwards = 0, 0
@@ -249,7 +249,7 @@ def test_a_window_is_bitwise_the_view_toggled_by_hand(sampler):
         found[window] = latents(sampler, window)
         assert torch.equal(found[window], reference(sampler, window)), window
     found[0, STEPS - 1] = latents(sampler, (0, STEPS - 1))
-    plan, stack = PLANS[sampler.family][::-1]
+    plan, stack = PLANS[sampler.family.name][::-1]
     with ablate(sampler.transformer, plan, stack):
         assert torch.equal(found[0, STEPS - 1], sampler.sample(PROMPTS, 0).latents)
     found[None] = sampler.sample(PROMPTS, 0).latents
@@ -260,7 +260,7 @@ def test_a_window_is_bitwise_the_view_toggled_by_hand(sampler):
 def test_complementary_windows_share_their_steps(sampler):
     """Up to where the later window begins, its run is the control's; so are the first steps' latents."""
     seen: dict[str, list[torch.Tensor]] = {"control": [], "late": []}
-    stack, plan = PLANS[sampler.family]
+    stack, plan = PLANS[sampler.family.name]
     scheduler = sampler.pipeline.scheduler
     step = scheduler.step
 
@@ -285,7 +285,7 @@ def test_complementary_windows_share_their_steps(sampler):
 
 
 def test_a_failure_in_the_middle_leaves_the_model_as_it_was(sampler):
-    stack, plan = PLANS[sampler.family]
+    stack, plan = PLANS[sampler.family.name]
 
     def stopped(stepping, step):
         stepping(step)

@@ -132,25 +132,6 @@ def maps(profile: Profile, stacks: Sequence[str]) -> tuple[Array, Array]:
     return image, text
 
 
-@dataclass(frozen=True)
-class Target:
-    """A stack's blocks as LyCORIS finds them: their class, and what of them is at factor f (the rest is at 2f)."""
-
-    block: str
-    at_factor: tuple[str, ...]
-
-
-# Modulation and feed-forward at f, attention at 2f. FLUX's single blocks have their feed-forward in the block itself;
-# proj_out closes it, and the attention with it.
-TARGETS: Mapping[tuple[str, str], Target] = {
-    ("flux", "double"): Target("FluxTransformerBlock", ("norm1*", "norm1_context*", "ff*")),
-    ("flux", "single"): Target("FluxSingleTransformerBlock", ("norm*", "proj_mlp*", "proj_out*")),
-    ("sd3", "joint"): Target("JointTransformerBlock", ("norm1*", "norm1_context*", "ff*")),
-    ("auraflow", "double"): Target("AuraFlowJointTransformerBlock", ("norm1*", "norm1_context*", "ff*")),
-    ("auraflow", "single"): Target("AuraFlowSingleTransformerBlock", ("norm1*", "ff*")),
-}
-
-
 def blocks(family: Family, lengths: Mapping[str, int]) -> list[str]:
     """The modules of all blocks in running order: ``transformer_blocks.0`` and so on."""
     return [f"{stack.attribute}.{i}" for stack in family.stacks for i in range(lengths[stack.name])]
@@ -186,7 +167,7 @@ def lycoris(
         "factor": 1,
         "full_matrix": True,
         "apply_preset": {
-            "target_module": [TARGETS[family.name, stack.name].block for stack in family.stacks],
+            "target_module": [stack.block for stack in family.stacks],
             "name_algo_map": rules,
             "use_fnmatch": True,
         },
@@ -198,7 +179,7 @@ def _rules(family: Family, lengths: Mapping[str, int], factors: Sequence[int]) -
     for stack in family.stacks:
         for i in range(lengths[stack.name]):
             factor = next(left)
-            for part in TARGETS[family.name, stack.name].at_factor:
+            for part in stack.lokr_at_factor:
                 yield f"{stack.attribute}.{i}.{part}", _rule(factor)
             yield f"{stack.attribute}.{i}.*", _rule(2 * factor)
 

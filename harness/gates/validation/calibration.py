@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import BaselineError, HarnessError
-from harness.gates import verdict
 from harness.gates.baselines import Baseline
 from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.gates.validation import noise_floor
 from harness.gates.validation.perturbations import Perturbation
+from harness.gates.verdict import GREEN
 from harness.results.columns import calibrated
 from harness.results.journal import read
-from harness.results.records import Record
+from harness.results.records import Kind, Record
 from harness.results.rounding import DIGITS, rounded
 
 TAKES_A_VALUE = ("--dit-calibrate", "--dit-run-id")
@@ -73,13 +73,13 @@ def run(given: Sequence[str], perturbation: Perturbation, folder: Path, director
 def check(reference: Sequence[Record], checkpoint: str) -> None:
     """Raise BaselineError where a noise floor would hide something: the control or a case is off its baseline."""
     mine = [r for r in reference if r.checkpoint == checkpoint]
-    control = [r for r in mine if r.kind == "control"]
+    control = [r for r in mine if r.kind is Kind.CONTROL]
     if not control:
         raise BaselineError(
             f"{checkpoint} is not calibrated: its control did not run; run it with its control (without -k, say)"
         )
-    quality = [r for r in mine if r.kind in ("control", "quality")]
-    off = [r for r in quality if r.verdict.status not in verdict.HELD]
+    quality = [r for r in mine if r.kind in (Kind.CONTROL, Kind.QUALITY)]
+    off = [r for r in quality if r.verdict.status not in GREEN]
     if off:
         raise BaselineError(
             f"{checkpoint} is not calibrated: {off[0].case} is {off[0].verdict.status.value} "
@@ -140,7 +140,7 @@ def _values(records: Sequence[Record], baseline: Baseline, metric: str) -> dict[
     return {
         r.case: r.measurement.summary[metric]
         for r in records
-        if r.kind == "quality"
+        if r.kind is Kind.QUALITY
         and r.checkpoint == baseline.checkpoint
         and r.measurement is not None
         and metric in baseline.cases.get(r.case, {})

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import JournalError
-from harness.results.records import Record, Status
+from harness.results.records import Kind, Record, Status
 
 
 def false_red_bound(runs: int, reds: int, level: float = 0.95) -> float:
@@ -36,7 +36,9 @@ class CleanRun:
     @classmethod
     def of(cls, name: str, records: Sequence[Record]) -> CleanRun:
         """Read off a run's records. Raises JournalError where none of them was judged."""
-        judged = [r for r in records if r.kind in ("control", "quality") and r.verdict.status is not Status.UNJUDGED]
+        judged = [
+            r for r in records if r.kind in (Kind.CONTROL, Kind.QUALITY) and r.verdict.status is not Status.UNJUDGED
+        ]
         if not judged:
             raise JournalError(f"run {name}: nothing in it was judged, so it says nothing of false reds")
         red = {r.case: r.verdict.status.value for r in judged if r.verdict.status.red}

@@ -20,6 +20,8 @@ from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.block_contract import contract
 
+# The timesteps of the schedulers count from 0 to this, whatever the transformer is told.
+SCHEDULER_SCALE = 1000.0
 Inject = Callable[[Sampler], AbstractContextManager[None]]
 
 
@@ -131,7 +133,7 @@ def _has_norm_weights(sampler: Sampler) -> bool:
 @contextmanager
 def _late(sampler: Sampler) -> Iterator[None]:
     """The model is told the next step's time."""
-    unit = 1.0 if sampler.family == "sd3" else 1000.0  # SD3 is told 0 to 1000, the others 0 to 1
+    unit = SCHEDULER_SCALE / sampler.family.timestep_scale
 
     def change(kwargs: dict[str, Any]) -> dict[str, Any]:
         times, told = sampler.pipeline.scheduler.timesteps, kwargs["timestep"]
@@ -152,21 +154,32 @@ def _guidance(factor: float) -> Inject:
 
 
 def _guided(sampler: Sampler) -> bool:
-    told = getattr(sampler.transformer.config, "guidance_embeds", False)
-    return bool(told) or (sampler.family != "flux" and sampler.settings.guidance > 1.0)
+    embedded = getattr(sampler.transformer.config, "guidance_embeds", False)
+    return bool(embedded) or sampler.family.guided(sampler.settings)
+
+
+def _has_position_ids(sampler: Sampler) -> bool:
+    return sampler.family.position_ids is not None
 
 
 def _swapped_ids(sampler: Sampler) -> AbstractContextManager[None]:
+    names = sampler.family.position_ids
+    assert names is not None  # where the fault applies
+
     def change(kwargs: dict[str, Any]) -> dict[str, Any]:
-        text, image = kwargs["txt_ids"], kwargs["img_ids"]
+        text, image = (kwargs[name] for name in names)
         joined = torch.cat([image, text])
-        return {**kwargs, "txt_ids": joined[: len(text)], "img_ids": joined[len(text) :]}
+        return {**kwargs, names[0]: joined[: len(text)], names[1]: joined[len(text) :]}
 
     return _before_forward(sampler, change)
 
 
+def _has_rotary(sampler: Sampler) -> bool:
+    return bool(sampler.family.rotary)
+
+
 def _rotary(sampler: Sampler) -> AbstractContextManager[None]:
-    rotary: Any = unwrap_compiled(sampler.transformer).pos_embed
+    rotary: Any = getattr(unwrap_compiled(sampler.transformer), sampler.family.rotary)
     return _attributes((rotary, "theta", rotary.theta // 2))
 
 
@@ -222,12 +235,17 @@ def _vae_scale(sampler: Sampler) -> AbstractContextManager[None]:
     return _config(vae, scaling_factor=vae.config.scaling_factor * 1.1)
 
 
+def _has_text_mask(sampler: Sampler) -> bool:
+    return bool(sampler.family.masked_tokenizer)
+
+
 @contextmanager
 def _unmasked(sampler: Sampler) -> Iterator[None]:
-    """The text encoder and the pipeline are told that every pad is a word."""
-    tokenizer = sampler.pipeline.tokenizer
+    """The tokenizer's attention mask says that every padding token is a word."""
+    name = sampler.family.masked_tokenizer
+    tokenizer = getattr(sampler.pipeline, name)
 
-    class Blind:
+    class Unmasked:
         def __getattr__(self, name: str) -> Any:
             return getattr(tokenizer, name)
 
@@ -237,7 +255,7 @@ def _unmasked(sampler: Sampler) -> Iterator[None]:
                 out["attention_mask"] = torch.ones_like(out["attention_mask"])
             return out
 
-    with _attributes((sampler.pipeline, "tokenizer", Blind())):
+    with _attributes((sampler.pipeline, name, Unmasked())):
         yield
 
 
@@ -247,8 +265,8 @@ FAULTS = (
     Fault("late-timestep", "the model is told the next step's time", inject=_late),
     Fault("guidance+10%", "guidance is a tenth too strong", _guided, _guidance(1.1)),
     Fault("guidance-10%", "guidance is a tenth too weak", _guided, _guidance(0.9)),
-    Fault("swapped-ids", "text and image ids are exchanged", lambda s: s.family == "flux", _swapped_ids),
-    Fault("rotary-base", "the rotary base is half of what it was", lambda s: s.family == "flux", _rotary),
+    Fault("swapped-ids", "text and image ids are exchanged", _has_position_ids, _swapped_ids),
+    Fault("rotary-base", "the rotary base is half of what it was", _has_rotary, _rotary),
     Fault("no-shift", "the scheduler's shift is dropped", _shifted, _unshifted),
     Fault("norm-epsilon", "norms have an epsilon of 1e-2", inject=_epsilon),
     Fault(
@@ -260,5 +278,5 @@ FAULTS = (
     Fault("frozen-text", "blocks hand on the text that they were given", inject=_frozen_text),
     Fault("bfloat16", "the model computes in bfloat16 where it was float32", lambda s: s.float32, _bfloat16),
     Fault("vae-scale", "the autoencoder's scaling factor is a tenth too large", inject=_vae_scale),
-    Fault("no-mask", "the text encoder attends to pads", lambda s: s.family == "auraflow", _unmasked),
+    Fault("no-mask", "the text encoder attends to pads", _has_text_mask, _unmasked),
 )

@@ -10,6 +10,7 @@ import os
 import re
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 _PART = r"\w(?:[\w.-]*\w)?"
 ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
@@ -99,30 +100,37 @@ def missing(name: str, hub_id: str, gigabytes: float | None = None, *, lora: boo
     return f"{start}; download it{size}: {command}"
 
 
-def ask(hub_id: str, file: str) -> tuple[str, str]:
-    """Ask the hub for the header of one small file: (answer, detail).
+class HubAnswer(NamedTuple):
+    """Whether a file can be had from the hub.
 
-    ``there``; ``gated``, with the page where its licence is accepted; ``absent`` (or private); ``other``, for a
-    repository without that file; ``silent``, with the reason why the hub could not be asked.
+    ``status`` is ``there``; ``gated``, with the page where its licence is accepted; ``absent`` (or private);
+    ``other``, for a repository without that file; or ``silent``, with the reason why the hub could not be asked.
     """
+
+    status: str
+    detail: str
+
+
+def ask(hub_id: str, file: str) -> HubAnswer:
+    """Ask the hub for the header of one small file, which downloads nothing."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     if constants.HF_HUB_OFFLINE:
-        return "silent", "HF_HUB_OFFLINE is set"
+        return HubAnswer("silent", "HF_HUB_OFFLINE is set")
     page = f"{constants.ENDPOINT}/{hub_id}"
     try:
         get_hf_file_metadata(hf_hub_url(hub_id, file), timeout=ASK_SECONDS)
     except GatedRepoError:
-        return "gated", page
+        return HubAnswer("gated", page)
     except RepositoryNotFoundError:
-        return "absent", ""
+        return HubAnswer("absent", "")
     except EntryNotFoundError:
-        return "other", ""
+        return HubAnswer("other", "")
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
-        return ("gated", page) if status in {401, 403} else ("silent", f"the hub answers {status}")
+        return HubAnswer("gated", page) if status in {401, 403} else HubAnswer("silent", f"the hub answers {status}")
     except Exception as error:  # noqa: BLE001 - each version of huggingface_hub speaks through another HTTP library
         first = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        return "silent", f"the hub can't be reached: {first}"
-    return "there", ""
+        return HubAnswer("silent", f"the hub can't be reached: {first}")
+    return HubAnswer("there", "")

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from harness import extensions
 from harness.ablation.case import slug
@@ -101,7 +101,14 @@ class Location:
     bundled: bool = False
 
 
-def blueprint(name: str, *, dtype: str | None = None) -> tuple[Checkpoint, Mapping[str, Any]]:
+class Blueprint(NamedTuple):
+    """What can be known of a checkpoint without its weights: ``config`` is the transformer's."""
+
+    checkpoint: Checkpoint
+    config: Mapping[str, Any]
+
+
+def blueprint(name: str, *, dtype: str | None = None) -> Blueprint:
     """A checkpoint and its transformer's config, without weights.
 
     A real one by name or hub id needs nothing on this disk, a folder no more than ``transformer/config.json``.
@@ -113,13 +120,13 @@ def blueprint(name: str, *, dtype: str | None = None) -> tuple[Checkpoint, Mappi
         if not (place.hub_id or (place.folder / INDEX).exists()):
             return _architecture(place, dtype)
         found = resolve(name, dtype=dtype)
-        return found, _object(found.folder / "transformer" / "config.json", "")
+        return Blueprint(found, _object(found.folder / "transformer" / "config.json", ""))
     settings = real.settings
     found = Checkpoint(real.name, hub_cache.repository(real.hub_id), real.family, real.stacks, settings, bundled=False)
-    return _with(replace(found, hub_id=real.hub_id), dtype, None), real.config
+    return Blueprint(_with(replace(found, hub_id=real.hub_id), dtype, None), real.config)
 
 
-def _architecture(place: Location, dtype: str | None) -> tuple[Checkpoint, Mapping[str, Any]]:
+def _architecture(place: Location, dtype: str | None) -> Blueprint:
     """The same of a folder with a transformer's config and no pipeline."""
     config = _read(place, "transformer/config.json", f"{place.folder} has neither a pipeline nor a transformer")
     family = FAMILIES.get(str(config.get("_class_name")))
@@ -130,7 +137,7 @@ def _architecture(place: Location, dtype: str | None) -> tuple[Checkpoint, Mappi
         )
     stacks = _stacks(place.folder, family, config)
     found = Checkpoint(place.name, place.folder, family, stacks, _settings(place, family, {}), bundled=False)
-    return _with(found, dtype, None), config
+    return Blueprint(_with(found, dtype, None), config)
 
 
 def bundled_names() -> list[str]:

@@ -1,1 +1,1 @@
-"""One module a model family: how its pipeline is called, and what its transformer takes."""
+"""One file a model family: how its pipeline is called, and what its transformer takes."""

@@ -1,179 +1,160 @@
-"""What differs between families: how prompts are encoded, latents drawn, and which arguments the call takes."""
+"""What a family's file must provide: how its pipeline is called, and what goes into its transformer.
+
+What can be said of a family without torch stands in :mod:`harness.models.spec`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from harness.models.checkpoints.resolve import Settings
+from harness.models.spec import Family, Settings
 
-Conditions = dict[str, Tensor]
-
-
-class Adapter(Protocol):
-    """What one family's pipeline needs. Every tensor of ``encode`` has the prompts as its first dimension."""
-
-    def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
-        """What the pipeline makes of prompts, as arguments of its call."""
-        ...
-
-    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
-        """Initial latents of one image, fp32 on the CPU, by the pipeline's own drawing."""
-        ...
-
-    def arguments(self, settings: Settings) -> dict[str, Any]:
-        """The other arguments of the call."""
-        ...
-
-    def words(self, settings: Settings) -> dict[str, Any]:
-        """Arguments that go with plain prompts only, since ``encode`` has already turned them into tensors."""
-        ...
-
-    def encoders(self, pipeline: Any, settings: Settings) -> tuple[Encoder, ...]:
-        """The text encoders that a prompt goes through."""
-        ...
+Conditions = dict[str, Tensor]  # arguments of the pipeline's call; the prompts are the first dimension of each
 
 
 @dataclass(frozen=True)
-class Encoder:
-    """One text encoder's appetite: ``limit`` tokens of its ``tokenizer``, special ones included.
+class TextEncoder:
+    """A text encoder's token limit, special tokens included. ``required``: no other encoder sees the truncated tail.
 
-    ``alone`` says that nothing else would read what it cuts off.
+    ``name`` is the encoder's in the pipeline.
     """
 
     name: str
     tokenizer: Any
     limit: int
-    alone: bool
+    required: bool
 
     def length(self, prompt: str) -> int:
-        """The tokens of a prompt, the special ones included."""
+        """The tokens of a prompt, special ones included."""
         return len(self.tokenizer(prompt, truncation=False, verbose=False).input_ids)
 
+    def mask(self, prompts: Sequence[str]) -> Tensor:
+        """(N, limit) bool: the tokens of each prompt that are not padding, on the side where its tokenizer has them."""
+        tokens = self.tokenizer(
+            list(prompts),
+            padding="max_length",
+            max_length=self.limit,
+            truncation=True,
+            return_attention_mask=True,
+            verbose=False,
+        )
+        return torch.tensor(tokens["attention_mask"], dtype=torch.bool)
 
-class Flux:
-    """FluxPipeline: T5 states, CLIP's pooled vector, packed latents."""
 
+@dataclass(frozen=True)
+class Patches:
+    """How a transformer cuts latents into image tokens: ``side`` x ``side`` latents each.
+
+    ``most`` is the number of tokens a side that it has positions for; None where there is no limit.
+    """
+
+    side: int
+    most: int | None = None
+
+
+class StandardNormal:
+    """Standard normal tensors by shape: drawn in fp32 on the CPU one after the other, then moved and cast."""
+
+    def __init__(self, seed: int, device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.dtype = device, dtype
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, *shape: int) -> Tensor:
+        """The next tensor."""
+        return torch.randn(*shape, generator=self._generator).to(self.device, self.dtype)
+
+
+class FamilyAdapter(ABC):
+    """The pipeline and the transformer of one family. A subclass holds no state beside its entry in the table."""
+
+    def __init__(self, family: Family) -> None:
+        self.family = family
+
+    @abstractmethod
     def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
-        """T5 states (N, tokens, d) and CLIP's pooled vector (N, d)."""
-        states, pooled, _ = pipeline.encode_prompt(
-            prompt=list(prompts), prompt_2=None, max_sequence_length=settings.max_sequence_length
-        )
-        return {"prompt_embeds": states, "pooled_prompt_embeds": pooled}
+        """Embeddings of the prompts, as arguments of the pipeline's call; under guidance the negative prompt's, too.
 
+        The states of the text stream are called ``prompt_embeds``, (N, tokens, d).
+        """
+
+    @abstractmethod
     def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
-        """(1, tokens, channels) packed latents, by the pipeline's own drawing."""
-        channels = pipeline.transformer.config.in_channels // 4
-        latents, _ = pipeline.prepare_latents(
-            1, channels, settings.height, settings.width, torch.float32, torch.device("cpu"), generator
-        )
-        return latents
+        """Initial latents (1, ...) of one image in the transformer's layout, fp32 on the CPU, as the pipeline draws."""
 
     def arguments(self, settings: Settings) -> dict[str, Any]:
-        """Everything with a default that suits no small model is given."""
-        return _common(settings)
+        """The other arguments of the pipeline's call: all whose defaults don't suit every checkpoint."""
+        return {
+            "height": settings.height,
+            "width": settings.width,
+            "num_inference_steps": settings.steps,
+            "guidance_scale": settings.guidance,
+            "max_sequence_length": settings.max_sequence_length,
+        }
 
-    def words(self, settings: Settings) -> dict[str, Any]:  # noqa: ARG002 - FLUX's guidance is a number it was told
-        """None: guidance is distilled into the model."""
-        return {}
+    def plain_prompt_arguments(self, settings: Settings) -> dict[str, Any]:
+        """Arguments of a call with prompts as text, beside those of :meth:`arguments`: the negative prompt.
 
-    def encoders(self, pipeline: Any, settings: Settings) -> tuple[Encoder, ...]:
-        """T5 reads all of a prompt; CLIP gives one vector of its beginning."""
-        clip, t5 = pipeline.tokenizer, pipeline.tokenizer_2
-        return (
-            Encoder("text_encoder_2", t5, settings.max_sequence_length, alone=True),
-            Encoder("text_encoder", clip, clip.model_max_length, alone=False),
-        )
+        A call with the tensors of :meth:`encode` has it among them.
+        """
+        return {"negative_prompt": settings.negative_prompt} if self.family.guided(settings) else {}
 
+    @abstractmethod
+    def text_encoders(self, pipeline: Any, settings: Settings) -> tuple[TextEncoder, ...]:
+        """The text encoders that a prompt goes through."""
 
-class _Guided:
-    """What SD3 and AuraFlow share: plain latents, and classifier-free guidance with both passes in one batch."""
+    @abstractmethod
+    def text_tokens(self, masks: Mapping[str, Tensor], length: int, transformer: nn.Module) -> Tensor:
+        """(N, length) bool: which places of the transformer's text stream hold tokens of the prompt, not padding.
 
-    def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
-        """(1, channels, height, width) latents, by the pipeline's own drawing."""
-        channels = pipeline.transformer.config.in_channels
-        return pipeline.prepare_latents(
-            1, channels, settings.height, settings.width, torch.float32, torch.device("cpu"), generator
-        )
+        ``masks`` are those of :meth:`text_encoders` by name, (N, limit) each. ``length`` is that of
+        ``prompt_embeds``, to which the transformer may add tokens of its own.
+        """
 
-    def arguments(self, settings: Settings) -> dict[str, Any]:
-        """Size, steps, guidance, length."""
-        return _common(settings)
+    @abstractmethod
+    def patches(self, config: Mapping[str, Any]) -> Patches:
+        """How a transformer of that config cuts latents into image tokens."""
 
-    def words(self, settings: Settings) -> dict[str, Any]:
-        """The negative prompt."""
-        return {"negative_prompt": settings.negative_prompt} if _guided(settings) else {}
+    @abstractmethod
+    def random_inputs(
+        self, config: Mapping[str, Any], settings: Settings, grid: tuple[int, int], normal: StandardNormal
+    ) -> dict[str, Tensor]:
+        """Random arguments of one forward in the shapes and dtypes that the pipeline passes, except for the timestep.
 
+        ``config`` is the transformer's, ``grid`` the rows and columns of image tokens. Latents, text states and
+        pooled vectors are drawn from ``normal``, for ``settings.batch`` images.
+        """
 
-class Sd3(_Guided):
-    """StableDiffusion3Pipeline: two CLIPs and T5 in one sequence, classifier-free guidance in one batch."""
+    @abstractmethod
+    def latents_from_pixels(self, pipeline: Any, pixels: Tensor) -> Tensor:
+        """(N, ...) fp32 latents of (N, 3, H, W) images in 0..1, in the transformer's layout, on the CPU.
 
-    def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
-        """States (N, CLIP + T5 tokens, d) and pooled vectors (N, d); under guidance the negative prompt's, too."""
-        guided = _guided(settings)
-        states, negative, pooled, negative_pooled = pipeline.encode_prompt(
-            prompt=list(prompts),
-            prompt_2=None,
-            prompt_3=None,
-            negative_prompt=settings.negative_prompt,
-            do_classifier_free_guidance=guided,
-            max_sequence_length=settings.max_sequence_length,
-        )
-        found = {"prompt_embeds": states, "pooled_prompt_embeds": pooled}
-        if guided:
-            found |= {"negative_prompt_embeds": negative, "negative_pooled_prompt_embeds": negative_pooled}
-        return found
-
-    def encoders(self, pipeline: Any, settings: Settings) -> tuple[Encoder, ...]:
-        """Both CLIPs cut at 77 tokens; T5, where it wasn't dropped to save memory, reads the rest."""
-        whole = pipeline.text_encoder_3 is not None
-        clips = tuple(
-            Encoder(name, tokenizer, pipeline.tokenizer_max_length, alone=not whole)
-            for name, tokenizer in (("text_encoder", pipeline.tokenizer), ("text_encoder_2", pipeline.tokenizer_2))
-        )
-        t5 = (Encoder("text_encoder_3", pipeline.tokenizer_3, settings.max_sequence_length, alone=True),)
-        return (*t5, *clips) if whole else clips
+        The pipeline decodes them to the same images.
+        """
 
 
-class AuraFlow(_Guided):
-    """AuraFlowPipeline: UMT5 states with zeros for pads, classifier-free guidance in one batch."""
-
-    def encode(self, pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditions:
-        """States (N, tokens, d) and their masks (N, tokens); under guidance the negative prompt's, too."""
-        guided = _guided(settings)
-        states, mask, negative, negative_mask = pipeline.encode_prompt(
-            prompt=list(prompts),
-            # A list: one string would be encoded once, and its embedding wouldn't match the prompts' number.
-            negative_prompt=[settings.negative_prompt] * len(prompts),
-            do_classifier_free_guidance=guided,
-            max_sequence_length=settings.max_sequence_length,
-        )
-        found = {"prompt_embeds": states, "prompt_attention_mask": mask}
-        if guided:
-            found |= {"negative_prompt_embeds": negative, "negative_prompt_attention_mask": negative_mask}
-        return found
-
-    def encoders(self, pipeline: Any, settings: Settings) -> tuple[Encoder, ...]:
-        """UMT5 alone."""
-        return (Encoder("text_encoder", pipeline.tokenizer, settings.max_sequence_length, alone=True),)
+def unpacked_noise(pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
+    """(1, channels, height, width) latents of one image, by the pipeline's own drawing."""
+    channels = pipeline.transformer.config.in_channels
+    return pipeline.prepare_latents(
+        1, channels, settings.height, settings.width, torch.float32, torch.device("cpu"), generator
+    )
 
 
-def _common(settings: Settings) -> dict[str, Any]:
-    return {
-        "height": settings.height,
-        "width": settings.width,
-        "num_inference_steps": settings.steps,
-        "guidance_scale": settings.guidance,
-        "max_sequence_length": settings.max_sequence_length,
-    }
+def vae_latents(pipeline: Any, pixels: Tensor, *, shift: float) -> Tensor:
+    """(N, channels, h, w) fp32 latents of (N, 3, H, W) images in 0..1, shifted and scaled, on the CPU.
 
-
-def _guided(settings: Settings) -> bool:
-    return settings.guidance > 1.0  # as both pipelines decide
-
-
-ADAPTERS: dict[str, Adapter] = {"flux": Flux(), "sd3": Sd3(), "auraflow": AuraFlow()}
+    The mode of the VAE's posterior, image by image: an image's latents don't depend on its neighbours.
+    """
+    vae = pipeline.vae
+    latents: list[Tensor] = []
+    for image in pixels:
+        ready = (2 * image[None] - 1).to(pipeline._execution_device, vae.dtype)  # noqa: SLF001 - offload has no other
+        latent = vae.encode(ready).latent_dist.mode().float().cpu()
+        latents.append((latent - shift) * vae.config.scaling_factor)
+    return torch.cat(latents)

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import CheckpointError
 from harness.models.checkpoints.resolve import Checkpoint, Settings, blueprint
+from harness.models.spec import Family, WidthKeys
 
 KINDS = ("random", "random:small")
 NO_QUALITY = "random weights: no quality"
@@ -28,7 +29,6 @@ TEXT_WIDTH = 64  # of the text states and of the pooled vector
 PIXELS = 128
 TEXT_TOKENS = 32
 BATCH = 8
-LATENT = 8  # the VAEs of all three families
 LARGE = 512  # pixels a side from which one image fills a GPU
 
 
@@ -41,7 +41,7 @@ class RandomCheckpoint(Checkpoint):
 
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     small: bool = False
-    latent: int = LATENT
+    latent: int = field(kw_only=True)
 
     @property
     def about(self) -> str:
@@ -76,20 +76,20 @@ def randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> R
         | {
             "name": f"{checkpoint.name}-{kind.replace(':', '-')}",
             "settings": _settings(checkpoint.settings, small=small),
-            "config": reduced(own, checkpoint.name) if small else own,
+            "config": reduced(own, checkpoint.family.width_keys, checkpoint.name) if small else own,
             "small": small,
-            "latent": _latent(checkpoint.folder),
+            "latent": _latent(checkpoint.folder, checkpoint.family),
             "lora": None,
         }
     )
 
 
-def _latent(folder: Path) -> int:
-    """Pixels a latent, by the VAE's config where there is one (diffusers' own rule: it halves at each but one)."""
+def _latent(folder: Path, family: Family) -> int:
+    """Pixels a side of a latent: by the VAE's config where there is one (it halves at each block but one)."""
     try:
         halvings = len(json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))["block_out_channels"])
     except (OSError, ValueError, TypeError, KeyError):
-        return LATENT
+        return family.latent_pixels
     return int(2 ** max(0, halvings - 1))
 
 
@@ -105,32 +105,27 @@ def _settings(settings: Settings, *, small: bool) -> Settings:
     return replace(settings, batch=1 if max(settings.height, settings.width) >= LARGE else BATCH)
 
 
-def reduced(config: Mapping[str, Any], name: str = "") -> dict[str, Any]:
-    """A transformer's config with fewer and narrower heads, and narrower text.
+def reduced(config: Mapping[str, Any], keys: WidthKeys, name: str = "") -> dict[str, Any]:
+    """A transformer's config with fewer and narrower heads, and narrower text, whose widths stand under ``keys``.
 
     Untouched: the number of blocks of every stack, and what makes their kinds: dual attention, the norm of
     queries and keys, ``context_pre_only``, guidance, channels, patches. Raises CheckpointError where it has no heads.
     """
     out = dict(config)
     try:
-        heads, width = (min(config[key], most) for key, most in _HEADS)
+        heads, width = min(config[keys.heads], HEADS), min(config[keys.head_width], HEAD_WIDTH)
     except (KeyError, TypeError):
         raise CheckpointError(
-            f"checkpoint {name!r}: its transformer's config gives no {' and '.join(k for k, _ in _HEADS)}; "
+            f"checkpoint {name!r}: its transformer's config gives no {keys.heads} and {keys.head_width}; "
             "save the transformer again with save_pretrained, which writes them"
         ) from None
-    if "axes_dims_rope" in config:
-        out["axes_dims_rope"] = _axes(config["axes_dims_rope"], config["attention_head_dim"], width)
-    out |= {"num_attention_heads": heads, "attention_head_dim": width}
-    out |= {
-        key: min(config[key], TEXT_WIDTH) for key in ("joint_attention_dim", "pooled_projection_dim") if key in config
-    }
-    if "caption_projection_dim" in config:
-        out["caption_projection_dim"] = heads * width  # the text enters the blocks as wide as the image
+    if keys.rotary_axes in config:
+        out[keys.rotary_axes] = _axes(config[keys.rotary_axes], config[keys.head_width], width)
+    out |= {keys.heads: heads, keys.head_width: width}
+    out |= {key: min(config[key], TEXT_WIDTH) for key in keys.text if key in config}
+    if keys.projected_text in config:
+        out[keys.projected_text] = heads * width  # the text enters the blocks as wide as the image
     return out
-
-
-_HEADS = (("num_attention_heads", HEADS), ("attention_head_dim", HEAD_WIDTH))
 
 
 def _axes(axes: list[int], whole: int, width: int) -> list[int]:

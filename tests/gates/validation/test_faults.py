@@ -13,7 +13,7 @@ from harness.gates.validation.faults import FAULTS, one_more_skipped
 from harness.models.checkpoints.resolve import Settings
 from harness.models.sampler import Sampler
 from harness.tiny import auraflow, flux, render, sd3, vae
-from tests.helpers.models import perturbed
+from tests.helpers.models import SPECS, perturbed
 
 FAMILIES = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross on a white background"]
@@ -36,7 +36,7 @@ def samplers(tmp_path_factory):
         pipeline = family.build_pipeline(tmp_path_factory.mktemp(name), autoencoder)
         perturbed(pipeline.transformer)
         own = dataclasses.replace(settings, guidance=2.0) if name == "sd3" else settings
-        made[name] = Sampler(pipeline, name, own, batch=2)
+        made[name] = Sampler(pipeline, SPECS[name], own, batch=2)
     return made
 
 

@@ -10,6 +10,7 @@ from harness.gates.validation.perturb import apply_perturbation
 from harness.gates.validation.perturbations import Perturbation, before_torch, choose, read
 from harness.models.checkpoints.resolve import Settings
 from harness.models.sampler import BACKENDS, KERNELS, Sampler
+from harness.models.spec import FLUX
 from harness.tiny import flux, render, vae
 from tests.helpers.models import perturbed
 
@@ -23,7 +24,7 @@ def sampler(tmp_path):
     perturbed(pipeline.transformer)
     threads = torch.get_num_threads()
     settings = Settings(steps=2, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
-    yield Sampler(pipeline, "flux", settings, batch=3)
+    yield Sampler(pipeline, FLUX, settings, batch=3)
     torch.set_num_threads(threads)
     KERNELS.set(BACKENDS)
 

@@ -13,7 +13,7 @@ import torch
 
 from harness.ablation.plan import parse
 from harness.ablation.ranges import Span
-from harness.ablation.strategies import EVERY, choose
+from harness.ablation.strategies import ALL_STRATEGIES, choose
 from harness.errors import CaseError, CheckpointError, SurgeryError
 from harness.lab.random_lab import RandomLab
 from harness.models.checkpoints.published import PUBLISHED
@@ -23,9 +23,11 @@ from harness.models.random_weights import checkpoint as randomised
 from harness.models.random_weights.inputs import arguments
 from harness.models.random_weights.weights import build, outline, refusal
 from harness.models.sampler import Sampler
+from harness.models.spec import FLUX
 from harness.surgery.verify import prove_identity, prove_listed
 from harness.surgery.view import BlockView
 from harness.tiny import auraflow, flux, render, sd3, vae
+from tests.helpers.models import SPECS
 
 CPU = torch.device("cpu")
 # One of each family, and both halves of what differs inside them: guidance, dual attention, norms; in every dtype.
@@ -67,14 +69,14 @@ def test_the_reduced_size_has_the_blocks_of_the_real_model(name):
 
 def test_reducing_makes_nothing_larger_and_keeps_rotary_axes_even():
     tiny = randomised.resolve("flux-tiny", "random").config
-    small = randomised.reduced(tiny)
+    small = randomised.reduced(tiny, FLUX.width_keys)
     assert all(small[k] <= v for k, v in tiny.items() if isinstance(v, int) and not isinstance(v, bool))
     for axes, whole in (((16, 56, 56), 128), ((2, 2, 60), 64), (tiny["axes_dims_rope"], tiny["attention_head_dim"])):
-        config = randomised.reduced({**tiny, "axes_dims_rope": axes, "attention_head_dim": whole})
+        config = randomised.reduced({**tiny, "axes_dims_rope": axes, "attention_head_dim": whole}, FLUX.width_keys)
         assert sum(config["axes_dims_rope"]) == config["attention_head_dim"]
         assert all(axis > 0 and axis % 2 == 0 for axis in config["axes_dims_rope"])
     with pytest.raises(CheckpointError, match="gives no num_attention_heads and attention_head_dim; save"):
-        randomised.reduced({"num_layers": 3}, "x")
+        randomised.reduced({"num_layers": 3}, FLUX.width_keys, "x")
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -112,7 +114,7 @@ def test_what_the_blocks_add_up_to_stays_small(labs, name):
     assert max(sizes) < sizes[0] * math.sqrt(len(sizes))
 
 
-@pytest.mark.parametrize("strategy", EVERY)
+@pytest.mark.parametrize("strategy", ALL_STRATEGIES)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_strategy_takes_hold(labs, name, strategy):
     lab = labs[name]
@@ -210,7 +212,7 @@ def test_inputs_are_what_the_pipeline_passes(name, tmp_path):
     checkpoint = randomised.resolve(str(tmp_path / "own"), "random", dtype="float32")
     settings = Settings(height=render.SIDE, width=render.SIDE, max_sequence_length=20, batch=2)
     checkpoint = dataclasses.replace(checkpoint, settings=settings)
-    given = Sampler(pipeline, name, settings, batch=2).forward_arguments(["red", "blue"])
+    given = Sampler(pipeline, SPECS[name], settings, batch=2).forward_arguments(["red", "blue"])
     made = arguments(checkpoint, CPU, torch.float32)
     assert set(made) == {key for key, value in given.items() if torch.is_tensor(value) or value is False}
     for key, value in made.items():

@@ -1,0 +1,83 @@
+"""The one writer of stored values: what each mode replaces, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.errors import BaselineError
+from harness.gates import baselines
+from harness.gates.update import UpdateMode, open_for_update, update_cases, update_figures
+from harness.results.records import Kind, Latency, Status, Verdict
+from tests.results.test_records import FINGERPRINT, quality
+
+
+def record(status=Status.OK, harm=0.5):
+    made = quality("skip", harm, status=status)
+    return replace(made, measurement=replace(made.measurement, latents_sha256="a" * 64))
+
+
+@pytest.mark.parametrize(
+    ("stored", "red", "writes"),
+    [
+        (False, False, (True, True, True)),
+        (False, True, (True, True, True)),
+        (True, False, (False, False, True)),
+        (True, True, (False, True, True)),
+    ],
+)
+def test_what_each_mode_writes(stored, red, writes):
+    assert tuple(mode.writes(stored=stored, red=red) for mode in UpdateMode) == writes
+
+
+def test_a_new_file_holds_the_run_and_an_unchanged_one_is_not_written_again(tmp_path):
+    (path,) = update_cases(tmp_path, [record()], UpdateMode.MISSING)
+    assert path == tmp_path / "m" / f"{FINGERPRINT.device}-{FINGERPRINT.dtype}.json"
+    stored = baselines.load(path, "m")
+    assert stored.cases["m-s-skip"]["harm"].value == 0.5
+    assert stored.latents == {"m-s-skip": (FINGERPRINT.digest, "a" * 64)}
+    assert update_cases(tmp_path, [record()], UpdateMode.ALL) == []
+
+
+def test_values_inside_their_tolerance_do_not_creep(tmp_path):
+    update_cases(tmp_path, [record()], UpdateMode.MISSING)
+    assert update_cases(tmp_path, [record(harm=0.51)], UpdateMode.CHANGED) == []
+    (path,) = update_cases(tmp_path, [record(Status.UPDATED, harm=0.9)], UpdateMode.CHANGED)
+    assert baselines.load(path, "m").cases["m-s-skip"]["harm"].value == 0.9
+
+
+def test_an_ablation_that_did_nothing_and_a_plan_by_hand_are_never_stored(tmp_path):
+    nothing = replace(record(), verdict=Verdict(Status.NOTHING))
+    by_hand = replace(record(), strategy="plan-12345678")
+    assert update_cases(tmp_path, [nothing, by_hand], UpdateMode.ALL) == []
+
+
+def test_a_timing_alone_makes_no_file(tmp_path):
+    times = Latency((1.0,), (0.5,), batch=1, ratio=2.0, low=1.9, high=2.1, theory=2.0)
+    gpu = replace(FINGERPRINT, device="nvidia-h200")
+    timed = replace(record(), kind=Kind.LATENCY, measurement=None, latency=times, fingerprint=gpu)
+    assert update_cases(tmp_path, [timed], UpdateMode.ALL) == []
+
+
+def test_other_circumstances_are_never_mixed_into_one_file(tmp_path):
+    (path,) = update_cases(tmp_path, [record()], UpdateMode.MISSING)
+    before = path.read_text()
+    other = replace(record(), fingerprint=replace(FINGERPRINT, prompts="others"))
+    with pytest.raises(BaselineError, match=r"is not updated: this run is measured with other prompts"):
+        update_cases(tmp_path, [other], UpdateMode.ALL)
+    with pytest.raises(BaselineError, match="is not updated"):
+        open_for_update(path, other.fingerprint)
+    assert path.read_text() == before
+
+
+def test_figures_of_an_analysis_are_accepted_as_a_whole(tmp_path):
+    path = tmp_path / "m" / "analysis" / "cpu-float32.json"
+
+    def store(figures, mode):
+        update_figures(path, FINGERPRINT, 1.5, figures, 16, mode)
+        return {name: entry.value for name, entry in baselines.load(path, "m").cases["m-a"].items()}
+
+    assert store({"m-a": {"x": 1.0, "y": 2.0}}, UpdateMode.MISSING) == {"x": 1.0, "y": 2.0}
+    assert store({"m-a": {"x": 9.0, "z": 3.0}}, UpdateMode.MISSING) == {"x": 1.0, "y": 2.0, "z": 3.0}
+    assert store({"m-a": {"x": 9.0}}, UpdateMode.CHANGED) == {"x": 9.0}
