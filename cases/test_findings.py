@@ -2,9 +2,7 @@
 
 import pytest
 
-from harness import findings
-
-pytestmark = pytest.mark.dit_findings("bundled", *findings.BLOG, *findings.SD35)
+pytestmark = pytest.mark.dit_findings("bundled", "blog", "sd35")
 
 
 def test_finding(finding):

@@ -1,4 +1,4 @@
-"""The layers on a model's own sampling trajectory, streamed into running sums.
+"""The layers' states on a model's own sampling trajectory, reduced to running sums while it samples.
 
 Memory of FLUX.1 at 1024 x 1024 (19 double + 38 single blocks, 4,096 image + 512 text tokens, 3,072 wide, bf16), beside
 a group-offloaded model on a 24 GB card, as :func:`memory` counts it. One state of all tokens is 4,608 x 3,072 x 2
@@ -70,7 +70,7 @@ def memory(
 
 
 class Collector:
-    """The running sums of a model's streams. What it holds doesn't grow with what it has seen.
+    """The running sums of a model's streams; their size doesn't grow with the number of samples.
 
     ``edges`` (B + 1,) cut the noise level 0..1, and are set before anything is added. Angles go to ``sink`` reduced
     over tokens by ``reduction``: ``mean`` over those that count, or ``last``, the very last one's. Raises OptionError
@@ -106,14 +106,14 @@ class Collector:
         return sample.angular_last if self._last else sample.angular
 
     def tell(self, level: float, image: Sequence[Array], text: Sequence[Array]) -> None:
-        """Give the sink one sample's angles, stack by stack."""
+        """Pass one sample's angles to the sink, those of all stacks one after the other."""
         if self._sink is not None:
             self._sink(level, np.concatenate(image), np.concatenate(text))
 
     def profile(self, checkpoint: Checkpoint, setting: str, prompts: Sequence[str], sampler: Sampler) -> Profile:
-        """Everything seen so far; ``prompts`` are the ones that it was seen on."""
+        """The profile of every sample added so far; ``prompts`` are those that the samples are of."""
         settings, model = sampler.settings, unwrap_compiled(sampler.transformer)
-        made = {
+        made_with = {
             **versions(),
             "device": device_key(torch.device(sampler.device_type)),
             "dtype": settings.dtype,
@@ -122,7 +122,7 @@ class Collector:
         }
         streams = tuple(sums.stream() for sums in self._sums.values())
         lengths = {stack: len(getattr(model, attribute)) for stack, attribute in stacks(model).items()}
-        return Profile(checkpoint.name, setting, len(set(prompts)), self.edges, lengths, streams, made)
+        return Profile(checkpoint.name, setting, len(set(prompts)), self.edges, lengths, streams, made_with)
 
 
 class _Batch:
@@ -171,8 +171,8 @@ def collecting(
 
 
 @contextmanager
-def lean(sampler: Sampler) -> Iterator[None]:
-    """Forget in the end the embeddings that were made meanwhile, so that memory doesn't grow with the prompts."""
+def without_caching_prompts(sampler: Sampler) -> Iterator[None]:
+    """Drop the prompt embeddings that the sampler caches inside a ``with`` block, so that memory doesn't add up."""
     cached = sampler._conditions  # noqa: SLF001 - a sampler keeps every prompt that it has ever encoded
     before = set(cached)
     try:
@@ -227,7 +227,7 @@ def on_trajectory(
     sink: Sink | None = None,
     reduction: str = REDUCTIONS[0],
 ) -> Profile:
-    """The layers on the model's own way from noise to images, through the pipeline's own call.
+    """The layers' states while the pipeline samples, through its own call.
 
     One image a prompt, from the latents of ``seed``. ``bins`` are those of the noise level: by default one a step, or
     ten uniform ones for more steps than that. ``draws`` of the bootstrap over prompts. Each sample's angular distances
@@ -236,11 +236,11 @@ def on_trajectory(
     states can't be captured, CheckpointError where the scheduler has no noise levels.
     """
     if not prompts:
-        raise PromptError("the layers can't be looked at without a prompt; give at least one")
-    cut([1.0], bins)  # what is wrong is said before anything runs
+        raise PromptError("the layers' states can't be captured without a prompt; give at least one")
+    cut([1.0], bins)  # raises before anything runs
     collector = Collector(draws=draws, sink=sink, reduction=reduction)
     level = _Schedule(sampler, collector, bins)
     for part in batches(sampler, len(prompts)):
-        with lean(sampler), collecting(sampler, collector, prompts[part], level):
+        with without_caching_prompts(sampler), collecting(sampler, collector, prompts[part], level):
             sampler.sample(prompts[part], seed)
     return collector.profile(checkpoint, SETTINGS[0], prompts, sampler)

@@ -1,17 +1,17 @@
-"""What moved in an image: its layout, an averaged grid of 8 x 8 cells, or the detail that is left without it."""
+"""Squared drift between images in two parts: of their layout (an 8 x 8 grid of cell means), and of their detail."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.analysis.profile import Array
+from harness.metrics.base import Images
 
-Images = npt.NDArray[np.uint8]
 GRID = 8  # cells on a side
 
 
@@ -24,16 +24,23 @@ class ImageDrift:
 
     @property
     def layout_share(self) -> Array:
-        """(P,) layout over both: it rises and falls with their ratio, and is 1/2 where nothing moved at all."""
+        """(P,) layout / (layout + detail); 1/2 where both are 0."""
         both = self.layout + self.detail
         return np.where(both > 0, self.layout / np.where(both > 0, both, 1.0), 0.5)
 
 
-def moved(a: Images, b: Images) -> ImageDrift:
-    """Between uint8 images (N, C, H, W), pair by pair, in units of 0..1 squared. Raises ValueError for other shapes.
+class ReseedDrift(NamedTuple):
+    """Mean squared drift of the layout and of the detail between two seeds of one prompt."""
 
-    The mean over a cell is the part of the difference that its grid sees, so that what is left is orthogonal to it.
-    One image is held in floating point at a time.
+    layout: float
+    detail: float
+
+
+def squared_drift(a: Images, b: Images) -> ImageDrift:
+    """Between (N, C, H, W) images, pair by pair, in units of 0..1 squared. Raises ValueError for other shapes.
+
+    The layout's part is the difference of the cells' means; the detail's is the rest, which is orthogonal to it. One
+    image is held in floating point at a time.
     """
     if a.shape != b.shape or a.ndim != 4 or min(a.shape[2:]) < GRID:
         raise ValueError(f"images of shapes {a.shape} and {b.shape}, not two sets of (N, C, H, W) of at least 8 x 8")
@@ -48,7 +55,7 @@ def moved(a: Images, b: Images) -> ImageDrift:
     return ImageDrift(layout, detail)
 
 
-def reseeds(seeds: Sequence[Images]) -> tuple[float, float]:
-    """(layout, detail): mean squared drift between two seeds of one prompt, over prompts and pairs of seeds."""
-    pairs = [moved(a, b) for a, b in combinations(seeds, 2)]
-    return float(np.mean([p.layout for p in pairs])), float(np.mean([p.detail for p in pairs]))
+def reseed_drift(seeds: Sequence[Images]) -> ReseedDrift:
+    """The mean over prompts and pairs of seeds; ``seeds`` are each seed's images of the same prompts."""
+    pairs = [squared_drift(a, b) for a, b in combinations(seeds, 2)]
+    return ReseedDrift(float(np.mean([p.layout for p in pairs])), float(np.mean([p.detail for p in pairs])))

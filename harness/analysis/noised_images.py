@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +17,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from harness.analysis.capture import DRAWS, Collector, Sink, batches, collecting, lean
+from harness.analysis.capture import DRAWS, Collector, Sink, batches, collecting, without_caching_prompts
 from harness.analysis.hidden_states import clock
 from harness.analysis.profile import REDUCTIONS, SETTINGS, Profile
 from harness.errors import CheckpointError, OptionError, PromptError
+from harness.lab.lab import Lab
 from harness.models.sampler import Sampler, generator_for, pinned
 from harness.tiny import render, world
-
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
 Pixels = npt.NDArray[np.float32]
 
@@ -34,14 +32,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
-class Captioned:
+class CaptionedImages:
     """``pixels`` (N, 3, H, W) in 0..1, each with its caption."""
 
     pixels: Pixels
     captions: tuple[str, ...]
 
 
-def read_images(folder: Path, height: int, width: int) -> Captioned:
+def read_images(folder: Path, height: int, width: int) -> CaptionedImages:
     """The png and jpg files of a folder, in the order of their names, each with its caption in ``NAME.txt`` beside it.
 
     An image is scaled until it covers (height, width) and cropped around its middle. Raises PromptError: no folder, no
@@ -54,7 +52,7 @@ def read_images(folder: Path, height: int, width: int) -> Captioned:
         raise PromptError(f"{folder} holds no {', '.join(SUFFIXES)} file")
     captions = tuple(_caption(path) for path in files)
     pixels = np.stack([_read(path, height, width) for path in files])
-    return Captioned(pixels, captions)
+    return CaptionedImages(pixels, captions)
 
 
 def on_noised(
@@ -82,20 +80,20 @@ def on_noised(
     sampler = lab.sampler
     collector = Collector(draws=draws, sink=sink, reduction=reduction)
     collector.edges = np.linspace(0.0, 1.0, levels + 1)
-    given = _given(lab, images, captions)
-    for part in batches(sampler, len(given.captions)):
-        prompts = given.captions[part]
-        clean = clean_latents(sampler, given.pixels[part])
-        with lean(sampler):
-            single = Single(sampler, prompts)
-            with collecting(sampler, collector, prompts, single.level):
+    captioned = _captioned_images(lab, images, captions)
+    for part in batches(sampler, len(captioned.captions)):
+        prompts = captioned.captions[part]
+        clean = clean_latents(sampler, captioned.pixels[part])
+        with without_caching_prompts(sampler):
+            forward = SingleForward(sampler, prompts)
+            with collecting(sampler, collector, prompts, forward.level):
                 for step in range(levels * repeats):
                     level = (step + 0.5) / (levels * repeats)
-                    single((1 - level) * clean + level * draw(sampler, prompts, level), level)
-    return collector.profile(lab.checkpoint, SETTINGS[1], given.captions, sampler)
+                    forward((1 - level) * clean + level * draw(sampler, prompts, level), level)
+    return collector.profile(lab.checkpoint, SETTINGS[1], captioned.captions, sampler)
 
 
-class Single:
+class SingleForward:
     """The transformer on latents of our own, with everything else as the pipeline passes it at its first step.
 
     Raises CheckpointError as :func:`harness.analysis.hidden_states.clock`.
@@ -113,19 +111,19 @@ class Single:
         self._level = 0.0
 
     def level(self, _timestep: float) -> float:
-        """That of the forward that runs, which the timestep has rounded to the model's dtype."""
+        """The noise level of the forward that runs; its timestep has it only rounded to the model's dtype."""
         return self._level
 
     def __call__(self, latents: Tensor, level: float) -> Tensor:
         """The predicted velocity eps - x0 of (N, ...) latents in the transformer's layout, fp32 on the CPU."""
         self._level = level
         own: Mapping[str, Tensor] = self._arguments
-        given = {
+        replaced = {
             "hidden_states": latents.to(own["hidden_states"]),
             "timestep": torch.full_like(own["timestep"], level * self._scale),
         }
         with pinned():
-            out: Tensor = self._sampler.transformer(**{**self._arguments, **given})[0]
+            out: Tensor = self._sampler.transformer(**{**self._arguments, **replaced})[0]
             return out.float().cpu()
 
 
@@ -155,14 +153,14 @@ def _positive(value: Any, rows: int) -> Any:
     return value[rows // 2 :] if isinstance(value, Tensor) and value.ndim and len(value) == rows else value
 
 
-def _given(lab: Lab, images: Pixels | None, captions: Sequence[str] | None) -> Captioned:
+def _captioned_images(lab: Lab, images: Pixels | None, captions: Sequence[str] | None) -> CaptionedImages:
     settings = lab.sampler.settings
     if images is None:
         if captions is not None:
             raise PromptError("captions without images; give both, or neither")
         layouts = world.layouts_of(lab.checkpoint.settings, lab.prompts)
         own = lab.control_images() if layouts is None else render.render(layouts)
-        return Captioned(own.astype(np.float32) / 255.0, tuple(lab.prompts))
+        return CaptionedImages(own.astype(np.float32) / 255.0, tuple(lab.prompts))
     if captions is None or len(captions) != len(images) or not len(images):
         raise PromptError(f"{len(images)} images with {len(captions or ())} captions; each image needs one")
     if images.shape[1:] != (3, settings.height, settings.width):
@@ -173,7 +171,7 @@ def _given(lab: Lab, images: Pixels | None, captions: Sequence[str] | None) -> C
     if not (np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1):
         raise PromptError("images must have values in 0..1; divide bytes by 255")
     lab.sampler.check(list(captions))
-    return Captioned(images.astype(np.float32), tuple(captions))
+    return CaptionedImages(images.astype(np.float32), tuple(captions))
 
 
 def _caption(path: Path) -> str:

@@ -1,9 +1,9 @@
-"""One lab under study: everything that analyses and claims ask for, measured once when first asked for."""
+"""Everything that analyses and claims need of one lab, each measured once, when it is first needed."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,23 +11,31 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import choose
-from harness.analysis.image_drift import ImageDrift, moved, reseeds
+from harness.analysis.capture import on_trajectory
+from harness.analysis.image_drift import ImageDrift, ReseedDrift, reseed_drift, squared_drift
+from harness.analysis.noised_images import on_noised
 from harness.analysis.profile import Array, Profile, Velocity
+from harness.analysis.velocity import velocity_maps
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import bundled_names
 from harness.results.fingerprint import facts
 from harness.results.records import Measurement
 from harness.results.statistics import by_prompt
 
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
-    from harness.metrics.judge import Features
+
+class _VariantFigures(NamedTuple):
+    """What is kept of a variant: a few numbers for each prompt, and no images."""
+
+    measurement: Measurement
+    drift: ImageDrift
 
 
 class Study:
-    """Measurements of one lab, kept by what was asked. Raises what the lab raises."""
+    """Measurements of one lab, cached. Raises what the lab raises."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
-        self._runs: dict[tuple[str, str], tuple[Measurement, ImageDrift]] = {}
+        self._runs: dict[tuple[str, str], _VariantFigures] = {}
 
     @property
     def name(self) -> str:
@@ -51,27 +59,26 @@ class Study:
 
     def run(self, plan: Plan | str, stack: str | None = None) -> Measurement:
         """A variant's measurement; each plan is measured once."""
-        return self._once(plan, stack)[0]
+        return self._once(plan, stack).measurement
 
-    def moved(self, plan: Plan | str, stack: str | None = None) -> ImageDrift:
-        """(P,) squared drifts of layout and detail from the control's images, each in units of its own reseed."""
-        seen = self._once(plan, stack)[1]
+    def image_drift(self, plan: Plan | str, stack: str | None = None) -> ImageDrift:
+        """(P,) squared drift of layout and detail from the control's images, each in units of its own reseed drift."""
+        drift = self._once(plan, stack).drift
         layout, detail = (unit if unit > 0 else np.nan for unit in self.reseed)
-        return ImageDrift(seen.layout / layout, seen.detail / detail)
+        return ImageDrift(drift.layout / layout, drift.detail / detail)
 
-    def _once(self, plan: Plan | str, stack: str | None) -> tuple[Measurement, ImageDrift]:
-        made, stack = over_stack(self.name, self.stacks, plan, stack)
-        key = (stack, str(made.normal()))
+    def _once(self, plan: Plan | str, stack: str | None) -> _VariantFigures:
+        plan, stack = over_stack(self.name, self.stacks, plan, stack)
+        key = (stack, str(plan.normal()))
         if key not in self._runs:
-            measured, seen = self.lab.run(made, stack)
-            # The images go: what is kept of a variant is a few numbers for each prompt.
-            self._runs[key] = (measured, moved(seen.images, self.lab.control_images()))
+            measurement, observation = self.lab.run(plan, stack)
+            self._runs[key] = _VariantFigures(measurement, squared_drift(observation.images, self.lab.control_images()))
         return self._runs[key]
 
     @cached_property
-    def reseed(self) -> tuple[float, float]:
+    def reseed(self) -> ReseedDrift:
         """Mean squared drift of layout and of detail between two seeds of one prompt of the control."""
-        return reseeds([seen.images for seen in self.lab.control.seeds])
+        return reseed_drift([observation.images for observation in self.lab.control.seeds])
 
     def ablate(self, stack: str, first: int, last: int, strategy: str) -> Measurement:
         """A variant by range and strategy, as in a case's id."""
@@ -90,49 +97,38 @@ class Study:
         return [self.ablate(stack, block, block, "skip") for block in range(self.stacks[stack])]
 
     @cached_property
-    def lost(self) -> Array:
-        """(P,) harm of images that follow another prompt: what a model loses that doesn't listen at all.
+    def prompt_ignoring_harm(self) -> Array:
+        """(P,) harm, in seed-to-seed sds, of a model that ignores its prompt: the most alignment there is to lose.
 
-        The control's own images, each scored against every other prompt.
+        For each prompt, the score of the control's image with it, minus that image's mean score with all other prompts.
         """
         first = self.lab.control.seeds[0]
-        features: Features = first.features
-        own = first.scores
         count = len(self.lab.prompts)
-        other = np.zeros(count)
+        others = np.zeros(count)
         for shift in range(1, count):
-            turned = [self.lab.prompts[(i + shift) % count] for i in range(count)]
-            other += self.lab.judge.score(features, turned)
-        return np.asarray((own - other / (count - 1)) / self.lab.seed_sd, dtype=np.float64)
+            prompts = [self.lab.prompts[(i + shift) % count] for i in range(count)]
+            others += self.lab.judge.score(first.features, prompts)
+        return np.asarray((first.scores - others / (count - 1)) / self.lab.seed_sd, dtype=np.float64)
 
     @cached_property
     def others(self) -> dict[str, Study]:
-        """By family, a bundled model's fellows with the same prompts on the same device; none of a real checkpoint."""
-        from harness.lab.lab import Lab
-        from harness.models.checkpoints.resolve import bundled_names
-
+        """The other bundled models by family, with the same prompts and device; none where this one isn't bundled."""
         names = bundled_names()
-        fellows = [name for name in names if name != self.name] if self.name in names else []
-        studies = [Study(Lab(name, prompts=self.lab.prompts, device=self.lab.device)) for name in fellows]
+        others = [name for name in names if name != self.name] if self.name in names else []
+        studies = [Study(Lab(name, prompts=self.lab.prompts, device=self.lab.device)) for name in others]
         return {study.family: study for study in studies}
 
     @cached_property
     def trajectory(self) -> Profile:
-        """The layers on the model's own sampling trajectory."""
-        from harness.analysis.capture import on_trajectory
-
+        """The layers' states on the model's own sampling trajectory."""
         return on_trajectory(self.lab.sampler, self.lab.checkpoint, self.lab.prompts)
 
     @cached_property
     def noised(self) -> Profile:
-        """The layers on images noised to uniform levels: the bundled world's renderings, else the control's images."""
-        from harness.analysis.noised_images import on_noised
-
+        """The layers' states on noised images; :func:`~harness.analysis.noised_images.on_noised` says which images."""
         return on_noised(self.lab)
 
     @cached_property
     def velocities(self) -> dict[str, Velocity]:
         """By stack: the velocity error of skipping each block at each step."""
-        from harness.analysis.velocity import velocity_maps
-
         return velocity_maps(self.lab)

@@ -1,24 +1,21 @@
-"""A study in figures: what is held against stored values, what predicts harm, and which pairs of blocks interact."""
+"""A study's figures: those with baselines, what predicts harm, and how harms of pairs of blocks add up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.analysis.predictors import Additivity, Correlation, additivity, spearman
 from harness.analysis.profile import Array, Stream
 from harness.analysis.segmentation import Grouping, group
-
-if TYPE_CHECKING:
-    from harness.analysis.study import Study
+from harness.analysis.study import Study
 
 GROUPS = 3  # first, middle, last
 EVERYWHERE = "all stacks"
-# What each measure costs beside one run of the prompts: nothing more, forwards, or a run for each block.
+# The measures that may predict a block's harm, and what each costs; a run is one sampling of all prompts.
 PREDICTORS: Mapping[str, str] = {
     "depth": "nothing",
     "influence, image": "one run",
@@ -36,22 +33,25 @@ PREDICTORS: Mapping[str, str] = {
 
 
 def layers(study: Study) -> dict[str, dict[str, float]]:
-    """``<stack>-<stream>`` -> mean influence, angular distance, centred similarity and CKA of different states."""
+    """``<stack>-<stream>`` -> the stream's mean figures.
+
+    ``influence`` and ``angular`` (distance) are over blocks, ``similarity`` (centred) and ``cka`` over pairs of
+    different states, all on the trajectory; ``noised_angular`` is ``angular`` on noised images.
+    """
     out: dict[str, dict[str, float]] = {}
     for stream in study.trajectory.streams:
         noised = study.noised.stream(stream.stack, stream.name)
         out[f"{stream.stack}-{stream.name}"] = {
             "influence": float(stream.influence.mean()),
             "angular": float(stream.overall("angular").mean()),
-            "similarity": _apart(stream.overall("centred")),
-            "cka": _apart(stream.overall("cka")),
+            "similarity": _off_diagonal_mean(stream.overall("centred")),
+            "cka": _off_diagonal_mean(stream.overall("cka")),
             "noised_angular": float(noised.overall("angular").mean()),
         }
     return out
 
 
-def _apart(table: Array) -> float:
-    """The mean over different states."""
+def _off_diagonal_mean(table: Array) -> float:
     return float(table[~np.eye(len(table), dtype=bool)].mean())
 
 
@@ -61,7 +61,7 @@ def velocities(study: Study) -> dict[str, dict[str, float]]:
 
 
 def groupings(study: Study) -> dict[str, Grouping]:
-    """Each stack's image stream on the trajectory, cut into first, middle and last, where it has as many blocks."""
+    """Each stack's image stream on the trajectory, cut into GROUPS groups; stacks of fewer blocks are left out."""
     return {
         stack: group(study.trajectory.stream(stack, "image"), GROUPS)
         for stack, length in study.stacks.items()
@@ -70,7 +70,7 @@ def groupings(study: Study) -> dict[str, Grouping]:
 
 
 def measures(study: Study, stack: str) -> dict[str, Array]:
-    """Each of PREDICTORS for every block (L,); NaN where a block has none (SD3's last gives no text)."""
+    """Each of PREDICTORS, (L,) over a stack's blocks; NaN for a block that writes no such stream (SD3's last, text)."""
     length = study.stacks[stack]
     image, text = (study.trajectory.stream(stack, name) for name in ("image", "text"))
     noised = {name: study.noised.stream(stack, name) for name in ("image", "text")}
@@ -83,7 +83,7 @@ def measures(study: Study, stack: str) -> dict[str, Array]:
     def steps(stream: Stream, what: str) -> Array:
         return np.asarray(1.0 - np.diagonal(stream.overall(what), offset=1), dtype=np.float64)
 
-    found = (
+    columns = (
         np.arange(length, dtype=np.float64),
         image.influence,
         text.influence,
@@ -97,13 +97,13 @@ def measures(study: Study, stack: str) -> dict[str, Array]:
         study.velocities[stack].error.mean(axis=(0, 1)),
         vitality(study, stack),
     )
-    return {name: by_block(values) for name, values in zip(PREDICTORS, found, strict=True)}
+    return {name: by_block(values) for name, values in zip(PREDICTORS, columns, strict=True)}
 
 
 def vitality(study: Study, stack: str) -> Array:
-    """(L,) drift of the judge's image features when a block is skipped, as far as a reseed is 1.
+    """(L,) drift of the images when each block is skipped: 1 - cosine of the judge's features, in units of a reseed's.
 
-    Stable Flow (arXiv 2411.14430) takes 1 - cosine of DINOv2's features; here it is the checkpoint's own judge.
+    After the vitality of Stable Flow (arXiv 2411.14430), which takes DINOv2's features instead.
     """
     return np.array([measured.summary["image_drift"] for measured in study.single_skips(stack)])
 
@@ -114,8 +114,8 @@ def harms(study: Study, stack: str) -> Array:
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """How a measure ranks the blocks of ``stack`` (or of all stacks) against the harm of skipping them."""
+class Prediction:
+    """The rank correlation of a measure with the harm of skipping a block, over blocks of ``stack`` or of all."""
 
     measure: str
     stack: str
@@ -127,23 +127,23 @@ class Predicted:
         return "-".join([self.stack, "rho", self.measure]).replace(",", "").replace(" ", "-").lower()
 
 
-def predictions(study: Study) -> list[Predicted]:
+def predictions(study: Study) -> list[Prediction]:
     """Every measure on every stack, and over all blocks of the model where it has more than one stack."""
     tables = {stack: (measures(study, stack), harms(study, stack).mean(axis=1)) for stack in study.stacks}
-    out: list[Predicted] = []
+    out: list[Prediction] = []
     for name in PREDICTORS:
-        sides = {stack: (found[name], harm) for stack, (found, harm) in tables.items()}
+        sides = {stack: (columns[name], harm) for stack, (columns, harm) in tables.items()}
         if len(sides) > 1:
             both = (np.concatenate([side[i] for side in sides.values()]) for i in (0, 1))
             sides[EVERYWHERE] = (next(both), next(both))
         for stack, (values, harm) in sides.items():
-            seen = np.isfinite(values)
-            out.append(Predicted(name, stack, spearman(values[seen], harm[seen])))
+            finite = np.isfinite(values)
+            out.append(Prediction(name, stack, spearman(values[finite], harm[finite])))
     return out
 
 
 def interactions(study: Study, stack: str) -> Additivity:
-    """Every pair of blocks of a stack skipped together, against the sum of skipping each."""
+    """The harm of skipping each pair of a stack's blocks together, against the sum of skipping each alone."""
     length = study.stacks[stack]
     pairs = {
         (a, b): study.harm(study.run(" ".join(str(i) for i in range(length) if i not in (a, b)) or "-", stack))

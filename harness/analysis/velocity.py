@@ -1,9 +1,9 @@
 """The layer x timestep map: what skipping one block does to the predicted velocity, at every denoising step.
 
-On the control's own trajectory: the pipeline samples as it does, and at each step, while it stands there, the
-transformer runs again on the very inputs of that step. Skips of single blocks share their prefixes: up to the skipped
-block everything is the control's, so the control runs once with the state at every block's input kept, and each skip
-starts from the state at its own block. In one stack of L blocks that is L (L - 1) / 2 block calls and L for the
+On the control's own trajectory: the pipeline samples as usual, and at each step the transformer runs again on the same
+inputs, once for every skipped block. Skips of single blocks share their prefixes: up to the skipped block everything is
+the control's. So the control runs once with the state at every block's input kept, and each skip starts from the state
+at the input of its own block. In one stack of L blocks that is L (L - 1) / 2 block calls and L for the
 control, instead of L (L - 1) and L.
 
 Under guidance with both passes in one batch (SD3, AuraFlow) the velocity is that of the conditional half, and only that
@@ -19,7 +19,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,27 +29,25 @@ from harness.ablation.plan import Plan
 from harness.analysis.hidden_states import clock
 from harness.analysis.profile import Array, Velocity
 from harness.errors import SurgeryError
+from harness.lab.lab import Lab
 from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import BlockView, Slot, State, ablate
 
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
+class StoredState(Slot):
+    """A slot that runs no block and returns a stored state, whatever its input."""
 
-class Handover(Slot):
-    """A slot that runs nothing and hands on a state that is already known, whatever comes in."""
-
-    def __init__(self, home: nn.Module, state: State, made: BlockContract) -> None:
-        super().__init__(home, (), (), made)
-        values = tuple(state[name] for name in made.outputs)
-        self._given = values[0] if made.single else values
+    def __init__(self, home: nn.Module, state: State, block_contract: BlockContract) -> None:
+        super().__init__(home, (), (), block_contract)
+        values = tuple(state[name] for name in block_contract.outputs)
+        self._output = values[0] if block_contract.single else values
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
-        """The state, in the form in which the position's own block returns one."""
-        return self._given
+        """The state, in the form that the block at this position returns."""
+        return self._output
 
 
 @dataclass(frozen=True)
@@ -60,29 +58,32 @@ class ControlForward:
     states: Mapping[str, Sequence[State]]
 
 
-def control(transformer: nn.Module, arguments: Mapping[str, Any]) -> ControlForward:
-    """Run a forward and keep the states. Raises SurgeryError where the blocks don't run once each, in their order."""
+def control_forward(transformer: nn.Module, arguments: Mapping[str, Any]) -> ControlForward:
+    """Run the un-ablated model and keep the states.
+
+    Raises SurgeryError where the blocks don't run once each, in their order.
+    """
     model = unwrap_compiled(transformer)
     states: dict[str, list[State]] = {}
     lengths: dict[str, int] = {}
     handles: list[Any] = []
 
-    def note(kept: list[State], made: BlockContract, index: int) -> Callable[..., None]:
+    def keep(kept: list[State], block_contract: BlockContract, index: int) -> Callable[..., None]:
         def hook(block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
             if index != len(kept):
                 raise SurgeryError(f"block {index} ran where block {len(kept)} should have; the model is under a plan")
             # By the class: an instance's forward may be wrapped by an offload hook that hides its parameters.
             call = inspect.signature(type(block).forward).bind(block, *args, **kwargs).arguments
-            kept.append({name: call[name] for name in made.outputs})
+            kept.append({name: call[name] for name in block_contract.outputs})
 
         return hook
 
     try:
         for stack, attribute in stacks(model).items():
-            blocks, made = getattr(model, attribute), contract(model, attribute)
+            blocks, block_contract = getattr(model, attribute), contract(model, attribute)
             states[stack], lengths[stack] = [], len(blocks)
             for index in range(len(blocks)):
-                hook = note(states[stack], made, index)
+                hook = keep(states[stack], block_contract, index)
                 handles.append(blocks[index].register_forward_pre_hook(hook, with_kwargs=True))
         velocity: Tensor = transformer(**arguments)[0]
     finally:
@@ -95,26 +96,26 @@ def control(transformer: nn.Module, arguments: Mapping[str, Any]) -> ControlForw
 
 
 @contextmanager
-def starting_behind(transformer: nn.Module, stack: str, block: int, states: Sequence[State]) -> Iterator[None]:
-    """Skip one block by starting behind it: only the blocks after it run, from the state at its input.
+def resumed_after(transformer: nn.Module, stack: str, block: int, states: Sequence[State]) -> Iterator[None]:
+    """Skip one block by reusing the control's prefix: only the blocks after it run, from the state at its input.
 
-    ``states`` are the stack's, of a :func:`control` on the same inputs. Earlier stacks pass on what they are given,
-    which nobody reads. Bitwise the same as the forward under a plan without that block.
+    ``states`` are the stack's, of a :func:`control_forward` on the same inputs. Earlier stacks run no block; their
+    output is not used. The result is bitwise that of the forward under a plan without that block.
     """
     model = unwrap_compiled(transformer)
-    known = stacks(model)
+    attributes = stacks(model)
     originals: dict[str, nn.ModuleList] = {}
     try:
-        for name, attribute in known.items():
+        for name, attribute in attributes.items():
             original: nn.ModuleList = getattr(model, attribute)
             if isinstance(original, BlockView):
                 raise SurgeryError(f"stack {name!r} is already under a plan; leave that context first")
-            blocks, made = list(original), contract(model, attribute)
+            blocks, block_contract = list(original), contract(model, attribute)
             slots: list[Callable[..., Any]] = list(blocks)
             if name == stack:
-                slots[: block + 1] = [Handover(home, states[block], made) for home in blocks[: block + 1]]
+                slots[: block + 1] = [StoredState(home, states[block], block_contract) for home in blocks[: block + 1]]
             else:
-                slots = [Slot(home, blocks, (), made) for home in blocks]
+                slots = [Slot(home, blocks, (), block_contract) for home in blocks]
             originals[attribute] = original
             setattr(model, attribute, BlockView(original, slots))
             if name == stack:
@@ -125,25 +126,31 @@ def starting_behind(transformer: nn.Module, stack: str, block: int, states: Sequ
             setattr(model, attribute, original)
 
 
-def skipped(
-    transformer: nn.Module, arguments: Mapping[str, Any], known: ControlForward
-) -> Iterator[tuple[str, int, Tensor]]:
-    """(stack, block, velocity (N, ...) without it) for every block of the model; ``known`` is of the same arguments."""
-    for stack, states in known.states.items():
+class SingleSkip(NamedTuple):
+    """The velocity (N, ...) of a forward in which one block was skipped."""
+
+    stack: str
+    block: int
+    velocity: Tensor
+
+
+def single_skips(transformer: nn.Module, arguments: Mapping[str, Any], control: ControlForward) -> Iterator[SingleSkip]:
+    """Skip every block of the model, one at a time; ``control`` is the control's forward on the same arguments."""
+    for stack, states in control.states.items():
         for block in range(len(states)):
-            with starting_behind(transformer, stack, block, states):
+            with resumed_after(transformer, stack, block, states):
                 velocity: Tensor = transformer(**arguments)[0]
-            yield stack, block, velocity
+            yield SingleSkip(stack, block, velocity)
 
 
-def error(velocity: Tensor, known: Tensor) -> Array:
-    """(N,) ||velocity - known||^2 / ||known||^2 over all dimensions but the first, summed in float64."""
-    a, b = (v.flatten(1).to(torch.float64) for v in (velocity, known))
+def relative_error(velocity: Tensor, control: Tensor) -> Array:
+    """(N,) ||velocity - control||^2 / ||control||^2 over all dimensions but the first, summed in float64."""
+    a, b = (v.flatten(1).to(torch.float64) for v in (velocity, control))
     return np.asarray(((a - b).square().sum(dim=1) / b.square().sum(dim=1)).cpu().numpy(), dtype=np.float64)
 
 
-def conditional(arguments: Mapping[str, Any], prompts: int) -> dict[str, Any]:
-    """The arguments of a forward for the prompts alone: without the negative half of batched guidance, if it has one.
+def conditional_half(arguments: Mapping[str, Any], prompts: int) -> dict[str, Any]:
+    """The arguments of a forward without the negative half of batched guidance, if they have one.
 
     Raises SurgeryError where a forward has neither one row a prompt nor two.
     """
@@ -158,18 +165,18 @@ def conditional(arguments: Mapping[str, Any], prompts: int) -> dict[str, Any]:
     }
 
 
-def prove(transformer: nn.Module, arguments: Mapping[str, Any], known: ControlForward) -> None:
-    """Starting behind the centre block of each stack is bitwise the forward under the plan without it.
+def check_prefix_reuse(transformer: nn.Module, arguments: Mapping[str, Any], control: ControlForward) -> None:
+    """Check that reusing the control's prefix gives bitwise what a plan gives, for the centre block of each stack.
 
-    Raises SurgeryError where it isn't, or where that plan did not take hold.
+    Raises SurgeryError where it doesn't, or where the plan was not applied.
     """
-    for stack, states in known.states.items():
+    for stack, states in control.states.items():
         block = (len(states) - 1) // 2
         plan = Plan(tuple(i for i in range(len(states)) if i != block))
         with ablate(transformer, plan, stack), traced(transformer, stack) as ran:
             slow: Tensor = transformer(**arguments)[0]
         check_trace(ran, plan, stack)
-        with starting_behind(transformer, stack, block, states), traced(transformer, stack) as ran:
+        with resumed_after(transformer, stack, block, states), traced(transformer, stack) as ran:
             fast: Tensor = transformer(**arguments)[0]
         if list(ran) != list(range(block + 1, len(states))) or not torch.equal(slow, fast):
             raise SurgeryError(
@@ -179,10 +186,10 @@ def prove(transformer: nn.Module, arguments: Mapping[str, Any], known: ControlFo
 
 
 class _Watch:
-    """Computes one batch's errors while its pipeline stands at each step: a forward hook and a ``between``."""
+    """Computes one batch's errors at each step: ``hook`` is a forward hook, ``between`` the sampler's step callback."""
 
-    def __init__(self, sampler: Sampler, prompts: int, errors: Mapping[str, Array], *, proving: bool) -> None:
-        self._sampler, self._prompts, self._errors, self._proving = sampler, prompts, errors, proving
+    def __init__(self, sampler: Sampler, prompts: int, errors: Mapping[str, Array], *, check: bool) -> None:
+        self._sampler, self._prompts, self._errors, self._check = sampler, prompts, errors, check
         self._step = -1
         self._due = False  # only a step's first forward counts: guidance in two passes makes two
         self.levels: tuple[float, ...] = ()
@@ -192,7 +199,7 @@ class _Watch:
         self._step, self._due = step, True
 
     def hook(self, _module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], _output: Any) -> None:
-        """After the pipeline's forward; those made here come back to it and go by."""
+        """Runs after the pipeline's forward. The forwards that it runs itself call it, too, and are ignored."""
         if not self._due:
             return
         self._due = False
@@ -200,12 +207,12 @@ class _Watch:
         named = self._sampler.named(args, kwargs)
         if not self._step:
             self._begin(float(named["timestep"].flatten()[-1]))
-        arguments = {**conditional(named, self._prompts), "return_dict": False}
-        known = control(transformer, arguments)
-        if self._proving and not self._step:
-            prove(transformer, arguments, known)
-        for stack, block, velocity in skipped(transformer, arguments, known):
-            self._errors[stack][:, self._step, block] = error(velocity, known.velocity)
+        arguments = {**conditional_half(named, self._prompts), "return_dict": False}
+        control = control_forward(transformer, arguments)
+        if self._check and not self._step:
+            check_prefix_reuse(transformer, arguments, control)
+        for stack, block, velocity in single_skips(transformer, arguments, control):
+            self._errors[stack][:, self._step, block] = relative_error(velocity, control.velocity)
 
     def _begin(self, timestep: float) -> None:
         self.levels = clock(self._sampler.pipeline, timestep).levels
@@ -220,9 +227,10 @@ class _Watch:
 def velocity_maps(lab: Lab, *, seed: int = 0) -> dict[str, Velocity]:
     """By stack: the relative velocity error of skipping each block, for each prompt and step of the control's own run.
 
-    ``error`` is (P, S, L); see the module for what the velocity is under guidance. Raises SurgeryError where the
-    shared prefixes don't give bitwise what a plan gives (looked at once for each stack, on the first step), or where
-    the scheduler doesn't take the steps that were asked for; CheckpointError where it has no noise levels.
+    ``error`` is (P, S, L); see the module for what the velocity is under guidance. Raises SurgeryError where reusing
+    the control's prefix doesn't give bitwise what a plan gives (checked once for each stack, on the first step), or
+    where the scheduler takes another number of steps than the settings say; CheckpointError where it has no noise
+    levels.
     """
     sampler, prompts = lab.sampler, lab.prompts
     steps = sampler.settings.steps
@@ -231,8 +239,8 @@ def velocity_maps(lab: Lab, *, seed: int = 0) -> dict[str, Velocity]:
     levels: tuple[float, ...] = ()
     for start in range(0, len(prompts), sampler.batch):
         part = prompts[start : start + sampler.batch]
-        own = {stack: whole[start : start + sampler.batch] for stack, whole in errors.items()}
-        watch = _Watch(sampler, len(part), own, proving=not start)
+        rows = {stack: whole[start : start + sampler.batch] for stack, whole in errors.items()}
+        watch = _Watch(sampler, len(part), rows, check=not start)
         handle = sampler.transformer.register_forward_hook(watch.hook, with_kwargs=True)
         try:
             sampler.sample(part, seed, between=watch.between)

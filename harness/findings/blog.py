@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.ablation.ranges import Span
+from harness.analysis.profile import Array
 from harness.findings.blog_grouping import SIMILARITY
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.harm_questions import (
@@ -26,7 +27,6 @@ from harness.findings.intervals import over_prompts
 from harness.findings.questions import Direction, Either, Question, any_of
 
 if TYPE_CHECKING:
-    from harness.analysis.profile import Array
     from harness.analysis.study import Study
 
 ALL = ("flux", "sd3", "auraflow")
@@ -101,15 +101,15 @@ def details_and_layout(study: Study) -> Sequence[Question]:
     the stack than in the second.
     """
     middle = ablated(study, "double", "middle", "skip")
-    drift = study.moved(middle.plan(study), "double")
+    drift = study.image_drift(middle.plan(study), "double")
     half = study.stacks["single"] // 2
     early = _layout_share(study, range(half))
     late = _layout_share(study, range(study.stacks["single"] - half, study.stacks["single"]))
-    lost = over_prompts(drift.detail - drift.layout)
+    detail = over_prompts(drift.detail - drift.layout)
     falls = over_prompts(early - late)
     return [
         mild(study, middle),
-        Question(f"drift of detail - layout under {middle}", lost, Direction.MORE, 0.0, "reseeds"),
+        Question(f"drift of detail - layout under {middle}", detail, Direction.MORE, 0.0, "reseeds"),
         Question("layout's share of drift, early - late single skips", falls, Direction.MORE, 0.0, "of the drift"),
     ]
 
@@ -117,7 +117,9 @@ def details_and_layout(study: Study) -> Sequence[Question]:
 def _layout_share(study: Study, blocks: range) -> Array:
     """(P,) mean over skips of single blocks."""
     plans = [Variant("single", Span(block, block), "skip").plan(study) for block in blocks]
-    return np.asarray(np.mean([study.moved(plan, "single").layout_share for plan in plans], axis=0), dtype=np.float64)
+    return np.asarray(
+        np.mean([study.image_drift(plan, "single").layout_share for plan in plans], axis=0), dtype=np.float64
+    )
 
 
 @claim(

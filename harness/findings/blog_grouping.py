@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from harness.analysis.profile import Array, Stream
+from harness.analysis.segmentation import gains, group, null_draws, outputs
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.definitions import GROUPED
 from harness.findings.intervals import drawn, p_value
 from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
-    from harness.analysis.profile import Array, Stream
     from harness.analysis.study import Study
 
 GROUPS = 3  # first, middle, last
@@ -43,8 +44,6 @@ def _too_short(study: Study) -> str:
 )
 def similarities_group(study: Study) -> Sequence[Question]:
     """In the image stream of each stack, a cut into three groups beats the smooth-decay null."""
-    from harness.analysis.segmentation import group
-
     return [
         Question(
             f"p of the null without groups, {stream.stack}",
@@ -63,17 +62,23 @@ def _no_others(study: Study) -> str:
     return "it compares three models, and only the bundled ones are measured beside each other"
 
 
-def strength(stream: Stream, rng: np.random.Generator) -> tuple[float, Array]:
-    """What three groups take away of the scatter, beyond what they do on average where there are none; (R,) draws.
+class Strength(NamedTuple):
+    """A stream's strength of grouping, and its (R,) bootstrap draws."""
 
-    In each draw the null's average is over its simulations drawn anew, so that their number counts, too.
+    value: float
+    draws: Array
+
+
+def strength(stream: Stream, rng: np.random.Generator) -> Strength:
+    """The share of the scatter that a cut into three groups removes, beyond its mean under the null without groups.
+
+    In each draw the null's mean is over a resample of its simulations, so that their limited number is part of the
+    scatter of the draws.
     """
-    from harness.analysis.segmentation import gains, null_draws, outputs
-
     gram, draws = outputs(stream)
     null = gains(null_draws(gram, draws, SIMULATIONS), GROUPS)[:, -1]
     again = rng.choice(null, size=(len(draws), len(null))).mean(axis=1)
-    return float(gains(gram, GROUPS)[-1] - null.mean()), gains(draws, GROUPS)[:, -1] - again
+    return Strength(float(gains(gram, GROUPS)[-1] - null.mean()), gains(draws, GROUPS)[:, -1] - again)
 
 
 @claim(
@@ -88,7 +93,7 @@ def strength_falls(study: Study) -> Sequence[Question]:
     rng = np.random.default_rng(0)
     models = {study.family: study, **study.others}
     strongest = {
-        family: max((strength(stream, rng) for stream in _streams(model)), key=lambda found: found[0])
+        family: max((strength(stream, rng) for stream in _streams(model)), key=lambda estimate: estimate.value)
         for family, model in models.items()
     }
     out: list[Question] = []

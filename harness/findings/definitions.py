@@ -1,8 +1,8 @@
 """What the words of the published claims mean here. Fixed before any claim was measured; see docs/findings.md.
 
-The blog's claims were read off pictures, so each word needs a number. The scale is ``lost``: the harm of images that
-follow another prompt (:attr:`harness.analysis.study.Study.lost`), which is all the alignment that a model can lose.
-A harm is judged as a share of it, so that one threshold holds for every model, judge and set of prompts.
+The blog's claims were read off pictures, so each word needs a number. Harms are compared as shares of the harm of
+images that follow another prompt (:attr:`harness.analysis.study.Study.prompt_ignoring_harm`), which is all the
+alignment that a model can lose. So one threshold holds for every model, judge and set of prompts.
 """
 
 from __future__ import annotations

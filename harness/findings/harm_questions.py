@@ -1,4 +1,4 @@
-"""The claims' words as questions about harm: catastrophic, mild, recovers, less harm than."""
+"""Questions about harm in the claims' own words: catastrophic, mild, recovers, less harm than."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span, spans
 from harness.ablation.strategies import ALL_STRATEGIES
+from harness.analysis.profile import Array
 from harness.errors import CaseError
 from harness.findings.definitions import CATASTROPHIC, MILD, RECOVERS
 from harness.findings.intervals import over_prompts, share
 from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
-    from harness.ablation.plan import Plan
-    from harness.analysis.profile import Array
     from harness.analysis.study import Study
 
-OF_LOST = "of what there is to lose"
+OF_SCALE = "of what there is to lose"  # of the harm of images that ignore their prompts; see definitions
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Variant:
         return f"{self.strategy} {self.stack} {self.span}"
 
     def plan(self, study: Study) -> Plan:
-        """What runs."""
+        """The plan that runs."""
         return study.plan(self.stack, self.span.first, self.span.last, self.strategy)
 
     def harm(self, study: Study) -> Array:
@@ -48,10 +48,10 @@ def ablated(study: Study, stack: str, where: str, strategy: str) -> Variant:
     """
     if stack not in study.stacks:
         raise CaseError(f"{study.name} has no stack {stack!r}; it has {', '.join(study.stacks)}")
-    found = spans(where, study.stacks[stack], stack)
-    if len(found) != 1:
-        raise CaseError(f"{where!r} is {len(found)} ranges of stack {stack!r}, where a claim compares one")
-    return Variant(stack, found[0][0], strategy)
+    ranges = spans(where, study.stacks[stack], stack)
+    if len(ranges) != 1:
+        raise CaseError(f"{where!r} is {len(ranges)} ranges of stack {stack!r}, where a claim compares one")
+    return Variant(stack, ranges[0][0], strategy)
 
 
 def looped(study: Study, stack: str, where: str) -> tuple[Variant, ...]:
@@ -61,23 +61,23 @@ def looped(study: Study, stack: str, where: str) -> tuple[Variant, ...]:
 
 
 def catastrophic(study: Study, variant: Variant) -> Question:
-    """Its harm is at least CATASTROPHIC of what there is to lose."""
-    return _of_lost(study, variant, Direction.AT_LEAST, CATASTROPHIC)
+    """Its harm is at least CATASTROPHIC of the prompt-ignoring harm."""
+    return _of_scale(study, variant, Direction.AT_LEAST, CATASTROPHIC)
 
 
 def not_catastrophic(study: Study, variant: Variant) -> Question:
-    """Its harm is less than that."""
-    return _of_lost(study, variant, Direction.LESS, CATASTROPHIC)
+    """Its harm is less than CATASTROPHIC of the prompt-ignoring harm."""
+    return _of_scale(study, variant, Direction.LESS, CATASTROPHIC)
 
 
 def mild(study: Study, variant: Variant) -> Question:
-    """Its harm is at most MILD of what there is to lose."""
-    return _of_lost(study, variant, Direction.AT_MOST, MILD)
+    """Its harm is at most MILD of the prompt-ignoring harm."""
+    return _of_scale(study, variant, Direction.AT_MOST, MILD)
 
 
-def _of_lost(study: Study, variant: Variant, direction: Direction, threshold: float) -> Question:
-    evidence = share(variant.harm(study), study.lost)
-    return Question(f"harm of {variant}", evidence, direction, threshold, OF_LOST)
+def _of_scale(study: Study, variant: Variant, direction: Direction, threshold: float) -> Question:
+    evidence = share(variant.harm(study), study.prompt_ignoring_harm)
+    return Question(f"harm of {variant}", evidence, direction, threshold, OF_SCALE)
 
 
 def recovers(study: Study, variant: Variant, compared: Variant) -> Question:
@@ -87,13 +87,13 @@ def recovers(study: Study, variant: Variant, compared: Variant) -> Question:
 
 
 def less_harm(study: Study, less: Variant, more: Variant) -> Question:
-    """The one harms less than the other, paired over prompts."""
+    """``less`` has less harm than ``more``, paired over prompts."""
     what = f"harm of {more} - {less}"
     return Question(what, over_prompts(more.harm(study) - less.harm(study)), Direction.MORE, 0.0, "sd")
 
 
 def groups(study: Study) -> Iterator[tuple[str, Span]]:
-    """The middle range of every stack, and its halves, as far as they have blocks to rearrange."""
+    """(stack, range): the middle of every stack and its halves, where they have at least two blocks."""
     for stack, length in study.stacks.items():
         for depth in ("middle", "middle-lower", "middle-upper"):
             for span, _ in spans(depth, length, stack):
@@ -104,13 +104,13 @@ def groups(study: Study) -> Iterator[tuple[str, Span]]:
 def rivals(
     study: Study, stack: str, span: Span, strategy: str, others: Sequence[str] = ALL_STRATEGIES
 ) -> list[Variant]:
-    """The other strategies on the same range; those with equal plans once, and none with ``strategy``'s own."""
-    seen = {Variant(stack, span, strategy).plan(study).normal()}
+    """The other strategies on the same range; one for each different plan, and none with ``strategy``'s own."""
+    plans = {Variant(stack, span, strategy).plan(study).normal()}
     out: list[Variant] = []
     for name in others:
         variant = Variant(stack, span, name)
         plan = variant.plan(study).normal()
-        if plan not in seen:
-            seen.add(plan)
+        if plan not in plans:
+            plans.add(plan)
             out.append(variant)
     return out

@@ -1,26 +1,22 @@
-"""Where intervals come from: functions of a level. Prompts are the unit; seeds of one prompt are averaged before."""
+"""Confidence intervals as functions of their level. Prompts are the unit: seeds of one prompt are averaged before."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats
 
-if TYPE_CHECKING:
-    from harness.results.statistics import Interval
+from harness.results.statistics import Interval, mean_interval
 
-# harness.results.statistics imports scipy, which collecting a case file must not load: it is imported where it is used.
-Evidence = Callable[[float], "Interval"]
+Evidence = Callable[[float], Interval]  # the interval at a level such as 0.95
 
 
 def over_prompts(values: npt.ArrayLike) -> Evidence:
     """Mean of (P,) values with Student's t interval."""
 
     def interval(level: float) -> Interval:
-        from harness.results.statistics import mean_interval
-
         return mean_interval(values, level)
 
     return interval
@@ -29,17 +25,13 @@ def over_prompts(values: npt.ArrayLike) -> Evidence:
 def share(part: npt.ArrayLike, whole: npt.ArrayLike) -> Evidence:
     """mean(part) / mean(whole) of paired (P,) values with Fieller's interval.
 
-    It is the set of all shares s at which the paired t test of part - s * whole against 0 doesn't reject (E. C. Fieller
-    1954), so that comparing it with a threshold is that test. Where the whole isn't surely more than 0 there is
-    nothing to have a share of: the interval is infinite.
+    It holds every share s at which the paired t test of part - s * whole against 0 doesn't reject (E. C. Fieller 1954),
+    so that comparing it with a threshold is that test. Where the whole isn't significantly above 0 the interval is
+    infinite.
     """
     a, b = (np.asarray(values, dtype=np.float64) for values in (part, whole))
 
     def interval(level: float) -> Interval:
-        from scipy import stats
-
-        from harness.results.statistics import Interval
-
         count = len(a)
         mean_a, mean_b = float(a.mean()), float(b.mean())
         value = mean_a / mean_b if mean_b else float("nan")
@@ -59,13 +51,9 @@ def share(part: npt.ArrayLike, whole: npt.ArrayLike) -> Evidence:
 
 
 def drawn(value: float, draws: npt.ArrayLike) -> Evidence:
-    """A statistic with the normal interval of its (R,) bootstrap draws: few draws have no percentiles far out."""
+    """A statistic with the normal interval of its (R,) bootstrap draws, which are too few for far percentiles."""
 
     def interval(level: float) -> Interval:
-        from scipy import stats
-
-        from harness.results.statistics import Interval
-
         half = float(stats.norm.ppf(0.5 + level / 2)) * float(np.std(np.asarray(draws, dtype=np.float64), ddof=1))
         return Interval(value, value - half, value + half)
 
@@ -78,19 +66,18 @@ def exact(value: float) -> Evidence:
 
 
 def p_value(p: float, level: float) -> Evidence:
-    """A p-value of a null, to be compared with ``level``: below it the null is refuted.
+    """A p-value, to be compared with the significance ``level``: up to it the null is rejected.
 
-    Above, that isn't sure of the opposite, and the interval reaches down to 0; from 1 - ``level`` on it is.
+    Above ``level`` the interval reaches down to 0, since not rejecting a null doesn't confirm it; from 1 - ``level`` on
+    the p-value stands alone.
     """
     return exact(p) if p <= level or p >= 1.0 - level else between(p, 0.0, p)
 
 
 def between(value: float, low: float, high: float) -> Evidence:
-    """A value with bounds that depend on no level."""
+    """A value with the same bounds at every level."""
 
     def interval(_level: float) -> Interval:
-        from harness.results.statistics import Interval
-
         return Interval(value, low, high)
 
     return interval
@@ -102,17 +89,13 @@ def trend(levels: npt.ArrayLike, values: npt.ArrayLike) -> Evidence:
     Pairs with a NaN are left out; with fewer than three there is no interval.
     """
     x, y = (np.asarray(v, dtype=np.float64) for v in (levels, values))
-    seen = np.isfinite(x) & np.isfinite(y)
+    finite = np.isfinite(x) & np.isfinite(y)
 
     def interval(level: float) -> Interval:
-        from scipy import stats
-
-        from harness.results.statistics import Interval
-
-        count = int(seen.sum())
+        count = int(finite.sum())
         if count < 3:
             return Interval(float("nan"), -np.inf, np.inf)
-        line = stats.linregress(x[seen], y[seen])
+        line = stats.linregress(x[finite], y[finite])
         half = float(stats.t.ppf(0.5 + level / 2, count - 2)) * float(line.stderr)
         return Interval(float(line.slope), float(line.slope) - half, float(line.slope) + half)
 

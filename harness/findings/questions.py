@@ -1,4 +1,4 @@
-"""Three-valued comparisons: a measured interval against a line holds surely, fails surely, or leaves it open."""
+"""Three-valued comparisons of a measured interval with a threshold: it holds surely, fails surely, or stays open."""
 
 from __future__ import annotations
 
@@ -41,19 +41,19 @@ class Direction(enum.StrEnum):
 
 def every(answers: Iterable[Answer]) -> Answer:
     """Whether all hold: fails where one fails, open where none fails and one is open."""
-    found = set(answers)
-    return next((a for a in (Answer.FAILS, Answer.OPEN) if a in found), Answer.HOLDS)
+    distinct = set(answers)
+    return next((a for a in (Answer.FAILS, Answer.OPEN) if a in distinct), Answer.HOLDS)
 
 
 def some(answers: Iterable[Answer]) -> Answer:
     """Whether one holds: open where none holds and one is open, fails where all fail."""
-    found = set(answers)
-    return next((a for a in (Answer.HOLDS, Answer.OPEN) if a in found), Answer.FAILS)
+    distinct = set(answers)
+    return next((a for a in (Answer.HOLDS, Answer.OPEN) if a in distinct), Answer.FAILS)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """``value`` of ``what``, in ``unit``, is ``direction`` the ``threshold``: so says the claim."""
+    """One comparison of a claim: that ``what``, measured as ``value`` in ``unit``, is ``direction`` ``threshold``."""
 
     what: str
     value: Interval
@@ -111,7 +111,7 @@ def _inside(value: Interval, direction: Direction, threshold: float) -> bool:
 
 @dataclass(frozen=True)
 class Question:
-    """A comparison whose interval is not drawn yet: ``evidence`` gives it for a level such as 0.95."""
+    """A comparison without its interval yet: ``evidence`` gives that at a level such as 0.95."""
 
     what: str
     evidence: Callable[[float], Interval]
@@ -175,17 +175,17 @@ def decisive(conditions: Sequence[Condition | Either[Condition]]) -> Condition |
     """The comparison on which the whole turns.
 
     Where all hold, the closest call of them; where one fails surely, the clearest failure; else the one that is the
-    farthest from being decided. Of alternatives, the one that came the furthest speaks.
+    farthest from being decided. Of alternatives, it is that of the one that came the furthest.
     """
-    spoken = [_speaker(c) if isinstance(c, Either) else c for c in conditions]
-    if not spoken:
+    comparisons = [_decisive_of(c) if isinstance(c, Either) else c for c in conditions]
+    if not comparisons:
         return None
     answer = every(map(answered, conditions))
-    fitting = [c for c, condition in zip(spoken, conditions, strict=True) if answered(condition) is answer]
+    fitting = [c for c, condition in zip(comparisons, conditions, strict=True) if answered(condition) is answer]
     return max(fitting, key=lambda c: c.margin) if answer is Answer.FAILS else min(fitting, key=lambda c: c.margin)
 
 
-def _speaker(condition: Either[Condition]) -> Condition:
+def _decisive_of(condition: Either[Condition]) -> Condition:
     answer = answered(condition)
     of_each = [decisive(alternative) for alternative in condition.alternatives]
     fitting = [

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.analysis.profile import Array, Stream
 from harness.findings.claim import SD35_SOURCE, Claim, claim
 from harness.findings.intervals import drawn, trend
 from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
-    from harness.analysis.profile import Array, Stream
     from harness.analysis.study import Study
 
 BLOCKS = 38

@@ -38,8 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "dit_findings(checkpoint, *claims): published claims (harness.findings) about a checkpoint; a test that takes "
-        "`finding` runs once a claim",
+        "dit_findings(checkpoint, *claims): published claims about a checkpoint, by the name of a set (blog, sd35), by "
+        "id (B2) or as Claim objects; a test that takes `finding` runs once a claim",
     )
     config.stash[COLLECTION] = Collection(options.from_config(config))
 

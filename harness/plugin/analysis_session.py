@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.files import write_atomically
+from harness.findings.catalogue import load
 from harness.gates.update import UpdateMode
 from harness.plugin.collection import Collection
 from harness.plugin.fixtures.finding import FindingFixture
@@ -18,6 +19,7 @@ from harness.plugin.labs import Labs
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.findings.catalogue import ClaimReference
     from harness.findings.claim import Claim
     from harness.lab.protocol import LabProtocol
 
@@ -66,10 +68,10 @@ class AnalysisSession:
             update=self._update(),
         )
 
-    def finding_fixture(self, claim: Claim, lab: LabProtocol, nodeid: str) -> FindingFixture:
+    def finding_fixture(self, claim: Claim | ClaimReference, lab: LabProtocol, nodeid: str) -> FindingFixture:
         """A published claim on a lab's checkpoint, under test."""
         return FindingFixture(
-            claim=claim,
+            claim=load(claim),
             study=self.study(lab),
             nodeid=nodeid,
             baselines=self.collection.baselines[lab.checkpoint.name],

@@ -14,7 +14,9 @@ from harness.ablation.grid import Ask, expand, in_windows
 from harness.ablation.ranges import GROUPED, Parts
 from harness.analysis import layer_groups
 from harness.errors import CaseError, HarnessError
-from harness.findings.claim import Claim
+from harness.findings import catalogue
+from harness.findings.catalogue import ClaimReference
+from harness.findings.claim import Claim, ClaimError
 from harness.gates.baselines import find_folder
 from harness.models.checkpoints.resolve import Checkpoint, blueprint, bundled_names, resolve
 from harness.models.random_weights import checkpoint as randomised
@@ -38,7 +40,7 @@ class Collection:
     cases: dict[str, Case] = field(default_factory=dict[str, Case])
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
     owners: dict[str, str] = field(default_factory=dict[str, str])  # parameter id -> checkpoint name
-    claims: dict[str, Claim] = field(default_factory=dict[str, Claim])  # by parameter id
+    claims: dict[str, Claim | ClaimReference] = field(default_factory=dict[str, Claim | ClaimReference])
     baselines: dict[str, Path] = field(default_factory=dict[str, Path])  # checkpoint name -> folder
     errors: list[str] = field(default_factory=list[str])
     wanted: list[str] = field(default_factory=list[str])  # parameter ids that will run
@@ -71,7 +73,7 @@ class Collection:
             if claims:
                 raise HarnessError(
                     "a test that takes 'finding' needs a mark that names its checkpoint and its claims: "
-                    '@pytest.mark.dit_findings("flux-tiny", *BLOG)'
+                    '@pytest.mark.dit_findings("flux-tiny", "blog")'
                 )
             raise HarnessError(
                 "a test that takes 'ablation', 'control' or 'study' needs a mark that names its checkpoint: "
@@ -84,14 +86,17 @@ class Collection:
             )
         return mark
 
-    def _claims(self, metafunc: pytest.Metafunc) -> tuple[Claim, ...]:
-        claims = self._mark(metafunc).args[1:]
-        if not claims or not all(isinstance(claim, Claim) for claim in claims):
-            raise HarnessError("the dit_findings mark takes a checkpoint's name and then one or more Claims")
-        names = [claim.id for claim in claims]
-        if twice := {name for name in names if names.count(name) > 1}:
-            raise HarnessError(f"the dit_findings mark has two claims called {', '.join(sorted(twice))}")
-        return cast("tuple[Claim, ...]", claims)
+    def _claims(self, metafunc: pytest.Metafunc) -> tuple[Claim | ClaimReference, ...]:
+        requested = self._mark(metafunc).args[1:]
+        if not requested:
+            raise HarnessError(
+                "the dit_findings mark takes a checkpoint's name and then one or more Claims, ids of claims or sets "
+                f"of them ({', '.join(catalogue.SETS)})"
+            )
+        try:
+            return catalogue.select(requested)
+        except ClaimError as error:
+            raise HarnessError(f"the dit_findings mark: {error}") from None
 
     def _asks(self, metafunc: pytest.Metafunc) -> tuple[Ask, ...]:
         asks = self._mark(metafunc).args[1:]

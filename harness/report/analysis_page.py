@@ -11,7 +11,7 @@ from harness.results.columns import figure
 if TYPE_CHECKING:
     from harness.analysis.predictors import Additivity
     from harness.analysis.segmentation import Grouping
-    from harness.analysis.summary import Predicted
+    from harness.analysis.summary import Prediction
 
 LEGENDS = {
     "groups": "Each stack's image stream, cut into first, middle and last where the similarities of its states, after "
@@ -70,7 +70,7 @@ def group_line(found: Grouping) -> str:
     return f"{found.stack} {answer} (p = {found.p:.3g})"
 
 
-def prediction_lines(found: Sequence[Predicted]) -> list[str]:
+def prediction_lines(found: Sequence[Prediction]) -> list[str]:
     """The measure that ranks best over the most blocks, and what a block's index alone would tell."""
     last = found[-1].stack if found else ""
     known = [p for p in found if p.stack == last and p.correlation.defined]
@@ -82,10 +82,10 @@ def prediction_lines(found: Sequence[Predicted]) -> list[str]:
     return lines + ([f"depth alone: {depth.correlation}"] if depth is not None else [])
 
 
-def predictors(found: Sequence[Predicted], cost: Mapping[str, str]) -> list[str]:
+def predictors(found: Sequence[Prediction], cost: Mapping[str, str]) -> list[str]:
     """A row a measure, a column a stack; the measures that rank best first, by the last column."""
     stacks = list(dict.fromkeys(p.stack for p in found))
-    by_name: dict[str, dict[str, Predicted]] = {}
+    by_name: dict[str, dict[str, Prediction]] = {}
     for p in found:
         by_name.setdefault(p.measure, {})[p.stack] = p
 

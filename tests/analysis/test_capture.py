@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness.analysis.capture import Collector, batches, collecting, cut, lean, memory, on_trajectory
+from harness.analysis.capture import Collector, batches, collecting, cut, memory, on_trajectory, without_caching_prompts
 from harness.analysis.hidden_states import clock, content, watched
 from harness.analysis.similarity import CHUNK, COPIES
 from harness.errors import CheckpointError, OptionError, PromptError, SurgeryError
@@ -320,7 +320,10 @@ def test_memory_grows_neither_with_prompts_nor_with_steps(pipelines):
         collector = Collector(draws=20)
         collector.edges = cut([], 4)
         for part in batches(sampler, count):
-            with lean(sampler), collecting(sampler, collector, prompts[part], lambda timestep: timestep):
+            with (
+                without_caching_prompts(sampler),
+                collecting(sampler, collector, prompts[part], lambda timestep: timestep),
+            ):
                 sampler.sample(prompts[part], 0)
         assert list(sampler._conditions) == prompts[:1]  # what was there stays, what was added doesn't
         return held(collector), tensors()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.analysis.noised_images import Captioned, Single, clean_latents, draw, on_noised, read_images
+from harness.analysis.noised_images import CaptionedImages, SingleForward, clean_latents, draw, on_noised, read_images
 from harness.errors import CheckpointError, OptionError, PromptError
 from harness.lab.lab import Lab
 from harness.tiny import render, world
@@ -51,14 +51,14 @@ def test_one_step_leads_back_to_the_image(lab, level):
     """At a low level x_t - s v is much nearer to x0 than x_t is, only if noise, scale, shift and time are right."""
     clean, noise = clean_latents(lab.sampler, pictures(lab)), draw(lab.sampler, PROMPTS, level)
     noisy = (1 - level) * clean + level * noise
-    velocity = Single(lab.sampler, PROMPTS)(noisy, level)
+    velocity = SingleForward(lab.sampler, PROMPTS)(noisy, level)
 
     def miss(found):
         return float((found - clean).square().mean())
 
     assert miss(noisy - level * velocity) < miss(noisy) / 3
     # Another time, or the noise of another convention, is worse.
-    assert miss(noisy - level * velocity) < miss(noisy - level * Single(lab.sampler, PROMPTS)(noisy, 1 - level))
+    assert miss(noisy - level * velocity) < miss(noisy - level * SingleForward(lab.sampler, PROMPTS)(noisy, 1 - level))
     assert miss(noisy + level * velocity) > miss(noisy)
 
 
@@ -101,7 +101,7 @@ def test_running_sums_are_what_stored_activations_give(lab):
 def test_the_model_gets_the_positive_prompt_and_everything_else_as_from_the_pipeline(lab):
     seen = []
     with stored.stored(lab.transformer) as forwards:
-        single = Single(lab.sampler, PROMPTS[:2])
+        single = SingleForward(lab.sampler, PROMPTS[:2])
         handle = lab.transformer.register_forward_pre_hook(lambda _m, _a, kwargs: seen.append(kwargs), with_kwargs=True)
         single(clean_latents(lab.sampler, pictures(lab)[:2]), 0.5)
         handle.remove()
@@ -187,7 +187,7 @@ def test_images_are_read_with_the_captions_beside_them(tmp_path):
     (folder / "c.txt").write_text("grey")
     (folder / "notes.md").write_text("no image")
     found = read_images(folder, 20, 20)
-    assert isinstance(found, Captioned)
+    assert isinstance(found, CaptionedImages)
     assert found.captions == ("one", "two lines", "grey")
     assert found.pixels.shape == (3, 3, 20, 20)
     assert found.pixels.dtype == np.float32

@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from harness.ablation.plan import Plan
-from harness.analysis.velocity import conditional, control, error, prove, skipped, starting_behind, velocity_maps
+from harness.analysis.velocity import (
+    check_prefix_reuse,
+    conditional_half,
+    control_forward,
+    relative_error,
+    resumed_after,
+    single_skips,
+    velocity_maps,
+)
 from harness.errors import SurgeryError
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED
@@ -41,10 +49,10 @@ def test_starting_behind_a_block_is_bitwise_the_plan_without_it(family):
     model, arguments = BUILD[family]()
     lists = {stack: getattr(model, attribute) for stack, attribute in stacks(model).items()}
     with torch.no_grad():
-        known = control(model, arguments)
+        known = control_forward(model, arguments)
         assert torch.equal(known.velocity, model(**arguments)[0])
         seen = []
-        for stack, block, fast in skipped(model, arguments, known):
+        for stack, block, fast in single_skips(model, arguments, known):
             seen.append((stack, block))
             with ablate(model, without(len(lists[stack]), block), stack):
                 slow = model(**arguments)[0]
@@ -65,10 +73,10 @@ def test_only_the_blocks_behind_run(family):
             block.register_forward_pre_hook(lambda *_: calls.append(1))
     length = sum(len(getattr(model, attribute)) for attribute in stacks(model).values())
     with torch.no_grad():
-        known = control(model, arguments)
+        known = control_forward(model, arguments)
         assert len(calls) == length
         calls.clear()
-        for _ in skipped(model, arguments, known):
+        for _ in single_skips(model, arguments, known):
             pass
         shared = len(calls)
         calls.clear()
@@ -84,8 +92,8 @@ def test_a_handover_is_asked_like_its_block():
     """SD3 reads context_pre_only from what stands in the list, by position."""
     model, arguments = models.sd3()
     with torch.no_grad():
-        known = control(model, arguments)
-        with starting_behind(model, "joint", 5, known.states["joint"]):
+        known = control_forward(model, arguments)
+        with resumed_after(model, "joint", 5, known.states["joint"]):
             assert [slot.context_pre_only for slot in model.transformer_blocks] == [False] * 5 + [True]
             assert len(model.transformer_blocks) == 6
 
@@ -93,14 +101,14 @@ def test_a_handover_is_asked_like_its_block():
 def test_what_stands_under_a_plan_is_refused():
     model, arguments = models.flux()
     with torch.no_grad():
-        known = control(model, arguments)
+        known = control_forward(model, arguments)
         for plan in ("double: 0 2 3", "double: 0 2 1 3", "double: 0 1 1 2 3"):
             with ablate(model, plan), pytest.raises(SurgeryError, match="under a plan"):
-                control(model, arguments)
+                control_forward(model, arguments)
         with (
             ablate(model, "double: 0 2 3"),
             pytest.raises(SurgeryError, match="already under a plan"),
-            starting_behind(model, "single", 1, known.states["single"]),
+            resumed_after(model, "single", 1, known.states["single"]),
         ):
             pass
         assert torch.equal(model(**arguments)[0], known.velocity)
@@ -109,8 +117,8 @@ def test_what_stands_under_a_plan_is_refused():
 def test_an_exception_leaves_the_model_as_it_was():
     model, arguments = models.flux()
     with torch.no_grad():
-        known = control(model, arguments)
-    with pytest.raises(KeyboardInterrupt), starting_behind(model, "single", 2, known.states["single"]):
+        known = control_forward(model, arguments)
+    with pytest.raises(KeyboardInterrupt), resumed_after(model, "single", 2, known.states["single"]):
         raise KeyboardInterrupt
     assert not any(isinstance(getattr(model, a), BlockView) for a in stacks(model).values())
 
@@ -119,36 +127,36 @@ def test_views_that_nobody_iterates_are_seen(monkeypatch):
     """If a change in diffusers went past the view, every error would be 0 and the layers look dispensable."""
     model, arguments = models.sd3()
     with torch.no_grad():
-        known = control(model, arguments)
-        prove(model, arguments, known)
+        known = control_forward(model, arguments)
+        check_prefix_reuse(model, arguments, known)
         monkeypatch.setattr(BlockView, "__iter__", lambda self: iter([self[i] for i in range(len(self))]))
         with pytest.raises(SurgeryError, match="did not take hold"):
-            prove(model, arguments, known)
+            check_prefix_reuse(model, arguments, known)
 
 
 def test_states_of_other_inputs_are_seen():
     model, arguments = models.flux()
     with torch.no_grad():
-        known = control(model, {**arguments, "timestep": arguments["timestep"] / 2})
+        known = control_forward(model, {**arguments, "timestep": arguments["timestep"] / 2})
         with pytest.raises(SurgeryError, match=r"stack 'double': skipping block 1 .* ran blocks \[2, 3\] and differs"):
-            prove(model, arguments, known)
+            check_prefix_reuse(model, arguments, known)
 
 
 def test_errors_are_relative_and_by_prompt():
     known = torch.tensor([[[3.0, 4.0]], [[1.0, 0.0]]])
-    assert error(known + torch.tensor([[[0.0, 1.0]], [[0.0, 2.0]]]), known) == pytest.approx([1 / 25, 4])
-    assert (error(known, known) == 0).all()
-    assert error(2 * known, known) == pytest.approx([1, 1])
+    assert relative_error(known + torch.tensor([[[0.0, 1.0]], [[0.0, 2.0]]]), known) == pytest.approx([1 / 25, 4])
+    assert (relative_error(known, known) == 0).all()
+    assert relative_error(2 * known, known) == pytest.approx([1, 1])
 
 
 def test_the_conditional_half_is_the_second():
     arguments = {"hidden_states": torch.arange(4.0)[:, None], "ids": torch.zeros(9, 3), "flag": None}
-    half = conditional(arguments, 2)
+    half = conditional_half(arguments, 2)
     assert half["hidden_states"].flatten().tolist() == [2, 3]
     assert half["ids"].shape == (9, 3)
-    assert conditional(arguments, 4)["hidden_states"] is arguments["hidden_states"]
+    assert conditional_half(arguments, 4)["hidden_states"] is arguments["hidden_states"]
     with pytest.raises(SurgeryError, match="4 rows for 3 prompts"):
-        conditional(arguments, 3)
+        conditional_half(arguments, 3)
 
 
 def slow_maps(lab):

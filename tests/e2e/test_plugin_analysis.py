@@ -194,12 +194,34 @@ def test_claims_get_verdicts_and_fail_only_against_stored_ones(project):
     )
 
 
+def test_claims_by_name_have_the_ids_of_their_own_and_load_nothing(project):
+    mark = '@pytest.mark.dit_findings("flux-tiny", "sd35", "B4", middle)'
+    code = FINDINGS.replace('@pytest.mark.dit_findings("flux-tiny", middle, everything, another)', mark)
+    project.makepyfile(test_findings=code)
+    result = run(project, "--co", "-q", "test_findings.py")
+    names = [line.partition("[")[2].rstrip("]") for line in result.outlines if "::" in line]
+    assert names == [f"flux-tiny-{name}" for name in ("C1", "C2", "C3", "C3-image", "C4", "B4", "X1")]
+    result = run(project, "test_findings.py", "-k", "B4 or C1")
+    result.assert_outcomes(passed=1, skipped=1, deselected=5)
+    assert (
+        "| B4 | skipping double 0 is not catastrophic" in (project.path / "reports" / "r" / "findings.md").read_text()
+    )
+
+
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
         ("", "*needs a mark that names its checkpoint and its claims*"),
-        ('@pytest.mark.dit_findings("flux-tiny")', "*takes a checkpoint's name and then one or more Claims"),
-        ('@pytest.mark.dit_findings("flux-tiny", middle, middle)', "*has two claims called X1"),
+        ('@pytest.mark.dit_findings("flux-tiny")', "*takes a checkpoint's name and then one or more Claims*"),
+        ('@pytest.mark.dit_findings("flux-tiny", middle, middle)', "*there are two claims called X1"),
+        (
+            '@pytest.mark.dit_findings("flux-tiny", "blgo")',
+            "*unknown claim or set of claims 'blgo' (did you mean blog?)*",
+        ),
+        (
+            '@pytest.mark.dit_findings("flux-tiny", 3)',
+            "*the dit_findings mark: 3 is neither a Claim nor the name of one",
+        ),
         ('@pytest.mark.dit_findings("flux-tiny", middle, wide=1)', "*knows no wide; it takes a checkpoint and claims"),
     ],
 )

@@ -17,11 +17,11 @@ from scipy import stats
 
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import ALL_STRATEGIES, choose
-from harness.analysis.image_drift import ImageDrift, moved, reseeds
+from harness.analysis.image_drift import ImageDrift, reseed_drift, squared_drift
 from harness.analysis.profile import Profile, Stream
 from harness.errors import BaselineError, CaseError
+from harness.findings import blog_grouping, catalogue, sd35
 from harness.findings import expected as stored
-from harness.findings import sd35
 from harness.findings.blog import BLOG
 from harness.findings.claim import ClaimError, ClaimVerdict, claim, from_json, judge
 from harness.findings.definitions import LEVEL, WORDS
@@ -246,7 +246,7 @@ class Made:
     def __post_init__(self):
         self.stacks = self.stacks or STACKS[self.family]
         self.rng = np.random.default_rng(0)
-        self.lost = 10.0 + self.rng.normal(size=PROMPTS)
+        self.prompt_ignoring_harm = 10.0 + self.rng.normal(size=PROMPTS)
         self.asked = []
 
     @property
@@ -262,9 +262,9 @@ class Made:
         return self.asked[-1]
 
     def harm(self, asked):
-        return self.lost * self.shares(*asked) + self.rng.normal(size=PROMPTS) * 10 * self.noise
+        return self.prompt_ignoring_harm * self.shares(*asked) + self.rng.normal(size=PROMPTS) * 10 * self.noise
 
-    def moved(self, plan, stack):
+    def image_drift(self, plan, stack):
         layout, detail = self.layout(stack, str(plan))
         wobble = 1 + self.rng.normal(size=(2, PROMPTS)) * self.noise
         return ImageDrift(layout * wobble[0], detail * wobble[1])
@@ -497,11 +497,9 @@ def test_similarities_group_or_not():
 
 
 def test_similarities_that_group_less_than_a_smooth_decay_contradict(monkeypatch):
-    from harness.analysis import segmentation
-
     made = similar("sd3", smooth(12))
-    real = segmentation.group
-    monkeypatch.setattr(segmentation, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
+    real = blog_grouping.group
+    monkeypatch.setattr(blog_grouping, "group", lambda *a, **k: replace(real(*a, **k), p=0.98))
     assert judge(CLAIMS["B1"], made).verdict is ClaimVerdict.CONTRADICTED
 
 
@@ -696,7 +694,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
         ),
         (
             '{"schema": 1, "checkpoint": "flux-made", "claims": {"B2": "maybe"}, "measured": {}}',
-            "'maybe' is not a valid Verdict",
+            "'maybe' is not a valid ClaimVerdict",
         ),
     ],
 )
@@ -728,13 +726,50 @@ def test_tables_say_what_was_found_and_why():
     assert "\x1b[" in render(found, 100, colour=True)
 
 
-def test_claims_are_declared_without_anything_heavy():
+def test_claims_are_listed_without_anything_heavy():
     code = (
-        "import sys, harness.findings.blog, harness.findings.sd35\n"
-        "print(sorted({'torch', 'diffusers', 'scipy', 'pandas'} & set(sys.modules)))"
+        "import sys\n"
+        "from harness.findings.catalogue import select\n"
+        "assert [claim.id for claim in select(['C1', 'B2'])] == ['C1', 'B2']\n"
+        "heavy = {'torch', 'diffusers', 'scipy', 'pandas', 'numpy', 'harness.findings.blog', 'harness.findings.sd35'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_catalogue_lists_the_claims_that_there_are():
+    for name, claims in (("blog", BLOG), ("sd35", SD35)):
+        references = catalogue.select([name])
+        assert [reference.id for reference in references] == [declared.id for declared in claims]
+        assert tuple(map(catalogue.load, references)) == claims
+    assert len(CLAIMS) == sum(len(claims.ids) for claims in catalogue.SETS.values())
+
+
+def test_claims_are_selected_by_set_by_id_and_as_they_are():
+    own = replace(CLAIMS["B1"], id="X1")
+    selected = catalogue.select(["sd35", own, "B9-depth"])
+    assert [c.id for c in selected] == ["C1", "C2", "C3", "C3-image", "C4", "X1", "B9-depth"]
+    assert [catalogue.load(c) for c in selected][5:] == [own, CLAIMS["B9-depth"]]
+
+
+@pytest.mark.parametrize(
+    ("requested", "message"),
+    [
+        (
+            ["blgo"],
+            r"unknown claim or set of claims 'blgo' \(did you mean blog\?\); the sets are blog \(B1 to B10\), sd35",
+        ),
+        (["c3-Image"], r"'c3-Image' \(did you mean C3-image"),
+        (["zzz"], "unknown claim or set of claims 'zzz'; the sets are"),
+        (["blog", "B2"], "there are two claims called B2"),
+        ([3], "3 is neither a Claim nor the name of one"),
+    ],
+)
+def test_a_wrong_claim_is_one_line_with_the_nearest_names(requested, message):
+    with pytest.raises(ClaimError, match=message) as caught:
+        catalogue.select(requested)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_docs_name_every_claim_and_every_word():
@@ -750,7 +785,7 @@ def test_the_docs_name_every_claim_and_every_word():
 
 def test_the_example_of_the_docs_works():
     text = (Path(__file__).parents[2] / "docs" / "findings.md").read_text()
-    code = text.split("```python\n")[1].split("@pytest.mark")[0]
+    code = text.split("## A claim of your own")[1].split("```python\n")[1].split("@pytest.mark")[0]
     names: dict[str, Any] = {}
     exec(code, names)
     made = Made("flux", lambda stack, span, strategy: 0.3 if span.first == 0 else 0.01)
@@ -765,7 +800,7 @@ def test_the_example_of_the_docs_works():
 def test_layout_and_detail_are_the_two_parts_of_the_error(height, width, seed):
     rng = np.random.default_rng(seed)
     a, b = rng.integers(0, 256, size=(2, 3, 3, height, width), dtype=np.uint8)
-    found = moved(a, b)
+    found = squared_drift(a, b)
     gap = (a.astype(float) - b) / 255
     grid = np.zeros_like(gap)
     for i in range(8):
@@ -779,7 +814,7 @@ def test_layout_and_detail_are_the_two_parts_of_the_error(height, width, seed):
 
 def test_a_shift_of_the_mean_is_layout_and_noise_is_detail():
     image = np.full((1, 3, 64, 64), 100, dtype=np.uint8)
-    brighter = moved(image, image + np.uint8(20))
+    brighter = squared_drift(image, image + np.uint8(20))
     assert brighter.detail[0] == pytest.approx(0, abs=1e-12)
     assert brighter.layout[0] > 0
     checks = (
@@ -787,12 +822,12 @@ def test_a_shift_of_the_mean_is_layout_and_noise_is_detail():
         + (np.indices((64, 64)).sum(axis=0) % 2 * 20).astype(np.uint8)
         - (np.indices((64, 64)).sum(axis=0) % 2 == 0) * np.uint8(20)
     )
-    assert moved(image, checks.astype(np.uint8)).layout_share[0] < 0.01
-    assert moved(image, image).layout_share[0] == 0.5
+    assert squared_drift(image, checks.astype(np.uint8)).layout_share[0] < 0.01
+    assert squared_drift(image, image).layout_share[0] == 0.5
     with pytest.raises(ValueError, match="not two sets of"):
-        moved(image, image[:, :, :4])
-    assert reseeds([image, brighter_image := image + np.uint8(20), image]) == pytest.approx(
-        (2 / 3 * moved(image, brighter_image).layout[0], 0), abs=1e-12
+        squared_drift(image, image[:, :, :4])
+    assert reseed_drift([image, brighter_image := image + np.uint8(20), image]) == pytest.approx(
+        (2 / 3 * squared_drift(image, brighter_image).layout[0], 0), abs=1e-12
     )
 
 
@@ -811,7 +846,7 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(real):
     finding = judge(CLAIMS["B4"], real)
     measured = real.lab.run("double: 1-4")[0]
     harm = np.array(measured.values["harm"]) / real.lab.seed_sd
-    paired = mean_interval(harm - 0.5 * real.lost, LEVEL)
+    paired = mean_interval(harm - 0.5 * real.prompt_ignoring_harm, LEVEL)
     expected = (
         ClaimVerdict.SUPPORTED
         if paired.high < 0
@@ -820,13 +855,13 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(real):
         else ClaimVerdict.UNDECIDED
     )
     assert finding.verdict is expected
-    assert finding.decisive.value.value == pytest.approx(harm.mean() / real.lost.mean(), rel=1e-4)
+    assert finding.decisive.value.value == pytest.approx(harm.mean() / real.prompt_ignoring_harm.mean(), rel=1e-4)
     assert finding.measured["prompts"] == real.lab.fingerprint.prompts
     assert from_json(json.loads(json.dumps(finding.to_json()))).decisive == finding.decisive
 
 
 def test_drift_of_a_variant_adds_up_to_its_pixel_error(real):
-    found = real.moved("double: 0-1 4")
+    found = real.image_drift("double: 0-1 4")
     layout, detail = real.reseed
     measured = real.run("double: 0-1 4")
     assert found.layout * layout + found.detail * detail == pytest.approx(np.array(measured.values["mse"]), abs=1e-6)
@@ -837,6 +872,6 @@ def test_a_study_measures_a_plan_once_and_keeps_no_images(real, monkeypatch):
     real.ablate("single", 3, 3, "skip")
     monkeypatch.setattr(type(real.lab), "run", lambda *a, **k: pytest.fail("measured twice"))
     real.run("single: 0-2 4-9")
-    real.moved("0-2 4-9", "single")
+    real.image_drift("0-2 4-9", "single")
     kept = [value for pair in real._runs.values() for value in (pair[1].layout, pair[1].detail)]
     assert all(value.size == 8 for value in kept)

@@ -1,0 +1,86 @@
+"""The published claims by id, and their sets by name, without what measures them.
+
+Collecting a test file must load neither torch nor scipy, so only ids are listed here. A claim's module is imported when
+the claim is tested.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+
+from harness.findings.claim import Claim, ClaimError
+
+
+@dataclass(frozen=True)
+class ClaimSet:
+    """The claims of one source: ``attribute`` of ``module`` is the tuple of them, ``ids`` are theirs in that order."""
+
+    module: str
+    attribute: str
+    ids: tuple[str, ...]
+
+
+SETS: Mapping[str, ClaimSet] = MappingProxyType(
+    {
+        "blog": ClaimSet(
+            "harness.findings.blog",
+            "BLOG",
+            ("B1", "B1-order", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B9-depth", "B10"),
+        ),
+        "sd35": ClaimSet("harness.findings.sd35", "SD35", ("C1", "C2", "C3", "C3-image", "C4")),
+    }
+)
+
+
+@dataclass(frozen=True)
+class ClaimReference:
+    """A published claim by its id, not imported yet."""
+
+    id: str
+    source: ClaimSet
+
+    def load(self) -> Claim:
+        """Import the claim."""
+        claims: tuple[Claim, ...] = getattr(import_module(self.source.module), self.source.attribute)
+        return next(claim for claim in claims if claim.id == self.id)
+
+
+def select(requested: Iterable[object]) -> tuple[Claim | ClaimReference, ...]:
+    """The claims that names of sets (``blog``), ids (``B2``) and Claim objects stand for, in their order.
+
+    Raises ClaimError where there are none, for an unknown name, for anything else, and for two claims of one id.
+    """
+    claims: list[Claim | ClaimReference] = []
+    for one in requested:
+        if isinstance(one, str):
+            claims += _by_name(one)
+        elif isinstance(one, Claim):
+            claims.append(one)
+        else:
+            raise ClaimError(f"{one!r} is neither a Claim nor the name of one")
+    ids = [claim.id for claim in claims]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ClaimError(f"there are two claims called {', '.join(twice)}")
+    return tuple(claims)
+
+
+def load(claim: Claim | ClaimReference) -> Claim:
+    """The claim itself, imported where it was only referred to."""
+    return claim if isinstance(claim, Claim) else claim.load()
+
+
+def _by_name(name: str) -> list[ClaimReference]:
+    if name in SETS:
+        return [ClaimReference(id_, SETS[name]) for id_ in SETS[name].ids]
+    for claims in SETS.values():
+        if name in claims.ids:
+            return [ClaimReference(name, claims)]
+    known = {known.lower(): known for known in (*SETS, *(id_ for claims in SETS.values() for id_ in claims.ids))}
+    near = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)]
+    guess = f" (did you mean {' or '.join(near)}?)" if near else ""
+    sets = ", ".join(f"{name} ({claims.ids[0]} to {claims.ids[-1]})" for name, claims in SETS.items())
+    raise ClaimError(f"unknown claim or set of claims {name!r}{guess}; the sets are {sets}")
