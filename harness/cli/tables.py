@@ -13,8 +13,9 @@ from rich.text import Text
 from harness.ablation.case import Case
 from harness.ablation.ranges import DEPTHS, spans
 from harness.cli.inventory import OWN, RANGES, CheckpointEntry, Listed
-from harness.lab.cost import Cost, counted, share
+from harness.lab.cost import Cost, share
 from harness.models.checkpoints.resolve import Checkpoint
+from harness.report.text import counted
 
 NOTHING = "-"
 PIPED = 100_000  # columns: in a pipe nothing is cut or wrapped

@@ -17,8 +17,10 @@ from scipy import stats
 
 from harness.errors import JournalError
 from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.results.columns import compared, is_paired
+from harness.results.figure import Better, Figure
 from harness.results.fingerprint import circumstances
-from harness.results.records import Kind, Latency, Record
+from harness.results.records import Latency, Record
 from harness.results.statistics import Interval, by_prompt, mean_interval
 
 LEVEL = 0.05  # false discovery rate over all harms and scores of one comparison (Benjamini and Hochberg 1995)
@@ -38,7 +40,7 @@ class Movement(enum.StrEnum):
 
 # What is beyond a tolerance, on either side or on none.
 BEYOND = frozenset({Movement.WORSE, Movement.BETTER, Movement.CHANGED})
-TIMED = "log speed-up"  # never decides anything: two runs share no machine's moment
+TIMED = "log speed-up"  # never decides anything: the load of the machine differs from run to run
 
 
 class Strictness(enum.StrEnum):
@@ -171,13 +173,15 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
     prompts = a.measurement.prompts
     found: list[Change] = []
 
-    def paired(metric: str, value: str, unit: float, worse: int) -> None:
+    def paired(figure: Figure) -> None:
+        # Both in A's unit: another control must not rescale the harms that are compared.
+        unit = one[figure.scale] if figure.scale else 1.0
         before, after = (
-            by_prompt(m.values[value], prompts) / unit for m in (a.measurement, b.measurement) if m is not None
+            by_prompt(m.values[figure.name], prompts) / unit for m in (a.measurement, b.measurement) if m is not None
         )
-        tolerance = tolerance_for(tolerances, a.case, metric)
+        tolerance = tolerance_for(tolerances, a.case, figure.name)
         limit = tolerance.limit(float(before.mean())) if tolerance else 0.0
-        found.append(_paired(name, metric, before, after, limit, worse))
+        found.append(_paired(name, figure, before, after, limit))
 
     def plain(metric: str) -> None:
         if metric in one and metric in two:
@@ -185,23 +189,17 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
             limit = tolerance.limit(one[metric]) if tolerance else 0.0
             found.append(_plain(name, metric, one[metric], two[metric], limit))
 
-    if a.kind is Kind.CONTROL:
-        paired("score", "score", 1.0, worse=-1)
-        for metric in ("reseed_latent", "fid_null", "collapsed"):
-            plain(metric)
-    elif "harm" in a.measurement.values and "harm" in b.measurement.values:
-        # Both in A's unit: another control must not rescale the harms that are compared.
-        paired("harm", "harm", one["seed_sd"], worse=1)
-        for metric in ("latent_drift", "collapsed"):
-            plain(metric)
+    for figure in compared(control=a.kind == "control"):
+        if not figure.paired:
+            plain(figure.name)
+        elif figure.name in a.measurement.values and figure.name in b.measurement.values:
+            paired(figure)
     if a.measurement.latents_sha256 and a.measurement.latents_sha256 == b.measurement.latents_sha256:
         found = [replace(c, moved=Movement.SAME) if c.difference.value == 0 else c for c in found]
     return found
 
 
-def _paired(
-    what: str, metric: str, a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], limit: float, worse: int
-) -> Change:
+def _paired(what: str, figure: Figure, a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], limit: float) -> Change:
     difference = b - a
     interval = mean_interval(difference)
     # Where all prompts moved alike there is nothing to estimate an error from.
@@ -211,10 +209,11 @@ def _paired(
         p = float(stats.ttest_1samp(difference, 0.0, alternative="two-sided").pvalue)
     moved = Movement.WITHIN
     if not abs(interval.value) <= limit:
-        moved = Movement.WORSE if interval.value * worse > 0 else Movement.BETTER
+        better = interval.value > 0 if figure.better is Better.HIGHER else interval.value < 0
+        moved = Movement.BETTER if better else Movement.WORSE
     elif not difference.any():
         moved = Movement.SAME
-    return Change(what, metric, float(a.mean()), float(b.mean()), interval, limit, moved, p)
+    return Change(what, figure.name, float(a.mean()), float(b.mean()), interval, limit, moved, p)
 
 
 def _plain(what: str, metric: str, a: float, b: float, limit: float) -> Change:
@@ -224,7 +223,7 @@ def _plain(what: str, metric: str, a: float, b: float, limit: float) -> Change:
 
 
 def _latency(what: str, a: Latency, b: Latency) -> Change:
-    """The change of a speed-up, as log-ratio. Reported and never worse: two runs share no machine's moment."""
+    """The change of a speed-up, as log-ratio. Reported and never worse: the machine's load differs between runs."""
     gap = math.log(b.ratio / a.ratio)
     # Independent runs: half-widths on the log scale add in squares.
     half = math.hypot(*(math.log(x.high / x.low) / 2 if x.low > 0 else math.inf for x in (a, b)))
@@ -235,7 +234,7 @@ def _latency(what: str, a: Latency, b: Latency) -> Change:
 def _judged(changes: Sequence[Change]) -> list[Change]:
     """Sorted; what is beyond its tolerance is worse or better only where it is sure at ``LEVEL`` over all tests."""
     sided = [i for i, c in enumerate(changes) if c.moved in (Movement.WORSE, Movement.BETTER)]
-    tested = [i for i, c in enumerate(changes) if c.metric in ("harm", "score")]
+    tested = [i for i, c in enumerate(changes) if is_paired(c.metric)]
     adjusted: Mapping[int, float] = {}
     if tested:
         values = stats.false_discovery_control([changes[i].p for i in tested])

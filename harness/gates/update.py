@@ -10,23 +10,10 @@ from pathlib import Path
 from harness.errors import BaselineError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline, Entry
+from harness.results.columns import stored as stored_figures
 from harness.results.fingerprint import Fingerprint, facts, incomparable
 from harness.results.records import Kind, Record, Status
 from harness.results.rounding import rounded
-
-# What a baseline keeps of a case: the gated figures, and some more beside them for reading a diff.
-STORED = (
-    "harm",
-    "latent_drift",
-    "collapsed",
-    "clip_delta",
-    "grade_loss",
-    "image_drift",
-    "fid_ratio",
-    "mmd",
-    "psnr",
-    "relative_time",
-)
 
 
 class UpdateMode(enum.StrEnum):
@@ -156,12 +143,12 @@ def store_values(
     ``accepted`` says that a gate of the case was red and is accepted by this run: then the mode ``changed`` replaces
     all of the case's values, so that they were all measured together.
     """
-    entries = baseline.cases.get(case, {})
+    entries, kept = baseline.cases.get(case, {}), stored_figures()
     # A value that is replaced takes its noise floor and its effect along: they were measured around the old one.
     fresh = {
         metric: Entry(rounded(value), n)
         for metric, value in values.items()
-        if metric in STORED and math.isfinite(value) and mode.writes(stored=metric in entries, red=accepted)
+        if metric in kept and math.isfinite(value) and mode.writes(stored=metric in entries, red=accepted)
     }
     fresh = {m: e for m, e in fresh.items() if m not in entries or (entries[m].value, entries[m].n) != (e.value, e.n)}
     if not fresh:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from harness.errors import JournalError
 from harness.gates.comparison import BEYOND, TIMED, Change, Comparison, Movement, case_of, compare
 from harness.gates.tolerances import Tolerance
+from harness.results.columns import figure
 from harness.results.records import Kind, Record, Status
 from harness.results.statistics import by_prompt
 
@@ -209,14 +210,16 @@ def _stored(tables: Sequence[Mapping[str, Record]], what: str, metric: str) -> f
 
 
 def _values(tables: Sequence[Mapping[str, Record]], what: str, metric: str) -> tuple[float | None, ...]:
-    """A figure under every version; harm in the first version's unit, as it is compared, and not each in its own."""
-    found = [table[what].measurement if what in table else None for table in tables]
-    unit = next((m.summary["seed_sd"] for m in found if m is not None and "seed_sd" in m.summary), None)
+    """A figure under every version; a scaled one (harm) in the first version's unit, as it is compared."""
+    measurements = [table[what].measurement if what in table else None for table in tables]
+    declared = figure(metric)
+    scale = declared.scale if declared is not None else ""
+    unit = next((m.summary[scale] for m in measurements if m is not None and scale in m.summary), None)
     out: list[float | None] = []
-    for measured in found:
+    for measured in measurements:
         value = None if measured is None else measured.summary.get(metric)
-        if measured is not None and metric == "harm" and unit is not None and "harm" in measured.values:
-            value = float(by_prompt(measured.values["harm"], measured.prompts).mean()) / unit
+        if measured is not None and unit is not None and metric in measured.values:
+            value = float(by_prompt(measured.values[metric], measured.prompts).mean()) / unit
         out.append(value)
     return tuple(out)
 

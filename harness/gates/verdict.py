@@ -16,13 +16,11 @@ from harness.gates.baselines import Baseline, Entry
 from harness.gates.reference import Reference
 from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.gates.update import UpdateMode
+from harness.results import columns
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Check, Latency, Measurement, Status, Verdict
 from harness.results.rounding import rounded
 
-GATED = ("harm", "latent_drift", "collapsed")
-CONTROL_GATED = ("score", "collapsed", "reseed_latent", "fid_null")
-HIGHER_IS_BETTER = frozenset({"score", "grade"})
 GREEN = (Status.OK, Status.INSENSITIVE)
 
 
@@ -61,7 +59,7 @@ def judge_latency(case: Case, latency: Latency, reference: Reference, update: Up
         return unjudged("no latency baseline from this very device")
     values = {"relative_time": 1.0 / latency.ratio}
     verdict = compare(
-        case.id, values, reference.baseline.cases.get(case.id, {}), reference.tolerances, ("relative_time",)
+        case.id, values, reference.baseline.cases.get(case.id, {}), reference.tolerances, columns.latency_gated()
     )
     return verdict if update is None else accepted(verdict, update)
 
@@ -89,7 +87,7 @@ def compare_control(measurement: Measurement, reference: Reference) -> Verdict:
     """The control's own figures against the stored ones; without the rule about bits."""
     stored = reference.baseline.control if reference.baseline else {}
     entries = {metric: Entry(value, measurement.prompts) for metric, value in stored.items()}
-    gated = [metric for metric in CONTROL_GATED if metric in measurement.summary]
+    gated = [metric for metric in columns.control_gated() if metric in measurement.summary]
     return compare(_control_id(reference), measurement.summary, entries, reference.tolerances, gated)
 
 
@@ -102,16 +100,16 @@ def compare(
     values: Mapping[str, float],
     stored: Mapping[str, Entry],
     tolerances: Sequence[Tolerance],
-    gated: Iterable[str] = GATED,
+    gated: Iterable[str] | None = None,
 ) -> Verdict:
-    """Every gated metric against its stored value. Both sides fail, under their own names.
+    """Every gated figure against its stored value: those of a case, unless others are named. Both sides fail.
 
-    Higher is worse, except for HIGHER_IS_BETTER. A metric without a tolerance is compared as far as it is stored. A
-    value that is not a number is a regression.
+    Higher is worse, except where the figure's declaration says that higher is better. A figure without a tolerance is
+    compared as finely as it is stored. A value that is not a number is a regression.
     """
     checks = [
         _check(metric, values[metric], stored.get(metric), tolerance_for(tolerances, case, metric))
-        for metric in gated
+        for metric in (columns.gated() if gated is None else gated)
         if metric in values
     ]
     return Verdict(_overall(checks), tuple(checks))
@@ -125,7 +123,7 @@ def _check(metric: str, value: float, entry: Entry | None, tolerance: Tolerance 
     change = (rounded(value) if math.isfinite(value) else value) - entry.value
     status = Status.OK
     if not abs(change) <= limit:  # also where the value is NaN
-        better = change > 0 if metric in HIGHER_IS_BETTER else change < 0
+        better = change > 0 if columns.higher_is_better(metric) else change < 0
         status = Status.STALE if better else Status.REGRESSION
     return Check(metric, value, entry.value, limit, status, _source(entry, tolerance), entry.effect)
 

@@ -102,20 +102,3 @@ def prompt_count(own: Path | None, given: Path | None = None) -> int:
 def share(case: Case, stacks: Mapping[str, int]) -> float:
     """The blocks that a variant runs, of all stacks, over those of the control."""
     return 1.0 - case.saving * case.length / sum(stacks.values())
-
-
-def line(cost: Cost) -> str:
-    """``57 cases, 3,648 images and 256 of the control, 244 forwards of 64 images, 0.93 of the control's blocks``."""
-    if not cost.prompts:
-        return counted(cost.cases, "case")
-    twice = ", each twice for guidance" if cost.guided else ""
-    return (
-        f"{counted(cost.cases, 'case')}: {counted(cost.images, 'image')} and {cost.control_images:,} of the control, "
-        f"{cost.forwards:,} forwards of {counted(cost.together, 'image')}{twice}, "
-        f"{cost.work:.2f} of the control's blocks"
-    )
-
-
-def counted(number: int, what: str) -> str:
-    """``1 image``, ``3,648 images``."""
-    return f"{number:,} {what}" + ("" if number == 1 else "s")

@@ -9,6 +9,7 @@ from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 from harness.plugin.collection import Collection
+from harness.report.cost_line import cost_line
 
 SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 
@@ -43,7 +44,7 @@ def describe(collection: Collection) -> list[str]:
         if cases:
             number = cost.prompt_count(checkpoint.prompts_file, collection.options.prompts)
             asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, number)
-            lines.append(f"dit: {cost.line(asked)}")
+            lines.append(f"dit: {cost_line(asked)}")
     return lines
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.report.text import markdown_table, number
+from harness.results.columns import figure
 
 if TYPE_CHECKING:
     from harness.analysis.predictors import Additivity
@@ -13,25 +14,30 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Prediction
 
 LEGENDS = {
-    "groups": "Each stack's image stream, cut into first, middle and last by the exact segmentation of its "
-    "token-mean-centred similarities. Gain is the share of the scatter that the cut takes away; p how often a stack "
-    "without groups (similarity that decays smoothly) gives as much; stability how often prompts drawn anew give the "
-    "same boundary. Above p = .05 there is no block structure, and the cut is only a cut.",
+    "groups": "Each stack's image stream, cut into first, middle and last where the similarities of its states, after "
+    "the mean over tokens was taken away, fall best into three groups. Gain is the share of their scatter that the cut "
+    "explains; without groups is what it explains in a stack without groups (similarity that decays smoothly with "
+    "distance), and p how often such a stack gains as much; stability is how often the same boundary comes out when "
+    "prompts are drawn anew. Where p is above .05 there is no evidence of groups of blocks, and the cut is arbitrary.",
     "predictors": "Spearman's rank correlation of each measure with the harm of skipping a block, over blocks, with a "
     "95 % interval; p of a permutation test, not adjusted for the number of measures. Depth is the block's index: a "
-    "measure that does not beat it has told nothing.",
-    "additivity": "Harm of skipping two blocks, beyond the sum of skipping each, in sds; off where the simultaneous "
-    "95 % interval over prompts leaves out 0.",
-    "figures": "Means over all noise levels: influence is 1 - cosine of a block's input and output, angular distance "
-    "(1/pi) arccos of it, similarity the token-mean-centred cosine of different states, CKA the debiased one; velocity "
-    "is the relative squared error of the predicted velocity when one block is skipped.",
+    "measure that does not beat it is of no use as a predictor.",
+    "additivity": "Harm of skipping two blocks minus the sum of the harms of skipping each, in units of the control's "
+    "seed-to-seed standard deviation; off where the simultaneous 95 % interval over prompts does not contain 0.",
 }
+
+
+def _figures_legend(names: Iterable[str]) -> str:
+    """What some figures are, by their declarations."""
+    declared = [figure(name) for name in dict.fromkeys(names)]
+    return " ".join(["All are means over the noise levels.", *(f.legend for f in declared if f is not None)])
 
 
 def figures(title: str, found: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The gated figures, a row a stream or stack."""
     rows = [(case, name, number(value, ".4g")) for case, values in found.items() for name, value in values.items()]
-    return [f"## {title}", "", LEGENDS["figures"], "", *markdown_table(("of", "figure", "value"), rows), ""]
+    legend = _figures_legend(name for values in found.values() for name in values)
+    return [f"## {title}", "", legend, "", *markdown_table(("of", "figure", "value"), rows), ""]
 
 
 def groups(found: Mapping[str, Grouping]) -> list[str]:

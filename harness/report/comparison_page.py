@@ -13,15 +13,17 @@ from rich.text import Text
 
 from harness.gates.comparison import Change, Comparison, Movement
 from harness.report.text import NOTHING, markdown_table, number
+from harness.results.columns import is_paired
 
 HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
 QUIET = (Movement.SAME, Movement.WITHIN)
 STYLES = {Movement.WORSE: "red", Movement.BETTER: "yellow", Movement.CHANGED: "yellow"}
 LEGEND = (
-    "Harm is in units of A's seed-to-seed sd, score is cosine x 100; B - A carries its 95 % interval over prompts. "
-    "Worse and better are beyond the tolerance of tolerances.toml and sure over prompts (false discovery rate 5 % over "
-    "all harms and scores); changed is beyond the tolerance without a side, or not surely. A speed-up is compared as "
-    "its logarithm and never fails: two runs share no machine's moment."
+    "Harm is in units of A's seed-to-seed standard deviation, the score is cosine x 100; B - A comes with its 95 % "
+    "interval over prompts. Worse and better: the difference is beyond the tolerance of tolerances.toml, and "
+    "significant over prompts (false discovery rate 5 % over all harms and scores). Changed: it is beyond the "
+    "tolerance, but not significant, or the figure is not compared prompt by prompt. Speed-ups are compared as "
+    "logarithms and never fail: speed-ups of different runs are not comparable, as the load of the machine differs."
 )
 
 
@@ -36,7 +38,7 @@ def cells(change: Change) -> tuple[str, ...]:
         number(change.b, ".4g"),
         number(gap.value, "+.3g") + interval,
         number(change.limit, ".2g"),
-        number(change.p, ".2g") if change.metric in ("harm", "score") else NOTHING,
+        number(change.p, ".2g") if is_paired(change.metric) else NOTHING,
         change.moved.value,
     )
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.ablation.case import Case
+from harness.report.text import with_unit
 from harness.results.ranking import Ranking
 
 SHOWN = 8  # prompts in a strip
@@ -66,8 +67,8 @@ def write_sheets(folder: Path, rankings: Sequence[Ranking]) -> list[Path]:
         lines = [("control", strip_path(folder, f"{ranking.checkpoint}-control"))]
         for row in ranking.rows:
             name = row.case.removeprefix(f"{ranking.checkpoint}-")
-            worth = "" if row.harm is None else f"  {row.harm:.2f} sd"
-            lines.append((f"{row.rank:3d}  {name}{worth}", folder / "images" / f"{row.case}.png"))
+            harm = "" if row.harm is None else f"  {with_unit('harm', row.harm)}"
+            lines.append((f"{row.rank:3d}  {name}{harm}", folder / "images" / f"{row.case}.png"))
         lines = [(label, path) for label, path in lines if path.exists()]
         if lines:
             path = folder / f"contact-{ranking.checkpoint}.png"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.gates.reference import Reference
-from harness.gates.verdict import HIGHER_IS_BETTER, compare_control
+from harness.gates.verdict import compare_control
+from harness.results import columns
 from harness.results.fingerprint import changes, facts
 from harness.results.records import Check, Measurement, Status, Verdict
 from harness.results.statistics import by_prompt
 
-UNITS = {"harm": "sd"}
 WORST_PROMPTS = 3  # how many are named
 
 
@@ -85,14 +85,14 @@ def control_line(control: Measurement, reference: Reference) -> str:
 
 def check_line(check: Check) -> str:
     """``harm  0.41 sd   baseline 0.22   limit 0.27 (+0.05, tolerances.toml "flux-*")``."""
-    unit = UNITS.get(check.metric, "")
+    unit = columns.unit(check.metric)
     value = f"{check.metric.replace('_', ' '):<15} {check.value:<8.4g} {unit:<3}"
     if check.baseline is None or check.tolerance is None:
         return f"{value} no baseline entry"
     stored = f"{value} baseline {check.baseline:<8.4g}"
     if not check.status.red:
         return f"{stored} ok"
-    up = (check.status is Status.REGRESSION) != (check.metric in HIGHER_IS_BETTER)
+    up = (check.status is Status.REGRESSION) != columns.higher_is_better(check.metric)
     far = check.baseline + (check.tolerance if up else -check.tolerance)
     sign = "+" if up else "-"
     kind = "" if check.status is Status.REGRESSION else "  better than it was: stale, or not applied"

@@ -17,10 +17,11 @@ HEAD = ("id", "statement", "verdict", "decisive comparison", "source")
 WIDE = 140  # columns, below which the source is left out
 STYLES = {ClaimVerdict.SUPPORTED: "green", ClaimVerdict.CONTRADICTED: "red", ClaimVerdict.UNDECIDED: "yellow"}
 LEGEND = (
-    "Supported: every comparison of the claim holds surely; contradicted: one fails surely; undecided: neither. "
-    "Intervals are over prompts (over bins of the noise level for a trend, over draws of the prompts for similarities) "
-    "and hold together at 95 % for each claim (Bonferroni). What there is to lose is the harm of images that follow "
-    "another prompt. A verdict is about the model that it was measured on, not about the one the claim was made of."
+    "Supported: every comparison of the claim holds, with its interval wholly on that side; contradicted: one fails, "
+    "with its interval wholly on the other side; undecided: neither. Intervals are over prompts (over bins of the "
+    "noise level for a trend, over draws of the prompts for similarities) and hold together at 95 % for each claim "
+    "(Bonferroni). What there is to lose is the harm of a model that ignores the prompt: of images made for another "
+    "prompt. A verdict is about the model that it was measured on, not about the one the claim was made of."
 )
 
 

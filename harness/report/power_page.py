@@ -7,44 +7,55 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from harness.report.text import markdown_table
+from harness.results.columns import calibrated, figure, gated
+from harness.results.figure import Figure
 
 if TYPE_CHECKING:
-    from harness.gates.validation.power import Effect, FaultResult
+    from harness.gates.validation.power import FaultResult
 
-HEAD = ("checkpoint", "fault", "what it is", "cases red", "by harm", "by drift", "weakest", "median")
-LEGEND = (
-    "Cases red counts the cases of which a tolerance gate (harm, latent drift or collapses, on either side) would have "
-    "failed; weakest and median are the largest effect on a case in its tolerances (red from 1 on). The control is "
-    "measured anew under a fault of the model. The bitwise check and the control's own gates are left out: they would "
-    "see more."
-)
+
+def head() -> tuple[str, ...]:
+    """The columns of the table; what a gate with a noise floor catches alone has one of its own."""
+    by = (f"by {declared.label}" for declared in _calibrated())
+    return ("checkpoint", "fault", "what it is", "cases red", *by, "weakest", "median")
+
+
+def legend() -> str:
+    """What the columns show."""
+    gates = ", ".join(name.replace("_", " ") for name in gated())
+    return (
+        f"Cases red counts the cases in which a tolerance gate ({gates}; on either side) would have failed; weakest "
+        "and median are the smallest and the median over cases of a case's largest difference from its stored value, "
+        "in tolerances (it fails from 1 on). Under a fault of the model the control is measured anew. The bitwise "
+        "check and the control's own gates are not counted: they would catch more."
+    )
 
 
 def cells(checkpoint: str, tested: FaultResult) -> tuple[str, ...]:
-    """One line of the table, as HEAD."""
+    """One line of the table, as :func:`head`."""
     name = (checkpoint, tested.mutant.name, tested.mutant.about)
+    by = [declared.name for declared in _calibrated()]
     if tested.why_not:
-        return (*name, "not there", "", "", "", "")
+        return (*name, "not there", *("" for _ in by), "", "")
     effects = tested.effects
     sizes = sorted(effect.excess for effect in effects)
     return (
         *name,
         f"{tested.flagged} of {len(effects)}",
-        str(_by(effects, "harm")),
-        str(_by(effects, "latent_drift")),
+        *(str(sum(metric in effect.caught for effect in effects)) for metric in by),
         f"{sizes[0]:.3g}" if sizes else "",
         f"{median(sizes):.3g}" if sizes else "",
     )
 
 
-def _by(effects: Sequence[Effect], metric: str) -> int:
-    return sum(metric in effect.caught for effect in effects)
+def _calibrated() -> list[Figure]:
+    return [declared for declared in map(figure, calibrated()) if declared is not None]
 
 
 def markdown(found: Mapping[str, Sequence[FaultResult]], insensitive: Mapping[str, Sequence[str]]) -> str:
     """The table, and the cases that would not see one more skipped block."""
-    lines = ["# What the gates would see", "", LEGEND, ""]
-    lines += markdown_table(HEAD, [cells(name, tested) for name, every in found.items() for tested in every])
+    lines = ["# What the gates would see", "", legend(), ""]
+    lines += markdown_table(head(), [cells(name, tested) for name, every in found.items() for tested in every])
     lines += ["", "## Insensitive cases", ""]
     for name, cases in insensitive.items():
         listed = ", ".join(f"`{case}`" for case in cases) or "none"

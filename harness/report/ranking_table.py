@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.report.text import NOTHING, number
-from harness.results.ranking import HARM, Ranking, Row, StrategySummary
-from harness.results.records import Latency
+from harness.results.columns import extra, strategy_table, table
+from harness.results.figure import Column, Figure, RankedBy
+from harness.results.ranking import Ranking, Row, StrategySummary
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HEAD = (
-    *("#", "tier", "variant", "plan", "harm [sd]", "coll.", "speed-up", "theory", "CLIP", "drift", "checker"),
-    *("FID/null", "gate"),
-)
-GROUP_HEAD = ("stack", "range", "strategy", "cases", "harm [sd]", "speed-up")
-# Without images there is nothing to say of quality, and these columns say nothing of it.
-SPEED_HEAD = ("#", "variant", "plan", "speed-up", "theory", "memory", "output drift", "surgery", "gate")
-SPEED_GROUP_HEAD = ("stack", "range", "strategy", "cases", "speed-up")
 # What a row says of quality, in files; a ranking by speed leaves it out.
-QUALITY = ("rank_low", "rank_high", "tier", "harm", "harm_low", "harm_high", "collapsed", "pareto")
-# Figures of extra metrics that are columns: what follows the metric's name, the heading, how it is written.
-EXTRA = {"fid_ratio": ("{} FID/null", ".1f"), "drift": ("{} drift", ".2f"), "delta": ("{} delta", "+.2f")}
+_QUALITY = ("rank_low", "rank_high", "tier", "harm", "harm_low", "harm_high", "collapsed", "pareto")
 
 
 def title(ranking: Ranking) -> str:
     """What is ranked by what."""
-    if ranking.by == HARM:
+    if ranking.by is RankedBy.HARM:
         return f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)"
     if timed(ranking):
         return f"fastest variant, by speed-up (no quality measured): {ranking.checkpoint}"
@@ -42,60 +33,102 @@ def timed(ranking: Ranking) -> bool:
     return any(row.latency for row in ranking.rows)
 
 
-def heads(ranking: Ranking) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns of a ranking's table and of its summary per strategy; those that nobody measured are left out."""
-    if ranking.by == HARM:
-        extra = dict.fromkeys(name for row in ranking.rows for name in extras(row))
-        return (*HEAD[:-1], *extra, *HEAD[-1:]), GROUP_HEAD
-    rows = [cells(row, head=SPEED_HEAD) for row in ranking.rows]
-    groups = [group_cells(group, SPEED_GROUP_HEAD) for group in ranking.groups]
-    return _filled(SPEED_HEAD, rows), _filled(SPEED_GROUP_HEAD, groups)
+def columns_of(ranking: Ranking) -> tuple[Column, ...]:
+    """The columns of a ranking's table.
+
+    In a ranking by harm, optional ones and those of extra metrics stand before the last, where any variant has them.
+    Without images most figures were not measured: a ranking by speed leaves out the columns that are empty.
+    """
+    declared = table(ranking.by)
+    if ranking.by is RankedBy.SPEED:
+        return _filled(declared, [cells(row, declared) for row in ranking.rows])
+    measured = dict.fromkeys(name for row in ranking.rows for name in row.summary)
+    always = [column for column in declared if not column.optional]
+    optional = [column for column in declared if column.optional and column.name in measured]
+    extras = [column for column in map(extra, measured) if column is not None and column.tables]
+    return (*always[:-1], *optional, *extras, *always[-1:])
 
 
-def _filled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
-    return tuple(name for i, name in enumerate(head) if any(row[i] != NOTHING for row in rows))
+def strategy_columns(ranking: Ranking) -> tuple[Column, ...]:
+    """The columns of a ranking's summary per strategy; a ranking by speed leaves out those that are empty."""
+    columns = strategy_table()
+    if ranking.by is RankedBy.HARM:
+        return columns
+    return _filled(columns, [strategy_cells(group, columns) for group in ranking.groups])
 
 
-def cells(row: Row, *, short: bool = False, head: Sequence[str] = HEAD) -> tuple[str, ...]:
-    """One line of the table, as ``head``. A figure that was not measured is a dash, never a zero.
+def _filled(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> tuple[Column, ...]:
+    return tuple(column for i, column in enumerate(columns) if any(row[i] != NOTHING for row in rows))
+
+
+def headings(columns: Sequence[Column]) -> tuple[str, ...]:
+    """What heads them."""
+    return tuple(column.heading for column in columns)
+
+
+def cells(row: Row, columns: Sequence[Column], *, short: bool = False) -> tuple[str, ...]:
+    """One line of the table. A figure that was not measured is a dash, never a zero.
 
     ``short`` leaves the intervals of rank and speed-up out, for narrow terminals.
     """
-    figures = row.summary
-    texts = {
-        "#": str(row.rank) if short or row.rank_low is None else f"{row.rank} [{row.rank_low}-{row.rank_high}]",
-        "tier": number(row.tier, "d"),
-        "variant": f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}",
-        "plan": row.plan,
-        "harm [sd]": harm(row),
-        "coll.": number(row.collapsed, "d"),
-        "speed-up": speed(row.latency, short=short) + ("*" if row.pareto else ""),
-        "theory": number(row.latency.theory if row.latency else None, ".2f"),
-        "memory": memory(row.latency),
-        "CLIP": number(figures.get("clip_delta"), "+.1f"),
-        "drift": number(figures.get("latent_drift"), ".2f"),
-        "output drift": number(figures.get("output_drift"), ".2f"),
-        "checker": number(_negative(figures.get("grade_loss")), "+.3f"),
-        "FID/null": number(figures.get("fid_ratio"), ".1f"),
-        "surgery": NOTHING if "same_as_listed" not in figures else "bitwise" if figures["same_as_listed"] else "trace",
-        "gate": row.gate.value,
-    } | extras(row)
-    return tuple(texts.get(name, NOTHING) for name in head)
+    return tuple(_cell(row, column, short=short) for column in columns)
 
 
-def extras(row: Row) -> dict[str, str]:
-    """Cells that only some runs have, by column: the worst sentence of long prompts, and extra metrics."""
-    out: dict[str, str] = {}
-    for key, value in row.summary.items():
-        metric, dot, what = key.partition(".")
-        if key == "clip_min":
-            out["CLIP min"] = number(value, "+.1f")
-        elif dot and what in EXTRA:
-            name, form = EXTRA[what]
-            out[name.format(metric)] = number(value, form)
-        elif dot and what.endswith("_loss"):  # of a grade, which is shown as its change
-            out[f"{metric} {what.removesuffix('_loss')}"] = number(_negative(value), "+.3f")
-    return out
+def _cell(row: Row, column: Column, *, short: bool) -> str:
+    form = column.form if isinstance(column, Figure) else ""
+    if column.name in _WRITTEN:
+        return _WRITTEN[column.name](row, form, short)
+    value = row.value(column.name)
+    if value is not None and isinstance(column, Figure) and column.negated:
+        value = 0.0 - value  # and not -value: no minus zero
+    return number(value, form)
+
+
+def _rank(row: Row, _form: str, short: bool) -> str:
+    return str(row.rank) if short or row.rank_low is None else f"{row.rank} [{row.rank_low}-{row.rank_high}]"
+
+
+def _variant(row: Row, _form: str, _short: bool) -> str:
+    return f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}"
+
+
+def _harm(row: Row, form: str, _short: bool) -> str:
+    """``0.42 \u00b10.11``."""
+    if row.harm is None or row.harm_high is None:
+        return NOTHING
+    return f"{row.harm:{form}} \u00b1{row.harm_high - row.harm:{form}}"
+
+
+def _speed_up(row: Row, form: str, short: bool) -> str:
+    """``1.23 [1.20, 1.27]*``."""
+    if row.latency is None:
+        return NOTHING
+    interval = "" if short else f" [{row.latency.low:{form}}, {row.latency.high:{form}}]"
+    return f"{row.latency.ratio:{form}}{interval}" + ("*" if row.pareto else "")
+
+
+def _memory(row: Row, form: str, _short: bool) -> str:
+    """``+0.3 %``."""
+    value = row.value("memory")
+    return NOTHING if value is None else f"{value:{form}} %"
+
+
+def _surgery(row: Row, _form: str, _short: bool) -> str:
+    same = row.value("same_as_listed")
+    return NOTHING if same is None else "bitwise" if same else "trace"
+
+
+# Columns that are texts, or more than a number. Each is given the figure's format, and whether to be short.
+_WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
+    "rank": _rank,
+    "variant": _variant,
+    "plan": lambda row, _form, _short: row.plan,
+    "harm": _harm,
+    "speed_up": _speed_up,
+    "memory": _memory,
+    "same_as_listed": _surgery,
+    "gate": lambda row, _form, _short: row.gate.value,
+}
 
 
 def left_out(ranking: Ranking) -> str:
@@ -104,46 +137,18 @@ def left_out(ranking: Ranking) -> str:
     return f"left out: {said}" if said else ""
 
 
-def harm(row: Row) -> str:
-    """``0.42 \u00b10.11``."""
-    if row.harm is None or row.harm_high is None:
-        return NOTHING
-    return f"{row.harm:.2f} \u00b1{row.harm_high - row.harm:.2f}"
-
-
-def memory(latency: Latency | None) -> str:
-    """The peak against the bare model's: ``+0.3 %``."""
-    if latency is None or not latency.peak_bytes or not latency.control_peak_bytes:
-        return NOTHING
-    return f"{100 * (latency.peak_bytes / latency.control_peak_bytes - 1):+.1f} %"
-
-
-def speed(latency: Latency | None, *, short: bool = False) -> str:
-    """``1.23 [1.20, 1.27]``."""
-    if latency is None:
-        return NOTHING
-    return f"{latency.ratio:.2f}" + ("" if short else f" [{latency.low:.2f}, {latency.high:.2f}]")
-
-
-def group_cells(group: StrategySummary, head: Sequence[str] = GROUP_HEAD) -> tuple[str, ...]:
-    """One line of the summary per strategy, as ``head``."""
-    texts = {
-        "stack": group.stack,
-        "range": group.depth,
-        "strategy": group.strategy,
-        "cases": str(group.cases),
-        "harm [sd]": number(group.harm, ".2f"),
-        "speed-up": number(group.speed_up, ".2f"),
-    }
-    return tuple(texts[name] for name in head)
-
-
-def _negative(value: float | None) -> float | None:
-    return None if value is None else 0.0 - value
+def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
+    """One line of the summary per strategy."""
+    values = dataclasses.asdict(group)
+    return tuple(
+        number(values[column.name], column.form) if isinstance(column, Figure) else str(values[column.name])
+        for column in columns
+    )
 
 
 def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:
     """One row a variant, every figure a column."""
+    # Here, as most readers of a ranking want no frame.
     import pandas as pd
 
     return pd.DataFrame([flat(ranking, row) for ranking in rankings for row in ranking.rows])
@@ -152,7 +157,7 @@ def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:
 def flat(ranking: Ranking, row: Row) -> dict[str, Any]:
     """A row as one flat mapping."""
     out: dict[str, Any] = {"checkpoint": ranking.checkpoint}
-    apart = ("summary", "latency", "words", "gate", *(QUALITY if ranking.by != HARM else ()))
+    apart = ("summary", "latency", "words", "gate", *(() if ranking.by is RankedBy.HARM else _QUALITY))
     out |= {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name not in apart}
     out["words"] = " ".join(row.words)
     out["gate"] = row.gate.value
@@ -173,7 +178,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
     return _finite(
         {
             "checkpoint": ranking.checkpoint,
-            "by": ranking.by,
+            "by": ranking.by.value,
             "prompts": ranking.prompts,
             "tiers": ranking.tiers,
             "left_out": dict(ranking.left_out),

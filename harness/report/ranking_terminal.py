@@ -9,15 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.ranking_table import HEAD, SPEED_HEAD, cells, group_cells, heads, left_out, title
+from harness.report.ranking_table import cells, columns_of, left_out, strategy_cells, strategy_columns, title
+from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.records import Record, Status
 
-LEFT = {"variant", "plan", "stack", "range", "strategy", "surgery", "gate"}
-# What is left out where the terminal is narrow, in this order, extra metrics after the first; then intervals, then
-# these last.
-OPTIONAL = ("plan", "FID/null", "theory", "checker")
-LAST = ("drift", "CLIP", "output drift")
 STYLES = {Status.REGRESSION: "red", Status.STALE: "red", Status.MISSING: "red", Status.UPDATED: "yellow"}
 
 
@@ -32,32 +28,40 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool) -> str:
     console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
     for ranking in rankings:
         console.print(_ranked(ranking, console.width))
-        if said := left_out(ranking):
-            console.print(Text(said))
+        if text := left_out(ranking):
+            console.print(Text(text))
         console.print(_grouped(ranking))
     return stream.getvalue()
 
 
-def _fitting(ranking: Ranking, width: int) -> tuple[list[str], list[tuple[str, ...]]]:
-    """The columns that fit into ``width``, and the rows with or without their shorter cells."""
-    head, _ = heads(ranking)
+def _fitting(ranking: Ranking, width: int) -> tuple[list[Column], list[tuple[str, ...]]]:
+    """The columns that fit into ``width``, and the rows with or without their shorter cells.
+
+    Whole columns go first, then the intervals of the others, then more columns.
+    """
+    columns = columns_of(ranking)
     # Hardly ever is there anything to say of collapsed images.
-    shown = [name for name in head if name != "coll." or any(row.collapsed for row in ranking.rows)]
+    shown = [c for c in columns if c.name != "collapsed" or any(row.collapsed for row in ranking.rows)]
     rows: list[tuple[str, ...]] = []
-    extra = [name for name in reversed(shown) if name not in (*HEAD, *SPEED_HEAD)]
-    for short, droppable in ((False, (OPTIONAL[0], *extra, *OPTIONAL[1:])), (True, LAST)):
-        rows = [cells(row, short=short, head=head) for row in ranking.rows]
-        widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(head)}
-        for name in (None, *droppable):
-            if name in shown:
-                shown.remove(name)
-            if sum(widths[n] + 1 for n in shown) <= width:
-                return shown, [_picked(row, head, shown) for row in rows]
-    return shown, [_picked(row, head, shown) for row in rows]
+    for short in (False, True):
+        rows = [cells(row, columns, short=short) for row in ranking.rows]
+        widths = {c: max(len(c.heading), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)}
+        for column in (None, *_droppable(columns, short=short)):
+            if column in shown:
+                shown.remove(column)
+            if sum(widths[c] + 1 for c in shown) <= width:
+                return shown, [_picked(row, columns, shown) for row in rows]
+    return shown, [_picked(row, columns, shown) for row in rows]
 
 
-def _picked(row: tuple[str, ...], head: Sequence[str], shown: Sequence[str]) -> tuple[str, ...]:
-    return tuple(row[head.index(name)] for name in shown)
+def _droppable(columns: Sequence[Column], *, short: bool) -> list[Column]:
+    """What is left out one by one before (or after) the cells were shortened; of equals, the last column first."""
+    order = [(c.dropped, c) for c in reversed(columns) if c.dropped is not None and (c.dropped >= SHORTENED) == short]
+    return [column for _, column in sorted(order, key=lambda pair: pair[0])]
+
+
+def _picked(row: tuple[str, ...], columns: Sequence[Column], shown: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(row[columns.index(column)] for column in shown)
 
 
 def _ranked(ranking: Ranking, width: int) -> Table:
@@ -69,19 +73,19 @@ def _ranked(ranking: Ranking, width: int) -> Table:
 
 
 def _grouped(ranking: Ranking) -> Table:
-    _, head = heads(ranking)
-    table = _table("by strategy (median over cases)", head)
+    columns = strategy_columns(ranking)
+    table = _table("by strategy (median over cases)", columns)
     for group in ranking.groups:
         if group.depth != "each":
-            table.add_row(*map(Text, group_cells(group, head)))
+            table.add_row(*map(Text, strategy_cells(group, columns)))
     return table
 
 
-def _table(title: str, head: Sequence[str]) -> Table:
+def _table(title: str, columns: Sequence[Column]) -> Table:
     table = Table(
         title=Text(title), title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    for name in head:
+    for column in columns:
         # As Text: rich would read "[sd]" as markup.
-        table.add_column(Text(name), justify="left" if name in LEFT else "right", no_wrap=True)
+        table.add_column(Text(column.heading), justify="left" if column.text else "right", no_wrap=True)
     return table

@@ -1,16 +1,47 @@
-"""Numbers and Markdown tables as text."""
+"""Numbers, counts and Markdown tables as text: the one place that says how they are written."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 
+from harness.results.columns import figure
+
 NOTHING = "-"
 
 
 def number(value: float | None, form: str) -> str:
-    """A figure, or a dash."""
+    """A number by its format (``.2f``); a dash where there is none, or none that is finite."""
     return NOTHING if value is None or not math.isfinite(value) else format(value, form)
+
+
+def with_unit(name: str, value: float | None) -> str:
+    """A figure as the table writes it, with its unit: ``0.42 sd``."""
+    declared = figure(name)
+    if declared is None:
+        return number(value, ".4g")
+    return f"{number(value, declared.form)} {declared.unit}".rstrip()
+
+
+def titled(name: str) -> str:
+    """A figure's label with its unit, as the title of an axis: ``harm (sd)``."""
+    declared = figure(name)
+    if declared is None:
+        return name
+    return f"{declared.label} ({declared.unit})" if declared.unit else declared.label
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 image``, ``3,648 images``."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def tick_label(value: float) -> str:
+    """The label of a tick on an axis, as short as it can be: ``0.25``, ``1e-5``."""
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:g}"
+    digits, power = f"{value:.5e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -11,14 +11,15 @@ MEANING = {
     UpgradeVerdict.YES: "nothing moved by more than its tolerance",
     UpgradeVerdict.LOOK: "something moved beyond its tolerance",
     UpgradeVerdict.NO: "something got surely worse than its tolerance allows",
-    UpgradeVerdict.NOISY: "the null run moved, too, so nothing can be said",
+    UpgradeVerdict.NOISY: "figures moved in the null run as well, so nothing can be said",
 }
 SHOWN = ("torch", "diffusers", "transformers")
 LEGEND = (
-    "Every case of the bundled models under every version, with the same weights, prompts and seeds. A figure moved "
-    "where it is beyond tolerances.toml; largest is the largest movement of any figure, in tolerances. The answer is "
-    "about the last version against the one before; the null run is the last version once more. A verdict is "
-    "what the last version's own run said against the stored baseline."
+    "Every case of the bundled models was run under every version, with the same weights, prompts and seeds. A figure "
+    "moved where its difference is beyond tolerances.toml; largest is the largest difference of any figure, in "
+    "tolerances. The answer compares the last version with the one before it; the null run is a second run of the last "
+    "version, in which nothing should move. A verdict is that of the last version's own run against the stored "
+    "baseline."
 )
 
 

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 
 from harness.ablation.steps import WORD, suffix
+from harness.results.columns import in_files
+from harness.results.figure import RankedBy
 from harness.results.records import Kind, Latency, Measurement, Record, Status
 from harness.results.statistics import by_prompt, mean_interval, rank_intervals
-
-COLUMNS = (
-    "clip_delta",
-    "clip_min",
-    "latent_drift",
-    "pixel_drift",
-    "psnr",
-    "ssim_drift",
-    "image_drift",
-    "grade_loss",
-    "fid_ratio",
-    "mmd",
-)
-
-
-HARM, SPEED = "harm", "speed-up"  # what a ranking is by
 
 
 @dataclass(frozen=True)
 class Row:
     """One variant. Harm is in units of the control's seed-to-seed sd, with its 95 % interval.
 
-    What was not measured is None: without images there is neither harm nor what follows from it.
+    What was not measured is None: without images there is neither harm nor what follows from it. ``summary`` holds
+    the other figures, by name.
     """
 
     case: str
@@ -55,6 +42,21 @@ class Row:
     summary: dict[str, float]
     latency: Latency | None
     pareto: bool
+
+    def value(self, name: str) -> float | None:
+        """The figure of that name; None where it was not measured."""
+        own = {"rank": self.rank, "tier": self.tier, "harm": self.harm, "collapsed": self.collapsed}
+        return own[name] if name in own else {**self.summary, **_timed(self.latency)}.get(name)
+
+
+def _timed(latency: Latency | None) -> dict[str, float]:
+    """The figures of a timing, by name."""
+    if latency is None:
+        return {}
+    figures = {"speed_up": latency.ratio, "theoretical_speed_up": latency.theory}
+    if latency.peak_bytes and latency.control_peak_bytes:
+        figures["memory"] = 100 * (latency.peak_bytes / latency.control_peak_bytes - 1)
+    return figures
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Ranking:
     groups: tuple[StrategySummary, ...]
     prompts: int
     tiers: int
-    by: str = HARM
+    by: RankedBy = RankedBy.HARM
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])  # metrics that are no columns, and why
 
 
@@ -136,7 +138,7 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary=_figures(measured.summary),
+                summary=_others(measured.summary),
                 latency=latency.get(record.case),
                 pareto=pareto[i],
             )
@@ -145,9 +147,10 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
     return Ranking(checkpoint, tuple(rows), _groups(rows), prompts, max(ranks.tier), left_out=left_out)
 
 
-def _figures(summary: Mapping[str, float]) -> dict[str, float]:
-    """The columns: the harness's own, and those of extra metrics, whose names hold a dot."""
-    return {k: summary[k] for k in COLUMNS if k in summary} | {k: v for k, v in summary.items() if "." in k}
+def _others(summary: Mapping[str, float]) -> dict[str, float]:
+    """The figures for files that a row has no field of its own for."""
+    own = {f.name for f in fields(Row)}
+    return {name: summary[name] for name in in_files(summary) if name not in own}
 
 
 def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency]) -> list[Ranking]:
@@ -182,7 +185,7 @@ def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str
                 pareto=False,
             )
         )
-    return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, SPEED)] if rows else []
+    return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, RankedBy.SPEED)] if rows else []
 
 
 def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequence[Latency | None]) -> list[bool]:

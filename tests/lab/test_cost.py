@@ -10,6 +10,7 @@ from harness.api import sweep
 from harness.lab import cost
 from harness.lab.lab import Lab
 from harness.models.spec import AURAFLOW, FLUX, SD3, Settings
+from harness.report.cost_line import cost_line
 
 STACKS = {"double": 5, "single": 10}
 LARGER = {"double": 6, "single": 12}
@@ -59,16 +60,16 @@ def test_the_arithmetic():
 def test_guidance_in_one_batch_is_said(family, guidance, guided):
     found = cost.cost(STACKS, Settings(guidance=guidance), family, cases_of(Ask(("double",), ("0",), ("skip",))), 8, 20)
     assert found.guided is guided
-    assert ("each twice for guidance" in cost.line(found)) is guided
+    assert ("each twice for guidance" in cost_line(found)) is guided
     assert found.forwards == 5 * 20 * 8  # steps are those asked for, one image a forward
 
 
 def test_the_line_of_the_header():
     cases = cases_of(Ask(("double", "single"), ("middle",), ALL_STRATEGIES))
-    assert cost.line(cost.cost(STACKS, SETTINGS, FLUX, cases, 64)) == (
+    assert cost_line(cost.cost(STACKS, SETTINGS, FLUX, cases, 64)) == (
         "20 cases: 1,280 images and 256 of the control, 96 forwards of 64 images, 1.03 of the control's blocks"
     )
-    assert cost.line(cost.cost(STACKS, SETTINGS, FLUX, cases[:1], 0)) == "1 case"
+    assert cost_line(cost.cost(STACKS, SETTINGS, FLUX, cases[:1], 0)) == "1 case"
 
 
 def test_the_plan_is_what_is_run(capsys):

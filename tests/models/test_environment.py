@@ -1,4 +1,4 @@
-"""The device and the versions that a number is measured with, and the one function that lists a fingerprint's fields."""
+"""The device and the versions that a number is measured with, and the fingerprint's fields."""
 
 from __future__ import annotations
 

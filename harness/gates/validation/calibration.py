@@ -19,11 +19,11 @@ from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.gates.validation import noise_floor
 from harness.gates.validation.perturbations import Perturbation
 from harness.gates.verdict import GREEN
+from harness.results.columns import calibrated
 from harness.results.journal import read
 from harness.results.records import Kind, Record
 from harness.results.rounding import DIGITS, rounded
 
-METRICS = ("harm", "latent_drift")
 TAKES_A_VALUE = ("--dit-calibrate", "--dit-run-id")
 
 
@@ -102,7 +102,7 @@ def calibrate(
     """
     check(reference, baseline.checkpoint)
     out: list[Calibrated] = []
-    for metric in METRICS:
+    for metric in calibrated():
         seen = _values(reference, baseline, metric)
         if not seen:
             continue

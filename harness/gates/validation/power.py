@@ -15,8 +15,9 @@ from harness.gates import baselines
 from harness.gates.baselines import Baseline
 from harness.gates.tolerances import Tolerance
 from harness.gates.validation.faults import FAULTS, Fault
-from harness.gates.verdict import GATED, compare
+from harness.gates.verdict import compare
 from harness.lab.lab import Lab
+from harness.results.columns import gated
 from harness.results.records import Check, Status
 
 SENSITIVITY_FAULT = "one-more-skipped"  # the fault that decides whether a case is sensitive
@@ -104,7 +105,7 @@ def store_effects(baseline: Baseline, tested: FaultResult) -> int:
     for effect in tested.effects:
         entries = baseline.cases[effect.case]
         for check in effect.checks:
-            if check.metric in GATED and check.baseline is not None and check.tolerance:
+            if check.metric in gated() and check.baseline is not None and check.tolerance:
                 size = abs(check.value - check.baseline)
                 entries[check.metric] = baselines.with_effect(entries[check.metric], size)
         kept += 1

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.analysis.profile import Array
-from harness.report.figures.sheet import Cloud, Dots, Sheet, SheetRow, block_axis, count_of
+from harness.report.figures.sheet import Cloud, Dots, Sheet, SheetRow, block_axis
+from harness.report.text import counted, titled
 from harness.results.statistics import Interval, mean_interval
 
 VITALITY = "Vitality: each block skipped alone"
@@ -15,7 +16,6 @@ PREDICTORS = "Measures against harm"
 LEVEL = 0.95
 ACROSS = 3
 DECADES = 30.0  # a measure that spans more than this factor has a logarithmic axis
-HARM = "harm (sd)"
 DRIFT = "image drift (reseed = 1)"
 
 
@@ -42,7 +42,7 @@ def vitality(
     if harm:
         prompts = next(iter(harm.values())).shape[1]
         note.append(
-            f"{count_of(prompts, 'prompt')}. Harm: mean over prompts in seed-to-seed sds of the control, "
+            f"{counted(prompts, 'prompt')}. Harm: mean over prompts in seed-to-seed sds of the control, "
             + ("with its 95 % interval over prompts." if prompts > 1 else "no interval from one prompt.")
         )
     if drift:
@@ -69,13 +69,13 @@ def predictors(checkpoint: str, stack: str, measures: Mapping[str, tuple[Array, 
         if values.shape != mean.shape:
             raise ValueError(f"{name} of stack {stack!r} has {values.shape[0]} blocks, its harm {len(mean)}")
         title = f"{name}\n{_correlation(rho)}"
-        panels.append(Cloud(title, values, mean, ticks, blocks, name, HARM, log_x=_spans_decades(values)))
+        panels.append(Cloud(title, values, mean, ticks, blocks, name, titled("harm"), log_x=_spans_decades(values)))
     rows = tuple(
         SheetRow(tuple(panels[i : i + ACROSS]), 2.1, (1.0,) * min(ACROSS, len(panels)))
         for i in range(0, len(panels), ACROSS)
     )
     note = (
-        f"{count_of(harm.shape[1], 'prompt')}; a point is one block skipped alone. "
+        f"{counted(harm.shape[1], 'prompt')}; a point is one block skipped alone. "
         "\u03c1: Spearman correlation with its 95 % interval."
     )
     title = f"{checkpoint}: measures against harm, {stack} stack"
@@ -106,7 +106,9 @@ def _harm(stack: str, table: Array, starts: Sequence[int]) -> Dots:
     found = [mean_interval(row, LEVEL) for row in table]
     value, low, high = (np.array([getattr(one, end) for one in found]) for end in ("value", "low", "high"))
     ends = np.concatenate([value, low, high])
-    return Dots("", value, block_axis(f"{stack} block", len(table), starts), HARM, _reach(ends), "harm", low, high)
+    return Dots(
+        "", value, block_axis(f"{stack} block", len(table), starts), titled("harm"), _reach(ends), "harm", low, high
+    )
 
 
 def _drift(stack: str, values: Array, starts: Sequence[int]) -> Dots:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from harness.analysis.profile import Array
 from harness.report.figures.layout import LINE, SIZE, Layout, Place, Rect, lay_out, shown_ticks
 from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Scale, Sheet
-from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, line_colour, number, stops
+from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, line_colour, stops
+from harness.report.text import tick_label
 
 DOTS = 100  # pixels an inch, so that a figure is 900 wide
 TOOLS = 0.32  # inches above it, for the buttons that show on hovering
@@ -207,8 +208,8 @@ def _bar(page: _Page, scale: Scale, rect: Rect) -> dict[str, Any]:
         "thickness": round(rect.width * DOTS),
         "outlinewidth": 0,
         "tickmode": "array",
-        "tickvals": [float(scale.place(tick)) for tick in ticks],
-        "ticktext": [number(tick) for tick in ticks],
+        "tickvals": [float(scale.place(value)) for value in ticks],
+        "ticktext": [tick_label(value) for value in ticks],
         "title": {"text": scale.label, "side": "right", "font": {"size": LETTERS}},
     }
 

@@ -22,7 +22,8 @@ from harness.errors import HarnessError
 from harness.report.figures.layout import EDGE, SIZE, TITLE, Layout, Place, Rect, lay_out, shown_ticks
 from harness.report.figures.point_labels import place_labels
 from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Scale, Sheet
-from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, colour_map, line_colour, number
+from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, colour_map, line_colour
+from harness.report.text import tick_label
 
 DPI = 160
 STEPS = [1, 2, 5, 10]
@@ -168,7 +169,7 @@ def _bar(axes: Axes, scale: Scale) -> None:
 
 
 def _short() -> FuncFormatter:
-    return FuncFormatter(lambda value, _: number(value))
+    return FuncFormatter(lambda value, _: tick_label(value))
 
 
 def _dots(axes: Axes, panel: Dots, place: Place) -> None:

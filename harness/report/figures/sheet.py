@@ -203,8 +203,3 @@ def bin_names(edges: npt.ArrayLike) -> tuple[str, ...]:
     cuts = np.asarray(edges, dtype=np.float64)
     digits = next((d for d in (1, 2, 3) if np.allclose(cuts, cuts.round(d), atol=1e-9)), 2)
     return tuple(f"{low:.{digits}f}-{high:.{digits}f}" for low, high in pairwise(cuts))
-
-
-def count_of(number: int, word: str) -> str:
-    """``1 prompt``, ``16 prompts``."""
-    return f"{number} {word}{'' if number == 1 else 's'}"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.analysis.profile import Array, Profile, Stream
-from harness.report.figures.sheet import Axis, Heat, Scale, Sheet, SheetRow, bin_names, count_of, span, state_axis
+from harness.report.figures.sheet import Axis, Heat, Scale, Sheet, SheetRow, bin_names, span, state_axis
+from harness.report.text import counted
 
 SECTION = "Similarity of states"
 TITLES = {"cosine": "raw", "centred": "token mean taken out"}
@@ -56,7 +57,7 @@ def setting_suffix(profile: Profile) -> str:
 
 def setting_words(profile: Profile) -> str:
     """``16 prompts, the model's own sampling trajectory``."""
-    return f"{count_of(profile.prompts, 'prompt')}, {SETTINGS.get(profile.setting, profile.setting)}"
+    return f"{counted(profile.prompts, 'prompt')}, {SETTINGS.get(profile.setting, profile.setting)}"
 
 
 def _name(profile: Profile, stream: Stream) -> str:

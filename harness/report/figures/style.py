@@ -26,14 +26,6 @@ def line_colour(kind: Kind) -> str:
     return INK if kind == "diverging" else "white"
 
 
-def number(value: float) -> str:
-    """A tick as short as it can be told."""
-    if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:g}"
-    digits, power = f"{value:.5e}".split("e")
-    return f"{float(digits):g}e{int(power)}"
-
-
 @cache
 def stops(kind: Kind) -> tuple[tuple[float, str], ...]:
     """A scale's colours as plotly wants them, evenly spaced from 0 to 1; the same as in the PNG."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.analysis.profile import Array, Profile, Velocity
-from harness.report.figures.sheet import Axis, Heat, Kind, Scale, Sheet, SheetRow, bin_names, block_axis, count_of, span
+from harness.report.figures.sheet import Axis, Heat, Kind, Scale, Sheet, SheetRow, bin_names, block_axis, span
 from harness.report.figures.similarity import setting_suffix, setting_words
+from harness.report.text import counted
 
 SECTION = "Noise level and block"
 COMBINED = "combined"
@@ -76,7 +77,7 @@ def velocity(velocities: Mapping[str, Velocity], groups: Mapping[str, Sequence[i
     row = SheetRow(_side_by_side(tables, y, groups, scale), height, _weights(tables))
     title = f"{one.checkpoint}: velocity error of skipping one block in one step"
     note = (
-        f"{count_of(one.error.shape[0], 'prompt')}, the control's own trajectory, noise {one.levels[0]:.2f} in step 0 "
+        f"{counted(one.error.shape[0], 'prompt')}, the control's own trajectory, noise {one.levels[0]:.2f} in step 0 "
         f"to {one.levels[-1]:.2f} in step {len(names) - 1}; "
         f"mean of ||v_skip\u00a0-\u00a0v||\u00b2\u00a0/\u00a0||v||\u00b2."
     )

@@ -1,0 +1,331 @@
+"""All columns of the ranked table and all figures that are measured: each is declared here, once.
+
+The terminal, Markdown, CSV, JSON, failure messages, gates and the tables in README.md and docs/measurement.md derive
+from this table (:mod:`harness.results.columns`): a figure that is added to it appears in all of them. The order is that
+of the table's columns from left to right.
+"""
+
+from __future__ import annotations
+
+from harness.results.figure import BOTH_TABLES, HARM_TABLE, SPEED_TABLE, Better, Column, Figure
+
+# What the bundled world's checker grades, beside the mean over them (grade) and whether all are right (all_right).
+_ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
+
+_RANKED: tuple[Column, ...] = (
+    Figure(
+        name="rank",
+        label="#",
+        legend="The rank (`#`) is 1 for the best variant; in a ranking by harm it comes with its simultaneous 95 % "
+        "interval.",
+        tables=BOTH_TABLES,
+        form=".0f",
+        count=True,
+        better=Better.LOWER,
+        files=True,
+    ),
+    Figure(
+        name="tier",
+        label="tier",
+        legend="Tier 1 holds the variants that can't be told from the least harmful one, tier 2 those of the rest that "
+        "can't be told from the least harmful of the rest, and so on.",
+        tables=HARM_TABLE,
+        form=".0f",
+        count=True,
+        better=Better.LOWER,
+        files=True,
+    ),
+    Column(
+        name="variant",
+        label="variant",
+        legend="A variant is named by its stack of blocks, its range of blocks and its strategy.",
+        tables=BOTH_TABLES,
+        text=True,
+    ),
+    Column(
+        name="plan",
+        label="plan",
+        legend="The plan lists the blocks in the order in which they run.",
+        tables=BOTH_TABLES,
+        text=True,
+        dropped=0,
+    ),
+    Figure(
+        name="harm",
+        label="harm",
+        unit="sd",
+        legend="Harm is how much lower the judge scores the variant's images for their prompts than the control's "
+        "images of the same prompts, seeds and initial latents, in units of the control's seed-to-seed standard "
+        "deviation (0: as good as the control), with the half-width of its 95 % interval (Student's t over prompts).",
+        tables=HARM_TABLE,
+        strategies=True,
+        form=".2f",
+        better=Better.LOWER,
+        gated=True,
+        stored=True,
+        paired=True,
+        scale="seed_sd",
+        files=True,
+    ),
+    Figure(
+        name="score",
+        legend="Score is the mean of the judge's score of an image for its prompt (cosine x 100) over all images of "
+        "the control.",
+        better=Better.HIGHER,
+        control_gated=True,
+        paired=True,
+    ),
+    Figure(
+        name="seed_sd",
+        legend="The unit of harm is the standard deviation of the control's score from seed to seed, pooled within "
+        "prompts; it is stored with the baseline and never estimated again.",
+    ),
+    Figure(
+        name="collapsed",
+        label="coll.",
+        legend="Coll. counts the collapsed images (NaN, black or constant); they score like grey, and a variant of "
+        "which most images collapsed ranks after all others.",
+        tables=HARM_TABLE,
+        form=".0f",
+        count=True,
+        better=Better.LOWER,
+        gated=True,
+        control_gated=True,
+        stored=True,
+        files=True,
+    ),
+    Figure(
+        name="speed_up",
+        label="speed-up",
+        legend="Speed-up is the time of the control's forward of the transformer over that of the variant's, the "
+        "median "
+        "over pairs of forwards timed in turns, with its 95 % interval (block bootstrap); `*` marks variants that no "
+        "other beats on both harm and speed-up.",
+        tables=BOTH_TABLES,
+        strategies=True,
+        form=".2f",
+        better=Better.HIGHER,
+        files=True,
+    ),
+    Figure(
+        name="relative_time",
+        legend="Relative time is the variant's time over the control's, one over the speed-up; it is judged on a GPU "
+        "only, against a baseline from the same device.",
+        better=Better.LOWER,
+        latency_gated=True,
+        stored=True,
+    ),
+    Figure(
+        name="theoretical_speed_up",
+        label="theory",
+        legend="Theory is the speed-up that leaving out blocks would give if every block cost the same and nothing "
+        "else "
+        "cost anything.",
+        tables=BOTH_TABLES,
+        form=".2f",
+        better=Better.HIGHER,
+        dropped=3,
+        files=True,
+    ),
+    Figure(
+        name="memory",
+        label="memory",
+        legend="Memory is how far the peak of a forward's memory under the ablation lies above the bare model's.",
+        tables=SPEED_TABLE,
+        form="+.1f",
+        better=Better.LOWER,
+    ),
+    Figure(
+        name="clip_delta",
+        label="CLIP",
+        legend="CLIP is the mean change of the judge's score (cosine x 100).",
+        tables=HARM_TABLE,
+        form="+.1f",
+        better=Better.HIGHER,
+        stored=True,
+        files=True,
+        dropped=11,
+    ),
+    Figure(
+        name="clip_min",
+        label="CLIP min",
+        legend="CLIP min is the mean change of the score of a prompt's lowest-scoring sentence, where prompts are "
+        "longer than the judge reads at once.",
+        tables=HARM_TABLE,
+        optional=True,
+        form="+.1f",
+        better=Better.HIGHER,
+        files=True,
+        dropped=1,
+    ),
+    Figure(
+        name="latent_drift",
+        label="drift",
+        legend="Drift is the distance (1 - cosine) of the final latents from the control's, over the mean distance "
+        "between two seeds of one prompt (0: identical, 1: as far as another seed).",
+        tables=HARM_TABLE,
+        form=".2f",
+        better=Better.LOWER,
+        gated=True,
+        stored=True,
+        files=True,
+        dropped=10,
+    ),
+    Figure(
+        name="output_drift",
+        label="output drift",
+        legend="Output drift is the relative L2 distance of the transformer's output from the control's.",
+        tables=SPEED_TABLE,
+        form=".2f",
+        better=Better.LOWER,
+        dropped=12,
+        files=True,
+    ),
+    Figure(
+        name="pixel_drift",
+        legend="Pixel drift is the mean squared error between the variant's and the control's pixels, over that "
+        "between two seeds of one prompt.",
+        better=Better.LOWER,
+        files=True,
+    ),
+    Figure(
+        name="psnr",
+        legend="PSNR is the peak signal-to-noise ratio in dB of the variant's pixels against the control's.",
+        better=Better.HIGHER,
+        stored=True,
+        files=True,
+    ),
+    Figure(
+        name="ssim_drift",
+        legend="SSIM drift is the structural dissimilarity (1 - SSIM) of the variant's and the control's images, over "
+        "that between two seeds of one prompt.",
+        better=Better.LOWER,
+        files=True,
+    ),
+    Figure(
+        name="image_drift",
+        legend="Image drift is the distance (1 - cosine) of the judge's image features from the control's, over the "
+        "mean "
+        "distance between two seeds of one prompt.",
+        better=Better.LOWER,
+        stored=True,
+        files=True,
+    ),
+    Figure(
+        name="grade_loss",
+        label="checker",
+        legend="Checker is the change of the share of a caption's attributes (background, count, colour, shape, size, "
+        "texture, relation) that the image gets right, by the exact checker of the bundled world; files hold the loss, "
+        "which has the other sign.",
+        tables=HARM_TABLE,
+        form="+.3f",
+        negated=True,
+        better=Better.LOWER,
+        stored=True,
+        files=True,
+        dropped=4,
+    ),
+    Figure(
+        name="reseed_latent",
+        legend="Reseed latent is the mean distance (1 - cosine) between the control's latents of two seeds of one "
+        "prompt, the unit of drift.",
+        control_gated=True,
+        better=Better.LOWER,
+    ),
+    Figure(
+        name="reseed_mse",
+        legend="Reseed MSE is the mean squared error between the control's pixels of two seeds of one prompt.",
+    ),
+    Figure(
+        name="reseed_ssim",
+        legend="Reseed SSIM is the mean dissimilarity (1 - SSIM) of the control's images of two seeds of one prompt.",
+    ),
+    Figure(
+        name="reseed_image",
+        legend="Reseed image is the mean distance (1 - cosine) between the judge's features of two seeds of one "
+        "prompt.",
+    ),
+    Figure(
+        name="fid",
+        legend="FID is the FID@N, on the judge's features, of the variant's images against the control's.",
+        better=Better.LOWER,
+    ),
+    Figure(
+        name="fid_null",
+        legend="The null FID is the mean FID@N, on the judge's features, of the control's images of one seed against "
+        "those of another.",
+        control_gated=True,
+        better=Better.LOWER,
+    ),
+    Figure(
+        name="fid_ratio",
+        label="FID/null",
+        legend="FID/null is the FID@N, on the judge's features, of the variant's images against the control's, over "
+        "that of the control's images of one seed against another; it needs at least 32 prompts.",
+        tables=HARM_TABLE,
+        form=".1f",
+        better=Better.LOWER,
+        stored=True,
+        files=True,
+        dropped=2,
+    ),
+    Figure(
+        name="mmd",
+        legend="MMD is the unbiased paired squared maximum mean discrepancy of the judge's features with a cubic "
+        "kernel, "
+        "over pairs of images of different prompts (0: identical).",
+        better=Better.LOWER,
+        stored=True,
+        files=True,
+    ),
+    Figure(
+        name="output_rms",
+        legend="Output RMS is the root mean square of the un-ablated transformer's output, where no images are made.",
+    ),
+    Figure(
+        name="same_as_listed",
+        label="surgery",
+        legend="Surgery is how the ablation was proved to be applied: `bitwise` where the output equals that of a "
+        "model "
+        "whose list holds just the plan's blocks, `trace` where there is no such list and the blocks that ran were "
+        "compared with the plan.",
+        tables=SPEED_TABLE,
+        text=True,
+        files=True,
+    ),
+    Column(
+        name="gate",
+        label="gate",
+        legend="Gate is the verdict against the stored baseline.",
+        tables=BOTH_TABLES,
+        text=True,
+    ),
+)
+
+
+def _grades() -> tuple[Figure, ...]:
+    """The checker's grades of the control, and what a variant loses of them."""
+    shares = {"grade": "all attributes of a caption", "all_right": "images with every attribute right"}
+    shares |= {name: f"captions whose {name}" for name in _ATTRIBUTES}
+    out: list[Figure] = []
+    for name, share in shares.items():
+        is_right = "that are right" if name == "grade" else "" if name == "all_right" else "is right in the image"
+        sentence = " ".join(filter(None, (f"the share of {share}", is_right)))
+        title = name.replace("_", " ").capitalize()
+        out.append(Figure(name=name, better=Better.HIGHER, legend=f"{title} is {sentence}, by the checker."))
+        if name != "grade":
+            legend = f"{title} loss is how much lower {sentence} is than the control's, by the checker."
+            out.append(Figure(name=f"{name}_loss", better=Better.LOWER, legend=legend))
+    return tuple(out)
+
+
+GRADES = _grades()
+COLUMNS: tuple[Column, ...] = (*_RANKED[:-1], *GRADES, _RANKED[-1])
+
+# Columns of the summary per strategy, before the figures that are marked as such.
+STRATEGY_COLUMNS: tuple[Column, ...] = (
+    Column(name="stack", label="stack", text=True, legend="The stack of blocks that the strategy was run on."),
+    Column(name="depth", label="range", text=True, legend="The range of blocks, by depth."),
+    Column(name="strategy", label="strategy", text=True, legend="The strategy; its random seeds are taken together."),
+    Figure(name="cases", label="cases", legend="How many cases the medians are over.", form=".0f", count=True),
+)
