@@ -81,7 +81,7 @@ def repeating_is_worst(study: Study) -> Sequence[Question]:
     families=ALL,
 )
 def first_block(study: Study) -> Sequence[Question]:
-    """The harm of skipping block 0 of the first stack against the line of catastrophe."""
+    """The harm of skipping block 0 of the double stack (SD3's joint one) against the line of catastrophe."""
     variant = ablated(study, next(iter(study.stacks)), "0", "skip")
     return [not_catastrophic(study, variant) if study.family == "flux" else catastrophic(study, variant)]
 
