@@ -2,7 +2,7 @@
 
 Makes an environment and a run of the cases for each release that it looks at, and compares it with the old one:
 
-    bisect 0.33.1 0.42.1 --dtype bfloat16 --look-for bits -- --dit-quick -k flux
+    python -m harness bisect 0.33.1 0.42.1 --dtype bfloat16 --look-for bits -- --dit-quick -k flux
 
 An answer is right where nothing that changed changes back later: then about log2(releases) runs are enough.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness.cli import case_runs, common
 from harness.cli.case_runs import CaseRuns
-from harness.cli.environments import Environments, releases
+from harness.cli.environments import Environments, check_release, releases
 from harness.cli.harness_source import harness_source
 from harness.errors import HarnessError
 from harness.gates.comparison import Strictness, compare
@@ -85,10 +85,7 @@ def between(known: Sequence[str], old: str, new: str) -> list[str]:
     Raises HarnessError where the list lacks either, or ``new`` isn't the later one.
     """
     for release in (old, new):
-        if release not in known:
-            raise HarnessError(
-                f"the registry has no diffusers {release}; the newest that it has are {', '.join(known[-5:])}"
-            )
+        check_release(release, known)
     first, last = known.index(old), known.index(new)
     if first >= last:
         raise HarnessError(f"diffusers {new} is not later than {old}; give the old release first")

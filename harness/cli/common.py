@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -70,7 +71,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 def add_pytest_arguments(parser: argparse.ArgumentParser) -> None:
     """Let the command take arguments of pytest behind ``--``. Call it last: it completes the usage line."""
     parser.set_defaults(**{PYTEST_ARGUMENTS: []})
-    usage = parser.format_usage().removeprefix("usage: ").rstrip()
+    usage = re.sub(r"\x1b\[[\d;]*m", "", parser.format_usage()).removeprefix("usage: ").rstrip()  # 3.14 colours it
     parser.usage = usage.replace("%", "%%") + " [-- PYTEST_ARGUMENT ...]"
     parser.epilog = "What stands behind -- goes to pytest: -- --dit-quick -k flux"
 

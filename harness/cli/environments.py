@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cli.harness_source import HarnessSource
-from harness.cli.version_pins import LABELS, NEWEST, constraint_lines, pins
+from harness.cli.version_pins import LABELS, NEWEST, constraint_lines, is_release, pins
 from harness.errors import HarnessError
 
 _COMPLETE = "complete"  # a file in an environment, written last
@@ -56,9 +56,17 @@ class Environments:
         """The environment of each label. One is made where there is none of these contents.
 
         A label is one of :data:`harness.cli.version_pins.LABELS`, a release of diffusers, or a folder with a checkout
-        of diffusers. Raises HarnessError for anything else (before one is made), and where pip can't install it.
+        of diffusers. Raises HarnessError for anything else and for a release that the registry lacks, both before an
+        environment is made, and where pip can't install one.
         """
-        return [self._find_or_make(recipe) for recipe in [self._recipe(label) for label in labels]]
+        recipes = [self._recipe(label) for label in labels]
+        missing = {r.folder_name: r for r in recipes if not (self.folder / r.folder_name / _COMPLETE).exists()}
+        for recipe in missing.values():
+            if is_release(recipe.label):
+                check_release(recipe.label, releases("diffusers"))
+        for name, recipe in missing.items():
+            _make(self.folder / name, recipe)
+        return [Environment(_python(self.folder / recipe.folder_name), recipe.digest) for recipe in recipes]
 
     def _recipe(self, label: str) -> _Recipe:
         specifiers = pins(label)
@@ -76,12 +84,6 @@ class Environments:
         text = "\n".join([sys.version, self.source.digest, *facts, *constraints, *requirements])
         return _Recipe(label, constraints, requirements, hashlib.sha256(text.encode()).hexdigest())
 
-    def _find_or_make(self, recipe: _Recipe) -> Environment:
-        folder = self.folder / recipe.folder_name
-        if not (folder / _COMPLETE).exists():
-            _make(folder, recipe)
-        return Environment(_python(folder), recipe.digest)
-
 
 def releases(name: str) -> list[str]:
     """The registry's releases of a package for this Python, the oldest first. Raises HarnessError where it has none."""
@@ -92,6 +94,14 @@ def releases(name: str) -> list[str]:
             f"pip finds no release of {name}: {_last_error(done)}; check the network and pip's settings (PIP_INDEX_URL)"
         )
     return [version.strip() for version in listed[1].split(",")][::-1]
+
+
+def check_release(release: str, known: Sequence[str]) -> None:
+    """Raise HarnessError for a release of diffusers that isn't among those of the registry."""
+    if release not in known:
+        raise HarnessError(
+            f"the registry has no diffusers {release}; the newest that it has are {', '.join(known[-5:])}"
+        )
 
 
 def _diffusers_checkout(label: str) -> Path:
@@ -134,4 +144,5 @@ def _last_error(done: subprocess.CompletedProcess[str]) -> str:
     """The last line that says ERROR, as pip's do, or the last line of all."""
     lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    errors = [line for line in errors if not line.startswith("ResolutionImpossible")]  # the address of pip's manual
     return (errors or lines or [f"exit code {done.returncode}"])[-1]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
-from harness.cli.common import PYTEST_ARGUMENTS
+from harness.cli import common
 from harness.errors import HarnessError
 
 
@@ -91,12 +91,12 @@ def _run(words: list[str]) -> int:
         command.formatter_class = _Paragraphs
         command.description = (module.__doc__ or "").replace("``", "`")
         module.add_arguments(command)
-        if command.get_default(PYTEST_ARGUMENTS) is not None and "--" in words:
+        if command.get_default(common.PYTEST_ARGUMENTS) is not None and "--" in words:
             dashes = words.index("--")
             words, pytest_arguments = words[:dashes], words[dashes + 1 :]
     parsed = parser.parse_args(words)
     if pytest_arguments:
-        setattr(parsed, PYTEST_ARGUMENTS, pytest_arguments)
+        setattr(parsed, common.PYTEST_ARGUMENTS, pytest_arguments)
     return load(parsed.command).run(parsed) or 0
 
 

@@ -3,7 +3,7 @@
 The circumstances of a run are drawn from its number: threads, batch size, instruction set, attention kernel, and one or
 two ulps added to the initial latents. Complete runs are not made again, so an interrupted command goes on where it was.
 
-    repeat 60 -- -k flux
+    python -m harness repeat 60 -- -k flux
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 From finished runs of the same cases under each version, the old one first:
 
-    upgrade 0.35.2=reports/old 0.42.1=reports/new --null reports/new-again
+    python -m harness upgrade 0.35.2=reports/old 0.42.1=reports/new --null reports/new-again
 
 Or make these runs: ``--run`` builds an environment for each version and runs the cases in each, in float32 and in
 bfloat16, under the last version twice (the null run, which shows what moves when nothing was changed):
 
-    upgrade --run 0.33.1 0.35.2 newest -- --dit-quick -k flux
+    python -m harness upgrade --run 0.33.1 0.35.2 newest -- --dit-quick -k flux
 
 A version to run is a release of diffusers, ``pinned`` (constraints.txt's, or without one the installed), ``newest``
 (the registry's), or a folder with a git checkout of diffusers.

@@ -31,11 +31,16 @@ def pins(label: str) -> Mapping[str, str] | None:
     """
     if label in LABELS:
         return LABELS[label]
-    release = re.fullmatch(r"(\d+)\.(\d+)\.\d+", label)
-    if release is None:
+    if not is_release(label):
         return None
-    beside = OLDEST if (int(release[1]), int(release[2])) <= _LAST_WITH_OLD_HUB else NEWEST
+    major, minor, _ = map(int, label.split("."))
+    beside = OLDEST if (major, minor) <= _LAST_WITH_OLD_HUB else NEWEST
     return {**beside, "diffusers": f"=={label}"}
+
+
+def is_release(label: str) -> bool:
+    """Whether a label is written as a release: ``0.33.1``."""
+    return re.fullmatch(r"\d+\.\d+\.\d+", label) is not None
 
 
 def constraint_lines(lines: Iterable[str], instead: Mapping[str, str]) -> list[str]:
