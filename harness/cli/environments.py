@@ -137,7 +137,7 @@ def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 def _check(done: subprocess.CompletedProcess[str], what: str, folder: Path) -> None:
     if done.returncode:
         (folder / _LOG).write_text(done.stdout + done.stderr, encoding="utf-8")
-        raise HarnessError(f"{what}: {_last_error(done)}; {folder / _LOG} has the rest")
+        raise HarnessError(f"{what}: {_last_error(done)}; see {folder / _LOG}")
 
 
 def _last_error(done: subprocess.CompletedProcess[str]) -> str:
@@ -145,4 +145,4 @@ def _last_error(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     errors = [line for line in errors if not line.startswith("ResolutionImpossible")]  # the address of pip's manual
-    return (errors or lines or [f"exit code {done.returncode}"])[-1]
+    return (errors or lines or [f"exit code {done.returncode}"])[-1].rstrip(".")

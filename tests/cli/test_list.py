@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 
-from harness.__main__ import main
 from harness.ablation.grid import Ask, expand
 from harness.ablation.ranges import DEPTHS
 from harness.ablation.strategies import EVERY, STRATEGIES
 from harness.api import sweep
 from harness.cli.inventory import RANGES, cached
 from harness.cli.list import duration
+from harness.cli.main import main
 from harness.lab import cost
 from harness.lab.lab import Lab
 from harness.metrics.registry import BUILT_IN
@@ -106,27 +104,6 @@ def test_what_there_is(capsys):
     assert all(entry["summary"].endswith(".") and "`" not in entry["summary"] for entry in found["strategies"])
     assert all(entry["summary"] for entry in found["metrics"])
     assert found["errors"] == []
-
-
-def test_a_pipe_gets_one_row_a_line():
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "list"], capture_output=True, text=True, check=True, env={"COLUMNS": "40"}
-    )
-    lines = done.stdout.splitlines()
-    assert any(line.startswith("shuffle ") and line.endswith("on average.") for line in lines)
-    assert not any(line != line.rstrip() for line in lines)
-    assert "\x1b" not in done.stdout
-
-
-def test_nothing_heavy_is_loaded():
-    code = (
-        "import sys\n"
-        "from harness.__main__ import main\n"
-        "assert main(['list']) == main(['list', 'flux.1-dev', '--range', 'middle,each', '--strategy', 'skip']) == 0\n"
-        "print(sorted({'torch', 'diffusers', 'transformers', 'open_clip', 'pandas', 'scipy'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("name", ["flux-tiny", "sd3.5-medium"])
