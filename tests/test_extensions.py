@@ -8,11 +8,11 @@ from importlib.metadata import entry_points
 import pytest
 
 from harness import extensions
-from harness.__main__ import main
 from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import parse
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import ALL_STRATEGIES, choose
+from harness.cli.main import main
 from harness.errors import CaseError, CheckpointError, ExtensionError
 from harness.models.checkpoints.resolve import BUNDLED, added, resolve
 

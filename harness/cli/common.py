@@ -1,30 +1,105 @@
-"""The tolerances that two commands hold runs against."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
+from harness.files import write_atomically
+from harness.gates.tolerances import Tolerance, load_tolerances
+from harness.models.spec import DTYPES, OFFLOADS
 
-if TYPE_CHECKING:
-    from harness.gates.tolerances import Tolerance
+PYTEST_ARGUMENTS = "pytest_arguments"
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add ``--tolerances`` to a command."""
+def add_tolerances(parser: argparse.ArgumentParser) -> None:
+    """Add ``--tolerances``."""
     parser.add_argument(
-        "--tolerances", type=Path, default=Path("baselines/tolerances.toml"), help="default: %(default)s"
+        "--tolerances",
+        type=Path,
+        default=Path("baselines/tolerances.toml"),
+        metavar="FILE",
+        help="how far each figure may move (default: %(default)s)",
     )
 
 
-def read(given: argparse.Namespace) -> list[Tolerance]:
-    """The tolerances of the file that was given. Raises HarnessError where there is none."""
-    from harness.gates.tolerances import load_tolerances
-
-    if not given.tolerances.exists():
+def read_tolerances(arguments: argparse.Namespace) -> list[Tolerance]:
+    """The tolerances of the file that ``--tolerances`` names. Raises HarnessError where it isn't there."""
+    if not arguments.tolerances.exists():
         raise HarnessError(
-            f"there is no {given.tolerances}, which says how far a figure may move; give --tolerances FILE"
+            f"there is no {arguments.tolerances}, which says how far a figure may move; give --tolerances FILE"
         )
-    return load_tolerances(given.tolerances)
+    return load_tolerances(arguments.tolerances)
+
+
+def add_markdown(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--markdown``; ``what`` is written there."""
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help=f"write {what} there, too, as Markdown")
+
+
+def write_markdown(path: Path | None, text: str) -> None:
+    """Write what ``--markdown`` asks for, and say so. Raises HarnessError where it can't be written."""
+    if path is not None:
+        write_atomically(path, text)
+        print(f"wrote {path}")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument("--device", default=None, help="cpu, cuda ... (default: the GPU where there is one)")
+
+
+def add_dtype(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dtype``."""
+    parser.add_argument("--dtype", choices=DTYPES, default=None, help="default: the checkpoint's own")
+
+
+def add_offload(parser: argparse.ArgumentParser) -> None:
+    """Add ``--offload``."""
+    parser.add_argument(
+        "--offload", choices=OFFLOADS, default="none", help="keep a large model in main memory (default: %(default)s)"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add ``--threads``."""
+    parser.add_argument("--threads", type=int, default=None, metavar="N", help="torch's threads on the CPU")
+
+
+def add_pytest_arguments(parser: argparse.ArgumentParser) -> None:
+    """Let the command take arguments of pytest behind ``--``. Call it last: it completes the usage line."""
+    parser.set_defaults(**{PYTEST_ARGUMENTS: []})
+    usage = re.sub(r"\x1b\[[\d;]*m", "", parser.format_usage()).removeprefix("usage: ").rstrip()  # 3.14 colours it
+    parser.usage = usage.replace("%", "%%") + " [-- PYTEST_ARGUMENT ...]"
+    parser.epilog = "What stands behind -- goes to pytest: -- --dit-quick -k flux"
+
+
+def add_cases(parser: argparse._ActionsContainer, reports: Path) -> None:
+    """Add ``--cases`` and ``--reports`` to a command that makes runs."""
+    parser.add_argument(
+        "--cases", type=Path, default=Path("cases"), metavar="FOLDER", help="where the case files are (default: cases/)"
+    )
+    parser.add_argument(
+        "--reports", type=Path, default=reports, metavar="FOLDER", help="where the runs go (default: %(default)s/)"
+    )
+
+
+def add_environments(parser: argparse._ActionsContainer) -> None:
+    """Add ``--environments`` and ``--with`` to a command that makes virtual environments."""
+    parser.add_argument(
+        "--environments",
+        type=Path,
+        default=Path(".environments"),
+        metavar="FOLDER",
+        help="where the virtual environments are kept (default: %(default)s/)",
+    )
+    parser.add_argument(
+        "--with",
+        dest="requirements",
+        action="append",
+        default=[],
+        metavar="REQUIREMENT",
+        help="install this into each environment, too (repeat for more), such as a package that the cases import",
+    )

@@ -1,4 +1,8 @@
-"""Weights that exist only as a pickle, as safetensors: the one place where a ``.pth`` file is read, when asked to."""
+"""Write weights that exist only as a pickle as safetensors, the only format that the harness reads.
+
+Nothing but tensors and plain containers is unpickled, so no code in the file runs. This is the one place where a
+``.pth`` file is read.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,25 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
 from harness.errors import HarnessError
 
-if TYPE_CHECKING:
-    from torch import Tensor
 
-
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "convert", help="write the weights of a .pth file as safetensors, which is all that the harness reads"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("source", type=Path, metavar="FILE.pth", help="a state dict saved by torch.save")
-    parser.add_argument("target", type=Path, metavar="OUT.safetensors")
-    parser.set_defaults(call=_convert)
+    parser.add_argument("target", type=Path, metavar="OUT.safetensors", help="a file that isn't there yet")
 
 
-def _convert(given: argparse.Namespace) -> None:
-    weights = convert(given.source, given.target)
-    print(f"wrote {given.target} ({weights} tensors)")
+def run(arguments: argparse.Namespace) -> None:
+    """Convert the file."""
+    tensors = convert(arguments.source, arguments.target)
+    print(f"wrote {arguments.target} ({tensors} tensors)")
 
 
 def convert(source: Path, target: Path) -> int:
@@ -40,15 +42,13 @@ def convert(source: Path, target: Path) -> int:
         raise HarnessError(f"{target} does not end in .safetensors; name the file to write so")
     if target.exists():
         raise HarnessError(f"{target} is already there; move it away, or name another file")
-    found = _tensors(source)
-    from safetensors.torch import save_file
-
+    tensors = _tensors(source)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, fresh = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         os.close(handle)
         try:
-            save_file(found, fresh, metadata={"format": "pt"})
+            save_file(tensors, fresh, metadata={"format": "pt"})
             os.chmod(fresh, 0o644)
             os.replace(fresh, target)
         except BaseException:
@@ -56,28 +56,26 @@ def convert(source: Path, target: Path) -> int:
             raise
     except OSError as error:
         raise HarnessError(f"can't write {target}: {error.strerror or error}") from None
-    return len(found)
+    return len(tensors)
 
 
 def _tensors(source: Path) -> dict[str, Tensor]:
-    import torch
-
     if not source.is_file():
         raise HarnessError(f"{source} is not there; give a file of weights")
     try:
         with warnings.catch_warnings(action="ignore"):  # of what the file looks like: the error says it
-            held: Any = torch.load(source, map_location="cpu", weights_only=True)
+            content: Any = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a foreign file fails in whatever way it likes
         first = str(error).strip().split("\n", 1)[0]
         raise HarnessError(
             f"{source} holds more than weights, or is damaged ({first}); nothing of it was run: fetch it again, or "
             "look for the same weights in another format"
         ) from None
-    while isinstance(held, dict) and isinstance(inner := cast("dict[str, Any]", held).get("state_dict"), dict):
-        held = cast("dict[str, Any]", inner)
-    named = cast("dict[str, Any]", held) if isinstance(held, dict) else {}
+    while isinstance(content, dict) and isinstance(inner := cast("dict[str, Any]", content).get("state_dict"), dict):
+        content = cast("dict[str, Any]", inner)
+    named = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     # A clone each: safetensors refuses tensors that share memory.
-    found = {str(key): value.detach().clone().contiguous() for key, value in named.items() if torch.is_tensor(value)}
-    if not found:
+    tensors = {str(key): value.detach().clone().contiguous() for key, value in named.items() if torch.is_tensor(value)}
+    if not tensors:
         raise HarnessError(f"{source} holds no state dict, which maps names to tensors; give a file of weights")
-    return found
+    return tensors

@@ -1,19 +1,18 @@
-"""Save a pruned transformer."""
+"""Save the transformer under a plan as a model of its own, which diffusers loads without this package."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from harness.models.checkpoints.resolve import Checkpoint
-    from harness.surgery.export import Exported
+from harness.models.checkpoints.resolve import Checkpoint, resolve
+from harness.models.checkpoints.weight_files import weights_digest
+from harness.surgery.export import Exported, export, stored_transformer
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser("export", help="save the transformer under a plan as a model that diffusers loads")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("--checkpoint", required=True, metavar="NAME", help="a checkpoint's name or a folder")
     parser.add_argument(
         "--plan",
@@ -21,43 +20,39 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="append",
         dest="plans",
         metavar="PLAN",
-        help="what stays, in which order: 'double: 0-1 3-4' (repeat for another stack)",
+        help="the blocks that stay, in their order: 'double: 0-1 3-4' (repeat for another stack)",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder that isn't there yet, or is empty")
-    parser.set_defaults(call=_call)
 
 
-def _call(given: argparse.Namespace) -> None:
-    from harness.models.checkpoints.resolve import resolve
-    from harness.models.checkpoints.weight_files import weights_digest
-    from harness.surgery.export import export, stored_transformer
-
-    checkpoint = resolve(given.checkpoint)
+def run(arguments: argparse.Namespace) -> None:
+    """Save it, and print what was saved."""
+    checkpoint = resolve(arguments.checkpoint)
     transformer: Any = stored_transformer(checkpoint)
-    made = export(
+    exported = export(
         transformer,
-        given.plans,
-        given.out,
+        arguments.plans,
+        arguments.out,
         checkpoint=checkpoint.name,
         weights=weights_digest(checkpoint.folder),
     )
-    for line in said(made, checkpoint, sum(t.nbytes for t in transformer.state_dict().values())):
+    for line in _summary(exported, checkpoint, sum(t.nbytes for t in transformer.state_dict().values())):
         print(line)
 
 
-def said(made: Exported, checkpoint: Checkpoint, before: int) -> list[str]:
-    """What was saved, that it was verified, and how it is used. ``before`` are the whole model's bytes."""
+def _summary(exported: Exported, checkpoint: Checkpoint, before: int) -> list[str]:
+    """Lines: what was saved and verified, and how to load it. ``before`` is the whole model's size in bytes."""
     parts = [
-        f"{len(made.blocks.get(stack, range(length)))} of {length} {stack} blocks"
-        for stack, length in made.lengths.items()
+        f"{len(exported.blocks.get(stack, range(length)))} of {length} {stack} blocks"
+        for stack, length in exported.lengths.items()
     ]
     lines = [
-        f"wrote {made.folder}: {made.transformer} with {', '.join(parts)}; {made.size / 1e6:,.1f} MB "
+        f"wrote {exported.folder}: {exported.transformer} with {', '.join(parts)}; {exported.size / 1e6:,.1f} MB "
         f"of {before / 1e6:,.1f} MB",
-        f"read back: {made.tensors} tensors, names, shapes and bytes as in {made.checkpoint} "
-        f"({', '.join(f'{name} sha256 {digest[:12]}' for name, digest in made.sha256.items())})",
+        f"read back: {exported.tensors} tensors, names, shapes and bytes as in {exported.checkpoint} "
+        f"({', '.join(f'{name} sha256 {digest[:12]}' for name, digest in exported.sha256.items())})",
     ]
-    if made.converted:
-        lines.append(f"converted: {made.converted}")
-    load = f'{made.transformer}.from_pretrained("{made.folder}", torch_dtype=...)'
+    if exported.converted:
+        lines.append(f"converted: {exported.converted}")
+    load = f'{exported.transformer}.from_pretrained("{exported.folder}", torch_dtype=...)'
     return [*lines, f'use: {checkpoint.family.pipeline}.from_pretrained("{checkpoint.folder}", transformer={load})']

@@ -1,34 +1,39 @@
-"""``python -m harness false-reds RUNS``: how often clean runs were red, and the rate that this number supports."""
+"""Count the red runs among runs without any fault, and bound the rate of such runs from above.
+
+``python -m harness repeat`` makes such runs. The bound is Clopper and Pearson's, at 95 %.
+"""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from harness.cli import common
+from harness.gates.validation.false_reds import CleanRun
+from harness.report.false_reds_page import markdown
+from harness.results.journal import read
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "false-reds",
-        help="how many clean runs were red, and the upper bound on the rate that this number supports",
-        description="Count red runs among repeated clean ones. `nox -s repeat -- 60` makes them.",
-    )
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders under reports/")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown, too")
+    common.add_markdown(parser, "the table")
     parser.add_argument("--fail", action="store_true", help="exit 1 where any run was red")
-    parser.set_defaults(call=_false_reds)
 
 
-def _false_reds(given: argparse.Namespace) -> int:
-    from harness.files import write_atomically
-    from harness.gates.validation.false_reds import CleanRun
-    from harness.report.false_reds_page import markdown
-    from harness.results.journal import read
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table; 1 where ``--fail`` applies."""
+    red = count(arguments.runs, arguments.markdown)
+    return 1 if arguments.fail and red else 0
 
-    runs = [CleanRun.of(path.name, read(path)) for path in given.runs]
+
+def count(folders: list[Path], page: Path | None) -> int:
+    """Print the table of these runs, write it to ``page``, too, and return how many were red.
+
+    Raises JournalError for a folder without a journal.
+    """
+    runs = [CleanRun.of(path.name, read(path)) for path in folders]
     text = markdown(runs)
     print(text)
-    if given.markdown is not None:
-        write_atomically(given.markdown, text)
-        print(f"wrote {given.markdown}")
-    return 1 if given.fail and any(run.red for run in runs) else 0
+    common.write_markdown(page, text)
+    return sum(bool(run.red) for run in runs)

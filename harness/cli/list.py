@@ -1,4 +1,7 @@
-"""What there is, and what a sweep will cost."""
+"""Without CHECKPOINT: the checkpoints, strategies, ranges and metrics there are.
+
+With CHECKPOINT: the cases of a grid over it, and what they cost. No model is loaded, unless ``--measure`` asks for it.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,17 @@ from typing import Any
 from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import Ask, expand, grid
 from harness.cli.inventory import RANGES, CheckpointEntry, Listed, checkpoints, metrics, strategies
+from harness.cli.tables import draw, overview, planned
 from harness.errors import ExtensionError, HarnessError
 from harness.lab import cost
+from harness.models import prompts
 from harness.models.checkpoints.resolve import Checkpoint, blueprint, resolve
 
-NEED_CHECKPOINT = ("stack", "range", "strategy", "plan", "steps", "prompts", "measure")
+_NEED_CHECKPOINT = ("stack", "range", "strategy", "plan", "steps", "prompts", "measure")
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "list",
-        help="checkpoints, strategies and ranges; with a checkpoint, what a sweep over it will cost",
-        description="Without CHECKPOINT: what there is. With one: the cases of a grid over it, and what they cost.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="a name, a hub id or a folder")
     for name, about in (
         ("stack", "only these stacks (repeat, or separate by commas; default: all)"),
@@ -36,28 +36,32 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         ("strategy", "these strategies: skip, parallel.t3 ... (default: the harness's own)"),
     ):
         parser.add_argument(f"--{name}", action="append", default=[], metavar=name[0].upper(), help=about)
-    parser.add_argument("--plan", action="append", default=[], metavar="PLAN", help="a plan by hand, instead of a grid")
+    parser.add_argument(
+        "--plan",
+        action="append",
+        default=[],
+        metavar="PLAN",
+        help="a plan written by hand, instead of a grid (repeat for more)",
+    )
     parser.add_argument("--steps", metavar="N", help="denoising steps (default: the checkpoint's)")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="a file of prompts (default: the checkpoint's)")
     parser.add_argument("--measure", action="store_true", help="load it and time one batch, to say how long it takes")
     parser.add_argument("--device", default=None, help="where to time it (default: the GPU where there is one)")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    parser.set_defaults(call=_call)
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
-def _call(given: argparse.Namespace) -> None:
-    if given.checkpoint is not None:
-        _plan(given)
+def run(arguments: argparse.Namespace) -> None:
+    """Print what there is, or what a sweep costs. Raises HarnessError for options without their checkpoint."""
+    if arguments.checkpoint is not None:
+        _plan(arguments)
         return
-    asked = [name for name in NEED_CHECKPOINT if vars(given)[name]]
-    if asked:
-        raise HarnessError(f"--{asked[0]} needs a checkpoint: python -m harness list CHECKPOINT --{asked[0]} ...")
-    _overview(as_json=given.json)
+    lacking = [name for name in _NEED_CHECKPOINT if vars(arguments)[name]]
+    if lacking:
+        raise HarnessError(f"--{lacking[0]} needs a checkpoint: python -m harness list CHECKPOINT --{lacking[0]} ...")
+    _overview(as_json=arguments.json)
 
 
 def _overview(*, as_json: bool) -> None:
-    from harness.cli.tables import draw, overview
-
     entries, known, others = checkpoints(), strategies(), metrics()
     found: dict[str, Sequence[CheckpointEntry | Listed]] = {
         "checkpoints": entries,
@@ -78,18 +82,15 @@ def _width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _plan(given: argparse.Namespace) -> None:
-    from harness.cli.tables import draw, planned
-    from harness.models import prompts
-
-    steps = _steps(given.steps)
-    checkpoint = blueprint(given.checkpoint).checkpoint  # a published one needs nothing on this disk
-    cases = _cases(given, checkpoint)
-    texts = prompts.read(given.prompts or checkpoint.prompts_file or prompts.DEFAULT)
+def _plan(arguments: argparse.Namespace) -> None:
+    steps = _steps(arguments.steps)
+    checkpoint = blueprint(arguments.checkpoint).checkpoint  # a published one needs nothing on this disk
+    cases = _cases(arguments, checkpoint)
+    texts = prompts.read(arguments.prompts or checkpoint.prompts_file or prompts.DEFAULT)
     asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps)
-    timed = _measured(given, texts, steps) if given.measure else None
+    timed = _measured(arguments, texts, steps) if arguments.measure else None
     seconds = None if timed is None else asked.seconds(timed["batch"], timed["forward"])
-    if given.json:
+    if arguments.json:
         print(json.dumps(_plain(checkpoint, cases, asked, timed, seconds), indent=2))
         return
     time = "not known: --measure loads the checkpoint and times one batch"
@@ -101,35 +102,40 @@ def _plan(given: argparse.Namespace) -> None:
     print(draw(planned(checkpoint, cases, asked, time), _width()), end="")
 
 
-def _steps(given: str | None) -> int:
-    if given is None:
+def _steps(arguments: str | None) -> int:
+    if arguments is None:
         return 0
-    if not given.isdecimal() or int(given) < 1:
-        raise HarnessError(f"--steps takes a whole number from 1, not {given!r}")
-    return int(given)
+    if not arguments.isdecimal() or int(arguments) < 1:
+        raise HarnessError(f"--steps takes a whole number from 1, not {arguments!r}")
+    return int(arguments)
 
 
-def _cases(given: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
-    if given.plan:
-        return [by_hand(checkpoint.name, checkpoint.stacks, text) for text in given.plan]
+def _cases(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
+    if arguments.plan:
+        return [by_hand(checkpoint.name, checkpoint.stacks, text) for text in arguments.plan]
     ask: Ask = grid(
-        checkpoint.stacks, only=_several(given.stack), ranges=_several(given.range), strategies=_several(given.strategy)
+        checkpoint.stacks,
+        only=_several(arguments.stack),
+        ranges=_several(arguments.range),
+        strategies=_several(arguments.strategy),
     )
     return expand(checkpoint.name, checkpoint.stacks, [ask])
 
 
-def _several(given: Sequence[str]) -> list[str]:
-    return [part.strip() for value in given for part in value.split(",") if part.strip()]
+def _several(arguments: Sequence[str]) -> list[str]:
+    return [part.strip() for value in arguments for part in value.split(",") if part.strip()]
 
 
-def _measured(given: argparse.Namespace, texts: Sequence[str], steps: int) -> dict[str, Any]:
-    from harness.lab.throughput import measure_throughput
+def _measured(arguments: argparse.Namespace, texts: Sequence[str], steps: int) -> dict[str, Any]:
+    from harness.lab.throughput import (
+        measure_throughput,  # here: both load torch, and nothing else of this command does
+    )
     from harness.models.environment import pick_device
 
-    checkpoint = resolve(given.checkpoint)  # now its weights are needed, too
+    checkpoint = resolve(arguments.checkpoint)  # now its weights are needed, too
     if steps:
         checkpoint = replace(checkpoint, settings=replace(checkpoint.settings, steps=steps))
-    return dataclasses.asdict(measure_throughput(checkpoint, texts, pick_device(given.device)))
+    return dataclasses.asdict(measure_throughput(checkpoint, texts, pick_device(arguments.device)))
 
 
 def _plain(

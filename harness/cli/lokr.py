@@ -1,4 +1,7 @@
-"""``python -m harness lokr``: LoKr factors by block from angular distances, as SimpleTuner's LyCORIS file."""
+"""Weigh the blocks of a checkpoint by the angular distance of their states, as the SD3.5-Large layer study did.
+
+The LoKr factors are written as a LyCORIS file for SimpleTuner. A lower factor means more parameters.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +9,33 @@ import argparse
 import math
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from harness.analysis import profile as profiles
+from harness.analysis.lokr.angle_records import read, timestep_means
+from harness.analysis.lokr.weighting import Weighting, blocks, dump, lycoris, maps, weigh
+from harness.analysis.profile import Array
+from harness.cli import tables
 from harness.errors import HarnessError
+from harness.files import write_atomically
+from harness.models.checkpoints.resolve import Checkpoint, blueprint
 
-if TYPE_CHECKING:
-    from harness.analysis.lokr.weighting import Weighting
-    from harness.analysis.profile import Array
-    from harness.models.checkpoints.resolve import Checkpoint
-
-HEAD = ("block", "module", "image", "text", "contribution", "factor", "attention", "")
+_HEAD = ("block", "module", "image", "text", "contribution", "factor", "attention", "")
 
 
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "lokr",
-        help="weigh blocks by angular distance, and write SimpleTuner's LyCORIS file",
-        description=(
-            "Weigh the blocks of a checkpoint by the angular distance of their states, as the SD3.5-Large layer study "
-            "did, and write the LoKr factors as SimpleTuner's LyCORIS file. Lower factor: more parameters."
-        ),
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--records", type=Path, metavar="FILE.jsonl", help="angular distances, one sample a line")
-    source.add_argument("--profile", type=Path, metavar="FILE.safetensors", help="a profile of layers")
-    parser.add_argument("--checkpoint", required=True, help="whose blocks: bundled, real, a hub id or a folder")
+    source.add_argument(
+        "--records",
+        type=Path,
+        metavar="FILE.jsonl",
+        help="angular distances, one sample a line, as `angles` writes them",
+    )
+    source.add_argument(
+        "--profile", type=Path, metavar="FILE.safetensors", help="a profile, as `angles` or an analysis writes it"
+    )
+    parser.add_argument("--checkpoint", required=True, help="whose blocks they are: a name, a hub id or a folder")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="where the file goes")
     parser.add_argument(
         "--critical",
@@ -47,7 +49,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action="store_true",
         help="leave out the patterns without which LyCORIS shifts the factors by one block",
     )
-    parser.set_defaults(call=_lokr)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -57,62 +58,47 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of blocks like 0,31,35") from None
 
 
-def _lokr(given: argparse.Namespace) -> None:
-    from harness.analysis.lokr.weighting import blocks, dump, lycoris, weigh
-    from harness.cli.tables import Section, draw
-    from harness.files import write_atomically
-    from harness.models.checkpoints.resolve import blueprint
-
-    checkpoint = blueprint(given.checkpoint).checkpoint
-    image, text, source = _maps(given, checkpoint)
-    found = weigh(image, text, given.critical)
+def run(arguments: argparse.Namespace) -> None:
+    """Weigh the blocks, print the table, write the file."""
+    checkpoint = blueprint(arguments.checkpoint).checkpoint
+    image, text, source = _maps(arguments, checkpoint)
+    weighting = weigh(image, text, arguments.critical)
     names = blocks(checkpoint.family, checkpoint.stacks)
-    config = lycoris(checkpoint.family, checkpoint.stacks, found.factors, as_published=given.as_published)
-    table = Section(f"{checkpoint.name}, from {source}", HEAD, _rows(found, names))
-    print(draw([table], shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
-    write_atomically(given.out, dump(config))
-    print(f"wrote {given.out}")
+    config = lycoris(checkpoint.family, checkpoint.stacks, weighting.factors, as_published=arguments.as_published)
+    table = tables.Section(f"{checkpoint.name}, from {source}", _HEAD, _rows(weighting, names))
+    print(tables.draw([table], shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
+    write_atomically(arguments.out, dump(config))
+    print(f"wrote {arguments.out}")
 
 
-def _maps(given: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Array, Array, str]:
-    """Image and text maps that fit the checkpoint, and where they are from."""
-    if given.profile is not None:
-        from harness.analysis import profile as profiles
-        from harness.analysis.lokr.weighting import maps
-
-        profile = profiles.read(given.profile)
+def _maps(arguments: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Array, Array, str]:
+    """Maps (timestep bin, block) of the image and the text stream, and where they are from."""
+    if arguments.profile is not None:
+        profile = profiles.read(arguments.profile)
         if dict(profile.lengths) != dict(checkpoint.stacks):
             raise HarnessError(
-                f"{given.profile} is of {profile.checkpoint} with {_said(profile.lengths)}, {checkpoint.name} has "
-                f"{_said(checkpoint.stacks)}; measure this checkpoint"
+                f"{arguments.profile} is of {profile.checkpoint} with {tables.blocks(profile.lengths)}, "
+                f"{checkpoint.name} has {tables.blocks(checkpoint.stacks)}; measure this checkpoint"
             )
         image, text = maps(profile, [stack.name for stack in checkpoint.family.stacks])
-        return image, text, f"{given.profile} ({profile.checkpoint}, {profile.setting}, {profile.prompts} prompts)"
-    from harness.analysis.lokr.angle_records import read, timestep_means
-
-    if given.bins < 1:
-        raise HarnessError(f"--bins {given.bins}: there is at least one bin")
-    means = timestep_means(read(given.records), given.bins)
+        return image, text, f"{arguments.profile} ({profile.checkpoint}, {profile.setting}, {profile.prompts} prompts)"
+    if arguments.bins < 1:
+        raise HarnessError(f"--bins {arguments.bins}: there is at least one bin")
+    means = timestep_means(read(arguments.records), arguments.bins)
     length = sum(checkpoint.stacks.values())
     if means.image.shape[1] != length:
         raise HarnessError(
-            f"{given.records} has {means.image.shape[1]} image angles a line, {checkpoint.name} has {length} blocks "
-            f"({_said(checkpoint.stacks)}); is it of another checkpoint?"
+            f"{arguments.records} has {means.image.shape[1]} image angles a line, {checkpoint.name} has {length} "
+            f"blocks ({tables.blocks(checkpoint.stacks)}); is it of another checkpoint?"
         )
-    return means.image, means.text, f"{given.records} ({int(means.count.sum()):,} records)"
+    return means.image, means.text, f"{arguments.records} ({int(means.count.sum()):,} records)"
 
 
-def _said(stacks: Mapping[str, int]) -> str:
-    from harness.cli.tables import blocks
-
-    return blocks(stacks)
-
-
-def _rows(found: Weighting, names: list[str]) -> list[tuple[str, ...]]:
+def _rows(weighting: Weighting, names: list[str]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for i, (name, factor) in enumerate(zip(names, found.factors, strict=True)):
-        values = (found.image[i], found.text[i], found.contribution[i])
-        note = "critical" if i in found.critical else "as the block before" if math.isnan(values[2]) else ""
+    for i, (name, factor) in enumerate(zip(names, weighting.factors, strict=True)):
+        values = (weighting.image[i], weighting.text[i], weighting.contribution[i])
+        note = "critical" if i in weighting.critical else "as the block before" if math.isnan(values[2]) else ""
         numbers = ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
         rows.append((str(i), name, *numbers, str(factor), str(2 * factor), note))
     return rows

@@ -1,4 +1,4 @@
-"""``python -m harness power``: inject known faults and see which gates would have caught them."""
+"""Inject known faults, one at a time, and judge every stored case against its baseline under each."""
 
 from __future__ import annotations
 
@@ -6,85 +6,70 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
+
+from harness.ablation.grid import from_id
+from harness.cli import common
 from harness.errors import BaselineError, HarnessError
+from harness.gates import baselines
+from harness.gates.baselines import Baseline
+from harness.gates.reference import reference_for
+from harness.gates.tolerances import Tolerance
+from harness.gates.validation.faults import FAULTS, Fault
+from harness.gates.validation.power import SENSITIVITY_FAULT, FaultResult, examine, insensitive, store_effects
+from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import bundled_names, resolve
+from harness.models.environment import pick_device
+from harness.report.power_page import markdown
 
-if TYPE_CHECKING:
-    from harness.gates.baselines import Baseline
-    from harness.gates.tolerances import Tolerance
-    from harness.gates.validation.faults import Fault
-    from harness.gates.validation.power import FaultResult
 
-
-def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser."""
-    parser = commands.add_parser(
-        "power",
-        help="inject known faults one at a time and say which gates would have caught them",
-        description="Inject known faults, one at a time, and hold every stored case against its baseline under each.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
     parser.add_argument("checkpoints", nargs="*", metavar="CHECKPOINT", help="default: every bundled one")
-    parser.add_argument("--baselines", type=Path, default=Path("baselines"), help="default: %(default)s")
+    parser.add_argument(
+        "--baselines", type=Path, default=Path("baselines"), metavar="FOLDER", help="default: %(default)s"
+    )
     parser.add_argument("--fault", action="append", metavar="NAME", help="only these faults")
     parser.add_argument("--case", action="append", metavar="GLOB", help="only stored cases whose id matches")
     parser.add_argument(
-        "--store", action="store_true", help="keep the effect of one more skipped block in the baseline"
+        "--store", action="store_true", help="store the effect of one more skipped block in the baseline"
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown, too")
-    parser.add_argument("--device", default=None)
-    parser.add_argument("--threads", type=int, default=None, help="torch threads on the CPU")
-    parser.set_defaults(call=_power)
+    common.add_markdown(parser, "the table")
+    common.add_device(parser)
+    common.add_threads(parser)
 
 
-def _power(given: argparse.Namespace) -> None:
-    import torch
-
-    from harness.files import write_atomically
-    from harness.gates.validation.faults import FAULTS
-    from harness.gates.validation.power import insensitive
-    from harness.models.checkpoints.resolve import bundled_names
-    from harness.report.power_page import markdown
-
+def run(arguments: argparse.Namespace) -> None:
+    """Inject the faults into each checkpoint, and print the table. Raises HarnessError for an unknown fault."""
     known = {m.name: m for m in FAULTS}
-    for name in given.fault or ():
+    for name in arguments.fault or ():
         if name not in known:
             raise HarnessError(f"unknown fault {name!r}; there are {', '.join(known)}")
-    mutants = [known[name] for name in given.fault or known]
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    found: dict[str, list[FaultResult]] = {}
-    blind: dict[str, list[str]] = {}
-    for checkpoint in given.checkpoints or bundled_names():
-        found[checkpoint], baseline, tolerances = _examine(checkpoint, mutants, given)
-        blind[checkpoint] = insensitive(baseline, tolerances)
-    text = markdown(found, blind)
+    mutants = [known[name] for name in arguments.fault or known]
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    results: dict[str, list[FaultResult]] = {}
+    insensitive_cases: dict[str, list[str]] = {}
+    for checkpoint in arguments.checkpoints or bundled_names():
+        results[checkpoint], baseline, tolerances = _examine(checkpoint, mutants, arguments)
+        insensitive_cases[checkpoint] = insensitive(baseline, tolerances)
+    text = markdown(results, insensitive_cases)
     print(text)
-    if given.markdown is not None:
-        write_atomically(given.markdown, text)
-        print(f"wrote {given.markdown}")
+    common.write_markdown(arguments.markdown, text)
 
 
 def _examine(
-    name: str, mutants: Sequence[Fault], given: argparse.Namespace
+    name: str, mutants: Sequence[Fault], arguments: argparse.Namespace
 ) -> tuple[list[FaultResult], Baseline, tuple[Tolerance, ...]]:
-    from fnmatch import fnmatchcase
-
-    from harness.ablation.grid import from_id
-    from harness.gates import baselines
-    from harness.gates.reference import reference_for
-    from harness.gates.validation.power import SENSITIVITY_FAULT, examine, store_effects
-    from harness.lab.lab import Lab
-    from harness.models.checkpoints.resolve import resolve
-    from harness.models.environment import pick_device
-
-    lab = Lab(resolve(name), device=pick_device(given.device))
-    judged = reference_for(lab, given.baselines)
+    lab = Lab(resolve(name), device=pick_device(arguments.device))
+    judged = reference_for(lab, arguments.baselines)
     if judged.baseline is None or judged.incomparable:
         why = judged.incomparable or f"there is no {judged.target}"
         raise BaselineError(f"nothing to hold {name} against: {why}; store one with --dit-baseline-update=missing")
-    wanted = given.case or ["*"]
+    wanted = arguments.case or ["*"]
     ids = [i for i in judged.baseline.cases if any(fnmatchcase(i, pattern) for pattern in wanted)]
     if not ids:
         raise BaselineError(f"{judged.baseline.path} has no case that matches {', '.join(wanted)}")
@@ -92,7 +77,7 @@ def _examine(
     tested: list[FaultResult] = []
     for each in examine(lab, cases, judged.baseline, judged.tolerances, mutants, _progress):
         tested.append(each)
-        if given.store and each.mutant.name == SENSITIVITY_FAULT and not each.why_not:
+        if arguments.store and each.mutant.name == SENSITIVITY_FAULT and not each.why_not:
             store_effects(judged.baseline, each)
             # Into the file as it is: what is judged by leaves out noise floors of another machine.
             stored = baselines.load(judged.baseline.path, lab.checkpoint.name)

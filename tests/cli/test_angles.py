@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.__main__ import main
 from harness.analysis import profile as profiles
 from harness.analysis.lokr import angle_records
+from harness.cli.main import main
 
 
 @pytest.fixture

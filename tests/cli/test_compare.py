@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.__main__ import main
+from harness.cli.main import main
 from harness.gates.comparison import compare
 from harness.results.journal import Journal
 from tests.helpers.records import TOLERANCES, quality, shifted

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.__main__ import main
 from harness.cli.convert import convert
+from harness.cli.main import main
 from harness.errors import HarnessError
 
 

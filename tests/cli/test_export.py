@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
-from harness.__main__ import main
+from harness.cli.main import main
 from harness.models.checkpoints.resolve import BUNDLED
 from tests.helpers.models import ablated
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.__main__ import main
+from harness.cli.main import main
 from harness.gates.validation.false_reds import false_red_bound
 from harness.results.journal import Journal
 from harness.results.records import Status

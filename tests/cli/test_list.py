@@ -7,11 +7,11 @@ import math
 
 import pytest
 
-from harness.__main__ import main
 from harness.ablation.ranges import DEPTHS
 from harness.ablation.strategies import STRATEGIES
 from harness.cli.inventory import RANGES
 from harness.cli.list import duration
+from harness.cli.main import main
 from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import bundled_names, resolve

@@ -1,10 +1,15 @@
-"""The commands: errors are one line and exit 4."""
+"""The command line: commands by name, errors in one line with exit code 4."""
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
 
-from harness.__main__ import main
+from harness.cli import main as command_line
+from harness.cli.main import COMMANDS, load, main
+from harness.errors import HarnessError
 
 
 @pytest.mark.parametrize(
@@ -28,3 +33,120 @@ def test_a_damaged_journal_is_named(tmp_path, capsys):
     (tmp_path / "shard-1-of-1.jsonl").write_text('{"schema": 1}\n')
     assert main(["report", str(tmp_path)]) == 4
     assert "line 1 is no record: record.kind is missing" in capsys.readouterr().err
+
+
+def test_help_lists_every_command_with_its_line(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for name, command in COMMANDS.items():
+        assert f"{name} {command.help}" in told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_of_its_own(name, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.startswith(f"usage: python -m harness {name} ")
+    assert " ".join(load(name).__doc__.replace("``", "`").split()) in told
+
+
+def test_every_module_of_a_command_has_the_same_shape():
+    for name in COMMANDS:
+        module = load(name)
+        assert module.__doc__
+        assert callable(module.add_arguments)
+        assert callable(module.run)
+
+
+@pytest.mark.parametrize("arguments", [[], ["upgrad"], ["compare", "one"], ["list", "--nothing"]], ids=" ".join)
+def test_a_command_line_that_does_not_parse_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: python -m harness" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [
+        ("/usr/bin/dit-harness", "dit-harness"),
+        (r"dit-harness.exe", "dit-harness"),
+        ("__main__.py", "python -m harness"),
+    ],
+)
+def test_the_usage_says_what_was_typed(program, shown, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [program, "false-reds", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert capsys.readouterr().out.startswith(f"usage: {shown} false-reds [-h]")
+
+
+class Recorder:
+    """A command that keeps what it was run with, or fails."""
+
+    __doc__ = "A command."
+
+    def __init__(self, *, takes_pytest=False, error=None):
+        self.takes_pytest, self.error, self.arguments = takes_pytest, error, None
+
+    def add_arguments(self, parser):
+        parser.add_argument("words", nargs="*")
+        if self.takes_pytest:
+            command_line.common.add_pytest_arguments(parser)
+
+    def run(self, arguments):
+        if self.error is not None:
+            raise self.error
+        self.arguments = arguments
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    def install(**options):
+        command = Recorder(**options)
+        monkeypatch.setattr(command_line, "load", lambda _name: command)
+        return command
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("words", "own", "pytest_arguments"),
+    [
+        (["a", "b", "--", "-k", "flux"], ["a", "b"], ["-k", "flux"]),
+        (["--", "--", "x"], [], ["--", "x"]),
+        (["a", "--"], ["a"], []),
+        (["a"], ["a"], []),
+        (["--", "a"], [], ["a"]),
+    ],
+)
+def test_what_stands_behind_two_dashes_goes_to_pytest(words, own, pytest_arguments, recorder):
+    command = recorder(takes_pytest=True)
+    assert main(["upgrade", *words]) == 0
+    assert (command.arguments.words, command.arguments.pytest_arguments) == (own, pytest_arguments)
+
+
+def test_of_other_commands_two_dashes_end_the_options(recorder):
+    command = recorder()
+    assert main(["report", "--", "-x"]) == 0
+    assert command.arguments.words == ["-x"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "written"),
+    [(HarnessError("mend it"), 4, "error: mend it\n"), (KeyboardInterrupt(), 130, "stopped\n")],
+)
+def test_how_a_command_may_end(error, code, written, recorder, capsys):
+    recorder(error=error)
+    assert main(["report"]) == code
+    assert capsys.readouterr().err == written
+
+
+def test_a_closed_pipe_is_no_error(recorder, monkeypatch):
+    recorder(error=BrokenPipeError())
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["report"]) == 0
+    os.close(read)

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from harness.__main__ import main
+from harness.cli.main import main
 from harness.models.checkpoints.resolve import BUNDLED
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 
-def test_a_pipe_gets_one_row_a_line():
+def test_list_gives_a_pipe_one_row_a_line():
     done = subprocess.run(
         [sys.executable, "-m", "harness", "list"], capture_output=True, text=True, check=True, env={"COLUMNS": "40"}
     )
@@ -24,3 +24,14 @@ def test_fingerprints_agree_between_processes():
     )
     assert once == again
     assert len(once["latents_sha256"]) == 64
+
+
+def test_list_loads_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from harness.cli.main import main\n"
+        "assert main(['list']) == main(['list', 'flux.1-dev', '--range', 'middle,each', '--strategy', 'skip']) == 0\n"
+        "print(sorted({'torch', 'diffusers', 'transformers', 'open_clip', 'pandas', 'scipy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import harness
+from harness.cli.main import COMMANDS
 from harness.models.checkpoints.resolve import BUNDLED
 from tests.helpers import hubs
 
@@ -70,6 +71,31 @@ def test_the_report_loads_no_torch():
     assert done.stdout.strip() == "[]"
 
 
+def test_the_help_loads_no_command_and_nothing_heavy():
+    command = [sys.executable, "-X", "importtime", "-m", "harness", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"harness.cli", "harness.cli.main"} <= loaded
+    assert not {name for name in loaded if name.partition(".")[0] in HEAVY | LIGHT}
+    assert not {name for name in loaded if name in {f"harness.cli.{command.module}" for command in COMMANDS.values()}}
+
+
+def test_a_command_loads_no_other_command():
+    code = (
+        "import sys\n"
+        "from harness.cli.main import main\n"
+        "try: main(['false-reds', '--help'])\n"
+        "except SystemExit: pass\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)))\n"
+        "print(sorted(name for name in sys.modules if name.startswith('harness.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == [
+        "[]",
+        "['harness.cli.common', 'harness.cli.false_reds', 'harness.cli.main']",
+    ]
+
+
 # The one command that reads a pickle, when it is asked to, and of it tensors alone.
 CONVERTER = "cli.convert"
 
@@ -129,7 +155,7 @@ def test_the_panels_are_light_and_pyplot_is_never_loaded(tmp_path):
 def test_nothing_heavy_is_loaded():
     code = (
         "import sys\n"
-        "from harness.__main__ import main\n"
+        "from harness.cli.main import main\n"
         "assert main(['list']) == main(['list', 'flux.1-dev', '--range', 'middle,each', '--strategy', 'skip']) == 0\n"
         "print(sorted({'torch', 'diffusers', 'transformers', 'open_clip', 'pandas', 'scipy'} & set(sys.modules)))\n"
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
-from harness.__main__ import main
+from harness.cli.main import main
 from harness.metrics import dinov2, inception, lpips, openclip, pickscore
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.results.journal import read

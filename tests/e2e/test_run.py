@@ -56,7 +56,7 @@ def test_the_journal_ranks_the_same_without_torch(project):
         "        if name in {'torch', 'diffusers', 'transformers', 'open_clip'}:\n"
         "            raise ImportError(name)\n"
         "sys.meta_path.insert(0, Block())\n"
-        "from harness.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        "from harness.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, "report", str(folder)], capture_output=True, text=True, check=False

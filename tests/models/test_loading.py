@@ -13,7 +13,7 @@ from diffusers.hooks import apply_group_offloading
 from harness.ablation.plan import parse
 from harness.errors import CheckpointError
 from harness.models import loading
-from harness.models.checkpoints import hub_cache, pipeline_folder, weight_files
+from harness.models.checkpoints import hub_cache, weight_files
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.models.sampler import Sampler
 from harness.models.spec import FLUX
@@ -101,16 +101,6 @@ def test_copies_at_half_precision_do_not_count(mine, expected):
     assert weight_files.weights_digest(mine) == before
 
 
-<<<<<<< HEAD
-=======
-def test_a_component_that_was_dropped_is_not_missed(mine):
-    index = json.loads((mine / "model_index.json").read_text())
-    assert index["image_encoder"] == [None, None]
-    index["text_encoder_3"] = index["tokenizer_3"] = [None, None]
-    assert pipeline_folder.first_missing(mine, index) is None
-
-
->>>>>>> w-families
 @pytest.mark.parametrize(
     "left_out",
     [

@@ -16,12 +16,12 @@ import torch
 from diffusers import AuraFlowPipeline, AuraFlowTransformer2DModel
 
 import harness
-from harness.__main__ import main
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import choose
 from harness.analysis.hidden_states import clock, content
 from harness.analysis.lokr.weighting import lycoris
 from harness.analysis.noised_images import clean_latents, on_noised
+from harness.cli.main import main
 from harness.gates.validation.faults import FAULTS
 from harness.lab import cost
 from harness.lab.lab import Lab

@@ -1,0 +1,121 @@
+"""Find the first release of diffusers that changed the results, by halving the registry's list of releases.
+
+Makes an environment and a run of the cases for each release that it looks at, and compares it with the old one:
+
+    python -m harness bisect 0.33.1 0.42.1 --dtype bfloat16 --look-for bits -- --dit-quick -k flux
+
+An answer is right where nothing that changed changes back later: then about log2(releases) runs are enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.cli import case_runs, common
+from harness.cli.case_runs import CaseRuns
+from harness.cli.environments import Environments, check_release, releases
+from harness.cli.harness_source import harness_source
+from harness.errors import HarnessError
+from harness.gates.comparison import Strictness, compare
+from harness.models.spec import DTYPES
+from harness.results.journal import read
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("old", metavar="OLD", help="a release of diffusers, with which the others are compared")
+    parser.add_argument("new", metavar="NEW", help="a later release")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default: %(default)s")
+    parser.add_argument(
+        "--look-for",
+        choices=[strictness.value for strictness in Strictness],
+        default=Strictness.CHANGE.value,
+        help="what counts, as in `compare --fail-on`: a regression, a change beyond a tolerance, or any bit that "
+        "differs (default: %(default)s)",
+    )
+    common.add_tolerances(parser)
+    common.add_cases(parser, Path("reports/bisect"))
+    common.add_environments(parser)
+    common.add_pytest_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, execute: case_runs.Execute = case_runs.execute) -> None:
+    """Make the runs, and print the release.
+
+    Raises HarnessError where a release, an environment, a run or the tolerances can't be had.
+    """
+    tolerances = common.read_tolerances(arguments)
+    runs = CaseRuns(arguments.cases, arguments.reports, tuple(arguments.pytest_arguments), execute)
+    candidates = between(releases("diffusers"), arguments.old, arguments.new)
+    environments = Environments(
+        arguments.environments, harness_source(arguments.environments), tuple(arguments.requirements)
+    )
+    strictness = Strictness(arguments.look_for)
+    print(f"{len(candidates)} releases, at most {most_asked(len(candidates)) + 1} runs: {', '.join(candidates)}")
+
+    def results(release: str) -> Path:
+        (environment,) = environments.get([release])
+        return runs.make_once(
+            f"{release}-{arguments.dtype}",
+            environment.python,
+            f"--dit-dtype={arguments.dtype}",
+            made_with=environment.digest,
+        )
+
+    def changed(release: str) -> bool:
+        old, new = results(arguments.old), results(release)
+        differs = any(c.differs(strictness) for c in compare(read(old), read(new), tolerances))
+        print(f"{release}: {'changed' if differs else 'as before'} (python -m harness compare {old} {new})", flush=True)
+        return differs
+
+    first = first_changed(candidates, changed)
+    about = f"{arguments.dtype}, {strictness.value}"
+    if first is None:
+        print(f"{about}: nothing changed from {arguments.old} to {arguments.new}")
+    else:
+        print(f"{about}: {first} is the first release that changed something, after {before(candidates, first)}")
+
+
+def between(known: Sequence[str], old: str, new: str) -> list[str]:
+    """The releases from one to another, both included, of a list that begins with the oldest.
+
+    Raises HarnessError where the list lacks either, or ``new`` isn't the later one.
+    """
+    for release in (old, new):
+        check_release(release, known)
+    first, last = known.index(old), known.index(new)
+    if first >= last:
+        raise HarnessError(f"diffusers {new} is not later than {old}; give the old release first")
+    return list(known[first : last + 1])
+
+
+def first_changed(releases: Sequence[str], changed: Callable[[str], bool]) -> str | None:
+    """The first release for which ``changed`` holds; None where it doesn't hold for the last one.
+
+    ``changed`` doesn't hold for ``releases[0]``, which is never asked about; from the first one for which it holds it
+    is taken to hold for all. If it is not so, what comes back still changed, and the release before it did not. Asks
+    about at most :func:`most_asked` releases, none of them twice.
+    """
+    if not changed(releases[-1]):
+        return None
+    unchanged, first = 0, len(releases) - 1
+    while first - unchanged > 1:
+        middle = (unchanged + first) // 2
+        if changed(releases[middle]):
+            first = middle
+        else:
+            unchanged = middle
+    return releases[first]
+
+
+def most_asked(number: int) -> int:
+    """How many of so many releases (at least 2) :func:`first_changed` asks about at most."""
+    return 1 + math.ceil(math.log2(number - 1))
+
+
+def before(releases: Sequence[str], release: str) -> str:
+    """The release before another one."""
+    return releases[releases.index(release) - 1]

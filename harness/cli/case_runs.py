@@ -1,0 +1,80 @@
+"""Runs of the cases in a pytest of their own: started, checked, and not made again where they are complete."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HarnessError
+
+Execute = Callable[[Sequence[str]], int]
+
+_COMPLETE = "complete"  # holds the digest of what the run was made with; written last
+_OUTCOMES = {2: "it was interrupted", 4: "pytest can't be called so", 5: "no case is selected"}
+
+
+def execute(command: Sequence[str]) -> int:
+    """Run a command, its output on this terminal; the exit code."""
+    return subprocess.run(command, check=False).returncode  # noqa: S603 - pytest, by a python of ours
+
+
+@dataclass(frozen=True)
+class CaseRuns:
+    """Makes runs of the case files in ``cases`` as folders in ``reports``.
+
+    ``arguments`` go to every pytest; ``execute`` runs a command and gives its exit code.
+    """
+
+    cases: Path
+    reports: Path
+    arguments: tuple[str, ...]
+    execute: Execute = execute
+
+    def __post_init__(self) -> None:
+        if not self.cases.exists():
+            raise HarnessError(f"there is no {self.cases}, where the case files should be; give --cases FOLDER")
+
+    def make(self, name: str, python: Path, *options: str) -> Path:
+        """Run the cases by an interpreter; the run's folder, which is made anew.
+
+        Red cases are a result. Raises HarnessError where pytest ends in any other way.
+        """
+        folder = self.reports / name
+        shutil.rmtree(folder, ignore_errors=True)
+        command = [str(python), "-m", "pytest", str(self.cases), "-q", "--benchmark-skip"]
+        places = [f"--dit-run-id={name}", f"--dit-reports={self.reports}"]
+        code = self.execute([*command, *places, *options, *self.arguments])
+        if code not in (0, 1):
+            why = _OUTCOMES.get(code, "something broke")
+            raise HarnessError(f"{folder} is not complete: pytest ended with exit code {code} ({why}); see its output")
+        return folder
+
+    def make_once(self, name: str, python: Path, *options: str, made_with: str) -> Path:
+        """As :meth:`make`, but a complete run stays, if it was made with the same things.
+
+        These are the files of the harness, the case files, the options, and ``made_with``: a text that stands for
+        the interpreter's packages and whatever else matters.
+        """
+        parts = [contents(Path(__file__).parents[1]), contents(self.cases), made_with, *options, *self.arguments]
+        digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        marker = self.reports / name / _COMPLETE
+        if marker.exists() and marker.read_text(encoding="utf-8") == digest:
+            return marker.parent
+        folder = self.make(name, python, *options)
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.write_text(digest, encoding="utf-8")
+        return folder
+
+
+def contents(place: Path) -> str:
+    """A digest of the files in a folder, bytecode aside, or of one file."""
+    files: Iterable[Path] = [place] if place.is_file() else sorted(place.rglob("*"))
+    together = hashlib.sha256()
+    for file in files:
+        if file.is_file() and "__pycache__" not in file.parts:
+            together.update(f"{file.relative_to(place)}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    return together.hexdigest()

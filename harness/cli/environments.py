@@ -1,0 +1,148 @@
+"""Virtual environments with a given diffusers and this very harness, made once and found again.
+
+pip's own settings decide where packages come from: ``PIP_INDEX_URL``, ``PIP_FIND_LINKS``, pip.conf.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.cli.harness_source import HarnessSource
+from harness.cli.version_pins import LABELS, NEWEST, constraint_lines, is_release, pins
+from harness.errors import HarnessError
+
+_COMPLETE = "complete"  # a file in an environment, written last
+_LOG = "log.txt"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment: its interpreter, and a digest of all that it was made from."""
+
+    python: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What an environment is made from; ``digest`` covers all of it."""
+
+    label: str
+    constraints: Sequence[str]
+    requirements: Sequence[str]
+    digest: str
+
+    @property
+    def folder_name(self) -> str:
+        return f"{Path(self.label).resolve().name}-{self.digest[:12]}"
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Environments by label, kept in ``folder``. ``more`` are requirements that are installed into each, too."""
+
+    folder: Path
+    source: HarnessSource
+    more: tuple[str, ...] = ()
+
+    def get(self, labels: Sequence[str]) -> list[Environment]:
+        """The environment of each label. One is made where there is none of these contents.
+
+        A label is one of :data:`harness.cli.version_pins.LABELS`, a release of diffusers, or a folder with a checkout
+        of diffusers. Raises HarnessError for anything else and for a release that the registry lacks, both before an
+        environment is made, and where pip can't install one.
+        """
+        recipes = [self._recipe(label) for label in labels]
+        missing = {r.folder_name: r for r in recipes if not (self.folder / r.folder_name / _COMPLETE).exists()}
+        for recipe in missing.values():
+            if is_release(recipe.label):
+                check_release(recipe.label, releases("diffusers"))
+        for name, recipe in missing.items():
+            _make(self.folder / name, recipe)
+        return [Environment(_python(self.folder / recipe.folder_name), recipe.digest) for recipe in recipes]
+
+    def _recipe(self, label: str) -> _Recipe:
+        specifiers = pins(label)
+        if specifiers is None:
+            checkout = _diffusers_checkout(label)
+            specifiers, wanted = NEWEST, ["-e", str(checkout)]
+            facts = [(checkout / "setup.py").read_text(encoding="utf-8")]
+        else:
+            wanted = [name + specifier for name, specifier in specifiers.items()]
+            facts = []
+        # "newest" is another environment once there is a newer release.
+        facts += [f"{name}=={releases(name)[-1]}" for name, specifier in specifiers.items() if not specifier]
+        constraints = constraint_lines(self.source.constraints, specifiers)
+        requirements = [*self.source.arguments, *wanted, *self.more]
+        text = "\n".join([sys.version, self.source.digest, *facts, *constraints, *requirements])
+        return _Recipe(label, constraints, requirements, hashlib.sha256(text.encode()).hexdigest())
+
+
+def releases(name: str) -> list[str]:
+    """The registry's releases of a package for this Python, the oldest first. Raises HarnessError where it has none."""
+    done = _call([sys.executable, "-m", "pip", "index", "versions", name])
+    listed = re.search(r"Available versions: (.*)", done.stdout)
+    if listed is None:
+        raise HarnessError(
+            f"pip finds no release of {name}: {_last_error(done)}; check the network and pip's settings (PIP_INDEX_URL)"
+        )
+    return [version.strip() for version in listed[1].split(",")][::-1]
+
+
+def check_release(release: str, known: Sequence[str]) -> None:
+    """Raise HarnessError for a release of diffusers that isn't among those of the registry."""
+    if release not in known:
+        raise HarnessError(
+            f"the registry has no diffusers {release}; the newest that it has are {', '.join(known[-5:])}"
+        )
+
+
+def _diffusers_checkout(label: str) -> Path:
+    folder = Path(label).resolve()
+    if not (folder / "setup.py").exists():
+        raise HarnessError(
+            f"{label!r} is no version: give a release of diffusers, one of {', '.join(LABELS)}, or a folder with a "
+            "checkout of diffusers"
+        )
+    return folder
+
+
+def _make(folder: Path, recipe: _Recipe) -> None:
+    print(f"making an environment for {recipe.label} in {folder}", file=sys.stderr)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder.parent / ".gitignore").write_text("*\n", encoding="utf-8")  # gigabytes that nobody wants to commit
+    _check(_call([sys.executable, "-m", "venv", "--clear", str(folder)]), f"can't make {folder}", folder)
+    file = folder / "constraints.txt"
+    file.write_text("\n".join([*recipe.constraints, ""]), encoding="utf-8")
+    pip = [str(_python(folder)), "-m", "pip", "--disable-pip-version-check", "install", "-q", "-c", str(file)]
+    _check(_call([*pip, *recipe.requirements]), f"pip can't make an environment for {recipe.label}", folder)
+    (folder / _COMPLETE).touch()
+
+
+def _python(folder: Path) -> Path:
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - python, venv and pip
+
+
+def _check(done: subprocess.CompletedProcess[str], what: str, folder: Path) -> None:
+    if done.returncode:
+        (folder / _LOG).write_text(done.stdout + done.stderr, encoding="utf-8")
+        raise HarnessError(f"{what}: {_last_error(done)}; see {folder / _LOG}")
+
+
+def _last_error(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line that says ERROR, as pip's do, or the last line of all."""
+    lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    errors = [line for line in errors if not line.startswith("ResolutionImpossible")]  # the address of pip's manual
+    return (errors or lines or [f"exit code {done.returncode}"])[-1].rstrip(".")

@@ -1,0 +1,116 @@
+"""The command line: finds the command that was chosen, loads its module, runs it, and turns errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast
+
+from harness.cli import common
+from harness.errors import HarnessError
+
+
+class Command(NamedTuple):
+    """The module of a command, and its line in ``--help``."""
+
+    module: str
+    help: str
+
+
+class CommandModule(Protocol):
+    """What the module of a command has; see :mod:`harness.cli`."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's options."""
+
+    def run(self, arguments: argparse.Namespace) -> int | None:
+        """Do it; the exit code, None for 0."""
+
+
+COMMANDS = {
+    "list": Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
+    "report": Command("report", "write the ranking of a run again, from its journal alone"),
+    "compare": Command("compare", "show what differs between two runs: two diffusers versions, devices or checkpoints"),
+    "upgrade": Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
+    "bisect": Command("bisect", "find the first release of diffusers that changed the results"),
+    "repeat": Command("repeat", "run the quick cases many times without any fault, and count the red runs"),
+    "false-reds": Command("false_reds", "count the red runs among finished runs without any fault"),
+    "power": Command("power", "inject known faults one at a time and show which of them the gates catch"),
+    "angles": Command("angles", "measure the angular distance across every block, on noised images"),
+    "lokr": Command("lokr", "weigh blocks by angular distance and write a LyCORIS file for SimpleTuner"),
+    "export": Command("export", "save the transformer under a plan as a model that diffusers loads"),
+    "convert": Command("convert", "write the weights of a .pth file as safetensors, the only format read here"),
+    "fingerprint": Command("fingerprint", "print everything that can change a figure, and a hash of the latents"),
+    "tiny": Command("tiny", "train or evaluate the bundled models"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. Errors that a user can cause are one line on stderr, exit code 4.
+
+    ``arguments`` are those of the process where there are none. Raises SystemExit as argparse does: 0 after ``--help``,
+    2 for a command line that doesn't parse.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        return _run(words)
+    except HarnessError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
+    except BrokenPipeError:
+        # The reader (head, say) has closed its end; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def load(name: str) -> CommandModule:
+    """The module of a command."""
+    return cast("CommandModule", importlib.import_module(f"harness.cli.{COMMANDS[name].module}"))
+
+
+def _run(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog=_program(), description="Layer ablations of diffusion transformers: the commands beside `pytest cases/`."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parsers = {name: commands.add_parser(name, help=COMMANDS[name].help) for name in COMMANDS}
+    pytest_arguments: list[str] = []
+    chosen = words[0] if words else ""
+    if chosen in COMMANDS:  # the others' parsers stay empty: they are never asked
+        module, command = load(chosen), parsers[chosen]
+        command.formatter_class = _Paragraphs
+        command.description = (module.__doc__ or "").replace("``", "`")
+        module.add_arguments(command)
+        if command.get_default(common.PYTEST_ARGUMENTS) is not None and "--" in words:
+            dashes = words.index("--")
+            words, pytest_arguments = words[:dashes], words[dashes + 1 :]
+    parsed = parser.parse_args(words)
+    if pytest_arguments:
+        setattr(parsed, common.PYTEST_ARGUMENTS, pytest_arguments)
+    return load(parsed.command).run(parsed) or 0
+
+
+def _program() -> str:
+    """What the user typed to get here, for the usage lines."""
+    return "dit-harness" if Path(sys.argv[0]).stem == "dit-harness" else "python -m harness"
+
+
+class _Paragraphs(argparse.HelpFormatter):
+    """Fills a description paragraph by paragraph; one that is indented stays as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = textwrap.dedent(text).strip().split("\n\n")
+        return "\n\n".join(
+            textwrap.indent(p, indent) if p.startswith(" ") else super(_Paragraphs, self)._fill_text(p, width, indent)
+            for p in paragraphs
+        )

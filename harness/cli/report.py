@@ -1,0 +1,26 @@
+"""Write a run's ranking and contact sheet again, from its journal alone; needs no torch."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from harness.report import write
+from harness.report.ranking_terminal import render
+from harness.results.journal import read
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a folder under reports/, or a journal file")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the ranking, and write it beside the journal."""
+    records = read(arguments.run)
+    folder = arguments.run if arguments.run.is_dir() else arguments.run.parent
+    print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
+    for path in write(folder, records):
+        print(f"wrote {path}")

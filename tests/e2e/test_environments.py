@@ -1,0 +1,179 @@
+"""Virtual environments by the real venv and pip, from an index on disk."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib import metadata
+
+import pytest
+
+from harness.cli.environments import Environments, releases
+from harness.cli.harness_source import HarnessSource, rebuild_wheel
+from harness.errors import HarnessError
+from tests.helpers.wheels import use_index, write_wheel
+
+VERSIONS = {
+    "diffusers": ("0.33.1", "0.34.0", "0.42.1"),
+    "transformers": ("4.51.3", "5.23.0"),
+    "huggingface_hub": ("0.30.0", "2.4.0"),
+    "tokenizers": ("0.21.4", "0.23.3"),
+    "ballast": ("1.0", "2.0"),
+}
+# Builds a wheel of one module without any package beside it.
+BACKEND = """
+import zipfile
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    info = "diffusers-0.50.0.dev0.dist-info"
+    with zipfile.ZipFile(folder + "/diffusers-0.50.0.dev0-py3-none-any.whl", "w") as archive:
+        archive.writestr("diffusers.pth", {source!r})
+        archive.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: diffusers\\nVersion: 0.50.0.dev0\\n")
+        archive.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        archive.writestr(info + "/RECORD", "")
+    return "diffusers-0.50.0.dev0-py3-none-any.whl"
+build_editable = build_wheel
+"""
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    folder = tmp_path / "index"
+    for name, versions in VERSIONS.items():
+        for version in versions:
+            write_wheel(folder, name, version)
+    use_index(monkeypatch, folder)
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path):
+    wheel = write_wheel(tmp_path / "source", "house", "1.0", {"house.py": "ROOMS = 13\n"}, ["diffusers", "ballast"])
+    return HarnessSource((str(wheel),), ("ballast==1.0", "diffusers==0.42.1", "tokenizers==0.23.3"), "digest")
+
+
+def installed(environment):
+    code = "from importlib import metadata; print(*(f'{d.name}=={d.version}' for d in metadata.distributions()))"
+    done = subprocess.run([environment.python, "-c", code], capture_output=True, text=True, check=True)
+    return {line.partition("==")[0]: line.partition("==")[2] for line in done.stdout.split()}
+
+
+@pytest.mark.slow
+def test_an_environment_has_the_harness_its_diffusers_and_the_constraints_and_is_made_once(
+    index, source, tmp_path, capsys
+):
+    environments = Environments(tmp_path / "made", source)
+    (environment,) = environments.get(["0.34.0"])
+    packages = installed(environment)
+    expected = {"house": "1.0", "diffusers": "0.34.0", "ballast": "1.0", "transformers": "4.51.3"}
+    assert expected.items() <= packages.items()
+    assert (packages["huggingface_hub"], packages["tokenizers"]) == ("0.30.0", "0.21.4")
+    assert "making an environment for 0.34.0 in" in capsys.readouterr().err
+    assert (tmp_path / "made" / ".gitignore").read_text() == "*\n"
+
+    assert environments.get(["0.34.0", "0.34.0"]) == [environment, environment]
+    assert capsys.readouterr().err == ""
+    (environment.python.parents[1] / "complete").unlink()  # as after a broken installation
+    assert environments.get(["0.34.0"]) == [environment]
+    assert "making" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_newest_and_the_pinned_are_not_taken_for_each_other_and_a_stale_one_is_not_used(index, source, tmp_path):
+    environments = Environments(tmp_path / "made", source)
+    newest, pinned = environments.get(["newest", "pinned"])
+    assert newest.python != pinned.python
+    assert installed(newest)["diffusers"] == installed(pinned)["diffusers"] == "0.42.1"
+    write_wheel(index, "diffusers", "0.43.0")
+    again = environments.get(["newest", "pinned"])
+    assert again[1] == pinned
+    assert again[0].python != newest.python
+    assert installed(again[0])["diffusers"] == "0.43.0"
+
+
+def test_whatever_it_is_made_from_is_in_its_digest(index, source, tmp_path):
+    """Without making any: the folder's name tells."""
+
+    def name(label="0.34.0", source=source, more=()):
+        return Environments(tmp_path, source, more)._recipe(label).folder_name
+
+    other = HarnessSource(source.arguments, source.constraints, "another digest")
+    constrained = HarnessSource(source.arguments, ("ballast==2.0",), source.digest)
+    names = [name(), name("0.33.1"), name(source=other), name(source=constrained), name(more=("peft",))]
+    assert len(set(names)) == len(names)
+    assert name() == names[0]
+    assert names[0].startswith("0.34.0-")
+
+
+@pytest.mark.slow
+def test_a_checkout_of_diffusers_is_installed_editable_and_more_beside_it(index, source, tmp_path, monkeypatch):
+    checkout = tmp_path / "mine" / "diffusers"
+    (checkout / "src" / "diffusers").mkdir(parents=True)
+    (checkout / "src" / "diffusers" / "__init__.py").write_text("MINE = 1\n")
+    (checkout / "setup.py").write_text("")
+    (checkout / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    (checkout / "backend.py").write_text(BACKEND.format(source=str(checkout / "src")))
+    monkeypatch.chdir(tmp_path)
+    (environment,) = Environments(tmp_path / "made", source, ("ballast==1.0",)).get(["mine/diffusers"])
+    assert environment.python.parents[1].name.startswith("diffusers-")
+    (checkout / "src" / "diffusers" / "__init__.py").write_text("MINE = 2\n")  # an edit is seen at once
+    code = "import diffusers; print(diffusers.MINE)"
+    done = subprocess.run([environment.python, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["source", "more"])
+def test_what_pip_cannot_install_is_one_line(what, index, source, tmp_path):
+    more, lacking = ("no-such-package",), "no-such-package"
+    if what == "source":
+        (index / "ballast-1.0-py3-none-any.whl").unlink()
+        more, lacking = (), "Cannot install house==1.0 because"
+    with pytest.raises(HarnessError, match=rf"^pip can't make an environment for 0.34.0: .*{lacking}") as raised:
+        Environments(tmp_path / "made", source, more).get(["0.34.0"])
+    assert "\n" not in str(raised.value)
+    (log,) = (tmp_path / "made").glob("*/log.txt")
+    assert str(raised.value).endswith(f"; see {log}")
+    assert "No matching distribution" in log.read_text() or "conflict" in log.read_text()
+
+
+def test_a_release_that_the_registry_lacks_is_one_line_and_makes_nothing(index, source, tmp_path):
+    message = "^the registry has no diffusers 0.39.7; the newest that it has are 0.33.1, 0.34.0, 0.42.1$"
+    with pytest.raises(HarnessError, match=message):
+        Environments(tmp_path / "made", source).get(["0.34.0", "0.39.7"])
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("label", ["0.33", "nowhere", "NEWEST"])
+def test_an_unknown_label_is_one_line_and_makes_nothing(label, index, source, tmp_path):
+    with pytest.raises(
+        HarnessError, match=rf"'{label}' is no version: give a release .* 0.33.1, 0.35.2, pinned, newest"
+    ):
+        Environments(tmp_path / "made", source).get(["0.34.0", label])
+    assert not (tmp_path / "made").exists()
+
+
+def test_releases_are_the_registrys_the_oldest_first(index):
+    assert releases("diffusers") == ["0.33.1", "0.34.0", "0.42.1"]
+    write_wheel(index, "diffusers", "0.100.0")
+    write_wheel(index, "diffusers", "0.43.0rc1")
+    assert releases("diffusers")[-1] == "0.100.0"
+
+
+def test_a_registry_without_the_package_is_one_line(index):
+    message = r"^pip finds no release of nothing-here: No matching distribution.*; check the network and pip's settings"
+    with pytest.raises(HarnessError, match=message):
+        releases("nothing-here")
+
+
+@pytest.mark.slow
+def test_pip_installs_a_rebuilt_wheel(index, tmp_path):
+    """What is installed here, rebuilt, is installed there with the same files."""
+    here = metadata.distribution("safetensors")
+    wheel, digest = rebuild_wheel(here, tmp_path / "wheels")
+    source = HarnessSource((str(wheel),), (), digest)
+    (environment,) = Environments(tmp_path / "made", source).get(["0.33.1"])
+    assert installed(environment)["safetensors"] == here.version
+    code = "import safetensors; print(safetensors.__version__)"
+    done = subprocess.run([environment.python, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == here.version

@@ -1,0 +1,203 @@
+"""``upgrade --run`` and ``bisect`` as a user starts them: from a checkout and from an installed wheel.
+
+Interpreter, venv, pip, harness and comparison are real. The index on disk has empty packages under the real names, and
+a pytest that writes the journal of a run under the diffusers that is installed beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.cli.version_pins import constraint_lines, package
+from harness.results.journal import Journal
+from tests.helpers.wheels import pip_settings, write_wheel
+from tests.results.test_records import FINGERPRINT, quality
+
+pytestmark = pytest.mark.slow
+ROOT = Path(harness.__file__).parents[1]
+MOVED_AT = "0.35.0"
+RELEASES = ("0.33.1", "0.34.0", MOVED_AT, "0.35.1", "0.36.0")
+BESIDE = {
+    "transformers": ("4.51.3", "4.56.2", "5.23.0"),
+    "huggingface_hub": ("0.30.0", "2.4.0"),
+    "tokenizers": ("0.21.4", "0.23.3"),
+}
+TOLERANCES = '[[tolerance]]\npattern = "*"\nmetric = "*"\nabsolute = 0.05\nrelative = 0.0\n'
+PYTEST = """
+import json, shutil, sys
+from importlib import metadata
+from pathlib import Path
+options = dict(word.split("=", 1) for word in sys.argv if word.startswith("--dit-") and "=" in word)
+folder = Path(options["--dit-reports"]) / options["--dit-run-id"]
+folder.mkdir(parents=True)
+journals = Path(__JOURNALS__)
+shutil.copy(journals / (metadata.version("diffusers") + ".jsonl"), folder / "shard-1-of-1.jsonl")
+(folder / "seen.json").write_text(json.dumps({
+    "arguments": sys.argv[1:],
+    "packages": {d.name: d.version for d in metadata.distributions() if str(d.locate_file("")).startswith(sys.prefix)},
+}))
+sys.exit(1)
+"""
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """Wheels for all that the harness requires, in the versions of constraints.txt, and for other releases."""
+    folder = tmp_path_factory.mktemp("index")
+    journals = folder / "journals"
+    for release in RELEASES:
+        journal = Journal(journals / release)
+        fingerprint = replace(FINGERPRINT, versions={"diffusers": release})
+        for name in ("skip", "reverse"):
+            harm = 1.5 if name == "reverse" and RELEASES.index(release) >= RELEASES.index(MOVED_AT) else 1.0
+            journal.append(replace(quality(name, harm, spread=0.01), fingerprint=fingerprint))
+        journal.close()
+        journal.path.rename(journals / f"{release}.jsonl")
+        write_wheel(folder, "diffusers", release)
+    pins = {package(line): line.partition("==")[2] for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for name in {package(line) for line in project["dependencies"]} - {"diffusers", "pytest", *BESIDE}:
+        write_wheel(folder, name, pins[name])
+    for name, versions in BESIDE.items():
+        for version in versions:
+            write_wheel(folder, name, version)
+    files = {"pytest/__init__.py": "", "pytest/__main__.py": PYTEST.replace("__JOURNALS__", repr(str(journals)))}
+    write_wheel(folder, "pytest", pins["pytest"], files)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the checkout, without the bundled weights, whose build needs nothing but the setuptools here."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "harness", folder / "harness", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
+    lines = constraint_lines((ROOT / "constraints.txt").read_text().splitlines(), {"diffusers": "==0.36.0"})
+    (folder / "constraints.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def make_project(folder):
+    """Somebody's folder of cases."""
+    (folder / "cases").mkdir(parents=True)
+    (folder / "cases" / "test_mine.py").write_text("")
+    (folder / "baselines").mkdir()
+    (folder / "baselines" / "tolerances.toml").write_text(TOLERANCES)
+    return folder
+
+
+class Project:
+    """Runs ``python -m harness`` in a folder, with the harness of another."""
+
+    def __init__(self, folder, home, index):
+        self.folder, self.home, self.index = folder, home, index
+
+    def __call__(self, *arguments, code=0):
+        settings = {"PYTHONPATH": str(self.home), **pip_settings(self.index)}
+        # The setuptools of this environment build the checkout: there is none on the index.
+        path = os.pathsep.join([str(self.home), str(self.index / "build")])
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **settings, "PYTHONPATH": path, "PIP_NO_BUILD_ISOLATION": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    def seen(self, run):
+        return json.loads((self.folder / "reports" / run / "seen.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def project(index, checkout, tmp_path_factory):
+    build = index / "build"
+    build.mkdir()
+    import setuptools
+
+    site = Path(setuptools.__file__).parents[1]
+    for place in [site / "setuptools", site / "_distutils_hack", *site.glob("setuptools-*.dist-info")]:
+        (build / place.name).symlink_to(place)
+    return Project(make_project(tmp_path_factory.mktemp("project") / "mine"), checkout, index)
+
+
+def test_the_first_release_that_changed_something_is_found(project):
+    done = project("bisect", "0.33.1", "0.36.0", "--dtype", "bfloat16", "--", "-k", "flux")
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"5 releases, at most 4 runs: {', '.join(RELEASES)}"
+    assert [line.split(" (")[0] for line in lines[1:4]] == ["0.36.0: changed", "0.35.0: changed", "0.34.0: as before"]
+    assert lines[4] == "bfloat16, change: 0.35.0 is the first release that changed something, after 0.34.0"
+    assert done.stderr.count("making an environment") == 4
+    seen = project.seen("bisect/0.34.0-bfloat16")
+    assert seen["arguments"] == [
+        *("cases", "-q", "--benchmark-skip", "--dit-run-id=0.34.0-bfloat16", "--dit-reports=reports/bisect"),
+        *("--dit-dtype=bfloat16", "-k", "flux"),
+    ]
+    expected = {"dit-ablation-harness": harness.__version__, "diffusers": "0.34.0", "transformers": "4.51.3"}
+    assert expected.items() <= seen["packages"].items()
+
+    again = project("bisect", "0.33.1", "0.36.0", "--dtype", "bfloat16", "--", "-k", "flux")
+    assert again.stdout == done.stdout
+    assert again.stderr == ""  # no environment, and no run
+
+    narrower = project("bisect", "0.33.1", "0.34.0", "--dtype", "bfloat16", "--look-for", "bits", "--", "-k", "flux")
+    assert narrower.stdout.splitlines()[-1] == "bfloat16, bits: nothing changed from 0.33.1 to 0.34.0"
+
+
+def test_an_upgrade_makes_its_runs_and_says_yes_or_no(project):
+    done = project("upgrade", "--run", "0.33.1", "newest", "--dtype", "float32", "--fail-on-regression", code=1)
+    assert "m, float32: no" in done.stdout
+    assert "newest" in done.stderr
+    assert "0.33.1" not in done.stderr  # bisect's environment is used
+    reports = project.folder / "reports" / "upgrade"
+    assert sorted(p.name for p in reports.iterdir()) == [
+        *("0.33.1-float32", "every.md", "newest-float32", "newest-float32-null", "upgrade.md"),
+    ]
+    assert (reports / "upgrade.md").read_text().strip() in done.stdout
+    assert "| s-reverse | harm |" in (reports / "every.md").read_text()
+    assert project.seen("upgrade/newest-float32")["packages"]["transformers"] == "5.23.0"
+    runs = [f"{label}=reports/upgrade/{label}-float32" for label in ("0.33.1", "newest")]
+    compared = project("upgrade", *runs, "--null", "reports/upgrade/newest-float32-null")
+    assert compared.stdout.strip() == (reports / "upgrade.md").read_text().strip()
+
+
+def test_a_release_that_is_not_there_is_one_line(project):
+    message = f"error: the registry has no diffusers 0.39.0; the newest that it has are {', '.join(RELEASES)}\n"
+    for command in (["bisect", "0.33.1", "0.39.0"], ["upgrade", "--run", "0.33.1", "0.39.0"]):
+        assert project(*command, code=4).stderr == message
+
+
+def test_the_same_from_an_installed_wheel(project, checkout, index, tmp_path):
+    """Without a checkout: the environments get the installed files, and the versions that are installed here."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(checkout)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    subprocess.run(pip, check=True, capture_output=True)
+    mine = Project(make_project(tmp_path / "mine"), site, index)
+    done = mine("upgrade", "--run", "0.33.1", "0.34.0", "--dtype", "float32", "--with", "numpy")
+    assert "m, float32: yes" in done.stdout
+    packages = mine.seen("upgrade/0.33.1-float32")["packages"]
+    assert packages["dit-ablation-harness"] == harness.__version__
+    assert packages["diffusers"] == "0.33.1"
+    (python,) = mine.folder.glob(".environments/0.33.1-*/bin/python")
+    code = "import harness; print(harness.__file__)"
+    told = subprocess.run([python, "-c", code], cwd=tmp_path, env={}, capture_output=True, text=True, check=True).stdout
+    assert str(python.parents[1].resolve()) in told
+    script = python.with_name("dit-harness")
+    assert "list" in subprocess.run([script, "--help"], env={}, capture_output=True, text=True, check=True).stdout
