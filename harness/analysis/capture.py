@@ -29,7 +29,7 @@ from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 
 DRAWS = 200  # of the bootstrap
-BINS = 10  # of the noise level, where there are more steps than that
+_BINS = 10  # of the noise level, where there are more steps than that
 
 # Called once a sample with its noise level and the angular distances of its image and of its text stream, those of
 # the stacks one after the other in the order in which they run.
@@ -52,7 +52,7 @@ def memory(
     *,
     itemsize: int = 2,
     batch: int = 1,
-    bins: int = BINS,
+    bins: int = _BINS,
     draws: int = DRAWS,
 ) -> Memory:
     """What it takes to capture stacks of so many blocks, with so many tokens of each stream, ``batch`` prompts at once.
@@ -211,9 +211,9 @@ def cut(levels: Sequence[float], bins: int | None) -> Array:
     if bins is not None and bins < 1:
         raise OptionError(f"{bins} bins of the noise level; at least one is needed")
     steps = np.unique(np.asarray(levels, dtype=np.float64))
-    if bins is None and len(steps) <= BINS:
+    if bins is None and len(steps) <= _BINS:
         return np.concatenate([[0.0], (steps[1:] + steps[:-1]) / 2, [1.0]])
-    return np.linspace(0.0, 1.0, (bins or BINS) + 1)
+    return np.linspace(0.0, 1.0, (bins or _BINS) + 1)
 
 
 def on_trajectory(

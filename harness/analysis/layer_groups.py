@@ -15,9 +15,9 @@ from typing import Any, cast
 from harness.errors import BaselineError
 from harness.files import no_constant, number, text, write_atomically
 
-SCHEMA = 1
+_SCHEMA = 1
 FILE = "groups.json"
-MEND = "restore it from git, or measure the groups again"
+_MEND = "restore it from git, or measure the groups again"
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def read(path: Path, checkpoint: str | None = None) -> Groups:
             f"groups {path} are not there; measure them, or leave out --dit-range-source=groups"
         ) from None
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise BaselineError(f"groups {path} can't be read: {error}; {MEND}") from None
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise BaselineError(f"groups {path} can't be read: {error}; {_MEND}") from None
+    if not isinstance(data, dict) or data.get("schema") != _SCHEMA:
         found = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else type(data).__name__
-        raise BaselineError(f"groups {path} have schema {found!r}, this version reads {SCHEMA}; {MEND}")
+        raise BaselineError(f"groups {path} have schema {found!r}, this version reads {_SCHEMA}; {_MEND}")
     fields = cast("dict[str, Any]", data)
     try:
         made = Groups(
@@ -69,13 +69,13 @@ def read(path: Path, checkpoint: str | None = None) -> Groups:
             measured={str(key): text(value) for key, value in fields.get("measured", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BaselineError(f"groups {path} are not laid out as such ({error!r}); {MEND}") from None
+        raise BaselineError(f"groups {path} are not laid out as such ({error!r}); {_MEND}") from None
     if checkpoint is not None and made.checkpoint != checkpoint:
-        raise BaselineError(f"groups {path} belong to checkpoint {made.checkpoint!r}, not {checkpoint!r}; {MEND}")
+        raise BaselineError(f"groups {path} belong to checkpoint {made.checkpoint!r}, not {checkpoint!r}; {_MEND}")
     for name, stack in made.stacks.items():
         wrong = _wrong(stack)
         if wrong:
-            raise BaselineError(f"groups {path}: stack {name!r} {wrong}; {MEND}")
+            raise BaselineError(f"groups {path}: stack {name!r} {wrong}; {_MEND}")
     return made
 
 
@@ -136,7 +136,7 @@ def dump(groups: Groups) -> str:
     measured = json.dumps(dict(groups.measured), indent=2, sort_keys=True).replace("\n", "\n  ")
     return (
         f'{{\n  "checkpoint": {json.dumps(groups.checkpoint)},\n  "measured": {measured},\n'
-        f'  "schema": {SCHEMA},\n  "stacks": {stacks}\n}}\n'
+        f'  "schema": {_SCHEMA},\n  "stacks": {stacks}\n}}\n'
     )
 
 

@@ -96,14 +96,14 @@ class Velocity:
 
 
 FORMAT = "dit-ablation-harness.profile"  # the one key of the metadata: several would be written in any order
-SCHEMA = 1
+_SCHEMA = 1
 ARRAYS = tuple(f.name for f in fields(Stream) if f.name not in ("stack", "name"))
 
 
 def write(profile: Profile, path: Path) -> None:
     """Write a profile, whole or not at all. Raises HarnessError where that fails; the old file is then intact."""
     about = {
-        "schema": SCHEMA,
+        "schema": _SCHEMA,
         "checkpoint": profile.checkpoint,
         "setting": profile.setting,
         "prompts": profile.prompts,
@@ -136,9 +136,9 @@ def read(path: Path) -> Profile:
         raise HarnessError(f"{path} is a safetensors file, but no profile of layers")
     try:
         about = json.loads(metadata[FORMAT])
-        if about["schema"] != SCHEMA:
+        if about["schema"] != _SCHEMA:
             raise HarnessError(
-                f"the profile {path} has schema {about['schema']!r}, this version reads {SCHEMA}; write it again"
+                f"the profile {path} has schema {about['schema']!r}, this version reads {_SCHEMA}; write it again"
             )
         return _profile(about, arrays)
     except (KeyError, ValueError, TypeError, AttributeError) as error:

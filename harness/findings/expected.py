@@ -17,7 +17,7 @@ from harness.findings.claim import ClaimVerdict, Finding
 from harness.gates.update import UpdateMode, refuse_mixing
 from harness.results.fingerprint import changes, incomparable
 
-SCHEMA = 1
+_SCHEMA = 1
 FILE = "findings.json"
 
 
@@ -45,8 +45,8 @@ def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
         return ExpectedVerdicts(path, checkpoint)
     try:
         data = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
-        if data["schema"] != SCHEMA:
-            raise BaselineError(f"{path} has schema {data['schema']!r}, this version reads {SCHEMA}; {mend}")
+        if data["schema"] != _SCHEMA:
+            raise BaselineError(f"{path} has schema {data['schema']!r}, this version reads {_SCHEMA}; {mend}")
         if data["checkpoint"] != checkpoint:
             raise BaselineError(f"{path} belongs to checkpoint {data['checkpoint']!r}, not {checkpoint!r}; {mend}")
         claims = {str(name): ClaimVerdict(text(verdict)) for name, verdict in data["claims"].items()}
@@ -55,10 +55,10 @@ def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
         raise BaselineError(f"{path} can't be read as expected verdicts: {error!r}; {mend}") from None
 
 
-def dump(expected: ExpectedVerdicts) -> str:
+def _dump(expected: ExpectedVerdicts) -> str:
     """The file's text: sorted, one line a claim."""
     data = {
-        "schema": SCHEMA,
+        "schema": _SCHEMA,
         "checkpoint": expected.checkpoint,
         "claims": {name: verdict.value for name, verdict in expected.claims.items()},
         "measured": expected.measured,
@@ -68,13 +68,13 @@ def dump(expected: ExpectedVerdicts) -> str:
 
 def save(expected: ExpectedVerdicts) -> None:
     """Write the file whole or not at all. Raises HarnessError where it can't be written."""
-    write_atomically(expected.path, dump(expected))
+    write_atomically(expected.path, _dump(expected))
 
 
 def check(finding: Finding, expected: ExpectedVerdicts) -> str | None:
     """The failure message where a finding's verdict isn't the stored one; None where it is, or none is comparable."""
     verdict = expected.claims.get(finding.claim)
-    if verdict in (None, finding.verdict) or other_circumstances(finding, expected):
+    if verdict in (None, finding.verdict) or _other_circumstances(finding, expected):
         return None
     lines = [f"{finding.id}: {finding.verdict.value}, where {verdict} is stored", f"claim: {finding.statement}"]
     lines.append(f"decisive: {finding.because}")
@@ -84,7 +84,7 @@ def check(finding: Finding, expected: ExpectedVerdicts) -> str | None:
     return "\n".join(lines)
 
 
-def other_circumstances(finding: Finding, expected: ExpectedVerdicts) -> str:
+def _other_circumstances(finding: Finding, expected: ExpectedVerdicts) -> str:
     """Why a finding can't be compared with the stored verdicts; empty where it can."""
     if not expected.measured or not finding.measured:
         return ""

@@ -12,7 +12,7 @@ from harness.metrics.batches import in_portions
 
 Values = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
-PSNR_CEILING = 100.0  # dB; identical images have infinite PSNR, which no mean survives
+_PSNR_CEILING = 100.0  # dB; identical images have infinite PSNR, which no mean survives
 PIXELS = 2**22  # compared at a time: SSIM holds some 500 bytes for each
 
 
@@ -50,7 +50,7 @@ def mse(a: Images, b: Images) -> Values:
 
 def psnr(error: Values) -> Values:
     """Peak signal-to-noise ratio in dB from mean squared errors, at most PSNR_CEILING."""
-    return np.minimum(PSNR_CEILING, -10.0 * np.log10(np.maximum(error, 1e-12)))
+    return np.minimum(_PSNR_CEILING, -10.0 * np.log10(np.maximum(error, 1e-12)))
 
 
 def ssim(a: Images, b: Images) -> Values:

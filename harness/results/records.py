@@ -18,7 +18,7 @@ from typing import Any, cast
 from harness.ablation.case import Case
 from harness.results.fingerprint import Fingerprint
 
-SCHEMA = 1
+_SCHEMA = 1
 
 
 class Status(enum.StrEnum):
@@ -37,10 +37,10 @@ class Status(enum.StrEnum):
     @property
     def red(self) -> bool:
         """Whether a test with this outcome fails."""
-        return self in RED
+        return self in _RED
 
 
-RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
+_RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Record:
     measurement: Measurement | None = None
     latency: Latency | None = None
     run: str = ""
-    schema: int = SCHEMA
+    schema: int = _SCHEMA
     window: tuple[int, int] | None = None
 
     @classmethod
@@ -212,8 +212,8 @@ def from_json(data: Mapping[str, Any]) -> Record:
 
     Raises ValueError naming the field where the data is no record, or one of another schema.
     """
-    if data.get("schema") != SCHEMA:
-        raise ValueError(f"schema {data.get('schema')!r} where this version reads {SCHEMA}")
+    if data.get("schema") != _SCHEMA:
+        raise ValueError(f"schema {data.get('schema')!r} where this version reads {_SCHEMA}")
     return cast("Record", _typed(Record, data, "record"))
 
 

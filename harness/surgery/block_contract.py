@@ -31,11 +31,11 @@ class BlockContract:
 
 
 # Read by hand where the syntax is not enough; checked against the installed version by the tests.
-TABLE: dict[tuple[str, str], BlockContract] = {}
+_TABLE: dict[tuple[str, str], BlockContract] = {}
 
 # Blocks that read data by their position (modulation sliced by index, long skips, side modules): until a
 # rule says whether that data stays with the position or travels with the block, a plan has no meaning.
-POSITIONAL = {
+_POSITIONAL = {
     "ChromaTransformer2DModel": "modulation is sliced by block index",
     "HunyuanDiT2DModel": "long skips connect blocks by index",
     "HiDreamImageTransformer2DModel": "each block has its own text input",
@@ -54,9 +54,9 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
     their position.
     """
     name = type(model).__name__
-    if name in POSITIONAL:
+    if name in _POSITIONAL:
         raise SurgeryError(
-            f"the blocks of {name} depend on their position ({POSITIONAL[name]}), so rearranging them has no "
+            f"the blocks of {name} depend on their position ({_POSITIONAL[name]}), so rearranging them has no "
             "defined meaning; only models whose blocks stand for themselves can be ablated"
         )
     try:
@@ -72,8 +72,8 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
         reason = f"its forward shows {len(found)} ways of calling a block"
     if len(found) == 1:
         return found.pop()
-    if (name, attribute) in TABLE:
-        return TABLE[name, attribute]
+    if (name, attribute) in _TABLE:
+        return _TABLE[name, attribute]
     raise SurgeryError(
         f"can't tell what the blocks of {name}.{attribute} return: {reason}; "
         "add the stack to harness.surgery.block_contract.TABLE after reading the model's forward"

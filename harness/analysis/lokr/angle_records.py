@@ -25,7 +25,7 @@ from harness.errors import HarnessError
 from harness.files import no_constant, number
 
 TOP = 1000.0
-KEYS = ("timestep", "encoder_hidden_states", "hidden_states")
+_KEYS = ("timestep", "encoder_hidden_states", "hidden_states")
 
 
 class RecordError(HarnessError, ValueError):
@@ -56,11 +56,11 @@ class AngleRecord:
         )
 
 
-def checked(record: AngleRecord) -> AngleRecord:
+def _checked(record: AngleRecord) -> AngleRecord:
     """The same record. Raises ValueError where a number isn't finite or out of range, or there are no angles."""
     if not 0.0 <= record.timestep <= TOP:  # also where it is NaN
         raise ValueError(f"timestep {record.timestep!r} is outside 0..1000")
-    for name in KEYS[1:]:
+    for name in _KEYS[1:]:
         angles = getattr(record, name)
         wrong = [angle for angle in angles if not 0.0 <= angle <= 1.0]
         if wrong:
@@ -104,14 +104,14 @@ def _parse(line: str) -> AngleRecord:
     if not isinstance(data, dict):
         raise TypeError(f"a record is an object, not {type(data).__name__}")
     fields = cast("dict[str, Any]", data)
-    odd = sorted(set(KEYS) ^ set(fields))
+    odd = sorted(set(_KEYS) ^ set(fields))
     if odd:
-        raise ValueError(f"{odd[0]!r} is {'missing' if odd[0] in KEYS else 'no key of a record'}; one has {KEYS}")
-    for name in KEYS[1:]:
+        raise ValueError(f"{odd[0]!r} is {'missing' if odd[0] in _KEYS else 'no key of a record'}; one has {_KEYS}")
+    for name in _KEYS[1:]:
         if not isinstance(fields[name], list):
             raise TypeError(f"{name} is no list")
-    text, image = (tuple(number(angle) for angle in fields[name]) for name in KEYS[1:])
-    return checked(AngleRecord(number(fields["timestep"]), text, image))
+    text, image = (tuple(number(angle) for angle in fields[name]) for name in _KEYS[1:])
+    return _checked(AngleRecord(number(fields["timestep"]), text, image))
 
 
 class Writer:
@@ -149,7 +149,7 @@ class Writer:
         if self._shape is not None and record.shape != self._shape:
             raise RecordError(f"{self.path} has {_lengths(self._shape)} a line, this record {_lengths(record.shape)}")
         try:
-            line = checked(record).line()
+            line = _checked(record).line()
         except ValueError as error:
             raise RecordError(f"no record for {self.path}: {error}") from None
         self._shape = record.shape
