@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.analysis.profile import Array
+from harness.results.arrays import Array, Images
 
-Images = npt.NDArray[np.uint8]
 GRID = 8  # cells on a side
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,14 +12,15 @@ from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import choose
 from harness.analysis.image_drift import ImageDrift, moved, reseeds
-from harness.analysis.profile import Array, Profile, Velocity
-from harness.results.fingerprint import facts
+from harness.analysis.profile import Profile, Velocity
+from harness.results.arrays import Array
+from harness.results.fingerprint import BaselineFacts, facts
 from harness.results.records import Measurement
 from harness.results.statistics import by_prompt
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
-    from harness.metrics.judge import Features
+    from harness.results.arrays import Features
 
 
 class Study:
@@ -40,9 +41,9 @@ class Study:
         return self.lab.checkpoint.family.name
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> BaselineFacts:
         """The circumstances of all that is measured, as a baseline file keeps them."""
-        return dict(facts(self.lab.fingerprint))
+        return facts(self.lab.fingerprint)
 
     @property
     def stacks(self) -> dict[str, int]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.analysis.predictors import Additivity, Correlation, additivity, spearman
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
 from harness.analysis.segmentation import Grouping, group
+from harness.results.arrays import Array
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study

@@ -12,7 +12,7 @@ from harness.models.spec import DTYPES, OFFLOADS
 
 if TYPE_CHECKING:
     from harness.analysis.lokr.angle_records import Writer
-    from harness.analysis.profile import Array
+    from harness.results.arrays import Array
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

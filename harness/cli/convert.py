@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, first_line
+from harness.files import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,19 +42,8 @@ def convert(source: Path, target: Path) -> int:
     found = _tensors(source)
     from safetensors.torch import save_file
 
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        try:
-            save_file(found, fresh, metadata={"format": "pt"})
-            os.chmod(fresh, 0o644)
-            os.replace(fresh, target)
-        except BaseException:
-            Path(fresh).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise HarnessError(f"can't write {target}: {error.strerror or error}") from None
+    with replacing(target) as temporary:
+        save_file(found, temporary, metadata={"format": "pt"})
     return len(found)
 
 
@@ -68,10 +56,9 @@ def _tensors(source: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"):  # of what the file looks like: the error says it
             held: Any = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a foreign file fails in whatever way it likes
-        first = str(error).strip().split("\n", 1)[0]
         raise HarnessError(
-            f"{source} holds more than weights, or is damaged ({first}); nothing of it was run: fetch it again, or "
-            "look for the same weights in another format"
+            f"{source} holds more than weights, or is damaged ({first_line(error)}); nothing of it was run: fetch "
+            "it again, or look for the same weights in another format"
         ) from None
     while isinstance(held, dict) and isinstance(inner := cast("dict[str, Any]", held).get("state_dict"), dict):
         held = cast("dict[str, Any]", inner)

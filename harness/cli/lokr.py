@@ -14,8 +14,8 @@ from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     from harness.analysis.lokr.weighting import Weighting
-    from harness.analysis.profile import Array
     from harness.models.checkpoints.resolve import Checkpoint
+    from harness.results.arrays import Array
 
 HEAD = ("block", "module", "image", "text", "contribution", "factor", "attention", "")
 

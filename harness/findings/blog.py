@@ -26,8 +26,8 @@ from harness.findings.intervals import over_prompts
 from harness.findings.questions import Direction, Either, Question, any_of
 
 if TYPE_CHECKING:
-    from harness.analysis.profile import Array
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
 ALL = ("flux", "sd3", "auraflow")
 SPLIT, SPLIT_OF = 14, 24  # where the blog sees SD3-medium's blocks part

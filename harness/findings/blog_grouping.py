@@ -14,8 +14,9 @@ from harness.findings.intervals import drawn, p_value
 from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
-    from harness.analysis.profile import Array, Stream
+    from harness.analysis.profile import Stream
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
 GROUPS = 3  # first, middle, last
 SIMULATIONS = 999  # of the null, for its average gain

@@ -10,12 +10,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.errors import BaselineError
-from harness.files import no_constant, text, write_atomically
+from harness.files import parse_json, write_atomically
 from harness.findings.claim import ClaimVerdict, Finding
-from harness.results.fingerprint import changes, incomparable
+from harness.results.fingerprint import BaselineFacts, changes, incomparable
+from harness.results.serialise import checked_schema, from_plain, to_plain
 
 SCHEMA = 1
 FILE = "findings.json"
@@ -23,12 +23,22 @@ FILE = "findings.json"
 
 @dataclass
 class Stored:
-    """The expected verdicts of one checkpoint."""
+    """The expected verdicts of one checkpoint; ``measured`` is None where none of them rests on a measurement."""
 
     path: Path
     checkpoint: str
     claims: dict[str, ClaimVerdict] = field(default_factory=dict[str, ClaimVerdict])
-    measured: dict[str, Any] = field(default_factory=dict[str, Any])
+    measured: BaselineFacts | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    """The file as it is laid out."""
+
+    schema: int
+    checkpoint: str
+    claims: Mapping[str, ClaimVerdict]
+    measured: BaselineFacts | None
 
 
 def load(folder: Path, checkpoint: str) -> Stored:
@@ -41,15 +51,15 @@ def load(folder: Path, checkpoint: str) -> Stored:
     if not path.exists():
         return Stored(path, checkpoint)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
-        if data["schema"] != SCHEMA:
-            raise BaselineError(f"{path} has schema {data['schema']!r}, this version reads {SCHEMA}; {mend}")
-        if data["checkpoint"] != checkpoint:
-            raise BaselineError(f"{path} belongs to checkpoint {data['checkpoint']!r}, not {checkpoint!r}; {mend}")
-        claims = {str(name): ClaimVerdict(text(verdict)) for name, verdict in data["claims"].items()}
-        return Stored(path, checkpoint, claims, dict(data["measured"]))
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BaselineError(f"{path} can't be read as expected verdicts: {error!r}; {mend}") from None
+        data = checked_schema(parse_json(path.read_text(encoding="utf-8")), SCHEMA)
+        if data.get("measured") == {}:
+            data = {**data, "measured": None}
+        held = from_plain(_File, data)
+    except (OSError, ValueError) as error:
+        raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {mend}") from None
+    if held.checkpoint != checkpoint:
+        raise BaselineError(f"{path} belongs to checkpoint {held.checkpoint!r}, not {checkpoint!r}; {mend}")
+    return Stored(path, checkpoint, dict(held.claims), held.measured)
 
 
 def dump(stored: Stored) -> str:
@@ -57,8 +67,8 @@ def dump(stored: Stored) -> str:
     data = {
         "schema": SCHEMA,
         "checkpoint": stored.checkpoint,
-        "claims": {name: verdict.value for name, verdict in stored.claims.items()},
-        "measured": stored.measured,
+        "claims": to_plain(stored.claims),
+        "measured": {} if stored.measured is None else to_plain(stored.measured, sparse=True),
     }
     return json.dumps(data, indent=2, sort_keys=True) + "\n"
 
@@ -75,17 +85,17 @@ def check(finding: Finding, stored: Stored) -> str | None:
         return None
     lines = [f"{finding.id}: {finding.verdict.value}, where {expected} is stored", f"claim: {finding.statement}"]
     lines.append(f"decisive: {finding.because}")
-    if finding.measured:
+    if finding.measured is not None:
         changed = ", ".join(changes(stored.measured, finding.measured)) or "nothing that is recorded"
         lines.append(f"changed since: {changed}")
     return "\n".join(lines)
 
 
 def other_circumstances(finding: Finding, stored: Stored) -> str:
-    """Why a finding can't be held against the stored verdicts, or nothing."""
-    if not stored.measured or not finding.measured:
+    """Why a finding can't be compared with the stored verdicts; empty where it can."""
+    if finding.measured is None:
         return ""
-    return incomparable(_plain(stored.measured), _plain(finding.measured)).replace("the baseline", FILE)
+    return incomparable(stored.measured, finding.measured).replace("the baseline", FILE)
 
 
 def update(stored: Stored, finding: Finding, mode: str) -> bool:
@@ -100,11 +110,5 @@ def update(stored: Stored, finding: Finding, mode: str) -> bool:
     if other := other_circumstances(finding, stored):
         raise BaselineError(f"{stored.path} is not updated: {finding.id} is {other}; use the same, or move it away")
     stored.claims[finding.claim] = finding.verdict
-    stored.measured = _plain(finding.measured) or stored.measured
+    stored.measured = finding.measured or stored.measured
     return True
-
-
-def _plain(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON would give it back, so that what was read compares with what was measured."""
-    plain: dict[str, Any] = json.loads(json.dumps(measured))
-    return plain

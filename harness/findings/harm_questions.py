@@ -15,8 +15,8 @@ from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
     from harness.ablation.plan import Plan
-    from harness.analysis.profile import Array
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
 OF_LOST = "of what there is to lose"
 

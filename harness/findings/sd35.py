@@ -15,8 +15,9 @@ from harness.findings.intervals import drawn, trend
 from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
-    from harness.analysis.profile import Array, Stream
+    from harness.analysis.profile import Stream
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
 BLOCKS = 38
 CRITICAL: Mapping[str, tuple[int, ...]] = {"image": (0, 35), "text": (0, 31)}

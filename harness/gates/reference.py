@@ -9,7 +9,7 @@ from harness.errors import BaselineError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline
 from harness.gates.tolerances import Tolerance, load_tolerances
-from harness.results.fingerprint import Fingerprint, facts, incomparable
+from harness.results.fingerprint import Fingerprint, incomparable
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def find_reference(folder: Path, fingerprint: Fingerprint, processor: str, *, up
     if path is None or (updates and not exact):
         return Reference(None, target, False, tolerances)
     baseline = baselines.load(path, name)
-    if baseline.calibration.get("processor") != processor:
+    if baseline.calibration is None or baseline.calibration.processor != processor:
         baseline = baselines.without_floors(baseline)
-    other = incomparable(baseline.facts, facts(fingerprint))
+    other = incomparable(baseline.facts, fingerprint)
     if updates and other:
         raise BaselineError(f"{path} is not updated: this run is {other}; use the same, or move the file away")
     return Reference(baseline, target, exact, tolerances, other)

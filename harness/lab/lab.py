@@ -18,7 +18,7 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.lab.observation import Observation, distances, to_bytes
-from harness.lab.protocol import Forward, Images
+from harness.lab.protocol import Forward
 from harness.metrics import distribution, openclip, pairs, registry
 from harness.metrics.attributes import attribute_grades
 from harness.metrics.judge import OpenClipJudge
@@ -29,6 +29,7 @@ from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
+from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
 from harness.results.statistics import rounded

@@ -6,18 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window
 from harness.models.checkpoints.resolve import Checkpoint
+from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
-
-Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

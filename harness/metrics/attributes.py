@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.metrics.base import Images
+from harness.results.arrays import Images, Values
 from harness.tiny import checker
 from harness.tiny.world import Layouts
 
 
-def attribute_grades(images: Images, layouts: Layouts | None) -> dict[str, npt.NDArray[np.float64]]:
+def attribute_grades(images: Images, layouts: Layouts | None) -> dict[str, Values]:
     """The exact checker's grades (N,), where the prompts are the bundled world's."""
     if layouts is None:
         return {}

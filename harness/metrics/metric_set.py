@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from harness.errors import MetricError
 from harness.metrics import distribution, pairs
-from harness.metrics.base import Embedder, Features, Images, Metric, PairDistance, TextScorer, Values
+from harness.metrics.base import Embedder, Metric, PairDistance, TextScorer
 from harness.metrics.batches import Kind
+from harness.results.arrays import Features, Images, Values
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,6 @@ class Labs:
             apply_perturbation(lab.sampler, perturbation)
         judged = find_reference(folder, lab.fingerprint, processor(lab.device), updates=self.updates)
         if judged.baseline is not None and not judged.incomparable:
-            lab.fix_unit(judged.baseline.control["seed_sd"])
+            lab.fix_unit(judged.baseline.seed_sd)
         self.judged[checkpoint.name] = judged
         return lab

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -260,12 +261,13 @@ def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
     latents = record.measurement.latents_sha256 if record.measurement else ""
     if record.kind == "control" and record.measurement is not None:
         kept = remember(baseline, record.case, latents, record.fingerprint, mode)
-        if baseline.control and mode == "missing":
+        if baseline.control is not None and mode == "missing":
             return kept
         # The unit of harm is never re-estimated: it would rescale every stored harm.
-        unit = {"seed_sd": baseline.control["seed_sd"]} if baseline.control else {}
-        baseline.control = {**record.measurement.summary, **unit}
-        baseline.facts = {**facts(record.fingerprint), "control_latents": record.measurement.latents_sha256}
+        fresh = baselines.ControlFigures.of(record.measurement.summary)
+        unit = fresh.seed_sd if baseline.control is None else baseline.control.seed_sd
+        baseline.control = replace(fresh, seed_sd=unit)
+        baseline.facts = facts(record.fingerprint, record.measurement.latents_sha256)
         return True
     values = dict(record.measurement.summary) if record.measurement else {}
     n = record.measurement.n if record.measurement else 0
@@ -275,8 +277,8 @@ def _store(baseline: baselines.Baseline, record: Record, mode: str) -> bool:
         n = len(record.latency.variant)
     if not values or record.strategy.startswith("plan-") or record.verdict.status is Status.NOTHING:
         return False
-    if not baseline.control:
-        baseline.control = {"seed_sd": values["seed_sd"]}
+    if baseline.control is None:
+        baseline.control = baselines.ControlFigures(values["seed_sd"])
         baseline.facts = facts(record.fingerprint)
     stored = store(baseline, record.case, values, n, record.verdict, mode)
     return remember(baseline, record.case, latents, record.fingerprint, mode) or stored

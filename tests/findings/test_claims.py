@@ -43,6 +43,7 @@ from harness.findings.questions import (
 )
 from harness.findings.sd35 import SD35
 from harness.report.findings_page import cells, markdown, render
+from harness.results.fingerprint import BaselineFacts
 from harness.results.statistics import Interval, mean_interval
 
 CLAIMS = {c.id: c for c in (*BLOG, *SD35)}
@@ -52,8 +53,7 @@ STACKS = {
     "auraflow": {"double": 6, "single": 10},
 }
 PROMPTS = 24
-FACTS = {"weights": "w", "judge": "j", "prompts": "p", "sampling": {"steps": 4}, "capability": "c", "threads": 1}
-FACTS |= {"versions": {"diffusers": "0.42.1"}}
+FACTS = BaselineFacts("w", "j", "p", {"steps": 4}, "c", 1, {"diffusers": "0.42.1"})
 
 # A first example pays for imports, and the machine may be busy.
 quiet = settings(deadline=None)
@@ -241,7 +241,7 @@ class Made:
     stacks: dict[str, int] = field(default_factory=dict)
     layout: Any = None  # the same of drifts: (layout, detail)
     noised: Profile | None = None
-    facts: dict[str, Any] = field(default_factory=lambda: dict(FACTS))
+    facts: BaselineFacts = FACTS
 
     def __post_init__(self):
         self.stacks = self.stacks or STACKS[self.family]
@@ -654,7 +654,7 @@ def test_a_finding_survives_json():
         allow_nan=False,
     )
     assert from_json(json.loads(text)).conditions[0].value == Interval(1.0, -np.inf, np.inf)
-    with pytest.raises(ValueError, match="this is no finding: KeyError"):
+    with pytest.raises(ValueError, match=r"finding\.statement is missing"):
         from_json({"claim": "B2"})
 
 
@@ -674,7 +674,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     assert message.splitlines()[0] == "flux-made-B4: contradicted, where supported is stored"
     assert f"decisive: {other.decisive}" in message
     assert "0.5" in message
-    elsewhere = replace(other, measured={**other.measured, "prompts": "q"})
+    elsewhere = replace(other, measured=replace(other.measured, prompts="q"))
     assert stored.check(elsewhere, read) is None
     with pytest.raises(BaselineError, match=r"measured with other prompts than findings\.json"):
         stored.update(read, elsewhere, "all")
@@ -688,7 +688,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     ("content", "message"),
     [
         ("{", "can't be read"),
-        ("[]", "can't be read"),
+        ("[]", r"can't be read as expected verdicts: it is \[\], not an object"),
         ('{"schema": 2}', "has schema 2, this version reads 1"),
         (
             '{"schema": 1, "checkpoint": "x", "claims": {}, "measured": {}}',
@@ -696,7 +696,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
         ),
         (
             '{"schema": 1, "checkpoint": "flux-made", "claims": {"B2": "maybe"}, "measured": {}}',
-            "'maybe' is not a valid Verdict",
+            r"claims\.B2 is 'maybe', not one of supported, contradicted",
         ),
     ],
 )
@@ -821,7 +821,7 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(real):
     )
     assert finding.verdict is expected
     assert finding.decisive.value.value == pytest.approx(harm.mean() / real.lost.mean(), rel=1e-4)
-    assert finding.measured["prompts"] == real.lab.fingerprint.prompts
+    assert finding.measured.prompts == real.lab.fingerprint.prompts
     assert from_json(json.loads(json.dumps(finding.to_json()))).decisive == finding.decisive
 
 

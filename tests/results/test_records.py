@@ -10,15 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import JournalError
+from harness.errors import DataError, JournalError
 from harness.report import write
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import HEAD, cells
 from harness.report.ranking_terminal import render
 from harness.results.fingerprint import Fingerprint
-from harness.results.journal import Journal, latest, read
+from harness.results.journal import FILE, Journal, latest, read
 from harness.results.ranking import rank
 from harness.results.records import Check, Latency, Measurement, Record, Status, Verdict, from_json
+from tests.helpers import hostile
 
 FINGERPRINT = Fingerprint(
     checkpoint="m",
@@ -82,11 +83,11 @@ def test_numbers_survive(value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(schema=0), "schema 0 where this version reads 1"),
+        (lambda d: d.update(schema=0), "record has schema 0, this version reads 1"),
         (lambda d: d.pop("case"), "record.case is missing"),
         (lambda d: d.update(words="x"), "record.words is 'x', not a list"),
-        (lambda d: d["verdict"].update(status="fine"), "fine"),
-        (lambda d: d["measurement"].update(n=None), "record.measurement.n is None, not int"),
+        (lambda d: d["verdict"].update(status="fine"), "record.verdict.status is 'fine', not one of ok, did nothing"),
+        (lambda d: d["measurement"].update(n=None), "record.measurement.n is None, not a whole number"),
         (lambda d: d.update(fingerprint=3), "record.fingerprint is 3, not an object"),
     ],
 )
@@ -95,6 +96,28 @@ def test_what_is_no_record_is_named(change, message):
     change(data)
     with pytest.raises(ValueError, match=message):
         from_json(data)
+
+
+@given(hostile.documents(quality("skip", 0.5).to_json()))
+def test_any_data_is_a_record_or_refused(data):
+    said = "record"
+    try:
+        assert isinstance(from_json(data), Record)
+    except DataError as error:
+        said = str(error)
+    assert said.startswith("record")
+
+
+@given(hostile.texts(quality("skip", 0.5).to_json()))
+def test_any_line_of_a_journal_is_a_record_or_named(tmp_path_factory, line):
+    path = tmp_path_factory.mktemp("run") / FILE
+    path.write_text(line.replace("\n", " ") + "\n", encoding="utf-8", errors="surrogatepass")
+    said = f"{path} line 1"
+    try:
+        assert len(read(path.parent)) <= 1
+    except JournalError as error:
+        said = str(error)
+    assert str(path) in said
 
 
 def test_a_journal_cut_off_in_flight_loses_one_line(tmp_path):

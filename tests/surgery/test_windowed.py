@@ -17,6 +17,7 @@ from harness.ablation import steps as windows
 from harness.ablation.case import by_hand
 from harness.ablation.grid import Ask, expand, from_id, in_windows
 from harness.ablation.plan import identity, parse
+from harness.ablation.ranges import range_text
 from harness.api import sweep
 from harness.errors import CaseError, SurgeryError
 from harness.lab import cost
@@ -40,7 +41,7 @@ SPANS = st.tuples(st.integers(0, 30), st.integers(0, 30)).map(lambda pair: (min(
 
 @given(SPANS)
 def test_windows_read_back(window):
-    assert windows.read(windows.spelled(window)) == window
+    assert windows.read(range_text(*window)) == window
     assert windows.split("skip" + windows.suffix(window)) == ("skip", window)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.analysis.profile import Array
 from harness.report.figures.sheet import Cloud, Dots, Sheet, SheetRow, block_axis, count_of
+from harness.results.arrays import Array
 from harness.results.statistics import Interval, mean_interval
 
 VITALITY = "Vitality: each block skipped alone"

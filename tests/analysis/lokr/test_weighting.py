@@ -12,12 +12,13 @@ from torch import nn
 
 from harness.__main__ import main
 from harness.analysis import profile as profiles
-from harness.analysis.lokr.angle_records import AngleRecord, write
+from harness.analysis.lokr.angle_records import AngleRecord
 from harness.analysis.lokr.weighting import LokrError, blocks, critical_blocks, dump, lycoris, maps, weigh
 from harness.analysis.profile import Profile, Stream
 from harness.models.checkpoints.resolve import resolve
 from harness.models.spec import AURAFLOW, FLUX, SD3
 from tests.helpers import models
+from tests.helpers.angles import write
 
 # The SD3.5-Large layer study: timestep means read off its figure (to about .003, capped there at p95), its critical
 # layers, and the factors that it shipped.

@@ -26,7 +26,7 @@ from harness.errors import HarnessError
 from harness.report.figures import PAGE, sheets, write_all
 from harness.report.figures.curves import predictors, vitality
 from harness.report.figures.html import page
-from harness.report.figures.html_traces import interactive, packed, unpacked
+from harness.report.figures.html_traces import interactive, packed
 from harness.report.figures.interaction import interaction
 from harness.report.figures.layout import SIZE, lay_out, shown_ticks
 from harness.report.figures.png import DPI, _own_style, draw, png
@@ -44,6 +44,12 @@ MODELS = {
     "deep": ({"transformer": 57}, 3, 4),
 }
 EMPTY = 1  # the bin that saw no sample
+
+
+def unpacked(spec):
+    """The array of what `packed` wrote."""
+    flat = np.frombuffer(base64.b64decode(spec["bdata"]), dtype="<f4").astype(np.float64)
+    return flat.reshape([int(n) for n in spec["shape"].split(",")]) if "shape" in spec else flat
 
 
 def stream(stack, name, length, bins, rng):

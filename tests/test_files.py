@@ -1,0 +1,78 @@
+"""Files are replaced whole or not at all, and read strictly."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import HarnessError, first_line
+from harness.files import file_sha256, parse_json, replacing, write_atomically
+
+
+@given(st.binary() | st.text(st.characters(codec="utf-8")))
+def test_what_is_written_is_there(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("f") / "deep" / "file"
+    for _ in range(2):
+        write_atomically(path, data)
+    expected = data.encode() if isinstance(data, str) else data
+    assert path.read_bytes() == expected
+    assert file_sha256(path) == hashlib.sha256(expected).hexdigest()
+    assert [p.name for p in path.parent.iterdir()] == ["file"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "said"),
+    [
+        (ZeroDivisionError("mine"), ZeroDivisionError, "mine"),
+        (KeyboardInterrupt("mine"), KeyboardInterrupt, "mine"),
+        (OSError(28, "No space left on device"), HarnessError, "can't write .*file: No space left on device"),
+    ],
+)
+def test_where_writing_fails_the_old_file_stays(tmp_path, error, raised, said):
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("ne")
+            assert path.read_text() == "old"
+            raise error
+
+    with pytest.raises(raised, match=said):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(HarnessError, match="can't write"):
+        write_atomically(tmp_path / "file" / "below", "x")
+    (tmp_path / "folder" / "in").mkdir(parents=True)
+    with pytest.raises(HarnessError, match="can't write"):
+        write_atomically(tmp_path / "folder", "x")
+
+
+@pytest.mark.parametrize("text", ["", "{", "NaN", "[-Infinity]", "[" * 100_000, "9" * 10_000])
+def test_what_is_no_strict_json_is_a_value_error(text):
+    with pytest.raises(ValueError):  # noqa: PT011 - json says it in words of its own
+        parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("error", "line", "typed"),
+    [
+        (KeyError("x"), "'x'", "KeyError: 'x'"),
+        (ValueError("one\ntwo"), "one", "ValueError: one"),
+        (ValueError("  \nError in loading:\n\ttoo big\nmore"), "Error in loading: too big", None),
+        (ValueError(""), "ValueError", "ValueError"),
+        (ValueError("alone:"), "alone:", "ValueError: alone:"),
+    ],
+)
+def test_the_first_line_of_an_error(error, line, typed):
+    assert first_line(error) == line
+    assert first_line(error, with_type=True) == (typed or f"ValueError: {line}")
