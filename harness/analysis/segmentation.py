@@ -27,8 +27,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
+from harness.ablation.ranges import range_text
 from harness.analysis.layer_groups import Groups, StackGroups
-from harness.analysis.profile import Array, Profile, Stream
+from harness.analysis.profile import Profile, Stream
+from harness.results.arrays import Array
 
 Starts = npt.NDArray[np.intp]
 
@@ -59,11 +61,6 @@ class Grouping:
     structure: bool
 
     @property
-    def K(self) -> int:  # noqa: N802 - the letter of the literature
-        """The number of groups."""
-        return len(self.starts)
-
-    @property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """(first, last) block of each group, inclusive."""
         ends = (*self.starts[1:], self.length)
@@ -73,7 +70,7 @@ class Grouping:
         figures = f"gain {self.gain:.2f}, {self.null_gain:.2f} without groups, p = {self.p:.3f}"
         if not self.structure:
             return f"{self.stack}: no block structure ({figures})"
-        groups = ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in self.spans)
+        groups = ", ".join(range_text(first, last) for first, last in self.spans)
         return f"{self.stack}: {groups} ({figures})"
 
 

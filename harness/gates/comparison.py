@@ -84,11 +84,6 @@ class Comparison:
     changes: tuple[Change, ...]
     circumstances: tuple[str, ...]
 
-    @property
-    def regressed(self) -> bool:
-        """Whether anything got surely worse."""
-        return self.differs(Strictness.REGRESSION)
-
     def differs(self, how: Strictness) -> bool:
         """Whether the runs differ, latencies aside."""
         seen = {change.moved for change in self.changes if change.metric != TIMED}

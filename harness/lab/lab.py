@@ -19,7 +19,6 @@ from harness.ablation.steps import Window, within
 from harness.lab.observation import Observation, distances, to_bytes
 from harness.lab.protocol import Forward, VariantRun
 from harness.metrics import distribution, openclip, pairs
-from harness.metrics.base import Images
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.metric_set import open_metrics
 from harness.models import environment, loading
@@ -28,6 +27,7 @@ from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
+from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
 from harness.results.rounding import rounded

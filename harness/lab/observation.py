@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from harness.metrics import pairs
-from harness.metrics.base import Images
-from harness.metrics.judge import Features
 from harness.metrics.metric_set import Reading
 from harness.models.sampler import Samples
+from harness.results.arrays import Features, Images
 
 FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
 GREY = 128

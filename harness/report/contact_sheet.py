@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.ablation.case import Case
+from harness.files import replacing
 from harness.report.text import with_unit
 from harness.results.ranking import Ranking
 
@@ -38,7 +38,7 @@ def keep_strips(
 
 
 def save_strip(images: npt.NDArray[np.uint8], path: Path) -> None:
-    """The first images side by side, as one PNG; large images are scaled down."""
+    """The first images side by side, as one PNG; large images are scaled down. Raises HarnessError."""
     tiles = [_tile(image) for image in images[:SHOWN]]
     strip = Image.new("RGB", (len(tiles) * (TILE + GAP) - GAP, TILE), "white")
     for i, tile in enumerate(tiles):
@@ -54,10 +54,8 @@ def _tile(image: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.partial")
-    picture.save(fresh, format="PNG")
-    os.replace(fresh, path)
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
 
 
 def write_sheets(folder: Path, rankings: Sequence[Ranking]) -> list[Path]:

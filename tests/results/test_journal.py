@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
 
 from harness.errors import JournalError
-from harness.results.journal import Journal, latest, read
+from harness.results.journal import FILE, Journal, latest, read
+from tests.helpers import hostile
 from tests.helpers.records import quality
 
 
@@ -34,3 +36,15 @@ def test_journals_that_are_not_there(tmp_path):
 def test_the_last_record_of_a_rerun_wins():
     first, again = quality("skip", 0.5), quality("skip", 0.7)
     assert latest([first, quality("repeat", 1.0), again]) == [again, quality("repeat", 1.0)]
+
+
+@given(hostile.texts(quality("skip", 0.5).to_json()))
+def test_any_line_of_a_journal_is_a_record_or_named(tmp_path_factory, line):
+    path = tmp_path_factory.mktemp("run") / FILE
+    path.write_text(line.replace("\n", " ") + "\n", encoding="utf-8", errors="surrogatepass")
+    said = f"{path} line 1"
+    try:
+        assert len(read(path.parent)) <= 1
+    except JournalError as error:
+        said = str(error)
+    assert str(path) in said

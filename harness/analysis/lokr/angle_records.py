@@ -20,9 +20,9 @@ from typing import Any, Self, TextIO, cast
 
 import numpy as np
 
-from harness.analysis.profile import Array
 from harness.errors import HarnessError
-from harness.files import no_constant, number
+from harness.files import number, parse_json
+from harness.results.arrays import Array
 
 TOP = 1000.0
 KEYS = ("timestep", "encoder_hidden_states", "hidden_states")
@@ -100,7 +100,7 @@ def _lengths(shape: tuple[int, int]) -> str:
 
 
 def _parse(line: str) -> AngleRecord:
-    data: Any = json.loads(line, parse_constant=no_constant)
+    data: Any = parse_json(line)
     if not isinstance(data, dict):
         raise TypeError(f"a record is an object, not {type(data).__name__}")
     fields = cast("dict[str, Any]", data)
@@ -158,13 +158,6 @@ class Writer:
             self._file.flush()
         except OSError as error:
             raise RecordError(f"can't write {self.path}: {error.strerror or error}") from None
-
-
-def write(path: Path, records: Iterable[AngleRecord]) -> None:
-    """Append records to a file. Raises RecordError as Writer."""
-    with Writer(path) as writer:
-        for record in records:
-            writer.add(record)
 
 
 @dataclass(frozen=True)

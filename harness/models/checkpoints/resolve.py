@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 from harness import extensions
 from harness.ablation.case import slug
 from harness.errors import CheckpointError
+from harness.files import file_sha256
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
@@ -191,7 +192,7 @@ def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> C
         return checkpoint
     path = lora.find(lora_name)
     # Another name, so that its values never meet the base's baseline.
-    return replace(checkpoint, name=f"{checkpoint.name}{LORA}{lora.digest(path)[:6]}", lora=path)
+    return replace(checkpoint, name=f"{checkpoint.name}{LORA}{file_sha256(path)[:6]}", lora=path)
 
 
 def added() -> Mapping[str, extensions.Added]:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.lokr.angle_records import AngleRecord, RecordError, Writer, read, timestep_means, write
+from harness.analysis.lokr.angle_records import AngleRecord, RecordError, Writer, read, timestep_means
+from tests.helpers.angles import write
 
 angles = st.floats(0, 1)
 
