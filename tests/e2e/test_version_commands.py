@@ -20,8 +20,8 @@ import pytest
 import harness
 from harness.cli.version_pins import constraint_lines, package
 from harness.results.journal import Journal
+from tests.helpers.records import FINGERPRINT, quality
 from tests.helpers.wheels import pip_settings, write_wheel
-from tests.results.test_records import FINGERPRINT, quality
 
 pytestmark = pytest.mark.slow
 ROOT = Path(harness.__file__).parents[1]
