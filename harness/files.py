@@ -1,10 +1,9 @@
-"""Files: written whole or not at all, their SHA-256, strict JSON, and what TOML values must be."""
+"""Files: written whole or not at all, their SHA-256, and strict JSON."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -60,17 +59,3 @@ def parse_json(text: str) -> Any:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no stored value")
-
-
-def number(value: Any) -> float:
-    """A finite number. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
-    return float(value)
-
-
-def text(value: Any) -> str:
-    """A text. Raises TypeError."""
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.ablation.plan import Plan, fitted, split_stack
+from harness.ablation.plan import Plan, as_plan, split_stack
 from harness.ablation.ranges import Span
 from harness.ablation.steps import Window, share, suffix
 from harness.errors import CaseError
@@ -80,7 +80,7 @@ def over_stack(
         if len(stacks) > 1:
             raise CaseError(f"plan '{plan}' names no stack; write it like '{next(iter(stacks))}: {plan}'")
         stack = next(iter(stacks))
-    return fitted(plan, stack_length(checkpoint, stacks, stack), stack), stack
+    return as_plan(plan, stack_length(checkpoint, stacks, stack), stack), stack
 
 
 def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
@@ -92,7 +92,7 @@ def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
     if stack is None:
         raise CaseError(f"plan {text!r} names no stack; write it like 'double: 0-1 (2|3|4)x3 5' ({', '.join(stacks)})")
     length = stack_length(checkpoint, stacks, stack)
-    plan = fitted(steps, length, stack).normal()
+    plan = as_plan(steps, length, stack).normal()
     if plan.is_identity(length):
         raise CaseError(f"plan {text!r} runs stack {stack!r} as it is: the identity is no ablation")
     digest = hashlib.sha256(f"{stack}: {plan}".encode()).hexdigest()[:8]

@@ -266,7 +266,7 @@ def parse(text: str, *, length: int | None = None, stack: str = "") -> Plan:
 
 
 def split_stack(plan: Plan | str, stack: str | None = None) -> tuple[str | None, Plan | str]:
-    """A stack's name and its plan: from ``"double: 0-3 8-18"``, or from the two given apart; None where no name is.
+    """(stack, plan) from ``"double: 0-3 8-18"``, or from a plan and a stack's name; stack None where none is named.
 
     Raises PlanError where the text names another stack than ``stack``.
     """
@@ -278,10 +278,10 @@ def split_stack(plan: Plan | str, stack: str | None = None) -> tuple[str | None,
     return named, steps
 
 
-def fitted(plan: Plan | str, length: int, stack: str) -> Plan:
-    """A plan for a stack of ``length`` blocks: a text is parsed, a Plan that was built by hand is checked.
+def as_plan(plan: Plan | str, length: int, stack: str) -> Plan:
+    """The plan over a stack of ``length`` blocks: a text is parsed, a Plan is only checked.
 
-    Raises PlanError where it doesn't fit.
+    Raises PlanError where a block isn't one of the stack.
     """
     if isinstance(plan, str):
         return parse(plan, length=length, stack=stack)

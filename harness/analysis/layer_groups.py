@@ -44,16 +44,6 @@ class Groups:
     measured: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-@dataclass(frozen=True)
-class _File:
-    """The file as it is laid out."""
-
-    schema: int
-    checkpoint: str
-    stacks: Mapping[str, StackGroups]
-    measured: Mapping[str, str] = field(default_factory=dict[str, str])
-
-
 def read(path: Path, checkpoint: str | None = None) -> Groups:
     """Read a file of groups.
 
@@ -61,7 +51,7 @@ def read(path: Path, checkpoint: str | None = None) -> Groups:
     than the one asked for, or where a stack's starts are no cut of its blocks.
     """
     try:
-        held = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
+        groups = parse(Groups, path.read_text(encoding="utf-8"), schema=SCHEMA)
     except FileNotFoundError:
         raise BaselineError(
             f"groups {path} are not there; measure them, or leave out --dit-range-source=groups"
@@ -70,7 +60,6 @@ def read(path: Path, checkpoint: str | None = None) -> Groups:
         raise BaselineError(f"groups {path} are not laid out as such: {error}; {MEND}") from None
     except (OSError, ValueError) as error:
         raise BaselineError(f"groups {path} can't be read: {error}; {MEND}") from None
-    groups = Groups(held.checkpoint, held.stacks, held.measured)
     if checkpoint is not None and groups.checkpoint != checkpoint:
         raise BaselineError(f"groups {path} belong to checkpoint {groups.checkpoint!r}, not {checkpoint!r}; {MEND}")
     for name, stack in groups.stacks.items():

@@ -234,26 +234,6 @@ def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: flo
     )
 
 
-def suggest(stream: Stream, most: int = 6, *, simulations: int = 199, level: float = LEVEL, seed: int = 0) -> int:
-    """How many groups (2 to ``most``) stand out most from the null, or 1 where none does.
-
-    The number whose gain is furthest above the null's mean. Its surprise is judged in standard deviations of the
-    null's, the greatest against the greatest of each null draw, so that trying several numbers finds groups no more
-    often than trying one. Two to five equal plateaus (12 and 38 blocks, 30 stacks each) are always counted right;
-    where groups differ by long steps alone, without plateaus, the number is a rough one.
-    """
-    gram, draws = outputs(stream)
-    most = min(most, len(gram) - 1)
-    if most < 2 or len(gram) < LEAST:
-        return 1
-    observed = gains(gram, most)[1:]
-    null = gains(null_draws(gram, draws, simulations, seed), most)[:, 1:]
-    spread = np.maximum(null.std(axis=0), 1e-12)
-    standing, chance = (observed - null.mean(axis=0)) / spread, (null - null.mean(axis=0)) / spread
-    p = (1 + np.sum(chance.max(axis=1) >= standing.max())) / (1 + simulations)
-    return int((observed - null.mean(axis=0)).argmax()) + 2 if p <= level else 1
-
-
 def stored(profile: Profile, groupings: Sequence[Grouping]) -> Groups:
     """The groups of a checkpoint as they are written to ``baselines/<checkpoint>/groups.json``."""
     return Groups(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from harness.findings.questions import (
     settled,
 )
 from harness.results.fingerprint import BaselineFacts
-from harness.results.serialise import from_plain, to_plain
+from harness.results.serialise import empty_as_none, from_plain, to_plain
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
@@ -232,9 +232,7 @@ def _stored_one(condition: Condition) -> _StoredCondition:
 
 def from_json(data: Any) -> Finding:
     """Read what :meth:`Finding.to_json` wrote. Raises DataError naming the field that is wrong."""
-    if isinstance(data, Mapping) and data.get("measured") == {}:
-        data = {**data, "measured": None}
-    stored = from_plain(_StoredFinding, data, "finding")
+    stored = from_plain(_StoredFinding, empty_as_none(data, "measured"), "finding")
     return Finding(
         claim=stored.claim,
         statement=stored.statement,

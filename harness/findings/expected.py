@@ -15,7 +15,7 @@ from harness.files import parse_json, write_atomically
 from harness.findings.claim import ClaimVerdict, Finding
 from harness.gates.update import UpdateMode, refuse_mixing
 from harness.results.fingerprint import BaselineFacts, changes, incomparable
-from harness.results.serialise import checked_schema, from_plain, to_plain
+from harness.results.serialise import checked_schema, empty_as_none, from_plain, to_plain
 
 SCHEMA = 1
 FILE = "findings.json"
@@ -39,7 +39,6 @@ class ExpectedVerdicts:
 class _File:
     """The file as it is laid out."""
 
-    schema: int
     checkpoint: str
     claims: Mapping[str, ClaimVerdict]
     measured: BaselineFacts | None
@@ -56,9 +55,7 @@ def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
         return ExpectedVerdicts(path, checkpoint)
     try:
         data = checked_schema(parse_json(path.read_text(encoding="utf-8")), SCHEMA)
-        if data.get("measured") == {}:
-            data = {**data, "measured": None}
-        content = from_plain(_File, data)
+        content = from_plain(_File, empty_as_none(data, "measured"))
     except (OSError, ValueError) as error:
         raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {mend}") from None
     if content.checkpoint != checkpoint:

@@ -112,7 +112,6 @@ class Baseline:
 class _File:
     """A baseline file as it is laid out."""
 
-    schema: int
     checkpoint: str
     device: str
     dtype: str
@@ -170,25 +169,25 @@ def load(path: Path, checkpoint: str) -> Baseline:
     """
     mend = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
-        held = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
+        content = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
     except DataError as error:
         raise BaselineError(f"baseline {path} is not laid out as one: {error}; {mend}") from None
     except (OSError, ValueError) as error:
         raise BaselineError(f"baseline {path} can't be read: {error}; {mend}") from None
-    if held.checkpoint != checkpoint:
-        raise BaselineError(f"baseline {path} belongs to checkpoint {held.checkpoint!r}, not {checkpoint!r}; {mend}")
-    if "seed_sd" not in held.control:
+    if content.checkpoint != checkpoint:
+        raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {mend}")
+    if "seed_sd" not in content.control:
         raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {mend}")
     return Baseline(
         path=path,
         checkpoint=checkpoint,
-        device=held.device,
-        dtype=held.dtype,
-        facts=held.facts,
-        control=ControlFigures.of(held.control),
-        cases={case: dict(entries) for case, entries in held.cases.items()},
-        latents=dict(held.latents),
-        calibration=held.calibration,
+        device=content.device,
+        dtype=content.dtype,
+        facts=content.facts,
+        control=ControlFigures.of(content.control),
+        cases={case: dict(entries) for case, entries in content.cases.items()},
+        latents=dict(content.latents),
+        calibration=content.calibration,
     )
 
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -22,6 +20,7 @@ from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.pipeline_folder import shard_names
 from harness.models.checkpoints.weight_files import check_weights
 from harness.models.loading import no_bars
+from harness.results.arrays import Images
 
 # What reading a foreign file or building a foreign network raises.
 FAILURES = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
@@ -147,7 +146,7 @@ def frozen(network: nn.Module, device: torch.device) -> Any:
     return network.to(device).eval().requires_grad_(False)
 
 
-def processor(name: str, kind: Any, folder: Path) -> Callable[[npt.NDArray[np.uint8]], Tensor]:
+def processor(name: str, kind: Any, folder: Path) -> Callable[[Images], Tensor]:
     """How a folder's preprocessor_config.json prepares (N, 3, H, W) uint8 images: as fp32 pixel values on the CPU.
 
     Raises MetricError where it can't be read.
@@ -160,7 +159,7 @@ def processor(name: str, kind: Any, folder: Path) -> Callable[[npt.NDArray[np.ui
             name, f"the image processor in {folder} doesn't load: {first_line(error)}", "fetch or save it again"
         ) from error
 
-    def pixels(images: npt.NDArray[np.uint8]) -> Tensor:
+    def pixels(images: Images) -> Tensor:
         found = prepare(list(images), input_data_format="channels_first", return_tensors="pt")["pixel_values"]
         assert isinstance(found, Tensor)
         return found.float()

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from harness.ablation.case import Case
 from harness.files import replacing
 from harness.report.text import with_unit
+from harness.results.arrays import Images
 from harness.results.ranking import Ranking
 
 SHOWN = 8  # prompts in a strip
@@ -26,9 +27,7 @@ def strip_path(folder: Path, case: str) -> Path:
     return folder / "images" / f"{case}.png"
 
 
-def keep_strips(
-    folder: Path, case: Case, images: npt.NDArray[np.uint8], control: Callable[[], npt.NDArray[np.uint8]]
-) -> None:
+def keep_strips(folder: Path, case: Case, images: Images, control: Callable[[], Images]) -> None:
     """A variant's strip, and its control's where there is none yet; nothing for a variant without images."""
     if len(images):
         save_strip(images, strip_path(folder, case.id))
@@ -37,7 +36,7 @@ def keep_strips(
             save_strip(control(), base)
 
 
-def save_strip(images: npt.NDArray[np.uint8], path: Path) -> None:
+def save_strip(images: Images, path: Path) -> None:
     """The first images side by side, as one PNG; large images are scaled down. Raises HarnessError."""
     tiles = [_tile(image) for image in images[:SHOWN]]
     strip = Image.new("RGB", (len(tiles) * (TILE + GAP) - GAP, TILE), "white")

@@ -49,9 +49,9 @@ def to_plain(value: Any, *, sparse: bool = False) -> Any:
         fields = [f for f in dataclasses.fields(value) if not (sparse and getattr(value, f.name) == _default(f))]
         return {f.name: to_plain(getattr(value, f.name), sparse=sparse) for f in fields}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(held, sparse=sparse) for key, held in value.items()}
+        return {str(key): to_plain(inner, sparse=sparse) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(held, sparse=sparse) for held in cast("Sequence[Any]", value)]
+        return [to_plain(item, sparse=sparse) for item in cast("Sequence[Any]", value)]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value.value if isinstance(value, enum.Enum) else value
@@ -73,13 +73,30 @@ def checked_schema(data: Any, schema: int, where: str = "") -> Mapping[str, Any]
     return fields
 
 
+def no_unknown_fields(kind: Any, data: Any, where: str = "") -> Mapping[str, Any]:
+    """The same data, for files that people write: there, a field that ``kind`` doesn't have is a slip.
+
+    Raises DataError naming the field, or where the data is no object.
+    """
+    fields = _object(data, where)
+    known = _types(kind)
+    for name in sorted(fields.keys() - known.keys()):
+        raise DataError(f"{_inside(where, name)} is unknown; the fields are {', '.join(known)}")
+    return fields
+
+
+def empty_as_none(data: Any, name: str) -> Any:
+    """The same data with None for an empty object under ``name``: so is written that there is none of it."""
+    return {**data, name: None} if isinstance(data, Mapping) and data.get(name) == {} else data
+
+
 def from_plain(kind: type[T], data: Any, where: str = "") -> T:
     """Data from JSON as a dataclass ``kind``; ``where`` names it in messages.
 
     The fields may be dataclasses, enums of texts, tuples, mappings with texts for keys, optionals and unions, bool,
     int, float and str, each of them ``Annotated`` by a :class:`Rule` or not. A float may be written "nan", "inf" or
-    "-inf" where no rule forbids it.
-    Fields that ``kind`` doesn't have are ignored; one that is missing needs a default.
+    "-inf" where no rule forbids it. Fields that ``kind`` doesn't have are ignored (see :func:`no_unknown_fields`); one
+    that is missing needs a default.
 
     Raises DataError naming the first field that doesn't fit.
     """
@@ -95,8 +112,8 @@ def _value(kind: Any, data: Any, place: str) -> Any:
     if origin is tuple:
         return _tuple(arguments, data, place)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        held = _object(data, place)
-        return {key: _value(arguments[1], value, _inside(place, key)) for key, value in held.items()}
+        entries = _object(data, place).items()
+        return {key: _value(arguments[1], value, _inside(place, key)) for key, value in entries}
     if _is_dataclass(kind):
         return _instance(kind, _object(data, place), place)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):

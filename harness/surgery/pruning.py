@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.ablation.plan import Plan, fitted, format_plan, split_stack
+from harness.ablation.plan import Plan, as_plan, format_plan, split_stack
 from harness.errors import ExportError
 from harness.models.checkpoints.resolve import FAMILIES, Family
 from harness.models.stacks import find_stack
@@ -44,7 +44,7 @@ def chosen(model: nn.Module, plans: str | Sequence[str] | Mapping[str, Plan | st
             raise ExportError(f"stack {stack!r} is under a plan; leave its ablate() first, and give the plan here")
         if stack in kept:
             raise ExportError(f"two plans for stack {stack!r}; write them as one")
-        steps = fitted(plan, len(blocks), stack).normal()
+        steps = as_plan(plan, len(blocks), stack).normal()
         kept[stack] = _blocks(steps, stack, type(model).__name__)
         _check_text(kept[stack], list(blocks), stack, type(model).__name__)
         changed |= not steps.is_identity(len(blocks))

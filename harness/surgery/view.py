@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from harness.ablation.plan import Combine, Plan, Step, align, fitted, split_stack
+from harness.ablation.plan import Combine, Plan, Step, align, as_plan, split_stack
 from harness.errors import SurgeryError
 from harness.models.stacks import find_stack, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
@@ -133,7 +133,7 @@ class AblationView:
         self.stack, self._attribute = find_stack(self._model, stack)
         self._original: nn.ModuleList = getattr(self._model, self._attribute)
         length = len(self._original)
-        self.plan = fitted(plan, length, self.stack).normal()
+        self.plan = as_plan(plan, length, self.stack).normal()
         if isinstance(self._original, BlockView):
             raise SurgeryError(f"stack {self.stack!r} is already under a plan; leave that context first")
         self._view: BlockView | None = None

@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import DataError
-from harness.results.serialise import Count, Finite, checked_schema, from_plain, parse, to_plain
+from harness.results.serialise import (
+    Count,
+    Finite,
+    checked_schema,
+    empty_as_none,
+    from_plain,
+    no_unknown_fields,
+    parse,
+    to_plain,
+)
 from tests.helpers import hostile
 
 
@@ -184,6 +193,22 @@ def test_another_schema_is_refused_before_its_fields_are_looked_at():
         parse(Tree, "[" * 100_000, schema=1)
     with pytest.raises(ValueError, match="NaN is no stored value"):
         parse(Tree, '{"schema": NaN}', schema=1)
+
+
+def test_a_field_that_nothing_reads_is_named_where_people_write():
+    data = {"name": "a", "zise": 2.0}
+    assert from_plain(Leaf, data) == Leaf("a")
+    assert no_unknown_fields(Leaf, {"name": "a"}) == {"name": "a"}
+    with pytest.raises(DataError, match=r"leaf\.zise is unknown; the fields are name, size"):
+        no_unknown_fields(Leaf, data, "leaf")
+    with pytest.raises(DataError, match="leaf is 3, not an object"):
+        no_unknown_fields(Leaf, 3, "leaf")
+
+
+def test_an_empty_object_may_stand_for_none():
+    assert empty_as_none({"a": {}, "b": {}}, "a") == {"a": None, "b": {}}
+    for data in ({"a": {"x": 1}}, {"b": {}}, [], 3):
+        assert empty_as_none(data, "a") == data
 
 
 def test_a_type_that_has_no_reader_is_a_mistake_of_ours():
