@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ablation.plan import Combine, Group, Plan, align, fitted, identity, parse, split_stack
+from harness.ablation.plan import Combine, Group, Plan, align, as_plan, identity, parse, split_stack
 from harness.errors import PlanError
 
 indices = st.integers(0, 40)
@@ -135,16 +135,16 @@ def test_a_plan_built_by_hand_is_checked(plan, message):
     with pytest.raises(PlanError, match=message):
         plan.check(5, "s")
     with pytest.raises(PlanError, match=message):
-        fitted(plan, 5, "s")
+        as_plan(plan, 5, "s")
 
 
 @given(plans)
 def test_a_plan_that_was_printed_and_parsed_is_the_plan_that_was_checked(plan):
     length = 1 + max(plan.blocks(), default=0)
     plan.check(length)
-    assert fitted(plan, length, "s") == fitted(str(plan), length, "s") == plan
+    assert as_plan(plan, length, "s") == as_plan(str(plan), length, "s") == plan
     with pytest.raises(PlanError, match="out of range"):
-        fitted(Plan((*plan.steps, length)), length, "s")
+        as_plan(Plan((*plan.steps, length)), length, "s")
 
 
 def test_numpys_whole_numbers_are_block_numbers():
