@@ -20,11 +20,11 @@ from harness.errors import ExtensionError, first_line
 
 STRATEGIES = "harness.strategies"
 METRICS = "harness.metrics"
-CHECKPOINTS = "harness.checkpoints"
-KINDS = {STRATEGIES: "strategy", METRICS: "metric", CHECKPOINTS: "checkpoint"}
+_CHECKPOINTS = "harness.checkpoints"
+_KINDS = {STRATEGIES: "strategy", METRICS: "metric", _CHECKPOINTS: "checkpoint"}
 # They become parts of case ids, file names and -k expressions; only a checkpoint's may have dots there.
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-CHECKPOINT_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_CHECKPOINT_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def found(group: str, taken: frozenset[str] = frozenset()) -> Mapping[str, Entry
     """
     points: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=group), key=lambda p: (p.name, package(p))):
-        _check_name(KINDS[group], point.name, point, NAME)
-        _check_free(KINDS[group], point.name, point, taken, points.get(point.name))
+        _check_name(_KINDS[group], point.name, point, NAME)
+        _check_free(_KINDS[group], point.name, point, taken, points.get(point.name))
         points[point.name] = point
     return MappingProxyType(points)
 
@@ -59,7 +59,7 @@ def loaded(point: EntryPoint) -> Any:
 
 def broken(point: EntryPoint, what: str) -> ExtensionError:
     """The error for a package's entry point of which something is wrong."""
-    kind = KINDS.get(point.group, "extension")
+    kind = _KINDS.get(point.group, "extension")
     return ExtensionError(
         f"{kind} {point.name!r} of package {package(point)} {what}; mend {point.value} there, or leave it out: "
         f"pip uninstall {package(point).split()[0]}"
@@ -80,11 +80,11 @@ def checkpoints(taken: frozenset[str] = frozenset()) -> Mapping[str, Added]:
     """
     added: dict[str, Added] = {}
     givers: dict[str, EntryPoint] = {}
-    for point in found(CHECKPOINTS).values():
+    for point in found(_CHECKPOINTS).values():
         for name, where in _mapping(point).items():
             if not isinstance(name, str) or not isinstance(where, str | Path) or not str(where):
                 raise broken(point, f"gives {name!r}: {where!r}, where a name and a folder or hub id are needed")
-            _check_name("checkpoint", name, point, CHECKPOINT_NAME)
+            _check_name("checkpoint", name, point, _CHECKPOINT_NAME)
             _check_free("checkpoint", name, point, taken, givers.get(name))
             givers[name] = point
             added[name] = Added(str(where), package(point))

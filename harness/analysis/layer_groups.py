@@ -15,9 +15,9 @@ from harness.errors import BaselineError, DataError
 from harness.files import write_atomically
 from harness.results.serialise import Finite, parse
 
-SCHEMA = 1
+_SCHEMA = 1
 FILE = "groups.json"
-MEND = "restore it from git, or measure the groups again"
+_MEND = "restore it from git, or measure the groups again"
 
 
 @dataclass(frozen=True)
@@ -51,21 +51,21 @@ def read(path: Path, checkpoint: str | None = None) -> Groups:
     than the one asked for, or where a stack's starts are no cut of its blocks.
     """
     try:
-        groups = parse(Groups, path.read_text(encoding="utf-8"), schema=SCHEMA)
+        groups = parse(Groups, path.read_text(encoding="utf-8"), schema=_SCHEMA)
     except FileNotFoundError:
         raise BaselineError(
             f"groups {path} are not there; measure them, or leave out --dit-range-source=groups"
         ) from None
     except DataError as error:
-        raise BaselineError(f"groups {path} are not laid out as such: {error}; {MEND}") from None
+        raise BaselineError(f"groups {path} are not laid out as such: {error}; {_MEND}") from None
     except (OSError, ValueError) as error:
-        raise BaselineError(f"groups {path} can't be read: {error}; {MEND}") from None
+        raise BaselineError(f"groups {path} can't be read: {error}; {_MEND}") from None
     if checkpoint is not None and groups.checkpoint != checkpoint:
-        raise BaselineError(f"groups {path} belong to checkpoint {groups.checkpoint!r}, not {checkpoint!r}; {MEND}")
+        raise BaselineError(f"groups {path} belong to checkpoint {groups.checkpoint!r}, not {checkpoint!r}; {_MEND}")
     for name, stack in groups.stacks.items():
         wrong = _wrong(stack)
         if wrong:
-            raise BaselineError(f"groups {path}: stack {name!r} {wrong}; {MEND}")
+            raise BaselineError(f"groups {path}: stack {name!r} {wrong}; {_MEND}")
     return groups
 
 
@@ -104,7 +104,7 @@ def dump(groups: Groups) -> str:
     measured = json.dumps(dict(groups.measured), indent=2, sort_keys=True).replace("\n", "\n  ")
     return (
         f'{{\n  "checkpoint": {json.dumps(groups.checkpoint)},\n  "measured": {measured},\n'
-        f'  "schema": {SCHEMA},\n  "stacks": {stacks}\n}}\n'
+        f'  "schema": {_SCHEMA},\n  "stacks": {stacks}\n}}\n'
     )
 
 

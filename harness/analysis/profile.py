@@ -96,7 +96,7 @@ class Velocity:
 
 
 FORMAT = "dit-ablation-harness.profile"  # the one key of the metadata: several would be written in any order
-SCHEMA = 1
+_SCHEMA = 1
 ARRAYS = tuple(f.name for f in fields(Stream) if f.name not in ("stack", "name"))
 
 
@@ -116,7 +116,7 @@ class _About:
 def write(profile: Profile, path: Path) -> None:
     """Write a profile, whole or not at all. Raises HarnessError where that fails; the old file is then intact."""
     about = _About(
-        schema=SCHEMA,
+        schema=_SCHEMA,
         checkpoint=profile.checkpoint,
         setting=profile.setting,
         prompts=profile.prompts,
@@ -148,7 +148,7 @@ def read(path: Path) -> Profile:
     if FORMAT not in metadata:
         raise HarnessError(f"{path} is a safetensors file, but no profile of layers")
     try:
-        return _profile(parse(_About, metadata[FORMAT], schema=SCHEMA), arrays)
+        return _profile(parse(_About, metadata[FORMAT], schema=_SCHEMA), arrays)
     except (KeyError, ValueError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise HarnessError(f"the profile {path} is damaged: {what}; write it again") from None

@@ -34,9 +34,9 @@ from harness.results.arrays import Array
 
 Starts = npt.NDArray[np.intp]
 
-LEVEL = 0.05
-LEAST = 6  # blocks, under which five steps or fewer don't tell a long one from an uneven path
-LEAST_SIMILARITY = 1e-3  # of neighbours, so that a step's logarithm stays finite
+_LEVEL = 0.05
+_LEAST = 6  # blocks, under which five steps or fewer don't tell a long one from an uneven path
+_LEAST_SIMILARITY = 1e-3  # of neighbours, so that a step's logarithm stays finite
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def null_draws(gram: Array, draws: Array, count: int, seed: int = 0) -> Array:
     n = len(gram)
     rng = np.random.default_rng(seed)
     degree = 2 if n >= 10 else 1 if n >= 8 else 0
-    similarity = np.clip(np.diagonal(gram, 1), LEAST_SIMILARITY, 1 - 1e-9)
+    similarity = np.clip(np.diagonal(gram, 1), _LEAST_SIMILARITY, 1 - 1e-9)
     fitted, residual = _trend(np.log(-np.log(similarity)), degree)
     # The fit passes through degree + 1 of the points: all but one of these zeros say nothing of the scatter.
     scatter = 1.4826 * float(np.median(np.sort(np.abs(residual))[degree:]))
@@ -193,7 +193,7 @@ def outputs(stream: Stream) -> tuple[Array, Array]:
     return stream.overall("centred")[1:, 1:], stream.draws[:, 1:, 1:]
 
 
-def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: float = LEVEL, seed: int = 0) -> Grouping:
+def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: float = _LEVEL, seed: int = 0) -> Grouping:
     """Cut one stack into groups (three: first, middle, last) and say whether that means anything.
 
     p = (1 + null draws that gain as much) / (1 + simulations). Measured on simulated stacks of 6, 8, 10, 12, 18, 38
@@ -213,7 +213,7 @@ def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: flo
     cut = starts[groups - 1]
     gain = float(gains(gram, groups)[-1])
     null = gains(null_draws(gram, draws, simulations, seed), groups)[:, -1]
-    p = float((1 + np.sum(null >= gain)) / (1 + simulations)) if n >= LEAST else 1.0
+    p = float((1 + np.sum(null >= gain)) / (1 + simulations)) if n >= _LEAST else 1.0
     same = near = np.ones((0, groups - 1))
     if len(draws):
         again = segment(draws, groups)[1][groups - 1][:, 1:]

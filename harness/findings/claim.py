@@ -46,14 +46,14 @@ class ClaimVerdict(enum.StrEnum):
     NOT_APPLICABLE = "not applicable"  # it is about another model
 
 
-VERDICTS = {
+_VERDICTS = {
     Answer.HOLDS: ClaimVerdict.SUPPORTED,
     Answer.FAILS: ClaimVerdict.CONTRADICTED,
     Answer.OPEN: ClaimVerdict.UNDECIDED,
 }
 
 
-def applies(_study: Study) -> str:
+def _applies(_study: Study) -> str:
     """The claim can be asked of any model of its families."""
     return ""
 
@@ -73,7 +73,7 @@ class Claim:
     comparison: str
     families: tuple[str, ...]
     measure: Measure
-    why_not: WhyNot = applies
+    why_not: WhyNot = _applies
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", self.id):
@@ -93,7 +93,7 @@ def claim(
     *,
     source: str,
     families: Sequence[str] = (),
-    why_not: WhyNot = applies,
+    why_not: WhyNot = _applies,
 ) -> Callable[[Measure], Claim]:
     """Declare a claim by the function that measures it; the function's docstring says what is compared.
 
@@ -174,7 +174,7 @@ def judge(subject: Claim, study: Study) -> Finding:
             f"claim {subject.id} compares nothing on {study.name}; give why_not= the reason why it can't be"
         )
     conditions = settled(questions, LEVEL)
-    return Finding(*about, VERDICTS[every(map(answered, conditions))], conditions, measured=study.facts)
+    return Finding(*about, _VERDICTS[every(map(answered, conditions))], conditions, measured=study.facts)
 
 
 def _other_family(subject: Claim, study: Study) -> str:

@@ -17,7 +17,7 @@ from harness.gates.update import UpdateMode, refuse_mixing
 from harness.results.fingerprint import BaselineFacts, changes, incomparable
 from harness.results.serialise import checked_schema, empty_as_none, from_plain, to_plain
 
-SCHEMA = 1
+_SCHEMA = 1
 FILE = "findings.json"
 
 
@@ -54,7 +54,7 @@ def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
     if not path.exists():
         return ExpectedVerdicts(path, checkpoint)
     try:
-        data = checked_schema(parse_json(path.read_text(encoding="utf-8")), SCHEMA)
+        data = checked_schema(parse_json(path.read_text(encoding="utf-8")), _SCHEMA)
         content = from_plain(_File, empty_as_none(data, "measured"))
     except (OSError, ValueError) as error:
         raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {mend}") from None
@@ -66,7 +66,7 @@ def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
 def dump(expected: ExpectedVerdicts) -> str:
     """The file's text: sorted, one line a claim."""
     data = {
-        "schema": SCHEMA,
+        "schema": _SCHEMA,
         "checkpoint": expected.checkpoint,
         "claims": to_plain(expected.claims),
         "measured": {} if expected.measured is None else to_plain(expected.measured, sparse=True),
@@ -82,7 +82,7 @@ def save(expected: ExpectedVerdicts) -> None:
 def check(finding: Finding, expected: ExpectedVerdicts) -> str | None:
     """The failure message where a finding's verdict isn't the stored one; None where it is, or none is comparable."""
     verdict = expected.claims.get(finding.claim)
-    if verdict in (None, finding.verdict) or other_circumstances(finding, expected):
+    if verdict in (None, finding.verdict) or _other_circumstances(finding, expected):
         return None
     lines = [f"{finding.id}: {finding.verdict.value}, where {verdict} is stored", f"claim: {finding.statement}"]
     lines.append(f"decisive: {finding.because}")
@@ -92,7 +92,7 @@ def check(finding: Finding, expected: ExpectedVerdicts) -> str | None:
     return "\n".join(lines)
 
 
-def other_circumstances(finding: Finding, expected: ExpectedVerdicts) -> str:
+def _other_circumstances(finding: Finding, expected: ExpectedVerdicts) -> str:
     """Why a finding can't be compared with the stored verdicts; empty where it can."""
     if finding.measured is None:
         return ""

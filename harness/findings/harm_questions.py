@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.analysis.study import Study
     from harness.results.arrays import Array
 
-OF_SCALE = "of what there is to lose"  # of the harm of images that ignore their prompts; see definitions
+_OF_SCALE = "of what there is to lose"  # of the harm of images that ignore their prompts; see definitions
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def mild(study: Study, variant: Variant) -> Question:
 
 def _of_scale(study: Study, variant: Variant, direction: Direction, threshold: float) -> Question:
     evidence = share(variant.harm(study), study.prompt_ignoring_harm)
-    return Question(f"harm of {variant}", evidence, direction, threshold, OF_SCALE)
+    return Question(f"harm of {variant}", evidence, direction, threshold, _OF_SCALE)
 
 
 def recovers(study: Study, variant: Variant, compared: Variant) -> Question:

@@ -15,7 +15,7 @@ from harness.results.arrays import Features, Images
 
 NAME = "dinov2"
 REPOSITORY = "facebook/dinov2-base"
-CONFIGS = ("config.json", "preprocessor_config.json")
+_CONFIGS = ("config.json", "preprocessor_config.json")
 
 
 class DinoV2(Embedder):
@@ -43,4 +43,4 @@ class DinoV2(Embedder):
 
 def make(where: str | None, device: torch.device) -> DinoV2:
     """From a folder or a hub id; by default DINOv2-base. Raises MetricError."""
-    return DinoV2(model_folder(NAME, where, REPOSITORY, CONFIGS), where or REPOSITORY, device)
+    return DinoV2(model_folder(NAME, where, REPOSITORY, _CONFIGS), where or REPOSITORY, device)

@@ -24,7 +24,7 @@ from harness.results.arrays import Images
 
 # What reading a foreign file or building a foreign network raises.
 FAILURES = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
-MODEL_FILES = '--include "*.json" --include "*.txt" --include "model*.safetensors"'
+_MODEL_FILES = '--include "*.json" --include "*.txt" --include "model*.safetensors"'
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def model_folder(name: str, where: str | None, repository: str, needed: Sequence
         hub_id = where or repository
         if not hub_cache.is_id(hub_id):
             raise MetricError(name, f"{hub_id!r} is neither a folder nor a hub id", f"leave it out for {repository}")
-        mend = f"run: {hub_cache.download(hub_id, MODEL_FILES)}"
+        mend = f"run: {hub_cache.download(hub_id, _MODEL_FILES)}"
         found = hub_cache.snapshot(hub_id)
         if found is None:
             raise MetricError(name, f"no weights: {hub_id} is not in the hub cache", mend)

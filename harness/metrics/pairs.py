@@ -10,7 +10,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from harness.metrics.batches import in_portions
 from harness.results.arrays import Features, Images, Values
 
-PSNR_CEILING = 100.0  # dB; identical images have infinite PSNR, which no mean survives
+_PSNR_CEILING = 100.0  # dB; identical images have infinite PSNR, which no mean survives
 PIXELS = 2**22  # compared at a time: SSIM holds some 500 bytes for each
 
 
@@ -48,7 +48,7 @@ def mse(a: Images, b: Images) -> Values:
 
 def psnr(error: Values) -> Values:
     """Peak signal-to-noise ratio in dB from mean squared errors, at most PSNR_CEILING."""
-    return np.minimum(PSNR_CEILING, -10.0 * np.log10(np.maximum(error, 1e-12)))
+    return np.minimum(_PSNR_CEILING, -10.0 * np.log10(np.maximum(error, 1e-12)))
 
 
 def ssim(a: Images, b: Images) -> Values:

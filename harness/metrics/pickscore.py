@@ -19,7 +19,7 @@ from harness.results.arrays import Features, Images, Values
 
 NAME = "pickscore"
 REPOSITORY = "yuvalkirstain/PickScore_v1"
-CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
+_CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
 class PickScore(TextScorer):
@@ -62,4 +62,4 @@ class PickScore(TextScorer):
 
 def make(where: str | None, device: torch.device) -> PickScore:
     """From a folder or a hub id; by default PickScore v1. Raises MetricError."""
-    return PickScore(model_folder(NAME, where, REPOSITORY, CONFIGS), where or REPOSITORY, device)
+    return PickScore(model_folder(NAME, where, REPOSITORY, _CONFIGS), where or REPOSITORY, device)

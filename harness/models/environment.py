@@ -16,7 +16,7 @@ from harness.errors import CheckpointError, first_line
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.results.fingerprint import Fingerprint
 
-PACKAGES = (
+_PACKAGES = (
     "torch",
     "diffusers",
     "transformers",
@@ -43,7 +43,7 @@ def pick_device(name: str | None) -> torch.device:
 def versions(*more: str) -> dict[str, str]:
     """Versions of everything that can change a number; ``more`` are packages that only this run uses."""
     found = {"python": platform.python_version()}
-    for package in (*PACKAGES, *more):
+    for package in (*_PACKAGES, *more):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -41,7 +41,7 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
         raise CheckpointError(f"diffusers {diffusers.__version__} has no {checkpoint.family.pipeline}; upgrade it")
     if checkpoint.lora is not None:
         lora_loading.check_support(pipeline_class, checkpoint.base)
-    check_offload(offload, device)
+    _check_offload(offload, device)
     check_files(checkpoint.folder, checkpoint.hub_id)
     memory.check(checkpoint, device, offload)
     try:
@@ -81,7 +81,7 @@ def _modules(pipeline: Any) -> list[torch.nn.Module]:
     return [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
 
 
-def check_offload(offload: str, device: torch.device) -> None:
+def _check_offload(offload: str, device: torch.device) -> None:
     """Raise CheckpointError for an unknown offload, or one on a device that has main memory already."""
     if offload not in OFFLOADS:
         raise CheckpointError(f"unknown offload {offload!r}; there are {', '.join(OFFLOADS)}")

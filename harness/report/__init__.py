@@ -13,7 +13,7 @@ from harness.report.ranking_table import frame, nested
 from harness.results.ranking import rank
 from harness.results.records import Record
 
-RANKING = "ranking"
+_RANKING = "ranking"
 
 
 def write(folder: Path, records: Sequence[Record]) -> list[Path]:
@@ -28,5 +28,5 @@ def write(folder: Path, records: Sequence[Record]) -> list[Path]:
         "json": text,
     }
     for ending, content in made.items():
-        write_atomically(folder / f"{RANKING}.{ending}", content)
-    return [*(folder / f"{RANKING}.{ending}" for ending in made), *write_sheets(folder, rankings)]
+        write_atomically(folder / f"{_RANKING}.{ending}", content)
+    return [*(folder / f"{_RANKING}.{ending}" for ending in made), *write_sheets(folder, rankings)]

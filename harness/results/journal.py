@@ -12,7 +12,7 @@ from harness.files import parse_json
 from harness.results.records import Record, from_json
 
 FILE = "shard-1-of-1.jsonl"  # the one that a run writes
-PATTERN = "shard-*.jsonl"  # what is read: every journal in a run's folder
+_PATTERN = "shard-*.jsonl"  # what is read: every journal in a run's folder
 
 
 class Journal:
@@ -43,9 +43,9 @@ def read(run: Path) -> list[Record]:
     A last line without its newline is the case in flight when a run was killed, and is left out.
     Raises JournalError naming file and line where anything else is no record.
     """
-    files = [run] if run.is_file() else sorted(run.glob(PATTERN))
+    files = [run] if run.is_file() else sorted(run.glob(_PATTERN))
     if not files:
-        raise JournalError(f"no journal in {run}: a run folder holds {PATTERN} (see reports/)")
+        raise JournalError(f"no journal in {run}: a run folder holds {_PATTERN} (see reports/)")
     return latest(record for path in files for record in _lines(path))
 
 

@@ -15,7 +15,7 @@ from harness.ablation.case import Case
 from harness.results.fingerprint import Fingerprint
 from harness.results.serialise import checked_schema, from_plain, to_plain
 
-SCHEMA = 1
+_SCHEMA = 1
 
 
 class Status(enum.StrEnum):
@@ -34,10 +34,10 @@ class Status(enum.StrEnum):
     @property
     def red(self) -> bool:
         """Whether a test with this outcome fails."""
-        return self in RED
+        return self in _RED
 
 
-RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
+_RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Record:
     measurement: Measurement | None = None
     latency: Latency | None = None
     run: str = ""
-    schema: int = SCHEMA
+    schema: int = _SCHEMA
     window: tuple[int, int] | None = None
 
     @classmethod
@@ -197,4 +197,4 @@ def from_json(data: Any) -> Record:
 
     Raises DataError naming the field where the data is no record, or one of another schema.
     """
-    return from_plain(Record, checked_schema(data, SCHEMA, "record"), "record")
+    return from_plain(Record, checked_schema(data, _SCHEMA, "record"), "record")

@@ -32,7 +32,7 @@ class BlockContract:
 
 # Blocks that read data by their position (modulation sliced by index, long skips, side modules): until a
 # rule says whether that data stays with the position or travels with the block, a plan has no meaning.
-POSITIONAL = {
+_POSITIONAL = {
     "ChromaTransformer2DModel": "modulation is sliced by block index",
     "HunyuanDiT2DModel": "long skips connect blocks by index",
     "HiDreamImageTransformer2DModel": "each block has its own text input",
@@ -50,9 +50,9 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
     Raises SurgeryError where the source doesn't tell, or where the blocks depend on their position.
     """
     name = type(model).__name__
-    if name in POSITIONAL:
+    if name in _POSITIONAL:
         raise SurgeryError(
-            f"the blocks of {name} depend on their position ({POSITIONAL[name]}), so rearranging them has no "
+            f"the blocks of {name} depend on their position ({_POSITIONAL[name]}), so rearranging them has no "
             "defined meaning; only models whose blocks stand for themselves can be ablated"
         )
     try:

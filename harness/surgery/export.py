@@ -28,8 +28,8 @@ from harness.models.loading import check_loaded, dtype_argument, no_bars
 from harness.models.stacks import unwrap_compiled
 from harness.surgery.pruning import chosen, family_of, prune
 
-PROVENANCE = "ablation.json"
-SCHEMA = 1
+_PROVENANCE = "ablation.json"
+_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def export(
             weights=weights,
             converted=converted,
         )
-        write_atomically(fresh / PROVENANCE, provenance(made))
+        write_atomically(fresh / _PROVENANCE, _provenance(made))
         fresh.chmod(0o755)
         os.replace(fresh, folder)
     except (OSError, SafetensorError) as error:
@@ -107,12 +107,12 @@ def export(
     return made
 
 
-def provenance(made: Exported) -> str:
+def _provenance(made: Exported) -> str:
     """The text of the provenance file: what was kept of what, and with which versions it was made."""
     facts = asdict(made)
     del facts["folder"]
     facts["plans"] = {stack: str(Plan(blocks)) for stack, blocks in made.blocks.items()}
-    made_with = {"schema": SCHEMA, "harness": __version__, "versions": versions()}
+    made_with = {"schema": _SCHEMA, "harness": __version__, "versions": versions()}
     return json.dumps(made_with | facts, indent=2) + "\n"
 
 

@@ -21,7 +21,7 @@ from harness.models.checkpoints.resolve import FAMILIES, Family
 from harness.models.stacks import find_stack
 from harness.surgery.view import BlockView
 
-DUAL = "dual_attention_layers"  # SD3.5's config key: which blocks have a second attention
+_DUAL = "dual_attention_layers"  # SD3.5's config key: which blocks have a second attention
 
 Kept = dict[str, tuple[int, ...]]
 
@@ -108,10 +108,10 @@ def prune(model: nn.Module, family: Family, kept: Kept) -> tuple[Any, str]:
             continue
         blocks: nn.ModuleList = getattr(model, stack.attribute)
         config[stack.length_key] = len(kept[stack.name])
-        if DUAL in config:
-            dual = set(config[DUAL])
-            config[DUAL] = tuple(new for new, old in enumerate(kept[stack.name]) if old in dual)
-        state = renamed(state, stack.attribute, kept[stack.name])
+        if _DUAL in config:
+            dual = set(config[_DUAL])
+            config[_DUAL] = tuple(new for new, old in enumerate(kept[stack.name]) if old in dual)
+        state = _renamed(state, stack.attribute, kept[stack.name])
         pre_only = [bool(getattr(block, "context_pre_only", False)) for block in blocks]
         if any(pre_only) and kept[stack.name] and not pre_only[kept[stack.name][-1]]:
             last = len(kept[stack.name]) - 1
@@ -133,7 +133,7 @@ def prune(model: nn.Module, family: Family, kept: Kept) -> tuple[Any, str]:
     return pruned, converted
 
 
-def renamed(state: Mapping[str, Tensor], attribute: str, kept: Sequence[int]) -> dict[str, Tensor]:
+def _renamed(state: Mapping[str, Tensor], attribute: str, kept: Sequence[int]) -> dict[str, Tensor]:
     """The state with the blocks of one stack numbered anew, and those that are not kept left out."""
     places = {old: new for new, old in enumerate(kept)}
     pattern = re.compile(rf"{re.escape(attribute)}\.(\d+)\.(.+)")

@@ -104,7 +104,7 @@ def fit(
             figures: dict[str, float] = {"loss": value.item(), **extra}
             last = done == recipe.steps
             if evaluate is not None and (done % recipe.evaluate_every == 0 or last):
-                with averaged(module, average):
+                with _averaged(module, average):
                     figures |= evaluate()
             if done % 25 == 0 or last:
                 _log(log, {"step": done, "seconds": round(time.monotonic() - began, 1), **figures})
@@ -117,7 +117,7 @@ def fit(
 
 
 @contextmanager
-def averaged(module: nn.Module, average: Mapping[str, Tensor]) -> Iterator[None]:
+def _averaged(module: nn.Module, average: Mapping[str, Tensor]) -> Iterator[None]:
     """The module with its averaged weights, in eval mode; put back afterwards."""
     own = dict(module.named_parameters())
     kept = {k: own[k].detach().clone() for k in average}

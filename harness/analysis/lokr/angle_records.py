@@ -50,7 +50,7 @@ class AngleRecord:
         return json.dumps(to_plain(self))
 
 
-def checked(record: AngleRecord) -> AngleRecord:
+def _checked(record: AngleRecord) -> AngleRecord:
     """The same record. Raises ValueError where a number isn't finite or out of range, or there are no angles."""
     if not 0.0 <= record.timestep <= TOP:  # also where it is NaN
         raise ValueError(f"timestep {record.timestep!r} is outside 0..1000")
@@ -79,7 +79,7 @@ def read(path: Path) -> Iterator[AngleRecord]:
                 if line.isspace():
                     continue
                 data = no_unknown_fields(AngleRecord, parse_json(line.decode("utf-8")), "record")
-                record = checked(from_plain(AngleRecord, data, "record"))
+                record = _checked(from_plain(AngleRecord, data, "record"))
                 if shape is not None and record.shape != shape:
                     raise ValueError(f"{_lengths(record.shape)}, after {_lengths(shape)} in the lines above")
                 shape = record.shape
@@ -129,7 +129,7 @@ class Writer:
         if self._shape is not None and record.shape != self._shape:
             raise RecordError(f"{self.path} has {_lengths(self._shape)} a line, this record {_lengths(record.shape)}")
         try:
-            line = checked(record).line()
+            line = _checked(record).line()
         except ValueError as error:
             raise RecordError(f"no record for {self.path}: {error}") from None
         self._shape = record.shape

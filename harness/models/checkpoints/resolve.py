@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 SETTINGS_FILE = "harness.json"
-LORA = "-lora-"  # between a checkpoint's name and the LoRA's digest
+_LORA = "-lora-"  # between a checkpoint's name and the LoRA's digest
 BUNDLED = Path(__file__).parents[2] / "tiny" / "weights"
 
 
@@ -79,7 +79,7 @@ class Checkpoint:
     @property
     def base(self) -> str:
         """Its name without the LoRA."""
-        return self.name if self.lora is None else self.name.rpartition(LORA)[0]
+        return self.name if self.lora is None else self.name.rpartition(_LORA)[0]
 
     @property
     def again(self) -> str:
@@ -92,7 +92,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Location:
+class _Location:
     """Where a name leads, before anything there is read."""
 
     name: str
@@ -127,7 +127,7 @@ def blueprint(name: str, *, dtype: str | None = None) -> Blueprint:
     return Blueprint(_with(replace(found, hub_id=real.hub_id), dtype, None), real.config)
 
 
-def _architecture(place: Location, dtype: str | None) -> Blueprint:
+def _architecture(place: _Location, dtype: str | None) -> Blueprint:
     """The same of a folder with a transformer's config and no pipeline."""
     config = _read(place, "transformer/config.json", f"{place.folder} has neither a pipeline nor a transformer")
     family = FAMILIES.get(str(config.get("_class_name")))
@@ -192,7 +192,7 @@ def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> C
         return checkpoint
     path = lora.find(lora_name)
     # Another name, so that its values never meet the base's baseline.
-    return replace(checkpoint, name=f"{checkpoint.name}{LORA}{file_sha256(path)[:6]}", lora=path)
+    return replace(checkpoint, name=f"{checkpoint.name}{_LORA}{file_sha256(path)[:6]}", lora=path)
 
 
 def added() -> Mapping[str, extensions.Added]:
@@ -200,7 +200,7 @@ def added() -> Mapping[str, extensions.Added]:
     return extensions.checkpoints(frozenset({*bundled_names(), *PUBLISHED}))
 
 
-def _place(name: str) -> Location:
+def _place(name: str) -> _Location:
     given = None if Path(name).exists() else added().get(name)
     if given is None:
         return _own_place(name)
@@ -210,12 +210,12 @@ def _place(name: str) -> Location:
         raise CheckpointError(f"checkpoint {name!r} of package {given.package}: {error}") from None
 
 
-def _own_place(name: str) -> Location:
+def _own_place(name: str) -> _Location:
     if name in bundled_names():
-        return Location(name, BUNDLED / name, bundled=True)
+        return _Location(name, BUNDLED / name, bundled=True)
     folder = Path(name)
     if folder.is_dir():
-        return Location(slug(folder.resolve().name), folder)
+        return _Location(slug(folder.resolve().name), folder)
     if folder.is_file():
         raise CheckpointError(
             f"checkpoint {name!r} is a file, not a folder; a folder is one made by a diffusers pipeline's "
@@ -235,7 +235,7 @@ def _own_place(name: str) -> Location:
         if hub_cache.begun(hub_id):
             raise CheckpointError(hub_cache.incomplete(hub_cache.repository(hub_id), hub_id, INDEX))
         raise CheckpointError(hub_cache.missing(name, hub_id, real.gigabytes if real else None))
-    return Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
+    return _Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
 
 
 def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str, int]:
@@ -251,7 +251,7 @@ def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str
     return lengths
 
 
-def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Settings:
+def _settings(place: _Location, family: Family, index: Mapping[str, Any]) -> Settings:
     real = place.known or known.like(str(index.get("_name_or_path", "")), place.folder.resolve().name)
     start = real.settings if real is not None and real.family is family else family.settings
     path = place.folder / SETTINGS_FILE
@@ -268,7 +268,7 @@ def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Sett
     return replace(start, **given)
 
 
-def _read(place: Location, file: str, missing: str) -> dict[str, Any]:
+def _read(place: _Location, file: str, missing: str) -> dict[str, Any]:
     """One of a checkpoint's JSON files; in the hub's cache, one that isn't there has not been downloaded yet."""
     path = place.folder / file
     if place.hub_id and not path.exists():

@@ -25,7 +25,7 @@ from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, colou
 from harness.report.text import tick_label
 
 DPI = 160
-STEPS = [1, 2, 5, 10]
+_STEPS = [1, 2, 5, 10]
 
 
 def save_png(sheet: Sheet, folder: Path) -> Path:
@@ -177,7 +177,7 @@ def _dots(axes: Axes, panel: Dots, place: Place) -> None:
         axes.plot(where, panel.values, "o", color=POINT, markersize=4)
     axes.set_xlim(-0.6, len(where) - 0.4)
     axes.set_ylim(*panel.reach)
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
     axes.set_title(panel.title, loc="left", pad=4)
     _x_axis(axes, panel.x, place)
     _open(axes)
@@ -199,9 +199,9 @@ def _cloud(axes: Axes, panel: Cloud) -> None:
         axes.xaxis.set_major_locator(FixedLocator(Scale("", low, high, "log").ticks(4)))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, prune="upper"))  # a last one may not fit
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS, prune="upper"))  # a last one may not fit
     axes.xaxis.set_major_formatter(_short())
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     axes.set_title(panel.title, loc="left", pad=4)
     axes.set_xlabel(panel.x_title)
     axes.set_ylabel(panel.y_title)
