@@ -5,7 +5,6 @@ Nothing here imports torch: ids are made at collection, from a folder's ``transf
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import Any, NamedTuple, cast
 from harness import extensions
 from harness.ablation.case import slug
 from harness.errors import CheckpointError, DataError
-from harness.files import file_sha256
+from harness.files import file_sha256, parse_json
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
+from harness.models.checkpoints.foreign_code import refuse_foreign_code
 from harness.models.checkpoints.pipeline_folder import INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack
@@ -153,7 +153,8 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> 
     ``dtype`` replaces the settings'; ``lora`` is a file, folder or hub id, and gives the checkpoint another
     name. Settings are the folder's ``harness.json`` on top of what is known of that hub id, or else of the
     family. Raises CheckpointError: unknown name, not there, gated, half-downloaded, not a pipeline, another
-    class, no transformer, or a file that isn't JSON; the message says which, where, and the mend.
+    class, no transformer, code in the folder or classes of another library, or a file that isn't JSON; the message says
+    which, where, and the mend.
     """
     place = _place(name)
     folder = place.folder
@@ -170,6 +171,7 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> 
         raise CheckpointError(
             f"checkpoint {folder} is a {index.get('_class_name')} with {parts[1]}; known are {known_}"
         )
+    refuse_foreign_code(folder, index, place.hub_id)
     config = _read(place, "transformer/config.json", f"checkpoint {folder} has no transformer")
     found = Checkpoint(
         name=place.name,
@@ -275,7 +277,7 @@ def _read(place: _Location, file: str, missing: str) -> dict[str, Any]:
 
 def _object(path: Path, missing: str) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{missing}: {path} is not there; save the whole pipeline with save_pretrained") from None
     except (OSError, UnicodeDecodeError) as error:
