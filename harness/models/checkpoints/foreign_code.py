@@ -69,8 +69,8 @@ def _check_component(where: str, name: str, value: Sequence[Any]) -> None:
     library, kind = cast("tuple[str, str]", tuple(value))
     if library not in _LIBRARIES:
         raise CheckpointError(
-            f"{entry}; only classes of diffusers and transformers are loaded: {json.dumps(library)[:60]} would run code "
-            "of its own"
+            f"{entry}; only classes of diffusers and transformers are loaded: {json.dumps(library)[:60]} would run "
+            "code of its own"
         )
     if not kind.isidentifier() or _INDIRECT.fullmatch(kind) or not _COMPONENT.fullmatch(name):
         raise CheckpointError(
