@@ -1,11 +1,13 @@
-"""Writing stored values: the one writer behind ``--dit-baseline-update``, for cases, analyses and findings."""
+"""Writing stored values: the one writer behind ``--dit-baseline-update`` and ``--dit-calibrate``."""
 
 from __future__ import annotations
 
 import enum
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from harness.errors import BaselineError
 from harness.gates import baselines
@@ -90,6 +92,21 @@ def update_figures(
             if mode.writes(stored=metric in stored, red=True)
         }
         baseline.cases[entry] = {**stored, **fresh} if mode is UpdateMode.MISSING else fresh
+    baselines.save(baseline)
+
+
+def update_noise_floors(
+    baseline: Baseline, floors: Mapping[str, Mapping[str, float]], circumstances: Mapping[str, Any]
+) -> None:
+    """Store the tolerances that noise floors ask for, by metric and case, and what they were measured under.
+
+    Raises HarnessError where the file can't be written.
+    """
+    for metric, tolerances in floors.items():
+        for case, tolerance in tolerances.items():
+            entry = baseline.cases[case][metric]
+            baseline.cases[case][metric] = replace(entry, tolerance=rounded(tolerance))
+    baseline.calibration = dict(circumstances)
     baselines.save(baseline)
 
 

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugin import options
-from harness.plugin.collection import Collection, parameter
+from harness.plugin import options, transport, workers
+from harness.plugin.collection import Collection, parameter_id
 
 if TYPE_CHECKING:
     from harness.plugin.fixtures.ablation import AblationFixture
     from harness.plugin.fixtures.control import ControlFixture
     from harness.plugin.fixtures.finding import FindingFixture
     from harness.plugin.fixtures.study import StudyFixture
+    from harness.plugin.parameters import Parameter
     from harness.plugin.session import Session
 
 COLLECTION: pytest.StashKey[Collection] = pytest.StashKey()
@@ -80,9 +81,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     collection = config.stash[COLLECTION]
-    if not collection.wanted or config.option.collectonly:
+    if not collection.selected or config.option.collectonly:
         return []
-    from harness.plugin.header import describe
+    from harness.plugin.header import describe  # loads torch, which collecting does without
 
     try:
         return describe(collection)
@@ -93,81 +94,85 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open what the tests need before the first one, so that bad input ends the run with one line."""
-    collection = session.config.stash[COLLECTION]
-    xdist = bool(getattr(session.config.option, "numprocesses", None))  # the controller collects nothing itself
-    if (collection.wanted or xdist) and not session.config.option.collectonly and not session.testsfailed:
-        from harness.plugin.session import Session
+    config = session.config
+    collection = config.stash[COLLECTION]
+    wanted = collection.selected or workers.is_controller(config)  # the controller collects nothing itself
+    if wanted and not config.option.collectonly and not session.testsfailed:
+        from harness.plugin.session import Session  # loads torch
 
-        session.config.stash[SESSION] = dit_session = Session(session.config, collection)
+        config.stash[SESSION] = dit_session = Session(config, collection)
         try:
             dit_session.prepare()
         except HarnessError as error:
-            if dit_session.is_worker:
-                dit_session.broken = str(error)  # an exit on a worker would be an internal error
-            else:
+            if not workers.is_worker(config):
                 raise pytest.UsageError(str(error)) from None
+            dit_session.labs.broken = str(error)  # an exit on a worker would be an internal error
     return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """pytest-xdist: every worker puts its images into the controller's run folder."""
-    node.workerinput["dit_run_id"] = node.config.stash[COLLECTION].options.run_id
+    """pytest-xdist: a worker is about to start."""
+    workers.send_run_id(node, node.config.stash[COLLECTION].options.run_id)
 
 
 @pytest.fixture
 def ablation(request: pytest.FixtureRequest) -> AblationFixture:
     """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
-    return request.config.stash[SESSION].ablation(request)
+    return request.config.stash[SESSION].ablation(_parameter(request), request.node)
 
 
 @pytest.fixture
 def control(request: pytest.FixtureRequest) -> ControlFixture:
     """The un-ablated model of one checkpoint: ``control.check()``, ``control.lab``."""
-    return request.config.stash[SESSION].control(request)
+    return request.config.stash[SESSION].control(_parameter(request), request.node)
 
 
 @pytest.fixture
 def study(request: pytest.FixtureRequest) -> StudyFixture:
     """The layer analysis of one checkpoint: ``study.check_layers()``, ``study.study``."""
-    return request.config.stash[SESSION].study(request)
+    return request.config.stash[SESSION].analyses.study(_parameter(request), request.node)
 
 
 @pytest.fixture
 def finding(request: pytest.FixtureRequest) -> FindingFixture:
     """One published claim on one checkpoint: ``finding.check()``."""
-    return request.config.stash[SESSION].finding(request)
+    return request.config.stash[SESSION].analyses.finding(_parameter(request), request.node)
+
+
+def _parameter(request: pytest.FixtureRequest) -> Parameter:
+    return request.config.stash[COLLECTION].parameters[request.param]
 
 
 @contextmanager
-def _plainly(item: pytest.Item) -> Iterator[None]:
-    """What the harness has to say of a case is said without a traceback of ours."""
+def _without_traceback(item: pytest.Item) -> Iterator[None]:
+    """Show a HarnessError in a test of ours by its message alone, which says what to do."""
     try:
         yield
     except HarnessError as error:
-        if parameter(item) is None:
+        if parameter_id(item) is None:
             raise
         pytest.fail(str(error), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
-    with _plainly(item):
+    with _without_traceback(item):
         yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    with _plainly(item):
+    with _without_traceback(item):
         yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
-    dit_session = item.config.stash.get(SESSION, None)
-    if dit_session is not None and call.when == "call":
-        dit_session.attach(item, report)  # Session itself takes them in again, in pytest_runtest_logreport
+    parameter = item.config.stash[COLLECTION].parameter(item)
+    if parameter is not None and call.when == "call":
+        transport.attach(item, parameter.target, report)  # Session.pytest_runtest_logreport takes it from there
     return report
 
 
@@ -191,4 +196,4 @@ def pytest_terminal_summary(
     finally:
         dit_session = config.stash.get(SESSION, None)
         if dit_session is not None:
-            dit_session.print_ranking(terminalreporter)
+            dit_session.print_summary(terminalreporter)
