@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from harness.plugin.parameters import Parameter
     from harness.plugin.session import Session
 
-COLLECTION: pytest.StashKey[Collection] = pytest.StashKey()
-SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_COLLECTION: pytest.StashKey[Collection] = pytest.StashKey()
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "dit_findings(checkpoint, *claims): published claims about a checkpoint, by the name of a set (blog, sd35), by "
         "id (B2) or as Claim objects; a test that takes `finding` runs once a claim",
     )
-    config.stash[COLLECTION] = Collection(options.from_config(config))
+    config.stash[_COLLECTION] = Collection(options.from_config(config))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -63,16 +63,16 @@ def _restore(before: signal.Handlers | Callable[..., object] | int | None) -> No
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.config.stash[COLLECTION].parametrize(metafunc)
+    metafunc.config.stash[_COLLECTION].parametrize(metafunc)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    item.config.stash[COLLECTION].add_words(item)
+    item.config.stash[_COLLECTION].add_words(item)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
-    collection = config.stash[COLLECTION]
+    collection = config.stash[_COLLECTION]
     collection.reject(config, items)
     collection.narrow(config, items)
     yield
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    collection = config.stash[COLLECTION]
+    collection = config.stash[_COLLECTION]
     if not collection.selected or config.option.collectonly:
         return []
     from harness.plugin.header import describe  # loads torch, which collecting does without
@@ -95,12 +95,12 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open what the tests need before the first one, so that bad input ends the run with one line."""
     config = session.config
-    collection = config.stash[COLLECTION]
+    collection = config.stash[_COLLECTION]
     wanted = collection.selected or workers.is_controller(config)  # the controller collects nothing itself
     if wanted and not config.option.collectonly and not session.testsfailed:
         from harness.plugin.session import Session  # loads torch
 
-        config.stash[SESSION] = dit_session = Session(config, collection)
+        config.stash[_SESSION] = dit_session = Session(config, collection)
         try:
             dit_session.prepare()
         except HarnessError as error:
@@ -113,35 +113,35 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """pytest-xdist: a worker is about to start."""
-    workers.send_run_id(node, node.config.stash[COLLECTION].options.run_id)
+    workers.send_run_id(node, node.config.stash[_COLLECTION].options.run_id)
 
 
 @pytest.fixture
 def ablation(request: pytest.FixtureRequest) -> AblationFixture:
     """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
-    return request.config.stash[SESSION].ablation(_parameter(request), request.node)
+    return request.config.stash[_SESSION].ablation(_parameter(request), request.node)
 
 
 @pytest.fixture
 def control(request: pytest.FixtureRequest) -> ControlFixture:
     """The un-ablated model of one checkpoint: ``control.check()``, ``control.lab``."""
-    return request.config.stash[SESSION].control(_parameter(request), request.node)
+    return request.config.stash[_SESSION].control(_parameter(request), request.node)
 
 
 @pytest.fixture
 def study(request: pytest.FixtureRequest) -> StudyFixture:
     """The layer analysis of one checkpoint: ``study.check_layers()``, ``study.study``."""
-    return request.config.stash[SESSION].analyses.study(_parameter(request), request.node)
+    return request.config.stash[_SESSION].analyses.study(_parameter(request), request.node)
 
 
 @pytest.fixture
 def finding(request: pytest.FixtureRequest) -> FindingFixture:
     """One published claim on one checkpoint: ``finding.check()``."""
-    return request.config.stash[SESSION].analyses.finding(_parameter(request), request.node)
+    return request.config.stash[_SESSION].analyses.finding(_parameter(request), request.node)
 
 
 def _parameter(request: pytest.FixtureRequest) -> Parameter:
-    return request.config.stash[COLLECTION].parameters[request.param]
+    return request.config.stash[_COLLECTION].parameters[request.param]
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
-    parameter = item.config.stash[COLLECTION].parameter(item)
+    parameter = item.config.stash[_COLLECTION].parameter(item)
     if parameter is not None and call.when == "call":
         transport.attach(item, parameter.target, report)  # Session.pytest_runtest_logreport takes it from there
     return report
@@ -178,7 +178,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    dit_session = session.config.stash.get(SESSION, None)
+    dit_session = session.config.stash.get(_SESSION, None)
     if dit_session is not None:
         try:
             dit_session.finish()
@@ -194,6 +194,6 @@ def pytest_terminal_summary(
     try:
         yield
     finally:
-        dit_session = config.stash.get(SESSION, None)
+        dit_session = config.stash.get(_SESSION, None)
         if dit_session is not None:
             dit_session.print_summary(terminalreporter)

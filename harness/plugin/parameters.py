@@ -26,9 +26,9 @@ from harness.models.random_weights import checkpoint as random_weights
 from harness.plugin.options import Options
 
 FIXTURES = ("ablation", "control", "study", "finding")  # what a mark parametrizes
-DIT = "dit"  # the mark of tests that take one of the first three
-DIT_FINDINGS = "dit_findings"  # the mark of tests that take `finding`
-BUNDLED = "bundled"  # stands for every bundled checkpoint in a mark
+_DIT = "dit"  # the mark of tests that take one of the first three
+_DIT_FINDINGS = "dit_findings"  # the mark of tests that take `finding`
+_BUNDLED = "bundled"  # stands for every bundled checkpoint in a mark
 _MEASURE_GROUPS = "pytest cases/test_analysis.py --dit-baseline-update=missing"
 
 
@@ -81,12 +81,12 @@ class MarkReader:
         Raises HarnessError where one can't be found.
         """
         name: str = mark.args[0]
-        names = bundled_names() if name == BUNDLED else [name]
+        names = bundled_names() if name == _BUNDLED else [name]
         if self.options.checkpoint is None:
             return [self._checkpoint(n) for n in names]
         families = {blueprint(n).checkpoint.family for n in names}  # the mark's own checkpoints won't run
         replacement = self._checkpoint(self.options.checkpoint)
-        return [replacement] if name == BUNDLED or replacement.family in families else []
+        return [replacement] if name == _BUNDLED or replacement.family in families else []
 
     def _checkpoint(self, name: str) -> Checkpoint:
         if name not in self._checkpoints:
@@ -135,7 +135,7 @@ def mark_of(test: pytest.Item, fixtures: Sequence[str]) -> pytest.Mark:
             "checkpoint or a claim; ablation.lab has the control"
         )
     claims = "finding" in fixtures
-    mark = test.get_closest_marker(DIT_FINDINGS if claims else DIT)
+    mark = test.get_closest_marker(_DIT_FINDINGS if claims else _DIT)
     if mark is None or not mark.args or not isinstance(mark.args[0], str):
         if claims:
             raise HarnessError(

@@ -16,7 +16,7 @@ from harness.report.ranking_terminal import render
 from harness.report.text import relative
 from harness.results.journal import read
 
-FINDINGS = "findings"  # the files of a run folder that hold them
+_FINDINGS = "findings"  # the files of a run folder that hold them
 
 
 class Section(NamedTuple):
@@ -41,8 +41,8 @@ def findings(folder: Path, data: Sequence[Mapping[str, Any]], width: int, colour
         return Section()
     table = [from_json(finding) for finding in data]
     texts = {
-        folder / f"{FINDINGS}.md": findings_page.markdown(table),
-        folder / f"{FINDINGS}.jsonl": "".join(f"{json.dumps(finding, sort_keys=True)}\n" for finding in data),
+        folder / f"{_FINDINGS}.md": findings_page.markdown(table),
+        folder / f"{_FINDINGS}.jsonl": "".join(f"{json.dumps(finding, sort_keys=True)}\n" for finding in data),
     }
     for path, text in texts.items():
         write_atomically(path, text)

@@ -10,6 +10,7 @@ from harness import Ask
 from harness.analysis import layer_groups
 from harness.analysis.layer_groups import Groups, StackGroups
 from harness.errors import CaseError, CheckpointError, HarnessError, PlanError
+from harness.findings import catalogue
 from harness.models.checkpoints.resolve import bundled_names
 from harness.plugin.parameters import MarkReader, Target, mark_of
 from tests.helpers.options import DEFAULTS
@@ -67,7 +68,7 @@ def test_a_control_and_a_study_run_once_a_checkpoint(fixture, word):
 
 def test_a_finding_runs_once_a_claim():
     parameters = read(pytest.mark.dit_findings("flux-tiny", "B2", "sd35"), "finding")
-    assert [p.id for p in parameters] == ["flux-tiny-B2", *(f"flux-tiny-C{i}" for i in range(1, 5))]
+    assert [p.id for p in parameters] == ["flux-tiny-B2", *(f"flux-tiny-{id_}" for id_ in catalogue.SETS["sd35"].ids)]
     assert parameters[0].claim.id == "B2"
     assert parameters[0].case is None
 
