@@ -14,6 +14,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.plugin import options, transport, workers
 from harness.plugin.collection import Collection, parameter_id
+from harness.plugin.command_line import add_options
 
 if TYPE_CHECKING:
     from harness.plugin.fixtures.ablation import AblationFixture
@@ -28,7 +29,7 @@ _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add(parser)
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:

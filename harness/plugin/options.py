@@ -1,4 +1,7 @@
-"""The plugin's options: added to pytest under ``--dit-``, read once into a frozen object, validated early."""
+"""The plugin's options as one frozen object, checked before anything is collected.
+
+Their names and help texts are in :mod:`harness.plugin.command_line`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,7 +21,7 @@ from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError
 from harness.gates.update import UpdateMode
-from harness.gates.validation.perturbations import KINDS, Perturbation, before_torch, read
+from harness.gates.validation.perturbations import Perturbation, before_torch, read
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.random_weights.checkpoint import NO_STEPS
 from harness.models.spec import DTYPES, OFFLOADS
@@ -27,8 +30,8 @@ from harness.plugin import workers
 if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
 
-_PREFIX = "--dit-"
-_RANGE_SOURCES = ("depth", "groups")
+PREFIX = "--dit-"
+RANGE_SOURCES = ("depth", "groups")
 # Options that make no sense with random weights, and why.
 _NOT_WITH_RANDOM_WEIGHTS = {
     "baseline_update": "random weights have no quality, so there is nothing to store",
@@ -90,88 +93,6 @@ class Options:
         return [Ask(self.grid.stacks or tuple(checkpoint.stacks), self.grid.ranges, self.grid.strategies)]
 
 
-def add(parser: pytest.Parser) -> None:
-    """Register the options."""
-    group = parser.getgroup("dit", "layer ablations of diffusion transformers")
-
-    def option(name: str, about: str, **kwargs: Any) -> None:
-        group.addoption(_PREFIX + name, dest=f"dit_{name.replace('-', '_')}", help=about, **kwargs)
-
-    option(
-        "checkpoint",
-        "run its family's cases on this checkpoint: a name, a hub id in the cache, or a folder (written with '=')",
-        metavar="NAME",
-    )
-    option(
-        "weights",
-        f"{' or '.join(WEIGHTS)} weights instead of trained ones: no download and no images; checks that plans are "
-        "applied, and measures latency and memory",
-        metavar="KIND",
-    )
-    option("stack", "only these stacks (repeat, or separate by commas)", action="append", metavar="NAME")
-    option("range", "these ranges instead of the case file's: 3, 4-7, middle, each ...", action="append", metavar="R")
-    option(
-        "strategy", "these strategies instead of the case file's: skip, parallel.t3 ...", action="append", metavar="S"
-    )
-    option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
-    option(
-        "range-source",
-        "what first, middle and last are: fractions of the depth, or groups of layers as the analysis measured them "
-        f"({' or '.join(_RANGE_SOURCES)})",
-        metavar="KIND",
-    )
-    option(
-        "steps-window",
-        "ablate in these denoising steps only: 2, 0-1 ... (counted from 0; each window makes cases of its own)",
-        action="append",
-        metavar="W",
-    )
-    option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
-    option(
-        "judge",
-        "score by this open_clip model instead of the checkpoint's own: ARCHITECTURE/TAG, or a folder (with '=')",
-        metavar="JUDGE",
-    )
-    option(
-        "metric",
-        "an extra metric, its weights in a file, folder or at a hub id: lpips, dinov2=FOLDER ...; none: no extra ones",
-        action="append",
-        metavar="NAME[=WHERE]",
-    )
-    option(
-        "quick",
-        "a few strategies on the middle ranges, about half a minute a model; stores nothing",
-        action="store_true",
-    )
-    option(
-        "baseline-update",
-        f"store what is measured as the new baseline: {', '.join(UpdateMode)} (what has no value yet; also what fails; "
-        "everything)",
-        metavar="MODE",
-    )
-    option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
-    option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
-    option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
-    option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")
-    option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
-    option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
-    option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
-    option(
-        "perturb",
-        "run under a perturbation, which no gate may notice: "
-        f"{', '.join(f'{name}={kind.takes}' for name, kind in KINDS.items())}",
-        action="append",
-        metavar="KIND=VALUE",
-    )
-    option("analysis", "run the layer analysis and the published claims, too", action="store_true")
-    option(
-        "calibrate",
-        "repeat the run under K perturbations, and store how far each value moves (its noise floor)",
-        metavar="K",
-    )
-    option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
-
-
 def from_config(config: pytest.Config) -> Options:
     """Read and check the options. Raises pytest.UsageError."""
 
@@ -206,7 +127,7 @@ def from_config(config: pytest.Config) -> Options:
         strategies=several("strategy"),
         plans=tuple(config.getoption("dit_plan") or ()),
         windows=_windows(several("steps_window")),
-        groups=_one_of("range-source", text("range_source"), _RANGE_SOURCES) == "groups",
+        groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
         quick=quick,
         update=update,
@@ -288,7 +209,7 @@ def _name_or_path(config: pytest.Config, name: str, value: str | None) -> str | 
     pytest reads a path that stands by itself as a place to look for tests, too, and takes it for the rootdir.
     """
     arguments = [str(a) for a in config.invocation_params.args]
-    if value is not None and _PREFIX + name in arguments and Path(value).exists():
+    if value is not None and PREFIX + name in arguments and Path(value).exists():
         raise pytest.UsageError(f"write --dit-{name}={value} with '=' (pytest would take it for its root)")
     return value
 
