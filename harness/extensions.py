@@ -16,15 +16,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import ExtensionError
+from harness.errors import ExtensionError, first_line
 
 STRATEGIES = "harness.strategies"
 METRICS = "harness.metrics"
-CHECKPOINTS = "harness.checkpoints"
-KINDS = {STRATEGIES: "strategy", METRICS: "metric", CHECKPOINTS: "checkpoint"}
+_CHECKPOINTS = "harness.checkpoints"
+_KINDS = {STRATEGIES: "strategy", METRICS: "metric", _CHECKPOINTS: "checkpoint"}
 # They become parts of case ids, file names and -k expressions; only a checkpoint's may have dots there.
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-CHECKPOINT_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
+_CHECKPOINT_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,10 @@ def found(group: str, taken: frozenset[str] = frozenset()) -> Mapping[str, Entry
     """
     points: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=group), key=lambda p: (p.name, package(p))):
-        _check_name(KINDS[group], point.name, point, NAME)
-        _check_free(KINDS[group], point.name, point, taken, points.get(point.name))
+        _check_name(_KINDS[group], point.name, point, NAME)
+        _check_free(_KINDS[group], point.name, point, taken, points.get(point.name))
         points[point.name] = point
     return MappingProxyType(points)
-
-
-def load(group: str, name: str) -> Any:
-    """What an entry point leads to; ``name`` is one of :func:`found`. Raises ExtensionError where it doesn't load."""
-    return loaded(found(group)[name])
 
 
 def loaded(point: EntryPoint) -> Any:
@@ -59,12 +54,12 @@ def loaded(point: EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as error:
-        raise broken(point, f"doesn't load: {first_line(error)}") from error
+        raise broken(point, f"doesn't load: {first_line(error, with_type=True)}") from error
 
 
 def broken(point: EntryPoint, what: str) -> ExtensionError:
     """The error for a package's entry point of which something is wrong."""
-    kind = KINDS.get(point.group, "extension")
+    kind = _KINDS.get(point.group, "extension")
     return ExtensionError(
         f"{kind} {point.name!r} of package {package(point)} {what}; mend {point.value} there, or leave it out: "
         f"pip uninstall {package(point).split()[0]}"
@@ -76,12 +71,6 @@ def package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "(unknown)"
 
 
-def first_line(error: BaseException) -> str:
-    """``ModuleNotFoundError: No module named 'x'``: an error of somebody else's in one line."""
-    text = str(error).strip().split("\n", 1)[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 @cache
 def checkpoints(taken: frozenset[str] = frozenset()) -> Mapping[str, Added]:
     """The checkpoints that packages add, by name. ``taken`` are the harness's own names.
@@ -91,11 +80,11 @@ def checkpoints(taken: frozenset[str] = frozenset()) -> Mapping[str, Added]:
     """
     added: dict[str, Added] = {}
     givers: dict[str, EntryPoint] = {}
-    for point in found(CHECKPOINTS).values():
+    for point in found(_CHECKPOINTS).values():
         for name, where in _mapping(point).items():
             if not isinstance(name, str) or not isinstance(where, str | Path) or not str(where):
                 raise broken(point, f"gives {name!r}: {where!r}, where a name and a folder or hub id are needed")
-            _check_name("checkpoint", name, point, CHECKPOINT_NAME)
+            _check_name("checkpoint", name, point, _CHECKPOINT_NAME)
             _check_free("checkpoint", name, point, taken, givers.get(name))
             givers[name] = point
             added[name] = Added(str(where), package(point))
@@ -108,7 +97,7 @@ def _mapping(point: EntryPoint) -> Mapping[Any, Any]:
         try:
             given = given()
         except Exception as error:
-            raise broken(point, f"fails when it is called: {first_line(error)}") from error
+            raise broken(point, f"fails when it is called: {first_line(error, with_type=True)}") from error
     if not isinstance(given, Mapping):
         raise broken(point, f"is a {type(given).__name__}, where a mapping of names to folders or hub ids is needed")
     return given

@@ -14,6 +14,11 @@ GROUPED = DEPTHS[:-1]  # what measured groups say otherwise
 Parts = Mapping[str, tuple[int, int]]
 
 
+def range_text(first: int, last: int) -> str:
+    """An inclusive range as it is written everywhere: ``3-8``, or ``3`` for a single one."""
+    return str(first) if first == last else f"{first}-{last}"
+
+
 @dataclass(frozen=True, order=True)
 class Span:
     """An inclusive range of block indices, first..last."""
@@ -29,7 +34,7 @@ class Span:
         return self.last - self.first + 1
 
     def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return range_text(self.first, self.last)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -42,7 +47,7 @@ class Span:
         return (self.first + self.last) // 2
 
 
-def by_depth(length: int) -> dict[str, tuple[int, int]]:
+def _by_depth(length: int) -> dict[str, tuple[int, int]]:
     """First, middle and last by the fractions: the central half, and what is left of it."""
     cut = length // 4
     ends = {"first": (0, cut - 1), "last": (length - cut, length - 1)} if cut else {}
@@ -55,7 +60,7 @@ def spans(name: str, length: int, stack: str = "", parts: Parts | None = None) -
     ``parts`` are first, middle and last where they were measured. A depth that this stack doesn't have (a middle of
     fewer than four blocks has no halves) gives []. Raises CaseError for an unknown name or a range outside the stack.
     """
-    found = {depth: Span(*part) for depth, part in (by_depth(length) if parts is None else parts).items()}
+    found = {depth: Span(*part) for depth, part in (_by_depth(length) if parts is None else parts).items()}
     if name in ("first", "middle", "last"):
         return [(found[name], (name,))] if name in found else []
     if name in ("middle-lower", "middle-upper"):

@@ -18,7 +18,7 @@ from functools import cache
 from harness import extensions
 from harness.ablation.plan import Combine, Group, Plan
 from harness.ablation.ranges import Span
-from harness.errors import CaseError, HarnessError
+from harness.errors import CaseError, HarnessError, first_line
 
 
 def _around(length: int, span: Span, inner: tuple[int | Group, ...]) -> Plan:
@@ -30,17 +30,17 @@ def skip(length: int, span: Span) -> Plan:
     return _around(length, span, ())
 
 
-def repeat(length: int, span: Span) -> Plan:
+def _repeat(length: int, span: Span) -> Plan:
     """The centre block of the range, as many times as the range has blocks (middle repeat)."""
     return _around(length, span, (span.centre,) * len(span))
 
 
-def reverse(length: int, span: Span) -> Plan:
+def _reverse(length: int, span: Span) -> Plan:
     """The range from its last block to its first."""
     return _around(length, span, span.blocks[::-1])
 
 
-def swap(length: int, span: Span) -> Plan:
+def _swap(length: int, span: Span) -> Plan:
     """Neighbours exchanged in pairs: 1 0 3 2 ...; a last odd block stays."""
     blocks = list(span.blocks)
     for i in range(0, len(blocks) - 1, 2):
@@ -48,7 +48,7 @@ def swap(length: int, span: Span) -> Plan:
     return _around(length, span, tuple(blocks))
 
 
-def shuffle(length: int, span: Span, s: int = 0) -> Plan:
+def _shuffle(length: int, span: Span, s: int = 0) -> Plan:
     """A seeded permutation of the range, at least as far from the identity as a random one is on average.
 
     Distance is the mean displacement |new place - old place|, whose expectation over all
@@ -66,17 +66,17 @@ def shuffle(length: int, span: Span, s: int = 0) -> Plan:
         attempt += 1
 
 
-def parallel(length: int, span: Span, t: int = 1) -> Plan:
+def _parallel(length: int, span: Span, t: int = 1) -> Plan:
     """Every block on the same input, outputs averaged; ``t`` times over (looped parallel)."""
     return _grouped(length, span, Combine.MEAN, t)
 
 
-def parallel_sum(length: int, span: Span, t: int = 1) -> Plan:
+def _parallel_sum(length: int, span: Span, t: int = 1) -> Plan:
     """As parallel, with the blocks' updates summed: order removed, amount of update kept."""
     return _grouped(length, span, Combine.SUM, t)
 
 
-def parallel_root(length: int, span: Span, t: int = 1) -> Plan:
+def _parallel_root(length: int, span: Span, t: int = 1) -> Plan:
     """As parallel, with the sum of updates over sqrt(M): between the mean and the sum."""
     return _grouped(length, span, Combine.ROOT, t)
 
@@ -111,13 +111,13 @@ STRATEGIES: dict[str, Strategy] = {
     s.name: s
     for s in (
         Strategy("skip", skip, least=1),
-        Strategy("repeat", repeat, least=2),
-        Strategy("reverse", reverse, least=2),
-        Strategy("shuffle", shuffle, least=2, parameters={"s": "seed"}),
-        Strategy("parallel", parallel, least=2, parameters={"t": "loops"}),
-        Strategy("swap", swap, least=2),
-        Strategy("parallel-sum", parallel_sum, least=2, parameters={"t": "loops"}),
-        Strategy("parallel-root", parallel_root, least=2, parameters={"t": "loops"}),
+        Strategy("repeat", _repeat, least=2),
+        Strategy("reverse", _reverse, least=2),
+        Strategy("shuffle", _shuffle, least=2, parameters={"s": "seed"}),
+        Strategy("parallel", _parallel, least=2, parameters={"t": "loops"}),
+        Strategy("swap", _swap, least=2),
+        Strategy("parallel-sum", _parallel_sum, least=2, parameters={"t": "loops"}),
+        Strategy("parallel-root", _parallel_root, least=2, parameters={"t": "loops"}),
     )
 }
 
@@ -161,7 +161,7 @@ def _foreign_plan(chosen: ConfiguredStrategy, length: int, span: Span) -> Plan:
     except HarnessError:
         raise
     except Exception as error:
-        raise extensions.broken(point, f"fails on range {span}: {extensions.first_line(error)}") from error
+        raise extensions.broken(point, f"fails on range {span}: {first_line(error, with_type=True)}") from error
     if not isinstance(plan, Plan) or not all(0 <= block < length for block in plan.blocks()):
         raise extensions.broken(point, f"gives {plan!s} on range {span}, which is no plan over {length} blocks")
     return plan

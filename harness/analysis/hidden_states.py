@@ -21,9 +21,9 @@ from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
 
 States = dict[str, list[Tensor]]  # stream -> (N, tokens, width) of what enters block 0 and of what leaves each block
-IMAGE, TEXT = "hidden_states", "encoder_hidden_states"  # arguments of a block
-NAMES = {IMAGE: "image", TEXT: "text"}
-TOLERANCE = 0.02  # of the timestep's scale: bf16 rounds to 0.4 %
+_IMAGE, TEXT = "hidden_states", "encoder_hidden_states"  # arguments of a block
+_NAMES = {_IMAGE: "image", TEXT: "text"}
+_TOLERANCE = 0.02  # of the timestep's scale: bf16 rounds to 0.4 %
 
 
 class Watcher(Protocol):
@@ -131,7 +131,7 @@ class _Stack:
         return hook
 
     def _keep(self, states: Mapping[str, Tensor | None]) -> None:
-        parts = {NAMES[name]: value for name, value in states.items() if value is not None}
+        parts = {_NAMES[name]: value for name, value in states.items() if value is not None}
         if self._joined:
             both = parts["image"]
             parts = {"text": both[:, : self._text], "image": both[:, self._text :]}
@@ -183,7 +183,7 @@ def clock(pipeline: Any, first: float) -> Clock:
     levels = tuple(float(s) for s in sigmas[: len(scheduler.timesteps)])
     ratio = first / max(levels)
     for scale in (1.0, float(scheduler.config.num_train_timesteps)):
-        if abs(ratio / scale - 1) < TOLERANCE:
+        if abs(ratio / scale - 1) < _TOLERANCE:
             return Clock(scale, levels)
     raise CheckpointError(
         f"the first step has noise level {max(levels):.4g} and the timestep {first:.4g}: neither the level nor "

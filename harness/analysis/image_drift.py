@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.analysis.profile import Array
-from harness.metrics.base import Images
+from harness.results.arrays import Array, Images
 
-GRID = 8  # cells on a side
+_GRID = 8  # cells on a side
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,10 @@ def squared_drift(a: Images, b: Images) -> ImageDrift:
     The layout's part is the difference of the cells' means; the detail's is the rest, which is orthogonal to it. One
     image is held in floating point at a time.
     """
-    if a.shape != b.shape or a.ndim != 4 or min(a.shape[2:]) < GRID:
+    if a.shape != b.shape or a.ndim != 4 or min(a.shape[2:]) < _GRID:
         raise ValueError(f"images of shapes {a.shape} and {b.shape}, not two sets of (N, C, H, W) of at least 8 x 8")
     layout, detail = np.zeros(len(a)), np.zeros(len(a))
-    rows, columns = (np.arange(GRID + 1) * side // GRID for side in a.shape[2:])
+    rows, columns = (np.arange(_GRID + 1) * side // _GRID for side in a.shape[2:])
     area = np.outer(np.diff(rows), np.diff(columns))
     for i, (x, y) in enumerate(zip(a, b, strict=True)):
         gap = (x.astype(np.float64) - y) / 255.0

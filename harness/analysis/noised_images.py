@@ -27,8 +27,8 @@ from harness.tiny import render, world
 
 Pixels = npt.NDArray[np.float32]
 
-LEVELS = 10
-SUFFIXES = (".png", ".jpg", ".jpeg")
+_LEVELS = 10
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def read_images(folder: Path, height: int, width: int) -> CaptionedImages:
     """
     if not folder.is_dir():
         raise PromptError(f"there is no folder of images {folder}")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
     if not files:
-        raise PromptError(f"{folder} holds no {', '.join(SUFFIXES)} file")
+        raise PromptError(f"{folder} holds no {', '.join(_SUFFIXES)} file")
     captions = tuple(_caption(path) for path in files)
     pixels = np.stack([_read(path, height, width) for path in files])
     return CaptionedImages(pixels, captions)
@@ -60,7 +60,7 @@ def on_noised(
     *,
     images: Pixels | None = None,
     captions: Sequence[str] | None = None,
-    levels: int = LEVELS,
+    levels: int = _LEVELS,
     repeats: int = 1,
     draws: int = DRAWS,
     sink: Sink | None = None,

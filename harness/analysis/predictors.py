@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.analysis.profile import Array
+from harness.results.arrays import Array
 from harness.results.statistics import Interval
 
-EXACT = 7  # blocks, up to which all permutations are tried
+_EXACT = 7  # blocks, up to which all permutations are tried
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _fisher(rho: float, n: int, level: float) -> Interval:
 
 def _permuted(x: Array, y: Array, draws: int, seed: int) -> float:
     """Share of permutations with as large a product of ranks, in either direction."""
-    if len(x) <= EXACT:
+    if len(x) <= _EXACT:
         orders = np.array(list(permutations(range(len(x)))))
         extra = 0
     else:

@@ -27,14 +27,16 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
+from harness.ablation.ranges import range_text
 from harness.analysis.layer_groups import Groups, StackGroups
-from harness.analysis.profile import Array, Profile, Stream
+from harness.analysis.profile import Profile, Stream
+from harness.results.arrays import Array
 
 Starts = npt.NDArray[np.intp]
 
-LEVEL = 0.05
-LEAST = 6  # blocks, under which five steps or fewer don't tell a long one from an uneven path
-LEAST_SIMILARITY = 1e-3  # of neighbours, so that a step's logarithm stays finite
+_LEVEL = 0.05
+_LEAST = 6  # blocks, under which five steps or fewer don't tell a long one from an uneven path
+_LEAST_SIMILARITY = 1e-3  # of neighbours, so that a step's logarithm stays finite
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,6 @@ class Grouping:
     structure: bool
 
     @property
-    def K(self) -> int:  # noqa: N802 - the letter of the literature
-        """The number of groups."""
-        return len(self.starts)
-
-    @property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """(first, last) block of each group, inclusive."""
         ends = (*self.starts[1:], self.length)
@@ -73,7 +70,7 @@ class Grouping:
         figures = f"gain {self.gain:.2f}, {self.null_gain:.2f} without groups, p = {self.p:.3f}"
         if not self.structure:
             return f"{self.stack}: no block structure ({figures})"
-        groups = ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in self.spans)
+        groups = ", ".join(range_text(first, last) for first, last in self.spans)
         return f"{self.stack}: {groups} ({figures})"
 
 
@@ -137,7 +134,7 @@ def null_draws(gram: Array, draws: Array, count: int, seed: int = 0) -> Array:
     n = len(gram)
     rng = np.random.default_rng(seed)
     degree = 2 if n >= 10 else 1 if n >= 8 else 0
-    similarity = np.clip(np.diagonal(gram, 1), LEAST_SIMILARITY, 1 - 1e-9)
+    similarity = np.clip(np.diagonal(gram, 1), _LEAST_SIMILARITY, 1 - 1e-9)
     fitted, residual = _trend(np.log(-np.log(similarity)), degree)
     # The fit passes through degree + 1 of the points: all but one of these zeros say nothing of the scatter.
     scatter = 1.4826 * float(np.median(np.sort(np.abs(residual))[degree:]))
@@ -196,7 +193,7 @@ def outputs(stream: Stream) -> tuple[Array, Array]:
     return stream.overall("centred")[1:, 1:], stream.draws[:, 1:, 1:]
 
 
-def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: float = LEVEL, seed: int = 0) -> Grouping:
+def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: float = _LEVEL, seed: int = 0) -> Grouping:
     """Cut one stack into groups (three: first, middle, last) and say whether that means anything.
 
     p = (1 + null draws that gain as much) / (1 + simulations). Measured on simulated stacks of 6, 8, 10, 12, 18, 38
@@ -216,7 +213,7 @@ def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: flo
     cut = starts[groups - 1]
     gain = float(gains(gram, groups)[-1])
     null = gains(null_draws(gram, draws, simulations, seed), groups)[:, -1]
-    p = float((1 + np.sum(null >= gain)) / (1 + simulations)) if n >= LEAST else 1.0
+    p = float((1 + np.sum(null >= gain)) / (1 + simulations)) if n >= _LEAST else 1.0
     same = near = np.ones((0, groups - 1))
     if len(draws):
         again = segment(draws, groups)[1][groups - 1][:, 1:]
@@ -235,26 +232,6 @@ def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: flo
         near=share[1],
         structure=p <= level,
     )
-
-
-def suggest(stream: Stream, most: int = 6, *, simulations: int = 199, level: float = LEVEL, seed: int = 0) -> int:
-    """How many groups (2 to ``most``) stand out most from the null, or 1 where none does.
-
-    The number whose gain is furthest above the null's mean. Its surprise is judged in standard deviations of the
-    null's, the greatest against the greatest of each null draw, so that trying several numbers finds groups no more
-    often than trying one. Two to five equal plateaus (12 and 38 blocks, 30 stacks each) are always counted right;
-    where groups differ by long steps alone, without plateaus, the number is a rough one.
-    """
-    gram, draws = outputs(stream)
-    most = min(most, len(gram) - 1)
-    if most < 2 or len(gram) < LEAST:
-        return 1
-    observed = gains(gram, most)[1:]
-    null = gains(null_draws(gram, draws, simulations, seed), most)[:, 1:]
-    spread = np.maximum(null.std(axis=0), 1e-12)
-    standing, chance = (observed - null.mean(axis=0)) / spread, (null - null.mean(axis=0)) / spread
-    p = (1 + np.sum(chance.max(axis=1) >= standing.max())) / (1 + simulations)
-    return int((observed - null.mean(axis=0)).argmax()) + 2 if p <= level else 1
 
 
 def stored(profile: Profile, groupings: Sequence[Grouping]) -> Groups:

@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
+from harness.results.arrays import Array
 
 CLAMP = 1.0 - 1e-7  # of cosines, before arccos: as the SD3.5-Large study does
 TOKENS = 256  # at most, for CKA: evenly spaced ones
 CHUNK = 64 * 2**20  # bytes
-COPIES = 3  # of a chunk
-LEAST = 4  # tokens, for the unbiased estimator of HSIC
-NOTHING = 1e-12  # of a token's own length: what is left of one that equals the mean token
+_LEAST = 4  # tokens, for the unbiased estimator of HSIC
+_NOTHING = 1e-12  # of a token's own length: what is left of one that equals the mean token
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ def measure(states: Sequence[Tensor], kept: Tensor | None = None, *, chunk: int 
         cosine += raw.sum(dim=0)
         angular += _angles(raw).sum(dim=0)
         moved = part.sub_(mean)
-        centred += _cosines(moved, moved.norm(dim=-1), NOTHING * lengths).sum(dim=0)
+        centred += _cosines(moved, moved.norm(dim=-1), _NOTHING * lengths).sum(dim=0)
     end = torch.stack([state[-1] for state in states]).double()[None]
     last = _angles(_cosines(end, end.norm(dim=-1), 0 * end.norm(dim=-1)))[0]
-    hsic = _hsic(states, kept[spaced(tokens, TOKENS).to(kept.device)]) if tokens >= LEAST else None
+    hsic = _hsic(states, kept[spaced(tokens, TOKENS).to(kept.device)]) if tokens >= _LEAST else None
     return Sample(
         cosine=_array(cosine / tokens),
         centred=_array(centred / tokens),

@@ -9,12 +9,13 @@ from itertools import combinations
 import numpy as np
 
 from harness.analysis.predictors import Additivity, Correlation, additivity, spearman
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
 from harness.analysis.segmentation import Grouping, group
 from harness.analysis.study import Study
+from harness.results.arrays import Array
 
-GROUPS = 3  # first, middle, last
-EVERYWHERE = "all stacks"
+_GROUPS = 3  # first, middle, last
+_EVERYWHERE = "all stacks"
 # The measures that may predict a block's harm, and what each costs; a run is one sampling of all prompts.
 PREDICTORS: Mapping[str, str] = {
     "depth": "nothing",
@@ -63,9 +64,9 @@ def velocities(study: Study) -> dict[str, dict[str, float]]:
 def groupings(study: Study) -> dict[str, Grouping]:
     """Each stack's image stream on the trajectory, cut into GROUPS groups; stacks of fewer blocks are left out."""
     return {
-        stack: group(study.trajectory.stream(stack, "image"), GROUPS)
+        stack: group(study.trajectory.stream(stack, "image"), _GROUPS)
         for stack, length in study.stacks.items()
-        if length >= GROUPS
+        if length >= _GROUPS
     }
 
 
@@ -135,7 +136,7 @@ def predictions(study: Study) -> list[Prediction]:
         sides = {stack: (columns[name], harm) for stack, (columns, harm) in tables.items()}
         if len(sides) > 1:
             both = (np.concatenate([side[i] for side in sides.values()]) for i in (0, 1))
-            sides[EVERYWHERE] = (next(both), next(both))
+            sides[_EVERYWHERE] = (next(both), next(both))
         for stack, (values, harm) in sides.items():
             finite = np.isfinite(values)
             out.append(Prediction(name, stack, spearman(values[finite], harm[finite])))

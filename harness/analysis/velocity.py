@@ -27,17 +27,18 @@ from torch import Tensor, nn
 
 from harness.ablation.plan import Plan
 from harness.analysis.hidden_states import clock
-from harness.analysis.profile import Array, Velocity
+from harness.analysis.profile import Velocity
 from harness.errors import SurgeryError
 from harness.lab.lab import Lab
 from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
+from harness.results.arrays import Array
 from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import BlockView, Slot, State, ablate
 
 
-class StoredState(Slot):
+class _StoredState(Slot):
     """A slot that runs no block and returns a stored state, whatever its input."""
 
     def __init__(self, home: nn.Module, state: State, block_contract: BlockContract) -> None:
@@ -113,7 +114,7 @@ def resumed_after(transformer: nn.Module, stack: str, block: int, states: Sequen
             blocks, block_contract = list(original), contract(model, attribute)
             slots: list[Callable[..., Any]] = list(blocks)
             if name == stack:
-                slots[: block + 1] = [StoredState(home, states[block], block_contract) for home in blocks[: block + 1]]
+                slots[: block + 1] = [_StoredState(home, states[block], block_contract) for home in blocks[: block + 1]]
             else:
                 slots = [Slot(home, blocks, (), block_contract) for home in blocks]
             originals[attribute] = original

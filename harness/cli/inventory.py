@@ -22,7 +22,7 @@ from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import Checkpoint, added, bundled_names, resolve
 
 OWN = "harness"
-METRICS = "harness.metrics"
+_METRICS = "harness.metrics"
 # What each depth is, of a stack of L blocks; a cut is L // 4.
 RANGES = {
     "first": "the first quarter: what is before the middle",
@@ -134,7 +134,7 @@ def _listed(strategy: Strategy) -> Listed:
 
 def metrics() -> list[Listed]:
     """The extra ones, the harness's own and those of other packages. None is imported, as most would load torch."""
-    listed = [Listed(name, _about(f"{METRICS}.{name}"), {}, 0) for name in BUILT_IN]
+    listed = [Listed(name, _about(f"{_METRICS}.{name}"), {}, 0) for name in BUILT_IN]
     try:
         points = extensions.found(extensions.METRICS, frozenset((*BUILT_IN, NONE)))
     except ExtensionError as error:

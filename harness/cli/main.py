@@ -15,7 +15,7 @@ from harness.cli import common
 from harness.errors import HarnessError
 
 
-class Command(NamedTuple):
+class _Command(NamedTuple):
     """The module of a command, and its line in ``--help``."""
 
     module: str
@@ -35,20 +35,20 @@ class CommandModule(Protocol):
 
 
 COMMANDS = {
-    "list": Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
-    "report": Command("report", "write the ranking of a run again, from its journal alone"),
-    "compare": Command("compare", "show what differs between two runs: two diffusers versions, devices or checkpoints"),
-    "upgrade": Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
-    "bisect": Command("bisect", "find the first release of diffusers that changed the results"),
-    "repeat": Command("repeat", "run the quick cases many times without any fault, and count the red runs"),
-    "false-reds": Command("false_reds", "count the red runs among finished runs without any fault"),
-    "power": Command("power", "inject known faults one at a time and show which of them the gates catch"),
-    "angles": Command("angles", "measure the angular distance across every block, on noised images"),
-    "lokr": Command("lokr", "weigh blocks by angular distance and write a LyCORIS file for SimpleTuner"),
-    "export": Command("export", "save the transformer under a plan as a model that diffusers loads"),
-    "convert": Command("convert", "write the weights of a .pth file as safetensors, the only format read here"),
-    "fingerprint": Command("fingerprint", "print everything that can change a figure, and a hash of the latents"),
-    "tiny": Command("tiny", "train or evaluate the bundled models"),
+    "list": _Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
+    "report": _Command("report", "write the ranking of a run again, from its journal alone"),
+    "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
+    "upgrade": _Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
+    "bisect": _Command("bisect", "find the first release of diffusers that changed the results"),
+    "repeat": _Command("repeat", "run the quick cases many times without any fault, and count the red runs"),
+    "false-reds": _Command("false_reds", "count the red runs among finished runs without any fault"),
+    "power": _Command("power", "inject known faults one at a time and show which of them the gates catch"),
+    "angles": _Command("angles", "measure the angular distance across every block, on noised images"),
+    "lokr": _Command("lokr", "weigh blocks by angular distance and write a LyCORIS file for SimpleTuner"),
+    "export": _Command("export", "save the transformer under a plan as a model that diffusers loads"),
+    "convert": _Command("convert", "write the weights of a .pth file as safetensors, the only format read here"),
+    "fingerprint": _Command("fingerprint", "print everything that can change a figure, and a hash of the latents"),
+    "tiny": _Command("tiny", "train or evaluate the bundled models"),
 }
 
 

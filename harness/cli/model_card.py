@@ -20,7 +20,7 @@ from harness.tiny import checker, render, vae, world
 from harness.tiny import judge as judge_training
 from harness.tiny.train import parameters, prompts
 
-EVALUATION_SEED = 90_001
+_EVALUATION_SEED = 90_001
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Report:
 
 def evaluate(checkpoint: Checkpoint, layouts: int) -> Report:
     """Sample held-out layouts through the real pipeline, read them with the checker, and cut both stacks."""
-    unseen = world.sample_split(layouts, np.random.default_rng(EVALUATION_SEED), unseen=True)
-    lab = Lab(checkpoint, prompts=prompts(256, EVALUATION_SEED))
+    unseen = world.sample_split(layouts, np.random.default_rng(_EVALUATION_SEED), unseen=True)
+    lab = Lab(checkpoint, prompts=prompts(256, _EVALUATION_SEED))
     pipeline = lab.sampler.pipeline
     texts = world.captions(unseen)
     truth = render.render(unseen)
@@ -145,7 +145,7 @@ def write_card(checkpoint: Checkpoint, report: Report) -> Path:
 
 def write_judge_card(folder: Path, layouts: int) -> Path:
     """Measure the judge on held-out true renders and write ``README.md`` into its folder."""
-    rng = np.random.default_rng(EVALUATION_SEED)
+    rng = np.random.default_rng(_EVALUATION_SEED)
     unseen = world.sample_split(layouts, rng, unseen=True)
     mutants = judge_training.mutate(unseen, rng)
     judge = OpenClipJudge(folder, torch.device("cpu"))

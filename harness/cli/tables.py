@@ -17,9 +17,9 @@ from harness.lab.cost import Cost, share
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.report.text import counted
 
-NOTHING = "-"
-PIPED = 100_000  # columns: in a pipe nothing is cut or wrapped
-WHOLE = ("name", "family", "variant", "stack", "")  # never broken, even in a narrow terminal
+_NOTHING = "-"
+_PIPED = 100_000  # columns: in a pipe nothing is cut or wrapped
+_WHOLE = ("name", "family", "variant", "stack", "")  # never broken, even in a narrow terminal
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Section:
 def draw(parts: Sequence[Section], width: int | None) -> str:
     """The tables as text; ``width`` is the terminal's, or None for a pipe."""
     stream = io.StringIO()
-    console = Console(file=stream, width=width or PIPED, highlight=False)
+    console = Console(file=stream, width=width or _PIPED, highlight=False)
     for part in parts:
         console.print(Text(part.title))
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(part.head[0]))
         for name in part.head:
-            table.add_column(Text(name), no_wrap=width is None or name in WHOLE, overflow="fold")
+            table.add_column(Text(name), no_wrap=width is None or name in _WHOLE, overflow="fold")
         for column, texts in zip(table.columns, zip(*part.rows, strict=True), strict=False):
             column.min_width = max(map(len, texts)) if column.no_wrap and width is not None else None
         for row in part.rows:
@@ -53,14 +53,16 @@ def overview(
     entries: Sequence[CheckpointEntry], strategies: Sequence[Listed], metrics: Sequence[Listed]
 ) -> list[Section]:
     """Everything that a sweep can be made of."""
-    found = [(e.name, e.family, blocks(e.stacks), e.error or e.weights, _from(e.source, e.package)) for e in entries]
-    known = [(s.name, _parameters(s), str(s.least), s.package, s.error or s.summary) for s in strategies]
-    given = [(m.name, m.package, m.error or m.summary) for m in metrics]
+    checkpoints = [
+        (e.name, e.family, blocks(e.stacks), e.error or e.weights, _from(e.source, e.package)) for e in entries
+    ]
+    strategy_rows = [(s.name, _parameters(s), str(s.least), s.package, s.error or s.summary) for s in strategies]
+    metric_rows = [(m.name, m.package, m.error or m.summary) for m in metrics]
     return [
-        Section("checkpoints", ("name", "family", "blocks", "weights", "from"), found),
-        Section("strategies", ("name", "parameters", "least blocks", "from", "what it is"), known),
+        Section("checkpoints", ("name", "family", "blocks", "weights", "from"), checkpoints),
+        Section("strategies", ("name", "parameters", "least blocks", "from", "what it is"), strategy_rows),
         Section("ranges", ("name", "what it is"), [*RANGES.items(), ("4, 4-7", "one block, or neighbouring blocks")]),
-        Section("metrics beside the judge's", ("name", "from", "what it is"), given),
+        Section("metrics beside the judge's", ("name", "from", "what it is"), metric_rows),
     ]
 
 
@@ -69,12 +71,12 @@ def _from(source: str, package: str) -> str:
 
 
 def _parameters(listed: Listed) -> str:
-    return ", ".join(f".{name}N {what}" for name, what in listed.parameters.items()) or NOTHING
+    return ", ".join(f".{name}N {what}" for name, what in listed.parameters.items()) or _NOTHING
 
 
 def blocks(stacks: Mapping[str, int]) -> str:
     """``5 double, 10 single``."""
-    return ", ".join(f"{number} {stack}" for stack, number in stacks.items()) or NOTHING
+    return ", ".join(f"{number} {stack}" for stack, number in stacks.items()) or _NOTHING
 
 
 def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str) -> list[Section]:
@@ -92,15 +94,15 @@ def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str
     return [
         Section(about, ("stack", "blocks", *(depth for depth in DEPTHS if depth != "each")), ranges),
         Section(counted(len(cases), "case"), ("variant", "plan", "of the control's blocks"), listed),
-        Section("what they cost", ("", "how much"), [*costs(cost), ("time", time)]),
+        Section("what they cost", ("", "how much"), [*_costs(cost), ("time", time)]),
     ]
 
 
 def _resolved(depth: str, length: int) -> str:
-    return ", ".join(str(span) for span, _ in spans(depth, length)) or NOTHING
+    return ", ".join(str(span) for span, _ in spans(depth, length)) or _NOTHING
 
 
-def costs(cost: Cost) -> list[tuple[str, str]]:
+def _costs(cost: Cost) -> list[tuple[str, str]]:
     """One row for each kind of cost."""
     cases = counted(cost.cases, "case")
     runs = f"{counted(cost.prompts, 'prompt')} x ({cases} + {counted(cost.seeds, 'seed')} of the control)"

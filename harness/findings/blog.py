@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.ablation.ranges import Span
-from harness.analysis.profile import Array
 from harness.findings.blog_grouping import SIMILARITY
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.harm_questions import (
@@ -28,9 +27,10 @@ from harness.findings.questions import Direction, Either, Question, any_of
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
-ALL = ("flux", "sd3", "auraflow")
-SPLIT, SPLIT_OF = 14, 24  # where the blog sees SD3-medium's blocks part
+_ALL = ("flux", "sd3", "auraflow")
+_SPLIT, _SPLIT_OF = 14, 24  # where the blog sees SD3-medium's blocks part
 
 
 def _no_groups(study: Study) -> str:
@@ -46,7 +46,7 @@ def _small_middle(study: Study) -> str:
     "B2",
     "skipping part of a middle group is the least harmful strategy",
     source=BLOG_SOURCE,
-    families=ALL,
+    families=_ALL,
     why_not=_no_groups,
 )
 def least_harmful(study: Study) -> Sequence[Question]:
@@ -62,7 +62,7 @@ def least_harmful(study: Study) -> Sequence[Question]:
     "B3",
     "repeating one layer of a group is the worst, removal of translation layers aside",
     source=BLOG_SOURCE,
-    families=ALL,
+    families=_ALL,
     why_not=_no_groups,
 )
 def repeating_is_worst(study: Study) -> Sequence[Question]:
@@ -78,7 +78,7 @@ def repeating_is_worst(study: Study) -> Sequence[Question]:
     "B4",
     "skipping double 0 is not catastrophic in FLUX, and catastrophic in SD3 and AuraFlow",
     source=BLOG_SOURCE,
-    families=ALL,
+    families=_ALL,
 )
 def first_block(study: Study) -> Sequence[Question]:
     """The harm of skipping block 0 of the double stack (SD3's joint one) against the line of catastrophe."""
@@ -162,11 +162,11 @@ def looped_parallel(study: Study) -> Sequence[Either[Question]]:
 
 def _another_depth(study: Study) -> str:
     length = study.stacks["joint"]
-    return "" if length == SPLIT_OF else f"block {SPLIT} of {SPLIT_OF} has no counterpart in {length} blocks"
+    return "" if length == _SPLIT_OF else f"block {_SPLIT} of {_SPLIT_OF} has no counterpart in {length} blocks"
 
 
 def _same_depth(study: Study) -> str:
-    if study.stacks["joint"] == SPLIT_OF:
+    if study.stacks["joint"] == _SPLIT_OF:
         return "this model has the very blocks of B9"
     return "" if len(_sides(study)[0]) > 1 else f"{study.stacks['joint']} blocks are too few on either side of a split"
 
@@ -174,7 +174,7 @@ def _same_depth(study: Study) -> str:
 def _sides(study: Study) -> tuple[Span, Span]:
     """As many blocks below the split as above, where the last one, a translation layer, is left out."""
     length = study.stacks["joint"]
-    at = length * SPLIT // SPLIT_OF
+    at = length * _SPLIT // _SPLIT_OF
     width = max(1, min(at - 1, length - 1 - at))
     return Span(max(0, at - width), max(0, at - 1)), Span(at, at + width - 1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
 from harness.analysis.segmentation import gains, group, null_draws, outputs
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.definitions import GROUPED
@@ -17,29 +17,30 @@ from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
-GROUPS = 3  # first, middle, last
-SIMULATIONS = 999  # of the null, for its average gain
-LEAST = 2 * GROUPS  # blocks, under which three groups are hardly more than single blocks
-ORDER = ("flux", "auraflow", "sd3")  # from the strongest grouping to the weakest
+_GROUPS = 3  # first, middle, last
+_SIMULATIONS = 999  # of the null, for its average gain
+_LEAST = 2 * _GROUPS  # blocks, under which three groups are hardly more than single blocks
+_ORDER = ("flux", "auraflow", "sd3")  # from the strongest grouping to the weakest
 
 
 def _streams(study: Study) -> Iterator[Stream]:
     for stack, length in study.stacks.items():
-        if length >= LEAST:
+        if length >= _LEAST:
             yield study.trajectory.stream(stack, "image")
 
 
 def _too_short(study: Study) -> str:
-    long_enough = any(length >= LEAST for length in study.stacks.values())
-    return "" if long_enough else f"no stack of {study.name} has the {LEAST} blocks for {GROUPS} groups"
+    long_enough = any(length >= _LEAST for length in study.stacks.values())
+    return "" if long_enough else f"no stack of {study.name} has the {_LEAST} blocks for {_GROUPS} groups"
 
 
 @claim(
     "B1",
     "the layers' similarities fall into groups, in FLUX, SD3 and AuraFlow",
     source=BLOG_SOURCE,
-    families=ORDER,
+    families=_ORDER,
     why_not=_too_short,
 )
 def similarities_group(study: Study) -> Sequence[Question]:
@@ -47,7 +48,7 @@ def similarities_group(study: Study) -> Sequence[Question]:
     return [
         Question(
             f"p of the null without groups, {stream.stack}",
-            p_value(group(stream, GROUPS).p, GROUPED),
+            p_value(group(stream, _GROUPS).p, GROUPED),
             Direction.AT_MOST,
             GROUPED,
             "",
@@ -62,30 +63,30 @@ def _no_others(study: Study) -> str:
     return "it compares three models, and only the bundled ones are measured beside each other"
 
 
-class Strength(NamedTuple):
+class _Strength(NamedTuple):
     """A stream's strength of grouping, and its (R,) bootstrap draws."""
 
     value: float
     draws: Array
 
 
-def strength(stream: Stream, rng: np.random.Generator) -> Strength:
+def _strength(stream: Stream, rng: np.random.Generator) -> _Strength:
     """The share of the scatter that a cut into three groups removes, beyond its mean under the null without groups.
 
     In each draw the null's mean is over a resample of its simulations, so that their limited number is part of the
     scatter of the draws.
     """
     gram, draws = outputs(stream)
-    null = gains(null_draws(gram, draws, SIMULATIONS), GROUPS)[:, -1]
+    null = gains(null_draws(gram, draws, _SIMULATIONS), _GROUPS)[:, -1]
     again = rng.choice(null, size=(len(draws), len(null))).mean(axis=1)
-    return Strength(float(gains(gram, GROUPS)[-1] - null.mean()), gains(draws, GROUPS)[:, -1] - again)
+    return _Strength(float(gains(gram, _GROUPS)[-1] - null.mean()), gains(draws, _GROUPS)[:, -1] - again)
 
 
 @claim(
     "B1-order",
     "FLUX shows the strongest similarity grouping, then AuraFlow, then SD3",
     source=BLOG_SOURCE,
-    families=ORDER[:1],
+    families=_ORDER[:1],
     why_not=_no_others,
 )
 def strength_falls(study: Study) -> Sequence[Question]:
@@ -93,11 +94,11 @@ def strength_falls(study: Study) -> Sequence[Question]:
     rng = np.random.default_rng(0)
     models = {study.family: study, **study.others}
     strongest = {
-        family: max((strength(stream, rng) for stream in _streams(model)), key=lambda estimate: estimate.value)
+        family: max((_strength(stream, rng) for stream in _streams(model)), key=lambda estimate: estimate.value)
         for family, model in models.items()
     }
     out: list[Question] = []
-    for more, less in pairwise(ORDER):
+    for more, less in pairwise(_ORDER):
         (a, a_draws), (b, b_draws) = strongest[more], strongest[less]
         # A prompt has the same weight in a draw whatever the model, so that draws are paired.
         evidence = drawn(a - b, a_draws - b_draws)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span, spans
 from harness.ablation.strategies import ALL_STRATEGIES
-from harness.analysis.profile import Array
 from harness.errors import CaseError
 from harness.findings.definitions import CATASTROPHIC, MILD, RECOVERS
 from harness.findings.intervals import over_prompts, share
@@ -17,8 +16,9 @@ from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
-OF_SCALE = "of what there is to lose"  # of the harm of images that ignore their prompts; see definitions
+_OF_SCALE = "of what there is to lose"  # of the harm of images that ignore their prompts; see definitions
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def mild(study: Study, variant: Variant) -> Question:
 
 def _of_scale(study: Study, variant: Variant, direction: Direction, threshold: float) -> Question:
     evidence = share(variant.harm(study), study.prompt_ignoring_harm)
-    return Question(f"harm of {variant}", evidence, direction, threshold, OF_SCALE)
+    return Question(f"harm of {variant}", evidence, direction, threshold, _OF_SCALE)
 
 
 def recovers(study: Study, variant: Variant, compared: Variant) -> Question:

@@ -62,7 +62,7 @@ def drawn(value: float, draws: npt.ArrayLike) -> Evidence:
 
 def exact(value: float) -> Evidence:
     """A value without an interval."""
-    return between(value, value, value)
+    return _between(value, value, value)
 
 
 def p_value(p: float, level: float) -> Evidence:
@@ -71,10 +71,10 @@ def p_value(p: float, level: float) -> Evidence:
     Above ``level`` the interval reaches down to 0, since not rejecting a null doesn't confirm it; from 1 - ``level`` on
     the p-value stands alone.
     """
-    return exact(p) if p <= level or p >= 1.0 - level else between(p, 0.0, p)
+    return exact(p) if p <= level or p >= 1.0 - level else _between(p, 0.0, p)
 
 
-def between(value: float, low: float, high: float) -> Evidence:
+def _between(value: float, low: float, high: float) -> Evidence:
     """A value with the same bounds at every level."""
 
     def interval(_level: float) -> Interval:

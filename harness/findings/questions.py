@@ -124,14 +124,14 @@ class Question:
         return Condition(self.what, self.evidence(level), self.direction, self.threshold, self.unit)
 
 
-T = TypeVar("T", Question, Condition)
+_T = TypeVar("_T", Question, Condition)
 
 
 @dataclass(frozen=True)
-class Either(Generic[T]):
+class Either(Generic[_T]):
     """Alternatives: holds where everything in one of them does."""
 
-    alternatives: tuple[tuple[T, ...], ...]
+    alternatives: tuple[tuple[_T, ...], ...]
 
 
 def any_of(*alternatives: Question | Sequence[Question]) -> Either[Question]:
@@ -139,7 +139,7 @@ def any_of(*alternatives: Question | Sequence[Question]) -> Either[Question]:
     return Either(tuple((a,) if isinstance(a, Question) else tuple(a) for a in alternatives))
 
 
-def members(conditions: Iterable[T | Either[T]]) -> Iterator[T]:
+def members(conditions: Iterable[_T | Either[_T]]) -> Iterator[_T]:
     """All questions or comparisons, those of alternatives among them."""
     for condition in conditions:
         if isinstance(condition, Either):

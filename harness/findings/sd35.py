@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
 from harness.findings.claim import SD35_SOURCE, Claim, claim
 from harness.findings.intervals import drawn, trend
 from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
-BLOCKS = 38
+_BLOCKS = 38
 CRITICAL: Mapping[str, tuple[int, ...]] = {"image": (0, 35), "text": (0, 31)}
-ISLANDS: Mapping[str, tuple[int, int]] = {"text": (19, 31), "image": (33, 37)}
+_ISLANDS: Mapping[str, tuple[int, int]] = {"text": (19, 31), "image": (33, 37)}
 LEAST: Mapping[str, int] = {"text": 7, "image": 8}
 RISING = (11, 12, 21, 22, 23, 24, 26, 27, 28, 29, 30, 33, 34, 36)
-UNIT = "of a half turn"  # angular distance is in units of pi
+_UNIT = "of a half turn"  # angular distance is in units of pi
 
 
 def _another_model(study: Study) -> str:
     joint = study.stacks.get("joint", 0)
-    return "" if joint == BLOCKS else f"about the {BLOCKS} joint blocks of SD3.5-Large; {study.name} has {joint}"
+    return "" if joint == _BLOCKS else f"about the {_BLOCKS} joint blocks of SD3.5-Large; {study.name} has {joint}"
 
 
 def _gap(stream: Stream, what: str, more: Sequence[int], less: Sequence[int]) -> Question:
@@ -38,7 +39,7 @@ def _gap(stream: Stream, what: str, more: Sequence[int], less: Sequence[int]) ->
         return float(angular[list(more)].min() - angular[list(less)].max())
 
     evidence = drawn(gap(stream.overall("angular")), [gap(draw) for draw in stream.angular_draws])
-    return Question(what, evidence, Direction.MORE, 0.0, UNIT)
+    return Question(what, evidence, Direction.MORE, 0.0, _UNIT)
 
 
 def _blocks(stream: Stream) -> range:
@@ -73,7 +74,7 @@ def critical_layers(study: Study) -> Sequence[Question]:
 def islands(study: Study) -> Sequence[Question]:
     """The least angular distance of the island's blocks is above those of the blocks just outside."""
     out: list[Question] = []
-    for name, (first, last) in ISLANDS.items():
+    for name, (first, last) in _ISLANDS.items():
         stream = study.noised.stream("joint", name)
         shore = [block for block in (first - 1, last + 1) if block in _blocks(stream)]
         out.append(_gap(stream, f"{name}, least of {first}-{last} - its shore", range(first, last + 1), shore))
@@ -124,7 +125,7 @@ def rising_text(study: Study) -> Sequence[Question]:
     levels = (profile.edges[:-1] + profile.edges[1:]) / 2
     angular = profile.stream("joint", "text").angular
     evidence = {block: trend(levels, np.asarray(angular[:, block])) for block in RISING}
-    unit = f"{UNIT} over the whole noise"
+    unit = f"{_UNIT} over the whole noise"
     return [Question(f"text {block}, slope", evidence[block], Direction.MORE, 0.0, unit) for block in RISING]
 
 

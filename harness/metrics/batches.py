@@ -8,11 +8,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from harness.results.arrays import Images
+
 Kind = TypeVar("Kind", bound=np.floating)
-BUDGET = 2**24  # pixels in a portion
+_BUDGET = 2**24  # pixels in a portion
 
 
-def portions(number: int, pixels: int, most: int, budget: int = BUDGET) -> Iterator[slice]:
+def portions(number: int, pixels: int, most: int, budget: int = _BUDGET) -> Iterator[slice]:
     """Slices over ``number`` images of ``pixels`` each: at most ``most`` images and ``budget`` pixels, at least one."""
     size = max(1, min(most, budget // max(1, pixels)))
     for start in range(0, number, size):
@@ -20,7 +22,7 @@ def portions(number: int, pixels: int, most: int, budget: int = BUDGET) -> Itera
 
 
 def in_portions(
-    read: Callable[..., npt.NDArray[Kind]], *images: npt.NDArray[np.uint8], most: int, budget: int = BUDGET
+    read: Callable[..., npt.NDArray[Kind]], *images: Images, most: int, budget: int = _BUDGET
 ) -> npt.NDArray[Kind]:
     """What ``read`` makes of (N, C, H, W) images, put together again along the first dimension."""
     first = images[0]

@@ -7,14 +7,15 @@ from pathlib import Path
 import torch
 from transformers import BitImageProcessor, Dinov2Model
 
-from harness.metrics.base import Embedder, Features, Images
+from harness.metrics.base import Embedder
 from harness.metrics.batches import in_portions
 from harness.metrics.model_files import model_folder, pretrained, processor
 from harness.models.checkpoints.weight_files import weights_digest
+from harness.results.arrays import Features, Images
 
 NAME = "dinov2"
 REPOSITORY = "facebook/dinov2-base"
-CONFIGS = ("config.json", "preprocessor_config.json")
+_CONFIGS = ("config.json", "preprocessor_config.json")
 
 
 class DinoV2(Embedder):
@@ -42,4 +43,4 @@ class DinoV2(Embedder):
 
 def make(where: str | None, device: torch.device) -> DinoV2:
     """From a folder or a hub id; by default DINOv2-base. Raises MetricError."""
-    return DinoV2(model_folder(NAME, where, REPOSITORY, CONFIGS), where or REPOSITORY, device)
+    return DinoV2(model_folder(NAME, where, REPOSITORY, _CONFIGS), where or REPOSITORY, device)

@@ -8,14 +8,15 @@ from typing import Any
 
 import torch
 
-from harness.errors import MetricError
-from harness.metrics.base import Embedder, Features, Images
+from harness.errors import MetricError, first_line
+from harness.metrics.base import Embedder
 from harness.metrics.batches import in_portions
-from harness.metrics.model_files import FAILURES, file_digest, first_line, frozen, quiet, tensors, weight_file
+from harness.metrics.model_files import FAILURES, file_digest, frozen, quiet, tensors, weight_file
+from harness.results.arrays import Features, Images
 
 NAME = "inception"
 FILE = "weights-inception-2015-12-05-6726825d.safetensors"
-EXTRA = "run: pip install 'dit-ablation-harness[inception]'"
+_EXTRA = "run: pip install 'dit-ablation-harness[inception]'"
 
 
 class Inception(Embedder):
@@ -37,7 +38,7 @@ class Inception(Embedder):
             with quiet():
                 network = network_class()(self.id, ["2048"], feature_extractor_weights_path=state)
         except FAILURES as error:
-            raise MetricError(NAME, f"{path} doesn't load: {first_line(error)}", mend().format(path=path)) from error
+            raise MetricError(NAME, f"{path} doesn't load: {first_line(error)}", _mend().format(path=path)) from error
         self.weights = file_digest(path)
         self._device = device
         self._network = frozen(network, device)
@@ -58,11 +59,11 @@ def network_class() -> Any:
         import torch_fidelity  # noqa: F401
         from torchmetrics.image.fid import NoTrainInceptionV3
     except ImportError:
-        raise MetricError(NAME, "torch-fidelity is not installed", EXTRA) from None
+        raise MetricError(NAME, "torch-fidelity is not installed", _EXTRA) from None
     return NoTrainInceptionV3
 
 
-def mend() -> str:
+def _mend() -> str:
     """How its weights come to where they are looked for; torch-fidelity must be installed."""
     from torch_fidelity import feature_extractor_inceptionv3
 
@@ -73,4 +74,4 @@ def mend() -> str:
 def make(where: str | None, device: torch.device) -> Inception:
     """From a file or the folder that holds it; by default torch's own. Raises MetricError."""
     network_class()
-    return Inception(weight_file(NAME, where, FILE, mend()), device)
+    return Inception(weight_file(NAME, where, FILE, _mend()), device)

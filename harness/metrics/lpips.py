@@ -9,15 +9,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from harness.errors import MetricError
-from harness.metrics.base import Images, PairDistance, Values
+from harness.errors import MetricError, first_line
+from harness.metrics.base import PairDistance
 from harness.metrics.batches import in_portions
-from harness.metrics.model_files import FAILURES, checked, file_digest, first_line, frozen, tensors, torch_folder
+from harness.metrics.model_files import FAILURES, checked, file_digest, frozen, tensors, torch_folder
+from harness.results.arrays import Images, Values
 
 NAME = "lpips"
 BACKBONE = "alexnet-owt-7be5be79.safetensors"
 HEADS = "lpips-alex.safetensors"
-LEAST = 32  # pixels; AlexNet's third layer has nothing left of smaller images
+_LEAST = 32  # pixels; AlexNet's third layer has nothing left of smaller images
 
 
 class Lpips(PairDistance):
@@ -40,7 +41,7 @@ class Lpips(PairDistance):
         except FAILURES as error:
             raise MetricError(NAME, f"torchmetrics' LPIPS: {first_line(error)}", "use torchmetrics 1.9") from error
         try:
-            network.load_state_dict(matched(stored, list(network.state_dict())))
+            network.load_state_dict(_matched(stored, list(network.state_dict())))
         except FAILURES as error:
             raise MetricError(
                 NAME, f"{' and '.join(map(str, paths))} hold no LPIPS: {first_line(error)}", "convert them again"
@@ -51,8 +52,8 @@ class Lpips(PairDistance):
 
     def __call__(self, a: Images, b: Images) -> Values:
         """(N,) distances of (N, 3, H, W) uint8 images; exactly 0 for equal ones."""
-        if min(a.shape[-2:]) < LEAST:
-            raise MetricError(NAME, f"images of {a.shape[-1]}x{a.shape[-2]} px", f"it needs {LEAST} px or more")
+        if min(a.shape[-2:]) < _LEAST:
+            raise MetricError(NAME, f"images of {a.shape[-1]}x{a.shape[-2]} px", f"it needs {_LEAST} px or more")
 
         def read(x: Images, y: Images) -> Values:
             with torch.inference_mode():
@@ -62,7 +63,7 @@ class Lpips(PairDistance):
         return in_portions(read, a, b, most=32, budget=2**23)
 
 
-def matched(stored: Mapping[str, Tensor], wanted: list[str]) -> dict[str, Tensor]:
+def _matched(stored: Mapping[str, Tensor], wanted: list[str]) -> dict[str, Tensor]:
     """Stored tensors under torchmetrics' names.
 
     AlexNet's ``features.3.weight`` is its ``net.slice2.3.weight``; a head is ``lin0.model.1.weight`` where a dropout
@@ -77,7 +78,7 @@ def matched(stored: Mapping[str, Tensor], wanted: list[str]) -> dict[str, Tensor
     return {key: known[plain(key)] for key in wanted if plain(key) in known}
 
 
-def mend(path: Path) -> str:
+def _mend(path: Path) -> str:
     """How one of its two files comes to where it is looked for: torchmetrics brings the heads."""
     import torchmetrics.functional.image as where
     from torchvision.models import AlexNet_Weights
@@ -94,7 +95,7 @@ def make(where: str | None, device: torch.device) -> Lpips:
     paths = (given,) if given.is_file() else (given / BACKBONE, given / HEADS)
     for path in paths:
         if not path.exists():
-            raise MetricError(NAME, f"no weights: {path.name} is not there", mend(path))
+            raise MetricError(NAME, f"no weights: {path.name} is not there", _mend(path))
         if path.suffix != ".safetensors":
             raise MetricError(
                 NAME,

@@ -19,9 +19,10 @@ import torch
 from harness.errors import MetricError
 from harness.metrics import distribution, pairs, registry
 from harness.metrics.attributes import checkpoint_graders
-from harness.metrics.base import Embedder, Features, Grader, Images, Metric, PairDistance, TextScorer, Values
+from harness.metrics.base import Embedder, Grader, Metric, PairDistance, TextScorer
 from harness.metrics.batches import Kind
 from harness.models.spec import Settings
+from harness.results.arrays import Features, Images, Values
 
 _MEND = "mend the metric, or leave it out"
 
@@ -119,8 +120,8 @@ class MetricSet:
             if isinstance(metric, Embedder) and f"{name}.fid_null" in control:
                 fid = distribution.frechet(base[1].features[name], variant[1].features[name])
                 summary[f"{name}.fid"] = fid
-                summary[f"{name}.fid_ratio"] = relative(fid, control[f"{name}.fid_null"])
-            summary[f"{name}.drift"] = relative(float(values[f"{name}.distance"].mean()), control[f"{name}.reseed"])
+                summary[f"{name}.fid_ratio"] = _relative(fid, control[f"{name}.fid_null"])
+            summary[f"{name}.drift"] = _relative(float(values[f"{name}.distance"].mean()), control[f"{name}.reseed"])
         return Figures(values, summary)
 
     def _graders(self) -> Iterator[tuple[Grader, str]]:
@@ -144,7 +145,7 @@ def open_metrics(settings: Settings, prompts: Sequence[str], texts: Sequence[str
     return MetricSet(opened.metrics, opened.left_out, checkpoint_graders(settings, prompts))
 
 
-def relative(value: float, floor: float) -> float:
+def _relative(value: float, floor: float) -> float:
     """A distance in units of another; not a number where that is 0."""
     return value / floor if floor > 0 else float("nan")
 

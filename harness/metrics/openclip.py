@@ -13,16 +13,16 @@ from typing import Any, cast
 import open_clip
 import torch
 
-from harness.errors import CheckpointError
-from harness.metrics.model_files import FAILURES, file_digest, first_line, quiet
+from harness.errors import CheckpointError, first_line
+from harness.metrics.model_files import FAILURES, file_digest, quiet
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_weights, weights_digest
 
 DEFAULT = "ViT-L-14/openai"  # of checkpoints that name no judge
-NAMED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-WEIGHTS = "open_clip_model.safetensors"  # its name in a folder, and on the hub where open_clip names none
-CONFIG = "open_clip_config.json"
+_NAMED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_WEIGHTS = "open_clip_model.safetensors"  # its name in a folder, and on the hub where open_clip names none
+_CONFIG = "open_clip_config.json"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def find(where: str | Path) -> Source:
     folder = Path(where)
     if folder.is_dir() or isinstance(where, Path):
         return _folder(folder)
-    if not NAMED.fullmatch(where):
+    if not _NAMED.fullmatch(where):
         raise CheckpointError(
             f"judge {where!r} is neither a folder nor one of open_clip's names, which are ARCHITECTURE/TAG as in "
             "ViT-L-14/openai; check the spelling"
@@ -72,14 +72,14 @@ def of_checkpoint(checkpoint: Checkpoint) -> str | Path:
     given, folder = checkpoint.settings.judge, checkpoint.judge_folder
     if folder is None:
         return DEFAULT
-    return given if not folder.is_dir() and NAMED.fullmatch(given) else folder
+    return given if not folder.is_dir() and _NAMED.fullmatch(given) else folder
 
 
 def _folder(folder: Path) -> Source:
-    config = folder / CONFIG
+    config = folder / _CONFIG
     if not config.is_file():
         raise CheckpointError(f"judge {folder} is no open_clip folder: {config.name} is not there")
-    check_weights(folder / WEIGHTS)
+    check_weights(folder / _WEIGHTS)
     try:
         told = json.loads(config.read_text(encoding="utf-8"))
         text, preprocess = told["model_cfg"]["text_cfg"], told["preprocess_cfg"]
@@ -87,7 +87,7 @@ def _folder(folder: Path) -> Source:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"judge {folder}: {config.name} is no open_clip config ({error!r})") from None
     _own_text_tower(str(folder), text)
-    return Source(f"local-dir:{folder}", "", folder / WEIGHTS, text, preprocess, None)
+    return Source(f"local-dir:{folder}", "", folder / _WEIGHTS, text, preprocess, None)
 
 
 def _named(architecture: str, tag: str) -> Source:
@@ -131,7 +131,7 @@ def _on_the_hub(label: str, pretrained: Mapping[str, Any]) -> tuple[str, str]:
         raise CheckpointError(
             f"judge {label!r}: its weights are only to be had as a pickle, which is not read; choose another tag"
         )
-    return repository, f"{Path(file).stem}.safetensors" if file else WEIGHTS
+    return repository, f"{Path(file).stem}.safetensors" if file else _WEIGHTS
 
 
 def _cached(label: str, repository: str, file: str) -> Path:

@@ -10,15 +10,16 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizerFast
 
-from harness.metrics.base import Features, Images, TextScorer, Values
+from harness.metrics.base import TextScorer
 from harness.metrics.batches import in_portions
 from harness.metrics.model_files import model_folder, pretrained, processor, tokenizer
 from harness.metrics.sentences import Pieces, pieces
 from harness.models.checkpoints.weight_files import weights_digest
+from harness.results.arrays import Features, Images, Values
 
 NAME = "pickscore"
 REPOSITORY = "yuvalkirstain/PickScore_v1"
-CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
+_CONFIGS = ("config.json", "preprocessor_config.json", "tokenizer_config.json")
 
 
 class PickScore(TextScorer):
@@ -61,4 +62,4 @@ class PickScore(TextScorer):
 
 def make(where: str | None, device: torch.device) -> PickScore:
     """From a folder or a hub id; by default PickScore v1. Raises MetricError."""
-    return PickScore(model_folder(NAME, where, REPOSITORY, CONFIGS), where or REPOSITORY, device)
+    return PickScore(model_folder(NAME, where, REPOSITORY, _CONFIGS), where or REPOSITORY, device)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from harness import extensions
-from harness.errors import HarnessError, MetricError
+from harness.errors import HarnessError, MetricError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -36,28 +36,28 @@ class Opened:
     left_out: tuple[tuple[str, str], ...] = ()
 
 
-def names() -> tuple[str, ...]:
+def _names() -> tuple[str, ...]:
     """All metrics that can be asked for. Raises ExtensionError where a package adds one under a bad name."""
     return (*BUILT_IN, *extensions.found(extensions.METRICS, frozenset((*BUILT_IN, NONE))))
 
 
-def parse(text: str) -> Asked:
+def _parse(text: str) -> Asked:
     """``NAME`` or ``NAME=FOLDER, FILE or hub id``. Raises HarnessError for an unknown name or an empty place."""
     name, equals, where = (part.strip() for part in text.partition("="))
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
+    if name not in _names():
+        near = difflib.get_close_matches(name, _names(), n=1)
         guess = f" (did you mean {near[0]}?)" if near else ""
-        raise HarnessError(f"unknown metric {name!r}{guess}; there are {', '.join(names())}")
+        raise HarnessError(f"unknown metric {name!r}{guess}; there are {', '.join(_names())}")
     if equals and not where:
         raise HarnessError(f"metric {text!r}: nothing after '='; give a folder, a file or a hub id, or leave '=' out")
     return Asked(name, where or None)
 
 
-def parse_all(texts: Sequence[str]) -> tuple[Asked, ...]:
-    """Several of them. Raises HarnessError as :func:`parse`, and for a name that is given twice."""
+def _parse_all(texts: Sequence[str]) -> tuple[Asked, ...]:
+    """Several of them. Raises HarnessError as :func:`_parse`, and for a name that is given twice."""
     asked: dict[str, Asked] = {}
     for text in texts:
-        one = parse(text)
+        one = _parse(text)
         if one.name in asked:
             raise HarnessError(f"metric {one.name!r} is asked for twice; leave one out")
         asked[one.name] = one
@@ -73,7 +73,7 @@ def open_all(texts: Sequence[str], device: torch.device, *, trying: bool) -> Ope
         if len(texts) > 1:
             raise HarnessError(f"{NONE!r} leaves all metrics out; it can't stand beside another")
         return Opened()
-    asked = parse_all(texts)
+    asked = _parse_all(texts)
     made = {one.name: make(one, device) for one in asked}
     left_out: list[tuple[str, str]] = []
     for name in BUILT_IN if trying else ():
@@ -108,7 +108,7 @@ def _added(asked: Asked, device: torch.device) -> Metric:
     except HarnessError:
         raise
     except Exception as error:
-        raise extensions.broken(point, f"can't be made: {extensions.first_line(error)}") from error
+        raise extensions.broken(point, f"can't be made: {first_line(error, with_type=True)}") from error
     if not isinstance(metric, Embedder | PairDistance | TextScorer | Grader):
         raise extensions.broken(
             point,

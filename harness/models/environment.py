@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, first_line
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.results.fingerprint import Fingerprint
 
-PACKAGES = (
+_PACKAGES = (
     "torch",
     "diffusers",
     "transformers",
@@ -36,15 +36,14 @@ def pick_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        first = str(error).split("\n", 1)[0]
-        raise CheckpointError(f"device {name!r} can't be used here: {first}") from None
+        raise CheckpointError(f"device {name!r} can't be used here: {first_line(error)}") from None
     return device
 
 
 def versions(*more: str) -> dict[str, str]:
     """Versions of everything that can change a number; ``more`` are packages that only this run uses."""
     found = {"python": platform.python_version()}
-    for package in (*PACKAGES, *more):
+    for package in (*_PACKAGES, *more):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

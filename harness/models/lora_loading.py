@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from harness.errors import CheckpointError
 
-ADAPTER = "dit"
+_ADAPTER = "dit"
 
 
 def check_support(pipeline: Any, name: str) -> None:
@@ -41,7 +41,7 @@ def put_on(pipeline: Any, path: Path, name: str) -> None:
             found = pipeline.lora_state_dict(str(path.parent), **where)
             wanted = _wanted(found[0] if isinstance(found, tuple) else found)
             _check(wanted, {key for key in wanted if not _fits(wanted[key], key, pipeline)}, path, name)
-            pipeline.load_lora_weights(str(path.parent), adapter_name=ADAPTER, **where)
+            pipeline.load_lora_weights(str(path.parent), adapter_name=_ADAPTER, **where)
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError, ImportError) as error:
         first = " ".join(str(error).split())[:200]
         raise CheckpointError(f"LoRA {path} doesn't load on {name!r}: {first}; name one made for this model") from error
@@ -95,7 +95,7 @@ def _fits(value: torch.Tensor, key: str, pipeline: Any) -> bool:
 def _arrived(pipeline: Any) -> set[str]:
     """Those that are in the model now."""
     names = {f"{part}.{name}" for part, module in _modules(pipeline) for name, _ in module.named_parameters()}
-    return {name.replace(f".{ADAPTER}", "") for name in names if f".{ADAPTER}" in name}
+    return {name.replace(f".{_ADAPTER}", "") for name in names if f".{_ADAPTER}" in name}
 
 
 def _modules(pipeline: Any) -> list[tuple[str, torch.nn.Module]]:

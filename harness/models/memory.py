@@ -22,7 +22,7 @@ from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.spec import OFFLOADS
 
 SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
-UNLIMITED = 2**60  # version 1 of cgroups writes a number like this for no limit
+_UNLIMITED = 2**60  # version 1 of cgroups writes a number like this for no limit
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _left(folder: Path, limit: str, usage: str, droppable: str) -> list[int]:
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # "max" is no number: no limit
         return []
-    return [most - used + int(stat.get(droppable, 0))] if most < UNLIMITED else []
+    return [most - used + int(stat.get(droppable, 0))] if most < _UNLIMITED else []
 
 
 def _gb(size: int) -> str:

@@ -16,9 +16,9 @@ from harness.errors import PromptError
 DEFAULT = Path(__file__).parent / "data" / "prompts.txt"
 
 # Marks, the quotes or brackets that close after them, and white space.
-END = re.compile(r"""[.!?\u2026]+["'\u201d\u2019\u00bb)\]]*\s+""")
+_END = re.compile(r"""[.!?\u2026]+["'\u201d\u2019\u00bb)\]]*\s+""")
 # Short forms and initials, whose point ends no sentence.
-SHORT = re.compile(
+_SHORT = re.compile(
     r"""(?:^|[\s("'\u201c\u2018\u00ab\[])(?:Mr|Mrs|Ms|Dr|Prof|St|Mt|Ft|No|vs|approx|ca|cf|[Ee]\.g|[Ii]\.e|[A-Z](?:\.[A-Z])*)\.\s$"""
 )
 
@@ -68,9 +68,9 @@ def sentences(text: str) -> list[str]:
     flat = " ".join(text.split())
     out: list[str] = []
     start = 0
-    for match in END.finditer(flat):
+    for match in _END.finditer(flat):
         end = match.end()
-        if end < len(flat) and not flat[end].islower() and not SHORT.search(flat[start:end]):
+        if end < len(flat) and not flat[end].islower() and not _SHORT.search(flat[start:end]):
             out.append(flat[start : end - 1])
             start = end
     return [*out, flat[start:]] if flat else []

@@ -11,7 +11,8 @@ from harness.ablation.steps import split
 from harness.files import write_atomically
 from harness.findings.claim import from_json
 from harness.plugin.options import Options
-from harness.report import findings_page, write
+from harness.report import findings_page
+from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.report.text import relative
 from harness.results.journal import read
@@ -32,7 +33,7 @@ def ranking(folder: Path, width: int, colour: bool) -> Section:
     A run that goes on under the same id finds the records of its earlier part there, too.
     """
     records = read(folder)
-    return Section(render(records, width, colour), write(folder, records))
+    return Section(render(records, width, colour), write_ranking(folder, records))
 
 
 def findings(folder: Path, data: Sequence[Mapping[str, Any]], width: int, colour: bool) -> Section:

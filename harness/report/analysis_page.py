@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from harness.ablation.ranges import range_text
 from harness.report.text import markdown_table, number
 from harness.results.columns import figure
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from harness.analysis.segmentation import Grouping
     from harness.analysis.summary import Prediction
 
-LEGENDS = {
+_LEGENDS = {
     "groups": "Each stack's image stream, cut into first, middle and last where the similarities of its states, after "
     "the mean over tokens was taken away, fall best into three groups. Gain is the share of their scatter that the cut "
     "explains; without groups is what it explains in a stack without groups (similarity that decays smoothly with "
@@ -46,7 +47,7 @@ def groups(found: Mapping[str, Grouping]) -> list[str]:
     rows = [
         (
             stack,
-            cut(g),
+            _cut(g),
             number(g.gain, ".3f"),
             number(g.null_gain, ".3f"),
             number(g.p, ".3g"),
@@ -55,18 +56,17 @@ def groups(found: Mapping[str, Grouping]) -> list[str]:
         )
         for stack, g in found.items()
     ]
-    return ["## Groups", "", LEGENDS["groups"], "", *markdown_table(head, rows), ""]
+    return ["## Groups", "", _LEGENDS["groups"], "", *markdown_table(head, rows), ""]
 
 
-def cut(found: Grouping) -> str:
+def _cut(found: Grouping) -> str:
     """``0-1 2-5 6``."""
-    ends = [*found.starts[1:], found.length]
-    return " ".join(f"{a}-{b - 1}" if b - 1 > a else str(a) for a, b in zip(found.starts, ends, strict=True))
+    return " ".join(range_text(first, last) for first, last in found.spans)
 
 
 def group_line(found: Grouping) -> str:
     """One stack's answer in one line."""
-    answer = f"falls into {cut(found)}" if found.structure else "no block structure"
+    answer = f"falls into {_cut(found)}" if found.structure else "no block structure"
     return f"{found.stack} {answer} (p = {found.p:.3g})"
 
 
@@ -98,7 +98,7 @@ def predictors(found: Sequence[Prediction], cost: Mapping[str, str]) -> list[str
         for name in sorted(by_name, key=rank)
     ]
     head = ("measure", "costs", *stacks)
-    return ["## What predicts harm", "", LEGENDS["predictors"], "", *markdown_table(head, rows), ""]
+    return ["## What predicts harm", "", _LEGENDS["predictors"], "", *markdown_table(head, rows), ""]
 
 
 def additivity(found: Mapping[str, Additivity]) -> list[str]:
@@ -109,7 +109,7 @@ def additivity(found: Mapping[str, Additivity]) -> list[str]:
         gap, (one, other) = a.interaction[far], a.pairs[far]
         largest = f"{gap.value:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] sd"
         lines.append(f"- {stack}: {a}. The largest is {largest}, of blocks {one} and {other}.")
-    return ["## Do harms add up?", "", LEGENDS["additivity"], "", *lines, ""]
+    return ["## Do harms add up?", "", _LEGENDS["additivity"], "", *lines, ""]
 
 
 def markdown(checkpoint: str, setting: str, parts: Sequence[Sequence[str]]) -> str:

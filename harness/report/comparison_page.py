@@ -15,10 +15,10 @@ from harness.gates.comparison import Change, Comparison, Movement
 from harness.report.text import NOTHING, markdown_table, number
 from harness.results.columns import is_paired
 
-HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
-QUIET = (Movement.SAME, Movement.WITHIN)
-STYLES = {Movement.WORSE: "red", Movement.BETTER: "yellow", Movement.CHANGED: "yellow"}
-LEGEND = (
+_HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
+_QUIET = (Movement.SAME, Movement.WITHIN)
+_STYLES = {Movement.WORSE: "red", Movement.BETTER: "yellow", Movement.CHANGED: "yellow"}
+_LEGEND = (
     "Harm is in units of A's seed-to-seed standard deviation, the score is cosine x 100; B - A comes with its 95 % "
     "interval over prompts. Worse and better: the difference is beyond the tolerance of tolerances.toml, and "
     "significant over prompts (false discovery rate 5 % over all harms and scores). Changed: it is beyond the "
@@ -27,7 +27,7 @@ LEGEND = (
 )
 
 
-def cells(change: Change) -> tuple[str, ...]:
+def _cells(change: Change) -> tuple[str, ...]:
     """One line of the table, as HEAD."""
     gap = change.difference
     interval = f" [{gap.low:+.3g}, {gap.high:+.3g}]" if math.isfinite(gap.low) and math.isfinite(gap.high) else ""
@@ -43,28 +43,28 @@ def cells(change: Change) -> tuple[str, ...]:
     )
 
 
-def summary(comparison: Comparison) -> str:
+def _summary(comparison: Comparison) -> str:
     """``57 figures: 2 worse, 1 changed, 54 within``."""
     counts = Counter(change.moved for change in comparison.changes)
     parts = [f"{counts[moved]} {moved.value}" for moved in Movement if counts[moved]]
     return f"{len(comparison.changes)} figures: {', '.join(parts) or 'none'}"
 
 
-def shown(comparison: Comparison, *, everything: bool) -> Sequence[Change]:
+def _shown(comparison: Comparison, *, everything: bool) -> Sequence[Change]:
     """What moved, or everything."""
-    return [c for c in comparison.changes if everything or c.moved not in QUIET]
+    return [c for c in comparison.changes if everything or c.moved not in _QUIET]
 
 
 def markdown(comparisons: Sequence[Comparison], *, everything: bool = False) -> str:
     """A title, what else differs, and the table of what moved."""
     out = ["# What moved between two runs", ""]
     for comparison in comparisons:
-        out += [f"## {_title(comparison)}", "", f"{summary(comparison)}.", ""]
+        out += [f"## {_title(comparison)}", "", f"{_summary(comparison)}.", ""]
         out += ["Differs between the runs: " + ("; ".join(comparison.circumstances) or "nothing that is recorded"), ""]
-        rows = shown(comparison, everything=everything)
+        rows = _shown(comparison, everything=everything)
         if rows:
-            out += [*markdown_table(HEAD, map(cells, rows)), ""]
-    return "\n".join([*out, LEGEND, ""])
+            out += [*markdown_table(_HEAD, map(_cells, rows)), ""]
+    return "\n".join([*out, _LEGEND, ""])
 
 
 def render(comparisons: Sequence[Comparison], width: int, colour: bool, *, everything: bool = False) -> str:
@@ -72,16 +72,16 @@ def render(comparisons: Sequence[Comparison], width: int, colour: bool, *, every
     stream = io.StringIO()
     console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
     for comparison in comparisons:
-        console.print(Text(f"{_title(comparison)}: {summary(comparison)}", style="bold"))
+        console.print(Text(f"{_title(comparison)}: {_summary(comparison)}", style="bold"))
         for line in comparison.circumstances:
             console.print(Text(f"  {line}"))
-        rows = shown(comparison, everything=everything)
+        rows = _shown(comparison, everything=everything)
         if rows:
             table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-            for i, name in enumerate(HEAD):
+            for i, name in enumerate(_HEAD):
                 table.add_column(name, justify="right" if 2 <= i <= 6 else "left", overflow="fold")
             for change in rows:
-                table.add_row(*map(Text, cells(change)), style=STYLES.get(change.moved, ""))
+                table.add_row(*map(Text, _cells(change)), style=_STYLES.get(change.moved, ""))
             console.print(table)
     return stream.getvalue()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,14 +10,16 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.ablation.case import Case
+from harness.files import replacing
 from harness.report.text import with_unit
+from harness.results.arrays import Images
 from harness.results.ranking import Ranking
 
-SHOWN = 8  # prompts in a strip
-TILE = 80  # pixels of a tile in the sheet
-LABEL = 330
-GAP = 2
-HEADER = 22
+_SHOWN = 8  # prompts in a strip
+_TILE = 80  # pixels of a tile in the sheet
+_LABEL = 330
+_GAP = 2
+_HEADER = 22
 
 
 def strip_path(folder: Path, case: str) -> Path:
@@ -26,38 +27,34 @@ def strip_path(folder: Path, case: str) -> Path:
     return folder / "images" / f"{case}.png"
 
 
-def keep_strips(
-    folder: Path, case: Case, images: npt.NDArray[np.uint8], control: Callable[[], npt.NDArray[np.uint8]]
-) -> None:
+def keep_strips(folder: Path, case: Case, images: Images, control: Callable[[], Images]) -> None:
     """A variant's strip, and its control's where there is none yet; nothing for a variant without images."""
     if len(images):
-        save_strip(images, strip_path(folder, case.id))
+        _save_strip(images, strip_path(folder, case.id))
         base = strip_path(folder, f"{case.checkpoint}-control")
         if not base.exists():
-            save_strip(control(), base)
+            _save_strip(control(), base)
 
 
-def save_strip(images: npt.NDArray[np.uint8], path: Path) -> None:
-    """The first images side by side, as one PNG; large images are scaled down."""
-    tiles = [_tile(image) for image in images[:SHOWN]]
-    strip = Image.new("RGB", (len(tiles) * (TILE + GAP) - GAP, TILE), "white")
+def _save_strip(images: Images, path: Path) -> None:
+    """The first images side by side, as one PNG; large images are scaled down. Raises HarnessError."""
+    tiles = [_tile(image) for image in images[:_SHOWN]]
+    strip = Image.new("RGB", (len(tiles) * (_TILE + _GAP) - _GAP, _TILE), "white")
     for i, tile in enumerate(tiles):
-        strip.paste(tile, (i * (TILE + GAP), 0))
+        strip.paste(tile, (i * (_TILE + _GAP), 0))
     _save(strip, path)
 
 
 def _tile(image: npt.NDArray[np.uint8]) -> Image.Image:
     picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
     # Small pictures are enlarged without smoothing, so that a pixel stays a pixel.
-    way = Image.Resampling.NEAREST if picture.width < TILE else Image.Resampling.LANCZOS
-    return picture.resize((TILE, TILE), way)
+    way = Image.Resampling.NEAREST if picture.width < _TILE else Image.Resampling.LANCZOS
+    return picture.resize((_TILE, _TILE), way)
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.partial")
-    picture.save(fresh, format="PNG")
-    os.replace(fresh, path)
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
 
 
 def write_sheets(folder: Path, rankings: Sequence[Ranking]) -> list[Path]:
@@ -79,13 +76,13 @@ def write_sheets(folder: Path, rankings: Sequence[Ranking]) -> list[Path]:
 
 def _sheet(title: str, lines: Sequence[tuple[str, Path]]) -> Image.Image:
     font = ImageFont.load_default(size=13)
-    width = LABEL + SHOWN * (TILE + GAP)
-    sheet = Image.new("RGB", (width, HEADER + len(lines) * (TILE + GAP)), "white")
+    width = _LABEL + _SHOWN * (_TILE + _GAP)
+    sheet = Image.new("RGB", (width, _HEADER + len(lines) * (_TILE + _GAP)), "white")
     draw = ImageDraw.Draw(sheet)
-    draw.text((6, 3), f"{title}: least harmful first; columns are prompts 1 to {SHOWN}, seed 0", "black", font=font)
+    draw.text((6, 3), f"{title}: least harmful first; columns are prompts 1 to {_SHOWN}, seed 0", "black", font=font)
     for i, (label, path) in enumerate(lines):
-        top = HEADER + i * (TILE + GAP)
-        draw.text((6, top + TILE // 2 - 8), label, "black", font=font)
+        top = _HEADER + i * (_TILE + _GAP)
+        draw.text((6, top + _TILE // 2 - 8), label, "black", font=font)
         with Image.open(path) as strip:
-            sheet.paste(strip, (LABEL, top))
+            sheet.paste(strip, (_LABEL, top))
     return sheet

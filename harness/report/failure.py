@@ -8,11 +8,11 @@ from pathlib import Path
 from harness.gates.reference import Reference
 from harness.gates.verdict import compare_control
 from harness.results import columns
-from harness.results.fingerprint import changes, facts
+from harness.results.fingerprint import changes
 from harness.results.records import Check, Measurement, Status, Verdict
 from harness.results.statistics import by_prompt
 
-WORST_PROMPTS = 3  # how many are named
+_WORST_PROMPTS = 3  # how many are named
 
 
 def variant_failure(
@@ -25,9 +25,9 @@ def variant_failure(
     order = sorted(verdict.checks, key=lambda check: (not check.status.red, -check.excess))
     lines = [*_notes(verdict), *map(check_line, order)]
     if reference.baseline is not None:
-        lines += [_changed_line(reference), control_line(control, reference)]
+        lines += [_changed_line(reference), _control_line(control, reference)]
     harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
-    worst = ", ".join(f"#{i + 1} {harms[i]:.1f} sd" for i in harms.argsort()[::-1][:WORST_PROMPTS])
+    worst = ", ".join(f"#{i + 1} {harms[i]:.1f} sd" for i in harms.argsort()[::-1][:_WORST_PROMPTS])
     return "\n".join([*lines, f"worst prompts: {worst}   {images}", _accept(nodeid, _mode(verdict, reference))])
 
 
@@ -54,10 +54,10 @@ def figures_failure(
 
     ``stored`` holds the analysis's own figures, ``reference`` the cases', with which the control is compared.
     """
-    return "\n".join([*(_figure_line(name, check) for name, check in red), *since(stored, reference, control, nodeid)])
+    return "\n".join([*(_figure_line(name, check) for name, check in red), *_since(stored, reference, control, nodeid)])
 
 
-def since(stored: Reference, reference: Reference, control: Measurement, nodeid: str) -> list[str]:
+def _since(stored: Reference, reference: Reference, control: Measurement, nodeid: str) -> list[str]:
     """Where an analysis's figures are stored, what changed since, whether the control moved, and how to accept."""
     changed = ", ".join(_changes(stored)) or "nothing that is recorded"
     lines = [f"stored in {stored.baseline.path if stored.baseline else stored.target}", f"changed since: {changed}"]
@@ -66,14 +66,15 @@ def since(stored: Reference, reference: Reference, control: Measurement, nodeid:
 
 def control_and_accept(reference: Reference, control: Measurement, nodeid: str) -> list[str]:
     """Whether the control moved too, and the command that accepts what is red."""
-    lines = [] if reference.baseline is None else [control_line(control, reference)]
+    lines = [] if reference.baseline is None else [_control_line(control, reference)]
     return [*lines, _accept(nodeid, "changed")]
 
 
-def control_line(control: Measurement, reference: Reference) -> str:
+def _control_line(control: Measurement, reference: Reference) -> str:
     """Whether the control moved too (the library drifted) or only the variant (the ablation did)."""
     assert reference.baseline is not None
-    if reference.baseline.facts.get("control_latents") == control.latents_sha256:
+    stored = reference.baseline.facts
+    if stored is not None and stored.control_latents == control.latents_sha256:
         return "control: bit-identical, so the variant changed and not the model"
     checks = compare_control(control, reference).checks
     moved = [check for check in checks if check.status.red and check.baseline is not None]
@@ -115,7 +116,7 @@ def _changed_line(reference: Reference) -> str:
 
 
 def _changes(reference: Reference) -> list[str]:
-    return [] if reference.baseline is None else changes(reference.baseline.facts, facts(reference.fingerprint))
+    return [] if reference.baseline is None else changes(reference.baseline.facts, reference.fingerprint)
 
 
 def _mode(verdict: Verdict, reference: Reference) -> str:

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from harness.gates.validation.false_reds import CleanRun, false_red_bound
 from harness.report.text import markdown_table
 
-LEVEL = 0.95
-HEAD = ("kind of change", "runs", "red", f"rate at most ({LEVEL:.0%})")
+_LEVEL = 0.95
+_HEAD = ("kind of change", "runs", "red", f"rate at most ({_LEVEL:.0%})")
 
 
 def markdown(runs: Sequence[CleanRun]) -> str:
     """The whole page. Raises ValueError for no run."""
     red = [run for run in runs if run.red]
     gates = sum(run.gates for run in runs)
-    bound = false_red_bound(len(runs), len(red), LEVEL)
+    bound = false_red_bound(len(runs), len(red), _LEVEL)
     out = [
         "# False reds",
         "",
-        f"{len(red)} of {len(runs)} clean runs were red. At {LEVEL:.0%} that supports a rate of false-red runs of at "
+        f"{len(red)} of {len(runs)} clean runs were red. At {_LEVEL:.0%} that supports a rate of false-red runs of at "
         f"most {bound:.3g} (Clopper and Pearson, one-sided). {gates} records were judged in all, "
         f"{sum(len(run.red) for run in runs)} of them red.",
         "",
@@ -28,8 +28,8 @@ def markdown(runs: Sequence[CleanRun]) -> str:
     for change in sorted({change for run in runs for change in run.perturbed or ("none",)}):
         under = [run for run in runs if change in (run.perturbed or ("none",))]
         wrong = sum(bool(run.red) for run in under)
-        rows.append((change, str(len(under)), str(wrong), f"{false_red_bound(len(under), wrong, LEVEL):.3g}"))
-    out += markdown_table(HEAD, rows)
+        rows.append((change, str(len(under)), str(wrong), f"{false_red_bound(len(under), wrong, _LEVEL):.3g}"))
+    out += markdown_table(_HEAD, rows)
     if red:
         found = [(run.name, ", ".join(run.perturbed), case, status) for run in red for case, status in run.red.items()]
         out += ["", "## Red", "", *markdown_table(("run", "under", "case", "verdict"), found)]

@@ -13,10 +13,10 @@ from rich.text import Text
 from harness.findings.claim import ClaimVerdict, Finding
 from harness.report.text import markdown_table
 
-HEAD = ("id", "statement", "verdict", "decisive comparison", "source")
-WIDE = 140  # columns, below which the source is left out
-STYLES = {ClaimVerdict.SUPPORTED: "green", ClaimVerdict.CONTRADICTED: "red", ClaimVerdict.UNDECIDED: "yellow"}
-LEGEND = (
+_HEAD = ("id", "statement", "verdict", "decisive comparison", "source")
+_WIDE = 140  # columns, below which the source is left out
+_STYLES = {ClaimVerdict.SUPPORTED: "green", ClaimVerdict.CONTRADICTED: "red", ClaimVerdict.UNDECIDED: "yellow"}
+_LEGEND = (
     "Supported: every comparison of the claim holds, with its interval wholly on that side; contradicted: one fails, "
     "with its interval wholly on the other side; undecided: neither. Intervals are over prompts (over bins of the "
     "noise level for a trend, over draws of the prompts for similarities) and hold together at 95 % for each claim "
@@ -30,7 +30,7 @@ def cells(finding: Finding) -> tuple[str, ...]:
     return (finding.claim, finding.statement, finding.verdict.value, finding.because, finding.source)
 
 
-def summary(findings: Sequence[Finding]) -> str:
+def _summary(findings: Sequence[Finding]) -> str:
     """``2 supported, 1 contradicted``."""
     counts = Counter(finding.verdict for finding in findings)
     return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in ClaimVerdict if counts[verdict])
@@ -40,17 +40,17 @@ def markdown(findings: Sequence[Finding]) -> str:
     """A section for each checkpoint."""
     out = ["# Published claims", ""]
     for name, own in _by_checkpoint(findings).items():
-        out += [f"## On {name}", "", f"{summary(own)}.", "", *markdown_table(HEAD, map(cells, own)), ""]
-    return "\n".join([*out, LEGEND, ""])
+        out += [f"## On {name}", "", f"{_summary(own)}.", "", *markdown_table(_HEAD, map(cells, own)), ""]
+    return "\n".join([*out, _LEGEND, ""])
 
 
 def render(findings: Sequence[Finding], width: int, colour: bool) -> str:
     """The same for a terminal of ``width`` columns."""
     stream = io.StringIO()
     console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
-    shown = HEAD if console.width >= WIDE else HEAD[:-1]
+    shown = _HEAD if console.width >= _WIDE else _HEAD[:-1]
     for name, own in _by_checkpoint(findings).items():
-        title = Text(f"published claims, on {name}: {summary(own)}")
+        title = Text(f"published claims, on {name}: {_summary(own)}")
         table = Table(
             title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0)
         )
@@ -58,7 +58,7 @@ def render(findings: Sequence[Finding], width: int, colour: bool) -> str:
             # As Text: rich would read the interval "[0.1, 0.2]" as markup.
             table.add_column(Text(head), justify="left", overflow="fold", no_wrap=head in ("id", "verdict"))
         for finding in own:
-            table.add_row(*map(Text, cells(finding)[: len(shown)]), style=STYLES.get(finding.verdict, "dim"))
+            table.add_row(*map(Text, cells(finding)[: len(shown)]), style=_STYLES.get(finding.verdict, "dim"))
         console.print(table)
     return stream.getvalue()
 

@@ -31,7 +31,7 @@ def legend() -> str:
     )
 
 
-def cells(checkpoint: str, tested: FaultResult) -> tuple[str, ...]:
+def _cells(checkpoint: str, tested: FaultResult) -> tuple[str, ...]:
     """One line of the table, as :func:`head`."""
     name = (checkpoint, tested.mutant.name, tested.mutant.about)
     by = [declared.name for declared in _calibrated()]
@@ -55,7 +55,7 @@ def _calibrated() -> list[Figure]:
 def markdown(found: Mapping[str, Sequence[FaultResult]], insensitive: Mapping[str, Sequence[str]]) -> str:
     """The table, and the cases that would not see one more skipped block."""
     lines = ["# What the gates would see", "", legend(), ""]
-    lines += markdown_table(head(), [cells(name, tested) for name, every in found.items() for tested in every])
+    lines += markdown_table(head(), [_cells(name, tested) for name, every in found.items() for tested in every])
     lines += ["", "## Insensitive cases", ""]
     for name, cases in insensitive.items():
         listed = ", ".join(f"`{case}`" for case in cases) or "none"

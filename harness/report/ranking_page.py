@@ -19,7 +19,7 @@ from harness.results.figure import RankedBy
 from harness.results.ranking import Ranking
 from harness.results.records import Record
 
-SPEED_NOTE = "Variants are ranked by speed-up where no quality was measured, as with random weights, which have none."
+_SPEED_NOTE = "Variants are ranked by speed-up where no quality was measured, as with random weights, which have none."
 
 
 def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
@@ -36,11 +36,11 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out.append("")
-    note = [SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
-    return "\n".join([*out, *note, *legend(rankings), ""])
+    note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
+    return "\n".join([*out, *note, *_legend(rankings), ""])
 
 
-def legend(rankings: Sequence[Ranking]) -> list[str]:
+def _legend(rankings: Sequence[Ranking]) -> list[str]:
     """What the columns of some rankings show, a line each; those of extra metrics are explained once for each kind."""
     shown = dict.fromkeys(column for ranking in rankings for column in columns_of(ranking))
     explained = (extra_kind(c.name).legend.replace("{}", "METRIC") if "." in c.name else c.legend for c in shown)

@@ -151,10 +151,10 @@ def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:
     # Here, as most readers of a ranking want no frame.
     import pandas as pd
 
-    return pd.DataFrame([flat(ranking, row) for ranking in rankings for row in ranking.rows])
+    return pd.DataFrame([_flat(ranking, row) for ranking in rankings for row in ranking.rows])
 
 
-def flat(ranking: Ranking, row: Row) -> dict[str, Any]:
+def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
     """A row as one flat mapping."""
     out: dict[str, Any] = {"checkpoint": ranking.checkpoint}
     apart = ("summary", "latency", "words", "gate", *(() if ranking.by is RankedBy.HARM else _QUALITY))
@@ -182,7 +182,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "prompts": ranking.prompts,
             "tiers": ranking.tiers,
             "left_out": dict(ranking.left_out),
-            "rows": [flat(ranking, row) for row in ranking.rows],
+            "rows": [_flat(ranking, row) for row in ranking.rows],
             "groups": [dataclasses.asdict(group) for group in ranking.groups],
         }
     )

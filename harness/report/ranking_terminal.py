@@ -14,7 +14,7 @@ from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.records import Record, Status
 
-STYLES = {Status.REGRESSION: "red", Status.STALE: "red", Status.MISSING: "red", Status.UPDATED: "yellow"}
+_STYLES = {Status.REGRESSION: "red", Status.STALE: "red", Status.MISSING: "red", Status.UPDATED: "yellow"}
 
 
 def render(records: Sequence[Record], width: int, colour: bool) -> str:
@@ -68,7 +68,7 @@ def _ranked(ranking: Ranking, width: int) -> Table:
     shown, rows = _fitting(ranking, width)
     table = _table(title(ranking), shown)
     for row, texts in zip(ranking.rows, rows, strict=True):
-        table.add_row(*map(Text, texts), style=STYLES.get(row.gate, ""))
+        table.add_row(*map(Text, texts), style=_STYLES.get(row.gate, ""))
     return table
 
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from harness.gates.upgrade import Upgrade, UpgradeVerdict, VersionStep
 from harness.report.text import markdown_table, number
 
-MEANING = {
+_MEANING = {
     UpgradeVerdict.YES: "nothing moved by more than its tolerance",
     UpgradeVerdict.LOOK: "something moved beyond its tolerance",
     UpgradeVerdict.NO: "something got surely worse than its tolerance allows",
     UpgradeVerdict.NOISY: "figures moved in the null run as well, so nothing can be said",
 }
-SHOWN = ("torch", "diffusers", "transformers")
-LEGEND = (
+_SHOWN = ("torch", "diffusers", "transformers")
+_LEGEND = (
     "Every case of the bundled models was run under every version, with the same weights, prompts and seeds. A figure "
     "moved where its difference is beyond tolerances.toml; largest is the largest difference of any figure, in "
     "tolerances. The answer compares the last version with the one before it; the null run is a second run of the last "
@@ -26,9 +26,9 @@ LEGEND = (
 def markdown(found: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]]) -> str:
     """The whole page."""
     out = ["# Upgrade check", ""]
-    out += [f"- **{u.checkpoint}, {u.dtype}: {u.answer.value}** ({MEANING[u.answer]})" for u in found]
-    made = [(label, *(versions.get(p, "-") for p in SHOWN)) for label, versions in made_with.items()]
-    out += ["", LEGEND, "", *markdown_table(("run", *SHOWN), made)]
+    out += [f"- **{u.checkpoint}, {u.dtype}: {u.answer.value}** ({_MEANING[u.answer]})" for u in found]
+    made = [(label, *(versions.get(p, "-") for p in _SHOWN)) for label, versions in made_with.items()]
+    out += ["", _LEGEND, "", *markdown_table(("run", *_SHOWN), made)]
     out += ["", "## Step by step", ""]
     head = ("checkpoint", "dtype", "from", "to", "figures", "same", "within", "moved", "largest")
     steps = [(u, step) for u in found for step in (*u.steps, u.null) if step is not None]
@@ -64,7 +64,7 @@ def _traced(upgrade: Upgrade) -> list[str]:
 
 def every(found: Sequence[Upgrade]) -> str:
     """A page of all figures of all cases under all versions; too long for a comment."""
-    out = ["# Every figure under every version", "", LEGEND]
+    out = ["# Every figure under every version", "", _LEGEND]
     for upgrade in found:
         head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "moved", "verdict")
         rows: list[tuple[str, ...]] = []

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import JournalError
+from harness.files import parse_json
 from harness.results.records import Record, from_json
 
-PATTERN = "shard-*.jsonl"
+FILE = "shard-1-of-1.jsonl"  # the one that a run writes
+_PATTERN = "shard-*.jsonl"  # what is read: every journal in a run's folder
 
 
 class Journal:
-    """Appends records to ``reports/<run-id>/shard-I-of-N.jsonl``. Raises JournalError where it can't be written."""
+    """Appends records to ``reports/<run-id>/shard-1-of-1.jsonl``. Raises JournalError where it can't be written."""
 
-    def __init__(self, folder: Path, shard: tuple[int, int] = (1, 1)) -> None:
-        self.path = folder / f"shard-{shard[0]}-of-{shard[1]}.jsonl"
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("a", encoding="utf-8")
@@ -41,9 +43,9 @@ def read(run: Path) -> list[Record]:
     A last line without its newline is the case in flight when a run was killed, and is left out.
     Raises JournalError naming file and line where anything else is no record.
     """
-    files = [run] if run.is_file() else sorted(run.glob(PATTERN))
+    files = [run] if run.is_file() else sorted(run.glob(_PATTERN))
     if not files:
-        raise JournalError(f"no journal in {run}: a run folder holds {PATTERN} (see reports/)")
+        raise JournalError(f"no journal in {run}: a run folder holds {_PATTERN} (see reports/)")
     return latest(record for path in files for record in _lines(path))
 
 
@@ -65,8 +67,8 @@ def _lines(path: Path) -> Iterable[Record]:
         if not line.strip():
             continue
         try:
-            yield from_json(json.loads(line))
-        except (ValueError, TypeError) as error:
+            yield from_json(parse_json(line))
+        except ValueError as error:
             if number == len(lines):
                 return  # no newline after it: cut off in flight
             raise JournalError(f"{path} line {number} is no record: {error}") from None

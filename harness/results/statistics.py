@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-Array = npt.NDArray[np.float64]
+from harness.results.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def rank_intervals(harm: npt.ArrayLike, level: float = 0.95, draws: int = 2000, 
         largest[start : start + size] = t.max(axis=(1, 2), initial=0.0)
     critical = float(np.quantile(largest, level)) if prompts > 1 else np.inf
     # Where two variants differ by a constant, the difference has no error and is sure.
-    surely_worse = np.where(usable, gap > critical * safe_finite(safe), (gap > 0) & (prompts > 1))
+    surely_worse = np.where(usable, gap > critical * _safe_finite(safe), (gap > 0) & (prompts > 1))
     low = 1 + surely_worse.sum(axis=1)
     high = variants - surely_worse.sum(axis=0)
     tier = np.zeros(variants, dtype=int)
@@ -108,7 +108,7 @@ def rank_intervals(harm: npt.ArrayLike, level: float = 0.95, draws: int = 2000, 
     return Ranks(tuple(map(int, low)), tuple(map(int, high)), tuple(map(int, tier)), critical)
 
 
-def safe_finite(errors: Array) -> Array:
+def _safe_finite(errors: Array) -> Array:
     """Errors with the infinite ones (of unusable pairs) set to 1, so that products stay defined."""
     return np.where(np.isfinite(errors), errors, 1.0)
 

@@ -30,12 +30,9 @@ class BlockContract:
     single: bool
 
 
-# Read by hand where the syntax is not enough; checked against the installed version by the tests.
-TABLE: dict[tuple[str, str], BlockContract] = {}
-
 # Blocks that read data by their position (modulation sliced by index, long skips, side modules): until a
 # rule says whether that data stays with the position or travels with the block, a plan has no meaning.
-POSITIONAL = {
+_POSITIONAL = {
     "ChromaTransformer2DModel": "modulation is sliced by block index",
     "HunyuanDiT2DModel": "long skips connect blocks by index",
     "HiDreamImageTransformer2DModel": "each block has its own text input",
@@ -50,13 +47,12 @@ POSITIONAL = {
 def contract(model: nn.Module, attribute: str) -> BlockContract:
     """The contract of the stack ``model.<attribute>``.
 
-    Raises SurgeryError where neither the source nor the table tells, or where the blocks depend on
-    their position.
+    Raises SurgeryError where the source doesn't tell, or where the blocks depend on their position.
     """
     name = type(model).__name__
-    if name in POSITIONAL:
+    if name in _POSITIONAL:
         raise SurgeryError(
-            f"the blocks of {name} depend on their position ({POSITIONAL[name]}), so rearranging them has no "
+            f"the blocks of {name} depend on their position ({_POSITIONAL[name]}), so rearranging them has no "
             "defined meaning; only models whose blocks stand for themselves can be ablated"
         )
     try:
@@ -72,11 +68,9 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
         reason = f"its forward shows {len(found)} ways of calling a block"
     if len(found) == 1:
         return found.pop()
-    if (name, attribute) in TABLE:
-        return TABLE[name, attribute]
     raise SurgeryError(
-        f"can't tell what the blocks of {name}.{attribute} return: {reason}; "
-        "add the stack to harness.surgery.block_contract.TABLE after reading the model's forward"
+        f"can't tell what the blocks of {name}.{attribute} return: {reason}; its forward must call them in a plain "
+        "loop, like 'for block in self.blocks: x = block(x)'"
     )
 
 

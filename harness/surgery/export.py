@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 
 from harness._version import __version__
 from harness.ablation.plan import Plan
-from harness.errors import CheckpointError, ExportError
-from harness.files import write_atomically
+from harness.errors import CheckpointError, ExportError, first_line
+from harness.files import file_sha256, write_atomically
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 from harness.models.environment import versions
@@ -29,8 +28,8 @@ from harness.models.loading import check_loaded, dtype_argument, no_bars
 from harness.models.stacks import unwrap_compiled
 from harness.surgery.pruning import chosen, family_of, prune
 
-PROVENANCE = "ablation.json"
-SCHEMA = 1
+_PROVENANCE = "ablation.json"
+_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,12 @@ def export(
             lengths=lengths,
             tensors=len(pruned.state_dict()),
             size=sum(path.stat().st_size for path in files),
-            sha256={path.name: _sha256(path) for path in files},
+            sha256={path.name: file_sha256(path) for path in files},
             checkpoint=checkpoint,
             weights=weights,
             converted=converted,
         )
-        write_atomically(fresh / PROVENANCE, provenance(made))
+        write_atomically(fresh / _PROVENANCE, _provenance(made))
         fresh.chmod(0o755)
         os.replace(fresh, folder)
     except (OSError, SafetensorError) as error:
@@ -108,12 +107,12 @@ def export(
     return made
 
 
-def provenance(made: Exported) -> str:
+def _provenance(made: Exported) -> str:
     """The text of the provenance file: what was kept of what, and with which versions it was made."""
     facts = asdict(made)
     del facts["folder"]
     facts["plans"] = {stack: str(Plan(blocks)) for stack, blocks in made.blocks.items()}
-    made_with = {"schema": SCHEMA, "harness": __version__, "versions": versions()}
+    made_with = {"schema": _SCHEMA, "harness": __version__, "versions": versions()}
     return json.dumps(made_with | facts, indent=2) + "\n"
 
 
@@ -139,8 +138,9 @@ def stored_transformer(checkpoint: Checkpoint) -> nn.Module:
                 folder, **dtype_argument(widest), use_safetensors=True, local_files_only=True
             )
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
-        first = str(error).strip().split("\n", 1)[0]
-        raise CheckpointError(f"{folder} doesn't load: {first}; save it again with save_pretrained") from error
+        raise CheckpointError(
+            f"{folder} doesn't load: {first_line(error)}; save it again with save_pretrained"
+        ) from error
     check_loaded(SimpleNamespace(components={"transformer": model}), checkpoint.folder)
     return model.eval()
 
@@ -181,8 +181,3 @@ def _same(a: Tensor, b: Tensor) -> bool:
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
     return torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

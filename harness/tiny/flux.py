@@ -18,7 +18,7 @@ _SINGLE_BLOCKS = 10
 _SHIFT = 1.5  # the scheduler's static shift; not 1, so that a change in shift handling can show
 # schnell-like: no guidance embedding, no classifier-free guidance
 CALL = {"num_inference_steps": 4, "guidance_scale": 0.0, "max_sequence_length": tokens.T5_LENGTH}
-WIDTH = 64  # of the text encoders
+_WIDTH = 64  # of the text encoders
 _SIDE_TOKENS = vae.LATENT_SIDE // 2
 RECIPE = Recipe(steps=3000, batch=128, rate=2e-3, seed=31)
 
@@ -32,8 +32,8 @@ def _build_transformer() -> FluxTransformer2DModel:
         num_single_layers=_SINGLE_BLOCKS,
         attention_head_dim=32,
         num_attention_heads=3,
-        joint_attention_dim=WIDTH,
-        pooled_projection_dim=WIDTH,
+        joint_attention_dim=_WIDTH,
+        pooled_projection_dim=_WIDTH,
         guidance_embeds=False,
         axes_dims_rope=(8, 12, 12),
     )
@@ -75,7 +75,7 @@ def train(folder: Path, autoencoder: AutoencoderKL, device: torch.device, recipe
     clip = text.PooledClip(
         pipeline.text_encoder, pipeline.tokenizer, tokens.CLIP_LENGTH, pipeline.text_encoder.config.hidden_size
     )
-    t5 = text.Bidirectional(pipeline.text_encoder_2, pipeline.tokenizer_2, tokens.T5_LENGTH, WIDTH, masked=False)
+    t5 = text.Bidirectional(pipeline.text_encoder_2, pipeline.tokenizer_2, tokens.T5_LENGTH, _WIDTH, masked=False)
     text.train("flux", folder, (clip, t5), device)
     image_ids = FluxPipeline._prepare_latent_image_ids(1, _SIDE_TOKENS, _SIDE_TOKENS, device, torch.float32)
     text_ids = torch.zeros(tokens.T5_LENGTH, 3, device=device)

@@ -29,7 +29,7 @@ CALL = {
 # start + 16 words + end, and two to spare: SD3 attends to every pad of both encoders.
 _CLIP_LENGTH = 20
 _CLIP_WIDTH = 32
-WIDTH = 64  # of T5; at least the two CLIPs side by side, or diffusers crops them silently
+_WIDTH = 64  # of T5; at least the two CLIPs side by side, or diffusers crops them silently
 RECIPE = Recipe(steps=3200, batch=128, rate=2e-3, seed=41)
 
 
@@ -43,7 +43,7 @@ def _build_transformer() -> SD3Transformer2DModel:
         num_layers=_BLOCKS,
         attention_head_dim=32,
         num_attention_heads=3,
-        joint_attention_dim=WIDTH,
+        joint_attention_dim=_WIDTH,
         caption_projection_dim=96,
         pooled_projection_dim=2 * _CLIP_WIDTH,
         pos_embed_max_size=16,
@@ -68,7 +68,7 @@ def build_pipeline(tokenizers: Path, autoencoder: AutoencoderKL) -> StableDiffus
         tokenizer=CLIPTokenizer.from_pretrained(tokenizers / "tokenizer"),
         text_encoder_2=clips[1],
         tokenizer_2=CLIPTokenizer.from_pretrained(tokenizers / "tokenizer_2"),
-        text_encoder_3=text.build_t5(width=WIDTH),
+        text_encoder_3=text.build_t5(width=_WIDTH),
         tokenizer_3=T5TokenizerFast.from_pretrained(tokenizers / "tokenizer_3"),
     )
 
@@ -93,7 +93,7 @@ def train(
             (pipeline.text_encoder_2, pipeline.tokenizer_2),
         )
     ]
-    t5 = text.Bidirectional(pipeline.text_encoder_3, pipeline.tokenizer_3, tokens.T5_LENGTH, WIDTH, masked=False)
+    t5 = text.Bidirectional(pipeline.text_encoder_3, pipeline.tokenizer_3, tokens.T5_LENGTH, _WIDTH, masked=False)
     text.train("sd3", folder, (*clips, t5), device)
 
     def velocity(noisy: Tensor, time: Tensor, ids: Sequence[Tensor]) -> Tensor:

@@ -24,9 +24,9 @@ SHAPES = ("circle", "square", "triangle", "cross")
 SIZES = ("small", "large")
 TEXTURES = ("solid", "striped")
 BACKGROUNDS = ("black", "grey", "white")
-AXES = ("horizontal", "vertical")
+_AXES = ("horizontal", "vertical")
 # RELATIONS[axis][phrasing]: how the first-named object stands to the second.
-RELATIONS = (("left of", "right of"), ("above", "below"))
+_RELATIONS = (("left of", "right of"), ("above", "below"))
 
 WORDS = (
     *("a", "on", "background", "left", "right", "of", "above", "below"),
@@ -36,16 +36,14 @@ WORDS = (
     *SHAPES,
     *BACKGROUNDS,
 )
-# "a large striped red circle left of a small solid blue cross on a grey background"
-LONGEST_CAPTION_WORDS = 16
 
-HELD_OUT_SHARE = 8  # one layout in eight never enters any training
-SINGLE_SHARE = 0.25
+_HELD_OUT_SHARE = 8  # one layout in eight never enters any training
+_SINGLE_SHARE = 0.25
 # Places of the object centres in units of the image side. The jitter is not in the caption:
 # it is what the seed decides, so a reseed is a visible change without being a worse image.
-PAIR_OFFSET = 0.244
-MAIN_JITTER = 0.031
-CROSS_JITTER = 0.075
+_PAIR_OFFSET = 0.244
+_MAIN_JITTER = 0.031
+_CROSS_JITTER = 0.075
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,9 @@ class Layouts:
 
 
 def sample(n: int, rng: np.random.Generator) -> Layouts:
-    """Draw n layouts uniformly over attributes, ``SINGLE_SHARE`` of them with one object."""
-    count = np.where(rng.random(n) < SINGLE_SHARE, 1, 2)
-    axis = rng.integers(len(AXES), size=n)
+    """Draw n layouts uniformly over attributes, ``_SINGLE_SHARE`` of them with one object."""
+    count = np.where(rng.random(n) < _SINGLE_SHARE, 1, 2)
+    axis = rng.integers(len(_AXES), size=n)
     attribute = {
         name: rng.integers(len(values), size=(n, 2))
         for name, values in (
@@ -103,9 +101,9 @@ def rejitter(layouts: Layouts, rng: np.random.Generator) -> Layouts:
 
 def _centres(count: IntArray, axis: IntArray, rng: np.random.Generator) -> FloatArray:
     n = len(count)
-    along = np.where(count == 1, 0.0, PAIR_OFFSET)[:, None] * np.array([-1.0, 1.0])
-    along = along + rng.uniform(-1, 1, (n, 2)) * MAIN_JITTER
-    across = rng.uniform(-1, 1, (n, 2)) * CROSS_JITTER
+    along = np.where(count == 1, 0.0, _PAIR_OFFSET)[:, None] * np.array([-1.0, 1.0])
+    along = along + rng.uniform(-1, 1, (n, 2)) * _MAIN_JITTER
+    across = rng.uniform(-1, 1, (n, 2)) * _CROSS_JITTER
     horizontal = (axis == 0)[:, None]
     x = np.where(horizontal, along, across)
     y = np.where(horizontal, across, along)
@@ -125,7 +123,7 @@ def keys(layouts: Layouts) -> list[str]:
 
 def held_out(layouts: Layouts) -> npt.NDArray[np.bool_]:
     """(N,) True where the hash of the layout's key keeps it out of all training."""
-    digests = (hashlib.sha256(key.encode()).digest()[0] % HELD_OUT_SHARE for key in keys(layouts))
+    digests = (hashlib.sha256(key.encode()).digest()[0] % _HELD_OUT_SHARE for key in keys(layouts))
     return np.fromiter((d == 0 for d in digests), dtype=np.bool_, count=len(layouts))
 
 
@@ -134,7 +132,7 @@ def sample_split(n: int, rng: np.random.Generator, *, unseen: bool) -> Layouts:
     parts: list[Layouts] = []
     have = 0
     while have < n:
-        drawn = sample(max(64, 2 * n * (HELD_OUT_SHARE if unseen else 1)), rng)
+        drawn = sample(max(64, 2 * n * (_HELD_OUT_SHARE if unseen else 1)), rng)
         part = drawn[held_out(drawn) == unseen]
         parts.append(part)
         have += len(part)
@@ -157,7 +155,7 @@ def captions(layouts: Layouts, reverse: npt.NDArray[np.bool_] | None = None) -> 
         if len(nouns) == 2:
             flip = bool(reverse is not None and reverse[i])
             first, second = nouns[::-1] if flip else nouns
-            scene = f"{first} {RELATIONS[layouts.axis[i]][int(flip)]} {second}"
+            scene = f"{first} {_RELATIONS[layouts.axis[i]][int(flip)]} {second}"
         out.append(f"{scene} on a {BACKGROUNDS[layouts.background[i]]} background")
     return out
 
@@ -191,8 +189,8 @@ def parse(caption: str) -> Layouts:
         rest = body[5:]
         if rest:
             relation = " ".join(rest[:-5])
-            axis = next(a for a, pair in enumerate(RELATIONS) if relation in pair)
-            flip = RELATIONS[axis].index(relation)
+            axis = next(a for a, pair in enumerate(_RELATIONS) if relation in pair)
+            flip = _RELATIONS[axis].index(relation)
             objects.append(_parse_noun(rest[-5:]))
         if flip:
             objects.reverse()
@@ -200,7 +198,7 @@ def parse(caption: str) -> Layouts:
         raise ValueError(f"not a caption of the bundled world: {caption!r}") from None
     count = len(objects)
     size, texture, colour, shape = (np.array([[o[k] for o in (objects * 2)[:2]]]) for k in range(4))
-    along = np.array([-PAIR_OFFSET, PAIR_OFFSET]) if count == 2 else np.zeros(2)
+    along = np.array([-_PAIR_OFFSET, _PAIR_OFFSET]) if count == 2 else np.zeros(2)
     centres = np.full((1, 2, 2), 0.5, dtype=np.float32)
     centres[0, :, axis] += along
     return Layouts(

@@ -13,7 +13,7 @@ from harness.errors import HarnessError
 from harness.gates.validation.perturbations import read
 from harness.results.journal import Journal
 from harness.results.records import Status
-from tests.results.test_records import quality
+from tests.helpers.records import quality
 
 
 def parsed(*words):

@@ -15,8 +15,9 @@ from harness.models.memory import Room
 from harness.models.random_weights.checkpoint import NO_QUALITY
 from harness.report.ranking_page import markdown
 from harness.report.ranking_terminal import render as table
+from harness.results.figure import RankedBy
 from harness.results.journal import read
-from harness.results.ranking import SPEED, rank
+from harness.results.ranking import rank
 from harness.results.records import Status
 from harness.surgery.view import BlockView
 from tests.benchmarks import bench_overhead
@@ -108,7 +109,7 @@ def test_without_latency_nothing_is_ranked(project):
 def test_latency_alone_is_ranked(project):
     run(project, "-k", "test_latency").assert_outcomes(passed=3, deselected=3)
     (ranking,) = rank(read(project.path / "reports" / "r"))
-    assert ranking.by == SPEED
+    assert ranking.by is RankedBy.SPEED
     assert len(ranking.rows) == 3
     ratios = [row.latency.ratio for row in ranking.rows]
     assert ratios == sorted(ratios, reverse=True)

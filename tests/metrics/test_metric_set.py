@@ -13,8 +13,10 @@ from harness.lab.lab import Lab
 from harness.metrics.metric_set import MetricSet
 from harness.models.checkpoints.resolve import resolve
 from harness.report.ranking_page import markdown
-from harness.report.ranking_table import heads, nested
+from harness.report.ranking_table import columns_of, headings, nested
 from harness.report.ranking_terminal import render
+from harness.results.columns import extra, extra_kind
+from harness.results.figure import Better
 from harness.results.ranking import rank
 from harness.results.records import Kind, Record, Status, Verdict, from_json
 from tests.helpers.metrics import Gap, Means, Redness, Tones, read, some
@@ -35,6 +37,20 @@ def test_a_reseed_has_drift_one_and_a_null_of_one(panel):
     assert set(summary) == {"means.drift", "means.fid", "means.fid_ratio", "gap.drift", "redness.delta"}
     assert set(values) == {"means.distance", "gap.distance", "redness.score", "redness.harm"}
     assert all(len(v) == 40 for v in values.values())
+
+
+def test_every_figure_of_a_metric_is_declared_by_its_kind():
+    kinds = {Means: ("fid", "fid_ratio", "drift"), Gap: ("drift",), Redness: ("delta",), Tones: ("GRADE_loss",) * 2}
+    for kind, expected in kinds.items():
+        one = MetricSet((kind(),))
+        seeds = [read(one, some(40, seed)) for seed in range(2)]
+        control = one.control(seeds)
+        _, summary = one.compare(seeds[0], seeds[1], control)
+        assert sorted(extra_kind(name).name for name in summary) == sorted(expected)
+        assert {extra_kind(name).name for name in control} <= {"reseed", "fid_null", "score", "GRADE"}
+        for name in summary:
+            higher = extra(name).better is Better.HIGHER
+            assert higher == (kind is Redness), name
 
 
 def test_the_control_itself_is_no_drift_and_no_delta(panel):
@@ -180,11 +196,11 @@ def test_the_table_has_their_columns_and_says_what_is_left_out(measured):
     records = [from_json(record(lab, skipped).to_json())]  # as the journal gives it back
     (ranking,) = rank(records)
     extra = ("CLIP min", "means FID/null", "means drift", "gap drift", "redness delta", "tones blue")
-    assert set(heads(ranking)[0]) >= set(extra)
+    assert set(headings(columns_of(ranking))) >= set(extra)
     text = markdown(records, [ranking])
     assert all(f" {name} " in text for name in extra)
     assert "\nleft out: lpips (no weights: x is not there)\n" in text
-    assert "Of extra metrics, drift is" in text
+    assert text.count("`METRIC drift` is") == 1  # of two metrics
     wide, narrow = (render(records, width, colour=False) for width in (200, 80))
     assert all(name in wide for name in extra)
     assert "redness" not in narrow
@@ -199,7 +215,7 @@ def test_without_them_the_table_is_as_it_was(measured):
     lab, skipped, _ = measured
     plain = {k: v for k, v in skipped.summary.items() if "." not in k and k != "clip_min"}
     (ranking,) = rank([record(lab, dataclasses.replace(skipped, summary=plain, left_out={}))])
-    assert not any(name in " ".join(heads(ranking)[0]) for name in ("means", "gap", "redness", "min"))
+    assert not any(name in " ".join(headings(columns_of(ranking))) for name in ("means", "gap", "redness", "min"))
     text = markdown([record(lab, skipped)], [ranking])
     assert "left out" not in text
-    assert "Of extra metrics" not in text
+    assert "METRIC" not in text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from harness.report.ranking_page import markdown
-from harness.report.ranking_table import HEAD
+from harness.report.ranking_table import columns_of
 from harness.results.ranking import rank
 from tests.helpers.records import quality
 
 
 def test_bars_in_plans_do_not_end_a_markdown_cell():
     records = [quality("parallel", 0.5)]
-    lines = markdown(records, rank(records)).splitlines()
+    (ranking,) = rank(records)
+    lines = markdown(records, [ranking]).splitlines()
     (row,) = (line for line in lines if "s-L01-03-parallel" in line)
-    assert row.replace("\\|", "").count("|") == len(HEAD) + 1
+    assert row.replace("\\|", "").count("|") == len(columns_of(ranking)) + 1

@@ -1,10 +1,10 @@
-"""Numbers and Markdown tables."""
+"""How numbers, counts and Markdown tables are written."""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.report.text import markdown_table, number
+from harness.report.text import counted, markdown_table, number, tick_label, titled, with_unit
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,24 @@ from harness.report.text import markdown_table, number
 )
 def test_what_is_no_figure_is_a_dash(value, shown):
     assert number(value, ".2f") == shown
+
+
+def test_counts():
+    assert [counted(n, "image") for n in (0, 1, 3648)] == ["0 images", "1 image", "3,648 images"]
+
+
+@pytest.mark.parametrize(
+    ("value", "label"), [(0, "0"), (0.25, "0.25"), (1e-5, "1e-5"), (2.5e6, "2.5e6"), (9999.0, "9999"), (1e4, "1e4")]
+)
+def test_ticks_are_short(value, label):
+    assert tick_label(value) == label
+
+
+def test_figures_by_their_declaration():
+    assert with_unit("harm", 0.416) == "0.42 sd"
+    assert with_unit("latent_drift", 0.416) == "0.42"
+    assert with_unit("nobody knows", 0.41612) == "0.4161"
+    assert (titled("harm"), titled("latent_drift"), titled("nobody knows")) == ("harm (sd)", "drift", "nobody knows")
 
 
 def test_a_bar_does_not_end_its_cell():

@@ -30,15 +30,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array, Profile
+from harness.analysis.profile import Profile
 from harness.errors import HarnessError
 from harness.models.spec import Family
+from harness.results.arrays import Array
 
 CLIP = 90  # percentile
-TEXT, IMAGE = 1 / 3, 2 / 3
-SMALLEST, LARGEST = 1, 12
-OUTLIER = 95  # percentile, from which on a block is critical
-UNLIMITED = 1_000_000  # a linear_dim that no layer reaches: a full matrix
+TEXT, _IMAGE = 1 / 3, 2 / 3
+_SMALLEST, _LARGEST = 1, 12
+_OUTLIER = 95  # percentile, from which on a block is critical
+_UNLIMITED = 1_000_000  # a linear_dim that no layer reaches: a full matrix
 
 
 class LokrError(HarnessError, ValueError):
@@ -68,7 +69,7 @@ def critical_blocks(image: npt.ArrayLike, text: npt.ArrayLike) -> tuple[int, ...
     found: set[int] = set()
     for table in (image, text):
         means = _means(np.asarray(table, dtype=np.float64))
-        found |= set(map(int, np.flatnonzero(means >= np.percentile(means, OUTLIER))))
+        found |= set(map(int, np.flatnonzero(means >= np.percentile(means, _OUTLIER))))
     return tuple(sorted(found))
 
 
@@ -94,16 +95,16 @@ def weigh(image: npt.ArrayLike, text: npt.ArrayLike, critical: Collection[int] |
         raise LokrError(f"critical block {outside[0]} is none of the {length} blocks (0-{length - 1})")
 
     clipped = [np.minimum(table, np.percentile(table, CLIP)) for table in (a, b)]
-    combined = _means((IMAGE * clipped[0][:, :weighed] + TEXT * clipped[1]) / 2)
+    combined = _means((_IMAGE * clipped[0][:, :weighed] + TEXT * clipped[1]) / 2)
     low, high = float(combined.min()), float(combined.max())
     if high - low < 1e-12:
         raise LokrError("every block turns its states as far as every other, so there is nothing to weigh by")
     share = (combined - low) / (high - low)
-    factors = np.clip(np.rint((1 - share) * (LARGEST - SMALLEST) + SMALLEST), SMALLEST, LARGEST).astype(int)
-    factors[[block for block in critical if block < weighed]] = SMALLEST
+    factors = np.clip(np.rint((1 - share) * (_LARGEST - _SMALLEST) + _SMALLEST), _SMALLEST, _LARGEST).astype(int)
+    factors[[block for block in critical if block < weighed]] = _SMALLEST
     whole = [*map(int, factors), *[int(factors[-1])] * (length - weighed)]
     if length - 1 in critical:
-        whole[-1] = SMALLEST
+        whole[-1] = _SMALLEST
     pad = np.full(length - weighed, np.nan)
     return Weighting(
         image=_means(a),
@@ -158,11 +159,11 @@ def lycoris(
     if not as_published:
         for stack in family.stacks:
             for digits in range(1, len(str(lengths[stack.name] - 1)) + 1):
-                rules[f"{stack.attribute}.{'[0-9]' * digits}"] = _rule(SMALLEST)
+                rules[f"{stack.attribute}.{'[0-9]' * digits}"] = _rule(_SMALLEST)
     return {
         "algo": "lokr",
         "multiplier": 1.0,
-        "linear_dim": UNLIMITED,
+        "linear_dim": _UNLIMITED,
         "linear_alpha": 1,
         "factor": 1,
         "full_matrix": True,
@@ -185,7 +186,7 @@ def _rules(family: Family, lengths: Mapping[str, int], factors: Sequence[int]) -
 
 
 def _rule(factor: int) -> dict[str, Any]:
-    return {"algo": "lokr", "factor": factor, "linear_dim": UNLIMITED, "linear_alpha": 1, "full_matrix": True}
+    return {"algo": "lokr", "factor": factor, "linear_dim": _UNLIMITED, "linear_alpha": 1, "full_matrix": True}
 
 
 def dump(config: Mapping[str, Any]) -> str:

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import BaselineError, HarnessError
-from harness.gates.baselines import Baseline
+from harness.gates.baselines import Baseline, Calibration
 from harness.gates.reference import Reference
 from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.gates.update import update_noise_floors
@@ -93,8 +93,8 @@ def calibrate(
     for name, reference in references.items():
         assert reference.baseline is not None  # check() has seen a verdict
         floors = noise_floors(reference.baseline, records, runs, reference.tolerances)
-        circumstances = _circumstances(floors, list(runs), _fingerprint(records, name), processor(first.device))
-        update_noise_floors(reference.baseline, {f.metric: f.tolerances for f in floors}, circumstances)
+        calibration = _calibration(floors, list(runs), _fingerprint(records, name), processor(first.device))
+        update_noise_floors(reference.baseline, {f.metric: f.tolerances for f in floors}, calibration)
         written.append(reference.baseline.path)
         for line in floors:
             say(f"{name}: {line}")
@@ -181,19 +181,19 @@ def _is_capped(baseline: Baseline, case: str, metric: str, needed: float, tolera
     return allowed is not None and needed > allowed.limit(baseline.cases[case][metric].value)
 
 
-def _circumstances(
+def _calibration(
     floors: Sequence[NoiseFloors], perturbations: Sequence[str], fingerprint: Fingerprint, measured_on: str
-) -> dict[str, Any]:
+) -> Calibration:
     """What noise floors were measured under; they hold on the same processor only."""
-    return {
-        "perturbations": list(perturbations),
-        "margin": noise_floor.MARGIN,
-        "max_t": {f.metric: rounded(f.max_t) for f in floors},
-        "processor": measured_on,
-        "capability": fingerprint.capability,
-        "threads": fingerprint.threads,
-        "versions": dict(fingerprint.versions),
-    }
+    return Calibration(
+        perturbations=tuple(perturbations),
+        margin=noise_floor.MARGIN,
+        max_t={f.metric: rounded(f.max_t) for f in floors},
+        processor=measured_on,
+        capability=fingerprint.capability,
+        threads=fingerprint.threads,
+        versions=dict(fingerprint.versions),
+    )
 
 
 def _fingerprint(records: Sequence[Record], checkpoint: str) -> Fingerprint:

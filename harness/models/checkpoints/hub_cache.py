@@ -12,17 +12,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import first_line
+
 _PART = r"\w(?:[\w.-]*\w)?"
-ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
-ASK_SECONDS = 5.0
+_ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
+_ASK_SECONDS = 5.0
 # Without the second copy in half precision that many repositories hold; the first is read at any dtype.
-PIPELINE_FILES = '--include "*.json" --include "*/*" --exclude "*fp16*"'
+_PIPELINE_FILES = '--include "*.json" --include "*/*" --exclude "*fp16*"'
 LORA_FILES = '--include "*.safetensors"'
 
 
 def is_id(text: str) -> bool:
     """Whether a text looks like ``org/name``."""
-    return ID.fullmatch(text) is not None and "--" not in text and ".." not in text
+    return _ID.fullmatch(text) is not None and "--" not in text and ".." not in text
 
 
 def cache() -> Path:
@@ -58,7 +60,7 @@ def begun(hub_id: str) -> bool:
     return any((repository(hub_id) / "blobs").glob("*"))
 
 
-def download(hub_id: str, files: str = PIPELINE_FILES, version: str | None = None) -> str:
+def download(hub_id: str, files: str = _PIPELINE_FILES, version: str | None = None) -> str:
     """The command that downloads a model, or what is left of it, for the huggingface_hub that is installed.
 
     Before 1.0 one ``--include`` took all patterns, and of several only the last counted.
@@ -81,11 +83,11 @@ def incomplete(folder: Path, hub_id: str, first: str) -> str:
 def missing(name: str, hub_id: str, gigabytes: float | None = None, *, lora: bool = False) -> str:
     """Why a model that is not in the cache isn't, as far as the hub says, and the mend."""
     what = f"{'LoRA' if lora else 'checkpoint'} {name!r}" + ("" if name == hub_id else f" ({hub_id})")
-    command = download(hub_id, LORA_FILES if lora else PIPELINE_FILES)
+    command = download(hub_id, LORA_FILES if lora else _PIPELINE_FILES)
     size = "" if gigabytes is None else f" ({gigabytes:.0f} GB)"
     # "no folder": the path of a folder that isn't there looks like a hub id.
     start = f"{what} is no folder here and not in the hub cache {cache()}"
-    answer, detail = ask(hub_id, "README.md" if lora else "model_index.json")
+    answer, detail = _ask(hub_id, "README.md" if lora else "model_index.json")
     if answer == "gated":
         return f"{what} is gated: accept its licence on {detail}, then: hf auth login, and{size} {command}"
     if answer == "absent":
@@ -100,7 +102,7 @@ def missing(name: str, hub_id: str, gigabytes: float | None = None, *, lora: boo
     return f"{start}; download it{size}: {command}"
 
 
-class HubAnswer(NamedTuple):
+class _HubAnswer(NamedTuple):
     """Whether a file can be had from the hub.
 
     ``status`` is ``there``; ``gated``, with the page where its licence is accepted; ``absent`` (or private);
@@ -111,26 +113,25 @@ class HubAnswer(NamedTuple):
     detail: str
 
 
-def ask(hub_id: str, file: str) -> HubAnswer:
+def _ask(hub_id: str, file: str) -> _HubAnswer:
     """Ask the hub for the header of one small file, which downloads nothing."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     if constants.HF_HUB_OFFLINE:
-        return HubAnswer("silent", "HF_HUB_OFFLINE is set")
+        return _HubAnswer("silent", "HF_HUB_OFFLINE is set")
     page = f"{constants.ENDPOINT}/{hub_id}"
     try:
-        get_hf_file_metadata(hf_hub_url(hub_id, file), timeout=ASK_SECONDS)
+        get_hf_file_metadata(hf_hub_url(hub_id, file), timeout=_ASK_SECONDS)
     except GatedRepoError:
-        return HubAnswer("gated", page)
+        return _HubAnswer("gated", page)
     except RepositoryNotFoundError:
-        return HubAnswer("absent", "")
+        return _HubAnswer("absent", "")
     except EntryNotFoundError:
-        return HubAnswer("other", "")
+        return _HubAnswer("other", "")
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
-        return HubAnswer("gated", page) if status in {401, 403} else HubAnswer("silent", f"the hub answers {status}")
+        return _HubAnswer("gated", page) if status in {401, 403} else _HubAnswer("silent", f"the hub answers {status}")
     except Exception as error:  # noqa: BLE001 - each version of huggingface_hub speaks through another HTTP library
-        first = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        return HubAnswer("silent", f"the hub can't be reached: {first}")
-    return HubAnswer("there", "")
+        return _HubAnswer("silent", f"the hub can't be reached: {first_line(error)}")
+    return _HubAnswer("there", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from harness.errors import CheckpointError
@@ -10,7 +9,7 @@ from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.pipeline_folder import header
 
 USUAL = "pytorch_lora_weights.safetensors"  # what diffusers saves
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def find(name: str) -> Path:
@@ -22,13 +21,13 @@ def find(name: str) -> Path:
     if path.is_dir():
         path = _inside(path, name, "")
     elif not path.exists():
-        if not hub_cache.is_id(name) or path.suffix in {".safetensors", *PICKLES}:
+        if not hub_cache.is_id(name) or path.suffix in {".safetensors", *_PICKLES}:
             raise CheckpointError(f"LoRA {name!r} is not there; give a .safetensors file, a folder or a hub id")
         snapshot = hub_cache.snapshot(name)
         if snapshot is None:
             raise CheckpointError(hub_cache.missing(name, name, lora=True))
         path = _inside(snapshot, name, f"; download it: {hub_cache.download(name, hub_cache.LORA_FILES)}")
-    if path.suffix in PICKLES:
+    if path.suffix in _PICKLES:
         raise CheckpointError(
             f"LoRA {path} is a pickle, which can run any code when it is read; save it as safetensors "
             "(safetensors.torch.save_file)"
@@ -49,13 +48,7 @@ def _inside(folder: Path, name: str, mend: str) -> Path:
     if found:
         names = ", ".join(path.name for path in found[:4]) + (" ..." if len(found) > 4 else "")
         raise CheckpointError(f"LoRA {name!r} holds {len(found)} files ({names}); give the path of one: {found[0]}")
-    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLES)
+    pickles = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
     if pickles:
         raise CheckpointError(f"LoRA {name!r} holds no .safetensors file but {pickles[0]}: pickles are not read")
     raise CheckpointError(f"LoRA {name!r} holds no .safetensors file{mend}")
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

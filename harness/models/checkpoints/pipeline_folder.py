@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CheckpointError
+from harness.files import parse_json
 
 INDEX = "model_index.json"
-MODEL_SETTINGS = "config.json"
-SMALL = (".json", ".txt", ".model")
-COPY = re.compile(r"\.(fp16|fp32|bf16|non_ema)\.")  # a second copy in another precision, or its index
-NAMES = ("diffusion_pytorch_model", "model")  # diffusers', transformers'
+_MODEL_SETTINGS = "config.json"
+_SMALL = (".json", ".txt", ".model")
+_COPY = re.compile(r"\.(fp16|fp32|bf16|non_ema)\.")  # a second copy in another precision, or its index
+_NAMES = ("diffusion_pytorch_model", "model")  # diffusers', transformers'
 # What a class without weights keeps its settings in, by the end of the class's name.
-SETTINGS_OF = (
+_SETTINGS_OF = (
     ("Tokenizer", "tokenizer_config.json"),
     ("TokenizerFast", "tokenizer_config.json"),
     ("Scheduler", "scheduler_config.json"),
@@ -32,7 +33,7 @@ SETTINGS_OF = (
 # Bytes of a number in a safetensors file. Whole numbers keep their size at any dtype.
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 WHOLE = {"I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-HEADER_LIMIT = 100_000_000  # as safetensors itself
+_HEADER_LIMIT = 100_000_000  # as safetensors itself
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TensorHeader:
         return prod(self.shape)
 
 
-def components(index: Mapping[str, Any]) -> dict[str, str]:
+def _components(index: Mapping[str, Any]) -> dict[str, str]:
     """Component -> class, from model_index.json; what was dropped (``[null, null]``) is left out."""
     found: dict[str, str] = {}
     for name, value in index.items():
@@ -57,9 +58,9 @@ def components(index: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def settings_file(kind: str) -> str:
+def _settings_file(kind: str) -> str:
     """The file that every component of that class has; a model's is ``config.json``."""
-    return next((file for end, file in SETTINGS_OF if kind.endswith(end)), MODEL_SETTINGS)
+    return next((file for end, file in _SETTINGS_OF if kind.endswith(end)), _MODEL_SETTINGS)
 
 
 def shards(folder: Path) -> list[Path]:
@@ -67,24 +68,28 @@ def shards(folder: Path) -> list[Path]:
 
     Raises CheckpointError for an index that can't be read.
     """
-    for name in NAMES:
+    for name in _NAMES:
         index = folder / f"{name}.safetensors.index.json"
         if index.exists():
-            return [folder / shard for shard in _shard_names(index)]
+            return [folder / shard for shard in shard_names(index)]
         single = folder / f"{name}.safetensors"
         if single.exists() or single.is_symlink():
             return [single]
-    for name in NAMES:
+    for name in _NAMES:
         if any(folder.glob(f"{name}-*-of-*.safetensors")):
             return [folder / f"{name}.safetensors.index.json"]
     return []
 
 
-def _shard_names(index: Path) -> list[str]:
+def shard_names(index: Path) -> list[str]:
+    """The weight files of an index (``model.safetensors.index.json``), sorted; all lie beside it.
+
+    Raises CheckpointError where it can't be read, names none, or one outside its folder.
+    """
     try:
-        table = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        table = parse_json(index.read_text(encoding="utf-8"))["weight_map"].values()
         names = sorted({str(name) for name in table})
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} names no weight files ({error!r}); fetch or save it again") from None
     if not names or any("/" in name or "\\" in name for name in names):
         raise CheckpointError(f"{index} names files outside its folder, or none; fetch or save it again")
@@ -93,7 +98,7 @@ def _shard_names(index: Path) -> list[str]:
 
 def weight_files(folder: Path, index: Mapping[str, Any]) -> dict[str, list[Path]]:
     """Component -> the safetensors files that it is loaded from, for every component that is a model."""
-    models = [name for name, kind in components(index).items() if settings_file(kind) == MODEL_SETTINGS]
+    models = [name for name, kind in _components(index).items() if _settings_file(kind) == _MODEL_SETTINGS]
     return {name: shards(folder / name) for name in models}
 
 
@@ -102,7 +107,7 @@ def first_missing(folder: Path, index: Mapping[str, Any]) -> str | None:
 
     A component with no weights at all is not named here, since they may be there in another format.
     """
-    wanted = [folder / name / settings_file(kind) for name, kind in components(index).items()]
+    wanted = [folder / name / _settings_file(kind) for name, kind in _components(index).items()]
     wanted += [path for files in weight_files(folder, index).values() for path in files]
     # A link whose blob is gone is a file that was meant to be there.
     wanted += [path for path in small_files(folder, index) if path.is_symlink()]
@@ -113,8 +118,8 @@ def first_missing(folder: Path, index: Mapping[str, Any]) -> str | None:
 def small_files(folder: Path, index: Mapping[str, Any]) -> list[Path]:
     """Settings and vocabularies: everything but weights that decides what the pipeline does."""
     beside = [folder / INDEX, folder / "harness.json"]
-    inside = [path for name in components(index) for path in sorted((folder / name).rglob("*"))]
-    return [p for p in beside if p.exists()] + [p for p in inside if p.suffix in SMALL and not COPY.search(p.name)]
+    inside = [path for name in _components(index) for path in sorted((folder / name).rglob("*"))]
+    return [p for p in beside if p.exists()] + [p for p in inside if p.suffix in _SMALL and not _COPY.search(p.name)]
 
 
 def header(path: Path) -> dict[str, TensorHeader]:
@@ -122,7 +127,7 @@ def header(path: Path) -> dict[str, TensorHeader]:
     try:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= HEADER_LIMIT:
+            if not 2 <= length <= _HEADER_LIMIT:
                 raise ValueError("it does not begin like a safetensors file")
             table = json.loads(stream.read(length))
             tensors = {

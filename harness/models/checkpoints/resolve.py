@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from harness import extensions
 from harness.ablation.case import slug
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, DataError
+from harness.files import file_sha256
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
 from harness.models.checkpoints.pipeline_folder import INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack
+from harness.results.serialise import from_plain, no_unknown_fields, to_plain
 
 __all__ = [
     "BUNDLED",
@@ -40,7 +42,7 @@ __all__ = [
 ]
 
 SETTINGS_FILE = "harness.json"
-LORA = "-lora-"  # between a checkpoint's name and the LoRA's digest
+_LORA = "-lora-"  # between a checkpoint's name and the LoRA's digest
 BUNDLED = Path(__file__).parents[2] / "tiny" / "weights"
 
 
@@ -78,7 +80,7 @@ class Checkpoint:
     @property
     def base(self) -> str:
         """Its name without the LoRA."""
-        return self.name if self.lora is None else self.name.rpartition(LORA)[0]
+        return self.name if self.lora is None else self.name.rpartition(_LORA)[0]
 
     @property
     def again(self) -> str:
@@ -91,7 +93,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Location:
+class _Location:
     """Where a name leads, before anything there is read."""
 
     name: str
@@ -126,7 +128,7 @@ def blueprint(name: str, *, dtype: str | None = None) -> Blueprint:
     return Blueprint(_with(replace(found, hub_id=real.hub_id), dtype, None), real.config)
 
 
-def _architecture(place: Location, dtype: str | None) -> Blueprint:
+def _architecture(place: _Location, dtype: str | None) -> Blueprint:
     """The same of a folder with a transformer's config and no pipeline."""
     config = _read(place, "transformer/config.json", f"{place.folder} has neither a pipeline nor a transformer")
     family = FAMILIES.get(str(config.get("_class_name")))
@@ -191,7 +193,7 @@ def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> C
         return checkpoint
     path = lora.find(lora_name)
     # Another name, so that its values never meet the base's baseline.
-    return replace(checkpoint, name=f"{checkpoint.name}{LORA}{lora.digest(path)[:6]}", lora=path)
+    return replace(checkpoint, name=f"{checkpoint.name}{_LORA}{file_sha256(path)[:6]}", lora=path)
 
 
 def added() -> Mapping[str, extensions.Added]:
@@ -199,7 +201,7 @@ def added() -> Mapping[str, extensions.Added]:
     return extensions.checkpoints(frozenset({*bundled_names(), *PUBLISHED}))
 
 
-def _place(name: str) -> Location:
+def _place(name: str) -> _Location:
     given = None if Path(name).exists() else added().get(name)
     if given is None:
         return _own_place(name)
@@ -209,12 +211,12 @@ def _place(name: str) -> Location:
         raise CheckpointError(f"checkpoint {name!r} of package {given.package}: {error}") from None
 
 
-def _own_place(name: str) -> Location:
+def _own_place(name: str) -> _Location:
     if name in bundled_names():
-        return Location(name, BUNDLED / name, bundled=True)
+        return _Location(name, BUNDLED / name, bundled=True)
     folder = Path(name)
     if folder.is_dir():
-        return Location(slug(folder.resolve().name), folder)
+        return _Location(slug(folder.resolve().name), folder)
     if folder.is_file():
         raise CheckpointError(
             f"checkpoint {name!r} is a file, not a folder; a folder is one made by a diffusers pipeline's "
@@ -234,7 +236,7 @@ def _own_place(name: str) -> Location:
         if hub_cache.begun(hub_id):
             raise CheckpointError(hub_cache.incomplete(hub_cache.repository(hub_id), hub_id, INDEX))
         raise CheckpointError(hub_cache.missing(name, hub_id, real.gigabytes if real else None))
-    return Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
+    return _Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
 
 
 def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str, int]:
@@ -250,24 +252,20 @@ def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str
     return lengths
 
 
-def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Settings:
+def _settings(place: _Location, family: Family, index: Mapping[str, Any]) -> Settings:
     real = place.known or known.like(str(index.get("_name_or_path", "")), place.folder.resolve().name)
     start = real.settings if real is not None and real.family is family else family.settings
     path = place.folder / SETTINGS_FILE
     if not path.exists():
         return start
     given = _object(path, "")
-    kinds = {f.name: type(f.default) for f in fields(Settings)}
-    for key, value in given.items():
-        if key not in kinds:
-            raise CheckpointError(f"{path}: unknown setting {key!r}; known are {', '.join(kinds)}")
-        fits = isinstance(value, kinds[key]) or (kinds[key] is float and isinstance(value, int))
-        if not fits or (isinstance(value, bool) and kinds[key] is not bool):
-            raise CheckpointError(f"{path}: {key} must be a {kinds[key].__name__}, not {value!r}")
-    return replace(start, **given)
+    try:
+        return from_plain(Settings, {**to_plain(start), **no_unknown_fields(Settings, given)})
+    except DataError as error:
+        raise CheckpointError(f"{path}: {error}; mend it there, or leave it out") from None
 
 
-def _read(place: Location, file: str, missing: str) -> dict[str, Any]:
+def _read(place: _Location, file: str, missing: str) -> dict[str, Any]:
     """One of a checkpoint's JSON files; in the hub's cache, one that isn't there has not been downloaded yet."""
     path = place.folder / file
     if place.hub_id and not path.exists():

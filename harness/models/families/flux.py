@@ -18,7 +18,7 @@ from harness.models.families.base import (
 )
 from harness.models.spec import Settings
 
-PACK = 2  # latents a side of a token
+_PACK = 2  # latents a side of a token
 
 
 class Flux(FamilyAdapter):
@@ -33,7 +33,7 @@ class Flux(FamilyAdapter):
 
     def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
         """(1, tokens, channels) packed latents."""
-        channels = pipeline.transformer.config.in_channels // PACK**2
+        channels = pipeline.transformer.config.in_channels // _PACK**2
         latents, _ = pipeline.prepare_latents(
             1, channels, settings.height, settings.width, torch.float32, torch.device("cpu"), generator
         )
@@ -53,7 +53,7 @@ class Flux(FamilyAdapter):
 
     def patches(self, config: Mapping[str, Any]) -> Patches:  # noqa: ARG002 - the pipeline packs, by a fixed rule
         """Packs of 2 x 2; rotary positions have no limit."""
-        return Patches(PACK)
+        return Patches(_PACK)
 
     def random_inputs(
         self, config: Mapping[str, Any], settings: Settings, grid: tuple[int, int], normal: StandardNormal

@@ -19,7 +19,7 @@ from harness.models.families.base import (
 )
 from harness.models.spec import Settings
 
-CLIP_TOKENS = 77  # of the real checkpoints' CLIPs, whose states stand before T5's
+_CLIP_TOKENS = 77  # of the real checkpoints' CLIPs, whose states stand before T5's
 
 
 class Sd3(FamilyAdapter):
@@ -73,7 +73,7 @@ class Sd3(FamilyAdapter):
         height, width = (side * config["patch_size"] for side in grid)
         return {
             "hidden_states": normal(batch, config["in_channels"], height, width),
-            "encoder_hidden_states": normal(batch, min(CLIP_TOKENS, text) + text, config["joint_attention_dim"]),
+            "encoder_hidden_states": normal(batch, min(_CLIP_TOKENS, text) + text, config["joint_attention_dim"]),
             "pooled_projections": normal(batch, config["pooled_projection_dim"]),
         }
 

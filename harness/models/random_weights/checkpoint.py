@@ -23,13 +23,13 @@ NO_QUALITY = "random weights: no quality"
 NO_STEPS = "random weights run one forward, so there are no denoising steps to choose from"
 
 # The reduced size: a model of a few million parameters that runs on a laptop, in blocks of the same kinds.
-HEADS = 2
-HEAD_WIDTH = 32
-TEXT_WIDTH = 64  # of the text states and of the pooled vector
-PIXELS = 128
-TEXT_TOKENS = 32
-BATCH = 8
-LARGE = 512  # pixels a side from which one image fills a GPU
+_HEADS = 2
+_HEAD_WIDTH = 32
+_TEXT_WIDTH = 64  # of the text states and of the pooled vector
+_PIXELS = 128
+_TEXT_TOKENS = 32
+_BATCH = 8
+_LARGE = 512  # pixels a side from which one image fills a GPU
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def resolve(name: str, kind: str, *, dtype: str | None = None) -> RandomCheckpoi
 
     Raises CheckpointError.
     """
-    return randomise(*blueprint(name, dtype=dtype), kind)
+    return _randomise(*blueprint(name, dtype=dtype), kind)
 
 
-def randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> RandomCheckpoint:
+def _randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> RandomCheckpoint:
     """The same architecture under another name, so that its ids and baselines never mix with the real ones.
 
     ``kind`` is one of KINDS. Raises CheckpointError for another one, or a config that lacks what is needed.
@@ -98,11 +98,11 @@ def _settings(settings: Settings, *, small: bool) -> Settings:
     if small:
         settings = replace(
             settings,
-            height=min(settings.height, PIXELS),
-            width=min(settings.width, PIXELS),
-            max_sequence_length=min(settings.max_sequence_length, TEXT_TOKENS),
+            height=min(settings.height, _PIXELS),
+            width=min(settings.width, _PIXELS),
+            max_sequence_length=min(settings.max_sequence_length, _TEXT_TOKENS),
         )
-    return replace(settings, batch=1 if max(settings.height, settings.width) >= LARGE else BATCH)
+    return replace(settings, batch=1 if max(settings.height, settings.width) >= _LARGE else _BATCH)
 
 
 def reduced(config: Mapping[str, Any], keys: WidthKeys, name: str = "") -> dict[str, Any]:
@@ -113,7 +113,7 @@ def reduced(config: Mapping[str, Any], keys: WidthKeys, name: str = "") -> dict[
     """
     out = dict(config)
     try:
-        heads, width = min(config[keys.heads], HEADS), min(config[keys.head_width], HEAD_WIDTH)
+        heads, width = min(config[keys.heads], _HEADS), min(config[keys.head_width], _HEAD_WIDTH)
     except (KeyError, TypeError):
         raise CheckpointError(
             f"checkpoint {name!r}: its transformer's config gives no {keys.heads} and {keys.head_width}; "
@@ -122,7 +122,7 @@ def reduced(config: Mapping[str, Any], keys: WidthKeys, name: str = "") -> dict[
     if keys.rotary_axes in config:
         out[keys.rotary_axes] = _axes(config[keys.rotary_axes], config[keys.head_width], width)
     out |= {keys.heads: heads, keys.head_width: width}
-    out |= {key: min(config[key], TEXT_WIDTH) for key in keys.text if key in config}
+    out |= {key: min(config[key], _TEXT_WIDTH) for key in keys.text if key in config}
     if keys.projected_text in config:
         out[keys.projected_text] = heads * width  # the text enters the blocks as wide as the image
     return out

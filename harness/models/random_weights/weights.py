@@ -12,11 +12,11 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, first_line
 from harness.models import memory
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 
-RECIPE = "normal-1"  # goes into the fingerprint: another way of filling is another model
+_RECIPE = "normal-1"  # goes into the fingerprint: another way of filling is another model
 
 
 def build(checkpoint: RandomCheckpoint, device: torch.device, dtype: torch.dtype, seed: int = 0) -> nn.Module:
@@ -32,7 +32,7 @@ def build(checkpoint: RandomCheckpoint, device: torch.device, dtype: torch.dtype
     for module in model.modules():
         for name, blank in list(module.named_parameters(recurse=False)):
             value = torch.empty(blank.shape, device=device, dtype=dtype)
-            fill(value, name, generator)
+            _fill(value, name, generator)
             setattr(module, name, nn.Parameter(value, requires_grad=False))
         for name, buffer in list(module.named_buffers(recurse=False)):
             # Position tables are computed, not drawn. A model's own .to(dtype) would warn of modules to keep in fp32.
@@ -50,10 +50,9 @@ def outline(checkpoint: RandomCheckpoint) -> nn.Module:
         with init_empty_weights(include_buffers=False):
             model = made.from_config(dict(checkpoint.config))
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError, AttributeError) as error:
-        first = str(error).strip().split("\n", 1)[0]
         raise CheckpointError(
-            f"checkpoint {checkpoint.name!r}: no {name} can be built from its transformer's config ({first}); "
-            "save the transformer again with save_pretrained"
+            f"checkpoint {checkpoint.name!r}: no {name} can be built from its transformer's config "
+            f"({first_line(error)}); save the transformer again with save_pretrained"
         ) from None
     assert isinstance(model, nn.Module)
     return model
@@ -78,7 +77,7 @@ def refusal(checkpoint: RandomCheckpoint, parameters: int, room: memory.Room) ->
     )
 
 
-def fill(value: Tensor, name: str, generator: torch.Generator) -> None:
+def _fill(value: Tensor, name: str, generator: torch.Generator) -> None:
     """Random numbers in place, by the parameter's kind, which its name and rank tell.
 
     A matrix keeps the size of what goes through it (1 / sqrt(inputs)). Scales of norms spread around 1 and biases
@@ -98,5 +97,5 @@ def fill(value: Tensor, name: str, generator: torch.Generator) -> None:
 
 def digest(checkpoint: RandomCheckpoint, seed: int = 0) -> str:
     """What stands for the weights in a fingerprint."""
-    text = json.dumps([RECIPE, seed, dict(checkpoint.config)], sort_keys=True)
+    text = json.dumps([_RECIPE, seed, dict(checkpoint.config)], sort_keys=True)
     return f"random-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.analysis.profile import Array
 from harness.report.figures.sheet import Cloud, Dots, Sheet, SheetRow, block_axis
 from harness.report.text import counted, titled
+from harness.results.arrays import Array
 from harness.results.statistics import Interval, mean_interval
 
-VITALITY = "Vitality: each block skipped alone"
-PREDICTORS = "Measures against harm"
-LEVEL = 0.95
-ACROSS = 3
-DECADES = 30.0  # a measure that spans more than this factor has a logarithmic axis
-DRIFT = "image drift (reseed = 1)"
+_VITALITY = "Vitality: each block skipped alone"
+_PREDICTORS = "Measures against harm"
+_LEVEL = 0.95
+_ACROSS = 3
+_DECADES = 30.0  # a measure that spans more than this factor has a logarithmic axis
+_DRIFT = "image drift (reseed = 1)"
 
 
 def vitality(
@@ -53,7 +53,7 @@ def vitality(
     if any(panel.x.cuts for row in rows for panel in row.panels if isinstance(panel, Dots)):
         note.append("Dashed: borders of groups.")
     title = f"{checkpoint}: what skipping one block does"
-    return Sheet("vitality", VITALITY, title, " ".join(note), tuple(rows))
+    return Sheet("vitality", _VITALITY, title, " ".join(note), tuple(rows))
 
 
 def predictors(checkpoint: str, stack: str, measures: Mapping[str, tuple[Array, Interval]], harm: Array) -> Sheet:
@@ -71,15 +71,15 @@ def predictors(checkpoint: str, stack: str, measures: Mapping[str, tuple[Array, 
         title = f"{name}\n{_correlation(rho)}"
         panels.append(Cloud(title, values, mean, ticks, blocks, name, titled("harm"), log_x=_spans_decades(values)))
     rows = tuple(
-        SheetRow(tuple(panels[i : i + ACROSS]), 2.1, (1.0,) * min(ACROSS, len(panels)))
-        for i in range(0, len(panels), ACROSS)
+        SheetRow(tuple(panels[i : i + _ACROSS]), 2.1, (1.0,) * min(_ACROSS, len(panels)))
+        for i in range(0, len(panels), _ACROSS)
     )
     note = (
         f"{counted(harm.shape[1], 'prompt')}; a point is one block skipped alone. "
         "\u03c1: Spearman correlation with its 95 % interval."
     )
     title = f"{checkpoint}: measures against harm, {stack} stack"
-    return Sheet(f"predictors-{stack}", PREDICTORS, title, note, rows)
+    return Sheet(f"predictors-{stack}", _PREDICTORS, title, note, rows)
 
 
 def _correlation(rho: Interval) -> str:
@@ -89,7 +89,7 @@ def _correlation(rho: Interval) -> str:
 
 def _spans_decades(values: Array) -> bool:
     seen = values[np.isfinite(values)]
-    return bool(seen.size and seen.min() > 0 and seen.max() > DECADES * seen.min())
+    return bool(seen.size and seen.min() > 0 and seen.max() > _DECADES * seen.min())
 
 
 def _row(panels: list[Dots]) -> SheetRow:
@@ -103,7 +103,7 @@ def _row(panels: list[Dots]) -> SheetRow:
 
 
 def _harm(stack: str, table: Array, starts: Sequence[int]) -> Dots:
-    found = [mean_interval(row, LEVEL) for row in table]
+    found = [mean_interval(row, _LEVEL) for row in table]
     value, low, high = (np.array([getattr(one, end) for one in found]) for end in ("value", "low", "high"))
     ends = np.concatenate([value, low, high])
     return Dots(
@@ -113,7 +113,7 @@ def _harm(stack: str, table: Array, starts: Sequence[int]) -> Dots:
 
 def _drift(stack: str, values: Array, starts: Sequence[int]) -> Dots:
     axis = block_axis(f"{stack} block", len(values), starts)
-    return Dots("", values, axis, DRIFT, _reach(values), "drift", bars=True)
+    return Dots("", values, axis, _DRIFT, _reach(values), "drift", bars=True)
 
 
 def _reach(values: Array) -> tuple[float, float]:

@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array
 from harness.report.figures.layout import LINE, SIZE, Layout, Place, Rect, lay_out, shown_ticks
 from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Scale, Sheet
 from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, line_colour, stops
 from harness.report.text import tick_label
+from harness.results.arrays import Array
 
-DOTS = 100  # pixels an inch, so that a figure is 900 wide
-TOOLS = 0.32  # inches above it, for the buttons that show on hovering
-SLIDER = 0.75  # inches under a figure with frames
+_DOTS = 100  # pixels an inch, so that a figure is 900 wide
+_TOOLS = 0.32  # inches above it, for the buttons that show on hovering
+_SLIDER = 0.75  # inches under a figure with frames
 # A tick exactly at a cell gives its short text to the cell's hover text as well; this far off (of a cell) it doesn't.
-NUDGE = 0.02
-LETTERS = round(SIZE * DOTS / 72)
-FONT = {"family": "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": LETTERS, "color": INK}
+_NUDGE = 0.02
+_LETTERS = round(SIZE * _DOTS / 72)
+_FONT = {"family": "system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", "size": _LETTERS, "color": INK}
 # Plotly's own default is a button that sends the chart to its cloud: a page that works offline has none.
-CONFIG = {"displaylogo": False, "displayModeBar": "hover", "showSendToCloud": False, "plotlyServerURL": ""}
+_CONFIG = {"displaylogo": False, "displayModeBar": "hover", "showSendToCloud": False, "plotlyServerURL": ""}
 
 
 def packed(values: Array) -> dict[str, str]:
@@ -30,12 +30,6 @@ def packed(values: Array) -> dict[str, str]:
     table = np.ascontiguousarray(values, dtype="<f4")
     shape = {} if table.ndim == 1 else {"shape": ", ".join(map(str, table.shape))}
     return {"dtype": "f4", "bdata": base64.b64encode(table.tobytes()).decode(), **shape}
-
-
-def unpacked(spec: dict[str, str]) -> Array:
-    """The array of :func:`packed`."""
-    flat = np.frombuffer(base64.b64decode(spec["bdata"]), dtype="<f4").astype(np.float64)
-    return flat.reshape([int(n) for n in spec["shape"].split(",")]) if "shape" in spec else flat
 
 
 def interactive(sheet: Sheet) -> dict[str, Any]:
@@ -59,7 +53,7 @@ def interactive(sheet: Sheet) -> dict[str, Any]:
         page.add_axes(i, place)
     if sheet.frames:
         page.out["sliders"] = [_slider(sheet.frames, stops_of)]
-    return {"data": data, "layout": page.out, "config": CONFIG}
+    return {"data": data, "layout": page.out, "config": _CONFIG}
 
 
 class _Page:
@@ -67,20 +61,20 @@ class _Page:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        below = SLIDER if layout.sheet.frames else 0.0
+        below = _SLIDER if layout.sheet.frames else 0.0
         title = max(len(place.panel.title.splitlines()) for place in layout.places[:1])
-        self.top = layout.header - TOOLS - LINE * title
+        self.top = layout.header - _TOOLS - LINE * title
         self.height = layout.height - self.top + below
         heats = any(isinstance(place.panel, Heat) for place in layout.places)
         self.out: dict[str, Any] = {
-            "width": round(layout.width * DOTS),
-            "height": round(self.height * DOTS),
+            "width": round(layout.width * _DOTS),
+            "height": round(self.height * _DOTS),
             "margin": {"l": 0, "r": 0, "t": 0, "b": 0, "autoexpand": False},
-            "font": FONT,
+            "font": _FONT,
             "paper_bgcolor": "#ffffff",
             "plot_bgcolor": MISSING if heats else "#ffffff",
             "showlegend": False,
-            "hoverlabel": {"font": {"size": LETTERS + 1}},
+            "hoverlabel": {"font": {"size": _LETTERS + 1}},
             "annotations": [],
             "shapes": [],
         }
@@ -132,7 +126,7 @@ def _axis(letter: str, i: int) -> str:
 
 
 def _title(text: str) -> dict[str, Any]:
-    return {"text": text, "standoff": 4, "font": {"size": LETTERS}}
+    return {"text": text, "standoff": 4, "font": {"size": _LETTERS}}
 
 
 def _cells(axis: Axis, length: float, *, upright: bool) -> dict[str, Any]:
@@ -142,7 +136,7 @@ def _cells(axis: Axis, length: float, *, upright: bool) -> dict[str, Any]:
         "type": "category",
         "range": ends[::-1] if axis.flipped else ends,
         "tickmode": "array",
-        "tickvals": [k + NUDGE for k in kept],
+        "tickvals": [k + _NUDGE for k in kept],
         "ticktext": [axis.ticks[k] for k in kept],
         "tickangle": 0,
     }
@@ -205,12 +199,12 @@ def _bar(page: _Page, scale: Scale, rect: Rect) -> dict[str, Any]:
         "yanchor": "bottom",
         "xpad": 0,
         "ypad": 0,
-        "thickness": round(rect.width * DOTS),
+        "thickness": round(rect.width * _DOTS),
         "outlinewidth": 0,
         "tickmode": "array",
         "tickvals": [float(scale.place(value)) for value in ticks],
         "ticktext": [tick_label(value) for value in ticks],
-        "title": {"text": scale.label, "side": "right", "font": {"size": LETTERS}},
+        "title": {"text": scale.label, "side": "right", "font": {"size": _LETTERS}},
     }
 
 
@@ -260,5 +254,5 @@ def _slider(frames: tuple[str, ...], stops_of: list[int]) -> dict[str, Any]:
         {"label": name, "method": "restyle", "args": [{"visible": [stop in (-1, k) for stop in stops_of]}]}
         for k, name in enumerate(frames)
     ]
-    shown = {"prefix": "shown: ", "font": {"size": LETTERS + 1}}
+    shown = {"prefix": "shown: ", "font": {"size": _LETTERS + 1}}
     return {"steps": steps, "currentvalue": shown, "x": 0.06, "len": 0.88, "y": 0, "yanchor": "bottom", "pad": {"b": 5}}

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array
 from harness.report.figures.sheet import Axis, Heat, Sheet, SheetRow, block_axis, span
+from harness.results.arrays import Array
 
-SECTION = "Interaction of pairs"
+_SECTION = "Interaction of pairs"
 
 
 def interaction(
@@ -42,4 +42,4 @@ def interaction(
     )
     title = f"{checkpoint}: interaction of pairs of blocks, {stack} stack"
     panel = Heat("", table, x, y, scale, "interaction", marked)
-    return Sheet(f"interaction-{stack}", SECTION, title, note, (SheetRow((panel,)),))
+    return Sheet(f"interaction-{stack}", _SECTION, title, note, (SheetRow((panel,)),))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from matplotlib.colors import FuncNorm, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from harness.errors import HarnessError
+from harness.files import write_atomically
 from harness.report.figures.layout import EDGE, SIZE, TITLE, Layout, Place, Rect, lay_out, shown_ticks
 from harness.report.figures.point_labels import place_labels
 from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Scale, Sheet
@@ -26,23 +25,13 @@ from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, colou
 from harness.report.text import tick_label
 
 DPI = 160
-STEPS = [1, 2, 5, 10]
+_STEPS = [1, 2, 5, 10]
 
 
 def save_png(sheet: Sheet, folder: Path) -> Path:
     """Write ``<name>.png``, whole or not at all; the path. Raises HarnessError where that fails."""
     path = folder / f"{sheet.name}.png"
-    content = png(sheet)
-    fresh = folder / f".{path.name}.{os.getpid()}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            fresh.write_bytes(content)
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as error:
-        raise HarnessError(f"can't write {path}: {error.strerror or error}") from None
+    write_atomically(path, png(sheet))
     return path
 
 
@@ -188,7 +177,7 @@ def _dots(axes: Axes, panel: Dots, place: Place) -> None:
         axes.plot(where, panel.values, "o", color=POINT, markersize=4)
     axes.set_xlim(-0.6, len(where) - 0.4)
     axes.set_ylim(*panel.reach)
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
     axes.set_title(panel.title, loc="left", pad=4)
     _x_axis(axes, panel.x, place)
     _open(axes)
@@ -210,9 +199,9 @@ def _cloud(axes: Axes, panel: Cloud) -> None:
         axes.xaxis.set_major_locator(FixedLocator(Scale("", low, high, "log").ticks(4)))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS, prune="upper"))  # a last one may not fit
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=_STEPS, prune="upper"))  # a last one may not fit
     axes.xaxis.set_major_formatter(_short())
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     axes.set_title(panel.title, loc="left", pad=4)
     axes.set_xlabel(panel.x_title)
     axes.set_ylabel(panel.y_title)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from harness.analysis.profile import Array
 from harness.report.figures.sheet import Cloud
 from harness.report.figures.style import FAINT
+from harness.results.arrays import Array
 
-SIZE = 9.0  # points
-RADIUS = 3.0  # of a dot, in points
+_SIZE = 9.0  # points
+_RADIUS = 3.0  # of a dot, in points
 # Where a label may stand, best first: its centre, in half widths and half heights of it plus the dot's radius.
-SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
 def place_labels(axes: Axes, panel: Cloud) -> list[str]:
@@ -25,13 +25,13 @@ def place_labels(axes: Axes, panel: Cloud) -> list[str]:
     points = np.asarray(axes.transData.transform(np.stack([panel.x, panel.y], axis=1)[seen]), dtype=np.float64) * scale
     frame = np.asarray(axes.bbox.extents, dtype=np.float64) * scale
     texts = [text for text, here in zip(panel.ticks, seen, strict=True) if here]
-    boxes = [np.concatenate([point - RADIUS, point + RADIUS]) for point in points]
+    boxes = [np.concatenate([point - _RADIUS, point + _RADIUS]) for point in points]
     written = []
     order = np.argsort(-_farness(points), kind="stable")
     for i in order:
-        half = np.array([0.32 * SIZE * len(texts[i]), 0.52 * SIZE])
-        for side in SIDES:
-            offset = np.array(side) * (half + RADIUS)
+        half = np.array([0.32 * _SIZE * len(texts[i]), 0.52 * _SIZE])
+        for side in _SIDES:
+            offset = np.array(side) * (half + _RADIUS)
             box = np.concatenate([points[i] + offset - half, points[i] + offset + half])
             inside = (box[:2] >= frame[:2]).all() and (box[2:] <= frame[2:] + 4).all()
             if inside and not any(_meet(box, other) for j, other in enumerate(boxes) if j != i):
@@ -42,7 +42,7 @@ def place_labels(axes: Axes, panel: Cloud) -> list[str]:
                     textcoords="offset points",
                     ha="center",
                     va="center",
-                    fontsize=SIZE,
+                    fontsize=_SIZE,
                     color=FAINT,
                 )
                 boxes.append(box)

@@ -13,10 +13,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array
+from harness.results.arrays import Array
 
 Kind = Literal["linear", "log1p", "log", "diverging"]
-SMALLEST = 1e-12  # a logarithmic scale of nothing but zeros still has two ends
+_SMALLEST = 1e-12  # a logarithmic scale of nothing but zeros still has two ends
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def span(values: npt.ArrayLike, label: str, kind: Kind = "linear", *, low: float
     if kind == "log":
         table = table[table > 0]
     if not table.size:
-        return Scale(label, SMALLEST if kind == "log" else 0.0, 1.0, kind)
+        return Scale(label, _SMALLEST if kind == "log" else 0.0, 1.0, kind)
     high, least = float(table.max()), float(table.min())
     if kind == "diverging":
         bound = max(high, -least) or 1.0

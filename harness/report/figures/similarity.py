@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.profile import Array, Profile, Stream
+from harness.analysis.profile import Profile, Stream
 from harness.report.figures.sheet import Axis, Heat, Scale, Sheet, SheetRow, bin_names, span, state_axis
 from harness.report.text import counted
+from harness.results.arrays import Array
 
-SECTION = "Similarity of states"
-TITLES = {"cosine": "raw", "centred": "token mean taken out"}
-SETTINGS = {"trajectory": "the model's own sampling trajectory", "noised": "images noised to uniform levels"}
-ACROSS = 5  # small multiples in a row
+_SECTION = "Similarity of states"
+_TITLES = {"cosine": "raw", "centred": "token mean taken out"}
+_SETTINGS = {"trajectory": "the model's own sampling trajectory", "noised": "images noised to uniform levels"}
+_ACROSS = 5  # small multiples in a row
 
 
 def similarity(profile: Profile, stream: Stream, starts: Sequence[int] = ()) -> Sheet:
@@ -25,14 +26,14 @@ def similarity(profile: Profile, stream: Stream, starts: Sequence[int] = ()) -> 
     axes = _axes(stream, starts)
     names = bin_names(profile.edges)
     panels = []
-    for what, title in TITLES.items():
+    for what, title in _TITLES.items():
         values = stream.overall(what)
         table: Array = getattr(stream, what)
         seen = {f"noise {name}": table[i] for i, name in enumerate(names) if stream.count[i] > 0}
         frames = {"all noise levels": values, **seen}
         panels.append(Heat(f"cosine, {title}", values, *axes, _scale(values), "cosine", frames=frames))
     note = f"{setting_words(profile)}; mean over tokens, prompts and noise levels.{_lines(axes[0])}"
-    return Sheet(_name(profile, stream), SECTION, _title(profile, stream), note, (SheetRow(tuple(panels)),))
+    return Sheet(_name(profile, stream), _SECTION, _title(profile, stream), note, (SheetRow(tuple(panels)),))
 
 
 def similarity_bins(profile: Profile, stream: Stream, starts: Sequence[int] = (), what: str = "centred") -> Sheet:
@@ -41,13 +42,13 @@ def similarity_bins(profile: Profile, stream: Stream, starts: Sequence[int] = ()
     table: Array = getattr(stream, what)
     scale = _scale(table)
     panels = [Heat(f"noise {name}", table[i], x, y, scale, "cosine") for i, name in enumerate(bin_names(profile.edges))]
-    across = min(ACROSS, len(panels))
+    across = min(_ACROSS, len(panels))
     rows = tuple(
         SheetRow(tuple(panels[i : i + across]), weights=(1.0,) * across) for i in range(0, len(panels), across)
     )
     title = f"{_title(profile, stream)}, by noise level"
-    note = f"{setting_words(profile)}; cosine, {TITLES[what]}, mean over tokens and prompts.{_lines(x)}"
-    return Sheet(f"{_name(profile, stream)}-{what}-bins", SECTION, title, note, rows)
+    note = f"{setting_words(profile)}; cosine, {_TITLES[what]}, mean over tokens and prompts.{_lines(x)}"
+    return Sheet(f"{_name(profile, stream)}-{what}-bins", _SECTION, title, note, rows)
 
 
 def setting_suffix(profile: Profile) -> str:
@@ -57,7 +58,7 @@ def setting_suffix(profile: Profile) -> str:
 
 def setting_words(profile: Profile) -> str:
     """``16 prompts, the model's own sampling trajectory``."""
-    return f"{counted(profile.prompts, 'prompt')}, {SETTINGS.get(profile.setting, profile.setting)}"
+    return f"{counted(profile.prompts, 'prompt')}, {_SETTINGS.get(profile.setting, profile.setting)}"
 
 
 def _name(profile: Profile, stream: Stream) -> str:

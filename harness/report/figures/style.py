@@ -6,19 +6,19 @@ from functools import cache
 
 from harness.report.figures.sheet import Kind
 
-SEQUENTIAL = "viridis"
-DIVERGING = "RdBu_r"  # red above zero, blue below, white at it
+_SEQUENTIAL = "viridis"
+_DIVERGING = "RdBu_r"  # red above zero, blue below, white at it
 MISSING = "#b4b4b4"  # no value: no colour of either map
 INK = "#1a1a1a"
 FAINT = "#5f5f5f"
 HAIR = "#c9c9c9"
 POINT = "#0072b2"  # Okabe and Ito's blue
-STOPS = 65
+_STOPS = 65
 
 
 def colour_map(kind: Kind) -> str:
     """The name of a scale's colour map in matplotlib."""
-    return DIVERGING if kind == "diverging" else SEQUENTIAL
+    return _DIVERGING if kind == "diverging" else _SEQUENTIAL
 
 
 def line_colour(kind: Kind) -> str:
@@ -33,4 +33,4 @@ def stops(kind: Kind) -> tuple[tuple[float, str], ...]:
     from matplotlib.colors import to_hex
 
     chosen = colormaps[colour_map(kind)]
-    return tuple((i / (STOPS - 1), to_hex(chosen(i / (STOPS - 1)))) for i in range(STOPS))
+    return tuple((i / (_STOPS - 1), to_hex(chosen(i / (_STOPS - 1)))) for i in range(_STOPS))

@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.analysis.profile import Array, Profile, Velocity
+from harness.analysis.profile import Profile, Velocity
 from harness.report.figures.sheet import Axis, Heat, Kind, Scale, Sheet, SheetRow, bin_names, block_axis, span
 from harness.report.figures.similarity import setting_suffix, setting_words
 from harness.report.text import counted
+from harness.results.arrays import Array
 
-SECTION = "Noise level and block"
+_SECTION = "Noise level and block"
 COMBINED = "combined"
-WAYS: tuple[tuple[Kind, str], ...] = (
+_WAYS: tuple[tuple[Kind, str], ...] = (
     ("linear", "linear"),
     ("log1p", "colours spaced by log(1 + d)"),
     ("linear", "clipped at the 95th percentile"),
 )
-PERCENTILE = 95.0
-HEIGHT = 1.75  # inches of one map
+_PERCENTILE = 95.0
+_HEIGHT = 1.75  # inches of one map
 
 
 def combined(image: Array, text: Array) -> Array:
@@ -55,15 +56,15 @@ def timesteps(profile: Profile, name: str, groups: Mapping[str, Sequence[int]]) 
     y = Axis("noise level", tuple(f"noise {n}" for n in levels), levels)
     everything = np.concatenate([table.ravel() for table in tables.values()])
     rows = []
-    for number, (kind, title) in enumerate(WAYS):
+    for number, (kind, title) in enumerate(_WAYS):
         scale = span(everything, "angular distance d", kind, low=0.0)
         if number == 2:
             scale = _clipped(everything, scale)
-        rows.append(SheetRow(_side_by_side(tables, y, groups, scale), HEIGHT, _weights(tables), title))
+        rows.append(SheetRow(_side_by_side(tables, y, groups, scale), _HEIGHT, _weights(tables), title))
     which = "text and image combined" if name == COMBINED else f"{name} stream"
     title = f"{profile.checkpoint}: angular distance over each block, {which}"
     note = f"{setting_words(profile)}; d = arccos(cosine) / \u03c0 between what enters and what leaves a block."
-    return Sheet(f"timesteps-{name}{setting_suffix(profile)}", SECTION, title, note + _lines(groups), tuple(rows))
+    return Sheet(f"timesteps-{name}{setting_suffix(profile)}", _SECTION, title, note + _lines(groups), tuple(rows))
 
 
 def velocity(velocities: Mapping[str, Velocity], groups: Mapping[str, Sequence[int]]) -> Sheet:
@@ -81,7 +82,7 @@ def velocity(velocities: Mapping[str, Velocity], groups: Mapping[str, Sequence[i
         f"to {one.levels[-1]:.2f} in step {len(names) - 1}; "
         f"mean of ||v_skip\u00a0-\u00a0v||\u00b2\u00a0/\u00a0||v||\u00b2."
     )
-    return Sheet("velocity", SECTION, title, note + _lines(groups), (row,))
+    return Sheet("velocity", _SECTION, title, note + _lines(groups), (row,))
 
 
 def _side_by_side(
@@ -100,7 +101,7 @@ def _clipped(values: Array, scale: Scale) -> Scale:
     seen = values[np.isfinite(values)]
     if not seen.size:
         return scale
-    high = float(np.percentile(seen, PERCENTILE))
+    high = float(np.percentile(seen, _PERCENTILE))
     return Scale(scale.label, scale.low, high, scale.kind, clipped=True) if high > scale.low else scale
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from harness.errors import BaselineError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, Entry
+from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry
 from harness.gates.update import update_noise_floors
 from harness.gates.validation.calibration import arguments, check, noise_floors
 from harness.gates.validation.noise_floor import MARGIN
 from harness.gates.validation.perturbations import read
+from harness.results.fingerprint import facts
 from harness.results.records import Kind, Record, Status, Verdict
 from tests.helpers.records import FINGERPRINT, TOLERANCES, quality
 
@@ -28,7 +29,9 @@ def run(*harms):
 @pytest.fixture
 def baseline(tmp_path):
     cases = {f"m-s-{name}": {"harm": Entry(1.0, 16, effect=0.5)} for name in NAMES}
-    return Baseline(tmp_path / "cpu-float32.json", "m", "cpu", "float32", {}, {"seed_sd": 1.0}, cases)
+    return Baseline(
+        tmp_path / "cpu-float32.json", "m", "cpu", "float32", facts(FINGERPRINT), ControlFigures(1.0), cases
+    )
 
 
 def test_the_noise_floor_of_a_case_is_how_far_it_moves(baseline):
@@ -52,11 +55,12 @@ def test_what_a_perturbed_run_lacks_is_named(baseline):
 
 def test_noise_floors_are_stored_beside_the_values(baseline):
     before = baseline.cases["m-s-skip"]["harm"]
-    update_noise_floors(baseline, {"harm": {"m-s-skip": 0.0123456789}}, {"perturbations": ["ulp=1"]})
+    calibration = Calibration(("ulp=1",), MARGIN, {"harm": 1.5}, "cpu", "AVX512", 2, {"torch": "2.15.0"})
+    update_noise_floors(baseline, {"harm": {"m-s-skip": 0.0123456789}}, calibration)
     stored = baselines.load(baseline.path, "m")
     assert stored.cases["m-s-skip"]["harm"] == replace(before, tolerance=pytest.approx(0.0123457, rel=1e-3))
     assert stored.cases["m-s-swap"] == baseline.cases["m-s-swap"]
-    assert stored.calibration == {"perturbations": ["ulp=1"]}
+    assert stored.calibration == calibration
 
 
 def test_a_regression_can_not_be_calibrated_away():

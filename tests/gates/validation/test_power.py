@@ -7,14 +7,14 @@ import pytest
 from harness.ablation.grid import Ask, expand, from_id, in_windows
 from harness.errors import BaselineError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, Entry
+from harness.gates.baselines import Baseline, ControlFigures, Entry
 from harness.gates.tolerances import Tolerance
 from harness.gates.validation.faults import FAULTS
 from harness.gates.validation.power import SENSITIVITY_FAULT, examine, insensitive, store_effects
-from harness.gates.verdict import GATED
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.report.power_page import markdown
+from harness.results.columns import gated
 from harness.results.fingerprint import facts
 from harness.results.rounding import rounded
 
@@ -36,11 +36,11 @@ def cases(lab):
 @pytest.fixture
 def baseline(lab, cases, tmp_path):
     made = Baseline(tmp_path / "flux-tiny" / "cpu-float32.json", "flux-tiny", "cpu", "float32")
-    made.control = {**lab.control.summary(), "seed_sd": lab.seed_sd}
+    made.control = ControlFigures.of({**lab.control.summary(), "seed_sd": lab.seed_sd})
     made.facts = facts(lab.fingerprint)
     for case in cases:
         measured, _ = lab.run(case.plan, case.stack)
-        made.cases[case.id] = {m: Entry(rounded(measured.summary[m]), measured.n) for m in GATED}
+        made.cases[case.id] = {m: Entry(rounded(measured.summary[m]), measured.n) for m in gated()}
     return made
 
 
@@ -64,7 +64,7 @@ def test_faults_are_seen_by_the_gates(lab, cases, baseline):
 def test_a_window_of_steps_is_measured_as_it_was_stored(lab, cases, baseline):
     (case,) = in_windows(cases[0], [(1, 2)], 4)
     measured, _ = lab.run(case.plan, case.stack, case.window)
-    baseline.cases[case.id] = {m: Entry(rounded(measured.summary[m]), measured.n) for m in GATED}
+    baseline.cases[case.id] = {m: Entry(rounded(measured.summary[m]), measured.n) for m in gated()}
     again = from_id("flux-tiny", lab.checkpoint.stacks, case.id)
     assert under(lab, [again], baseline, "no-shift")["no-shift"].flagged == 1  # and nothing is red without a fault
 

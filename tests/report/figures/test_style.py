@@ -1,21 +1,10 @@
-"""Colours and ticks of all figures."""
+"""Colours of all figures."""
 
 from __future__ import annotations
 
 import re
 
-import pytest
-
-from harness.report.figures.style import MISSING, colour_map, line_colour, number, stops
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0, "0"), (0.25, "0.25"), (9999, "9999"), (10_000, "1e4"), (2.5e-4, "2.5e-4"), (-3e6, "-3e6")],
-)
-def test_ticks_are_short(value, shown):
-    assert number(value) == shown
-    assert float(shown) == value
+from harness.report.figures.style import MISSING, colour_map, line_colour, stops
 
 
 def test_both_renderers_have_the_same_colours():
