@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _COLLECTION: pytest.StashKey[Collection] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_PYTEST: pytest.StashKey[pytest.Session] = pytest.StashKey()  # whose exit status the summary may still change
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -101,7 +102,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if wanted and not config.option.collectonly and not session.testsfailed:
         from harness.plugin.session import Session  # loads torch
 
-        config.stash[_SESSION] = dit_session = Session(config, collection)
+        config.stash[_SESSION], config.stash[_PYTEST] = Session(config, collection), session
+        dit_session = config.stash[_SESSION]
         try:
             dit_session.prepare()
         except HarnessError as error:
@@ -118,9 +120,14 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.fixture
-def ablation(request: pytest.FixtureRequest) -> AblationFixture:
+def ablation(request: pytest.FixtureRequest) -> Iterator[AblationFixture]:
     """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
-    return request.config.stash[_SESSION].ablation(_parameter(request), request.node)
+    dit_session = request.config.stash[_SESSION]
+    case = dit_session.ablation(_parameter(request), request.node)
+    yield case
+    # After the test's report, and so after its record: a full disk costs pictures first.
+    if problem := case.keep_pictures():
+        dit_session.problem(problem)
 
 
 @pytest.fixture
@@ -184,8 +191,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         try:
             dit_session.finish()
         except HarnessError as error:
-            dit_session.trouble = str(error)
-            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+            dit_session.problem(str(error))
+        _fail_with_problems(dit_session, session)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -198,3 +205,10 @@ def pytest_terminal_summary(
         dit_session = config.stash.get(_SESSION, None)
         if dit_session is not None:
             dit_session.print_summary(terminalreporter)
+            _fail_with_problems(dit_session, config.stash[_PYTEST])
+
+
+def _fail_with_problems(dit_session: Session, session: pytest.Session) -> None:
+    """A run whose results could not be read or written ends with exit code 1, whatever its tests said."""
+    if dit_session.problems:
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED

@@ -9,6 +9,7 @@ from harness.report.ranking_table import (
     columns_of,
     headings,
     left_out,
+    named,
     strategy_cells,
     strategy_columns,
     timed,
@@ -29,7 +30,7 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     out: list[str] = ["# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
     for ranking in rankings:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
-        out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
+        out += [f"## {named(ranking)}", "", _circumstances(records, ranking), ""]
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
         if text := left_out(ranking):
             out += ["", text.replace("|", "\\|")]
@@ -48,7 +49,8 @@ def _legend(rankings: Sequence[Ranking]) -> list[str]:
 
 
 def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
-    fingerprint = next(r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
+    own = (r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
+    fingerprint = ranking.fingerprint or next(own)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
     how = f"{ranking.prompts} prompts, {ranking.tiers} tiers"
     if ranking.by is not RankedBy.HARM:

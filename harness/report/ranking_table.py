@@ -21,11 +21,17 @@ _QUALITY = ("rank_low", "rank_high", "tier", "harm", "harm_low", "harm_high", "c
 
 def title(ranking: Ranking) -> str:
     """What is ranked by what."""
+    name = named(ranking)
     if ranking.by is RankedBy.HARM:
-        return f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)"
+        return f"least harmful variant: {name} ({ranking.prompts} prompts)"
     if timed(ranking):
-        return f"fastest variant, by speed-up (no quality measured): {ranking.checkpoint}"
-    return f"not ranked (no latency measured): {ranking.checkpoint}"
+        return f"fastest variant, by speed-up (no quality measured): {name}"
+    return f"not ranked (no latency measured): {name}"
+
+
+def named(ranking: Ranking) -> str:
+    """The checkpoint, and how it was measured where that is not the way of the first table."""
+    return f"{ranking.checkpoint}, {ranking.apart}" if ranking.apart else ranking.checkpoint
 
 
 def timed(ranking: Ranking) -> bool:
@@ -157,6 +163,8 @@ def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:
 def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
     """A row as one flat mapping."""
     out: dict[str, Any] = {"checkpoint": ranking.checkpoint}
+    if ranking.apart:
+        out["apart"] = ranking.apart
     apart = ("summary", "latency", "words", "gate", *(() if ranking.by is RankedBy.HARM else _QUALITY))
     out |= {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name not in apart}
     out["words"] = " ".join(row.words)
@@ -178,6 +186,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
     return _finite(
         {
             "checkpoint": ranking.checkpoint,
+            **({"apart": ranking.apart} if ranking.apart else {}),
             "by": ranking.by.value,
             "prompts": ranking.prompts,
             "tiers": ranking.tiers,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
-from harness.results.records import Kind, Latency, Measurement, Record, Status
+from harness.results.fingerprint import Fingerprint, measured_differently
+from harness.results.records import Kind, Latency, Measurement, Record, Status, why_not_ranked
 from harness.results.statistics import by_prompt, mean_interval, rank_intervals
 
 
@@ -82,27 +83,56 @@ class Ranking:
     tiers: int
     by: RankedBy = RankedBy.HARM
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])  # metrics that are no columns, and why
+    fingerprint: Fingerprint | None = None
+    apart: str = ""  # what was measured differently than in the checkpoint's first ranking, where there are several
 
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
-    """A ranking for each checkpoint in the records.
+    """A ranking for each checkpoint in the records, and for each way in which it was measured (dtype, judge ...).
 
     Ordered by harm. A collapsed image scores like grey, so a few of them weigh in a variant's harm as what they
     are; a variant of which most images collapsed is no model any more and comes after all others, whatever its
     score. Only variants measured on the same number of prompts are ranked together: the larger set wins.
     Where a lab has no judge there is no harm, and the fastest variant comes first.
     """
-    every = list(records)
     out: list[Ranking] = []
-    for checkpoint in dict.fromkeys(r.checkpoint for r in every):
-        mine = [r for r in every if r.checkpoint == checkpoint]
+    for checkpoint, apart, mine in _measured_alike(records):
+        before = len(out)
         latency = {r.case: r.latency for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
-        quality = [(r, r.measurement) for r in mine if r.kind is Kind.QUALITY and r.measurement is not None]
+        quality = [
+            (r, r.measurement)
+            for r in mine
+            if r.kind is Kind.QUALITY and r.measurement is not None and not _why_not_ranked(r)
+        ]
         if not any(r.fingerprint.judge for r in mine):
             out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
         elif quality:
             out.append(_rank(checkpoint, quality, latency))
+        left_out = {r.case: why for r in mine if r.kind is Kind.QUALITY and (why := _why_not_ranked(r))}
+        out[before:] = [
+            replace(each, left_out={**each.left_out, **left_out}, fingerprint=mine[0].fingerprint, apart=apart)
+            for each in out[before:]
+        ]
     return out
+
+
+def _measured_alike(records: Iterable[Record]) -> Iterator[tuple[str, str, list[Record]]]:
+    """(checkpoint, what was measured differently, records) for all records whose figures may stand in one table.
+
+    The text is empty where all records of the checkpoint may, and else how they differ from its first ones.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.checkpoint, record.fingerprint.conditions), []).append(record)
+    first: dict[str, Record] = {}
+    for (checkpoint, _), mine in groups.items():
+        start = first.setdefault(checkpoint, mine[0]).fingerprint
+        apart = measured_differently(start, mine[0].fingerprint)
+        yield checkpoint, ", ".join(apart), mine
+
+
+def _why_not_ranked(record: Record) -> str:
+    return "" if record.measurement is None or not record.fingerprint.judge else why_not_ranked(record)
 
 
 def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latency: dict[str, Latency]) -> Ranking:
