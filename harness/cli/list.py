@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -105,8 +106,8 @@ def _plan(arguments: argparse.Namespace) -> None:
 def _steps(arguments: str | None) -> int:
     if arguments is None:
         return 0
-    if not arguments.isdecimal() or int(arguments) < 1:
-        raise HarnessError(f"--steps takes a whole number from 1, not {arguments!r}")
+    if not re.fullmatch("[0-9]{1,5}", arguments) or int(arguments) < 1:
+        raise HarnessError(f"--steps takes a whole number from 1 to 99999, not {arguments!r}")
     return int(arguments)
 
 

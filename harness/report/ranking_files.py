@@ -11,6 +11,7 @@ from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import frame, nested
+from harness.report.text import spreadsheet_text
 from harness.results.ranking import rank
 from harness.results.records import Record
 
@@ -29,7 +30,7 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
     text = json.dumps([nested(r) for r in rankings], indent=2, allow_nan=False) + "\n"
     made = {
         "md": markdown(records, rankings),
-        "csv": frame(rankings).to_csv(index=False, float_format="%.6g"),
+        "csv": frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"),
         "json": text,
     }
     written: list[Path] = []

@@ -14,7 +14,7 @@ from harness.report.ranking_table import (
     strategy_columns,
     timed,
 )
-from harness.report.text import markdown_table
+from harness.report.text import markdown_table, markdown_text
 from harness.results.columns import extra_kind
 from harness.results.figure import RankedBy
 from harness.results.ranking import Ranking
@@ -30,10 +30,10 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     out: list[str] = ["# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
     for ranking in rankings:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
-        out += [f"## {named(ranking)}", "", _circumstances(records, ranking), ""]
+        out += [f"## {markdown_text(named(ranking))}", "", markdown_text(_circumstances(records, ranking)), ""]
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
         if text := left_out(ranking):
-            out += ["", text.replace("|", "\\|")]
+            out += ["", markdown_text(text)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out.append("")

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import printable
 from harness.report.text import NOTHING, number
 from harness.results.columns import extra, strategy_table, table
 from harness.results.figure import Column, Figure, RankedBy
@@ -31,7 +32,7 @@ def title(ranking: Ranking) -> str:
 
 def named(ranking: Ranking) -> str:
     """The checkpoint, and how it was measured where that is not the way of the first table."""
-    return f"{ranking.checkpoint}, {ranking.apart}" if ranking.apart else ranking.checkpoint
+    return printable(f"{ranking.checkpoint}, {ranking.apart}" if ranking.apart else ranking.checkpoint)
 
 
 def timed(ranking: Ranking) -> bool:
@@ -77,7 +78,7 @@ def cells(row: Row, columns: Sequence[Column], *, short: bool = False) -> tuple[
 
     ``short`` leaves the intervals of rank and speed-up out, for narrow terminals.
     """
-    return tuple(_cell(row, column, short=short) for column in columns)
+    return tuple(printable(_cell(row, column, short=short)) for column in columns)
 
 
 def _cell(row: Row, column: Column, *, short: bool) -> str:
@@ -140,14 +141,14 @@ _WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
 def left_out(ranking: Ranking) -> str:
     """``left out: lpips (no weights ...)``: the metrics that are no columns, by name; nothing where there are none."""
     said = ", ".join(f"{name} ({why})" for name, why in ranking.left_out.items())
-    return f"left out: {said}" if said else ""
+    return printable(f"left out: {said}") if said else ""
 
 
 def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
     """One line of the summary per strategy."""
     values = dataclasses.asdict(group)
     return tuple(
-        number(values[column.name], column.form) if isinstance(column, Figure) else str(values[column.name])
+        number(values[column.name], column.form) if isinstance(column, Figure) else printable(str(values[column.name]))
         for column in columns
     )
 

@@ -148,11 +148,11 @@ def test_a_run_goes_on_after_any_journal(tmp_path_factory, lines, cut):
 
 def test_a_full_disk_is_one_line(tmp_path):
     journal = Journal(tmp_path)
-    journal._stream.close()
-    journal._stream = Path("/dev/full").open("a", encoding="utf-8")
-    with pytest.raises(JournalError, match=r"can't write the journal .*shard-1-of-1\.jsonl: No space left on device"):
-        journal.append(quality("skip", 0.5))
-    journal.close()
+    with Path("/dev/full").open("a", encoding="utf-8") as full:
+        journal._stream = full
+        with pytest.raises(JournalError, match=r"can't write the journal .*jsonl: No space left on device"):
+            journal.append(quality("skip", 0.5))
+        journal.close()
 
 
 def test_what_was_measured_differently_is_no_rerun():

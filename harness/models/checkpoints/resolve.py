@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 SETTINGS_FILE = "harness.json"
+_MOST_BLOCKS = 10_000  # of a stack: a config may say anything
 _LORA = "-lora-"  # between a checkpoint's name and the LoRA's digest
 BUNDLED = Path(__file__).parents[2] / "tiny" / "weights"
 
@@ -218,7 +219,7 @@ def _own_place(name: str) -> _Location:
         return _Location(name, BUNDLED / name, bundled=True)
     folder = Path(name)
     if folder.is_dir():
-        return _Location(slug(folder.resolve().name), folder)
+        return _Location(_folder_name(folder), folder)
     if folder.is_file():
         raise CheckpointError(
             f"checkpoint {name!r} is a file, not a folder; a folder is one made by a diffusers pipeline's "
@@ -241,13 +242,20 @@ def _own_place(name: str) -> _Location:
     return _Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
 
 
+def _folder_name(folder: Path) -> str:
+    """A folder's name in ids and baselines; one that is called like a bundled checkpoint must not get its baselines."""
+    name = slug(folder.resolve().name)
+    taken = name in bundled_names() and not folder.samefile(BUNDLED / name)
+    return f"{name}-folder" if taken else name
+
+
 def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str, int]:
     lengths: dict[str, int] = {}
     for stack in family.stacks:
         length = config.get(stack.length_key)
-        if not isinstance(length, int) or length < 1:
+        if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= _MOST_BLOCKS:
             raise CheckpointError(
-                f"{folder / 'transformer' / 'config.json'}: {stack.length_key} is {length!r}, "
+                f"{folder / 'transformer' / 'config.json'}: {stack.length_key} is {str(length)[:60]!r}, "
                 f"which is no number of blocks for stack {stack.name!r}"
             )
         lengths[stack.name] = length
