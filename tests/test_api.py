@@ -40,10 +40,10 @@ def test_a_plan_may_be_its_text(lab):
     ("plan", "stack", "error", "message"),
     [
         ("0-1 3-4", None, CaseError, "plan '0-1 3-4' names no stack; write it like 'double: 0-1 3-4'"),
-        ("double: 0", "single", CaseError, "the plan names stack 'double', the call 'single'"),
+        ("double: 0", "single", PlanError, "the plan names stack 'double', the call 'single'"),
         ("joint: 0", None, CaseError, r"'flux-tiny' has no stack 'joint'; it has double \(5 blocks\)"),
         ("double: 0-5", None, PlanError, "block 5 is out of range"),
-        (parse("0-12"), "single", PlanError, "block 12 is out of range"),
+        (parse("0-12"), "single", PlanError, "block 10 is out of range"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_named(lab, plan, stack, error, message):

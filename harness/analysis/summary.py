@@ -9,9 +9,10 @@ from itertools import combinations
 import numpy as np
 
 from harness.analysis.predictors import Additivity, Correlation, additivity, spearman
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
 from harness.analysis.segmentation import Grouping, group
 from harness.analysis.study import Study
+from harness.results.arrays import Array
 
 _GROUPS = 3  # first, middle, last
 _EVERYWHERE = "all stacks"

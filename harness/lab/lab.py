@@ -9,7 +9,6 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -19,7 +18,6 @@ from harness.ablation.steps import Window, within
 from harness.lab.observation import Observation, distances, to_bytes
 from harness.lab.protocol import Forward, VariantRun
 from harness.metrics import distribution, openclip, pairs
-from harness.metrics.base import Images
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.metric_set import open_metrics
 from harness.models import environment, loading
@@ -28,6 +26,7 @@ from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
+from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
 from harness.results.rounding import rounded
@@ -59,7 +58,7 @@ class Control:
     extra: Mapping[str, float]
 
     @property
-    def scores(self) -> npt.NDArray[np.float64]:
+    def scores(self) -> Values:
         """(P, S)."""
         return np.stack([s.scores for s in self.seeds], axis=1)
 
@@ -229,7 +228,7 @@ class Lab:
         base = control.seeds[0]
         harm = base.scores - variant.scores
         apart = distances(variant, base)
-        values: dict[str, npt.NDArray[np.float64]] = {
+        values: dict[str, Values] = {
             "score": variant.scores,
             "harm": harm,
             "collapsed": variant.collapsed.astype(np.float64),
@@ -301,5 +300,5 @@ class Lab:
         prove_identity(self.sampler.transformer, self.sampler.forward_arguments(self.prompts[:2]), stack)
 
 
-def _ratio(values: npt.NDArray[np.float64], floor: float) -> float:
+def _ratio(values: Values, floor: float) -> float:
     return float(values.mean()) / floor if floor > 0 else float("nan")

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from harness.metrics import pairs
-from harness.metrics.base import Images
-from harness.metrics.judge import Features
 from harness.metrics.metric_set import Reading
 from harness.models.sampler import Samples
+from harness.results.arrays import Features, Images, Values
 
 FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
 GREY = 128
@@ -32,8 +31,8 @@ class Observation:
     images: Images
     collapsed: npt.NDArray[np.bool_]
     features: Features
-    scores: npt.NDArray[np.float64]
-    least: npt.NDArray[np.float64] | None
+    scores: Values
+    least: Values | None
     extra: Reading
 
 
@@ -57,7 +56,7 @@ def to_bytes(pixels: Tensor) -> ByteImages:
     return ByteImages(images, collapsed)
 
 
-def distances(a: Observation, b: Observation) -> dict[str, npt.NDArray[np.float64]]:
+def distances(a: Observation, b: Observation) -> dict[str, Values]:
     """Distances between two sets of images of the same N prompts, (N,) by name."""
     error = pairs.mse(a.images, b.images)
     return {

@@ -11,15 +11,16 @@ from torch import Tensor
 
 from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
-from harness.ablation.steps import Window, spelled
+from harness.ablation.ranges import range_text
+from harness.ablation.steps import Window
 from harness.errors import CaseError, SurgeryError
 from harness.lab.protocol import Forward, VariantRun
-from harness.metrics.base import Images
 from harness.models import environment, loading
 from harness.models.random_weights.checkpoint import NO_QUALITY, NO_STEPS, RandomCheckpoint
 from harness.models.random_weights.inputs import arguments
 from harness.models.random_weights.weights import build, digest
 from harness.models.sampler import pinned
+from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
 from harness.surgery.trace import check_trace, traced
@@ -84,7 +85,7 @@ class RandomLab:
         steps, since a single forward has none.
         """
         if window is not None:
-            raise CaseError(f"{NO_STEPS}; leave out the window {spelled(window)}")
+            raise CaseError(f"{NO_STEPS}; leave out the window {range_text(*window)}")
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
         control = self.control  # first: where the model itself is broken, no check of a variant means anything
         self.check_identity(stack)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import BaselineError, HarnessError
-from harness.gates.baselines import Baseline
+from harness.gates.baselines import Baseline, Calibration
 from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.gates.validation import noise_floor
 from harness.gates.validation.perturbations import Perturbation
@@ -123,15 +123,15 @@ def calibrate(
         ordered = sorted(floor.tolerance for floor in found.values())
         out.append(Calibrated(metric, len(found), worst, ordered[len(ordered) // 2], tuple(capped)))
     fingerprint = next(r.fingerprint for r in reference if r.checkpoint == baseline.checkpoint)
-    baseline.calibration = {
-        "perturbations": list(runs),
-        "margin": noise_floor.MARGIN,
-        "max_t": {c.metric: rounded(c.max_t) for c in out},
-        "processor": processor,
-        "capability": fingerprint.capability,
-        "threads": fingerprint.threads,
-        "versions": dict(fingerprint.versions),
-    }
+    baseline.calibration = Calibration(
+        perturbations=tuple(runs),
+        margin=noise_floor.MARGIN,
+        max_t={c.metric: rounded(c.max_t) for c in out},
+        processor=processor,
+        capability=fingerprint.capability,
+        threads=fingerprint.threads,
+        versions=dict(fingerprint.versions),
+    )
     return out
 
 
