@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.gates import baselines
+from harness.gates.reference import stored_unit
 from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 from harness.plugin.collection import Collection
-from harness.report.cost_line import cost_line
+from harness.report.cost_line import cost_line, power_line
 
 SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 
@@ -43,8 +44,16 @@ def describe(collection: Collection) -> list[str]:
             lines.append(f"dit: first, middle and last of {name} are measured groups, from {path}")
         if cases:
             number = cost.prompt_count(checkpoint.prompts_file, collection.options.prompts)
-            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, number)
-            lines.append(f"dit: {cost_line(asked)}")
+            asked = cost.cost(
+                checkpoint.stacks,
+                checkpoint.settings,
+                checkpoint.family,
+                cases,
+                number,
+                variant_seeds=collection.options.seeds,
+            )
+            unit = stored_unit(wanted, name)
+            lines += [f"dit: {line}" for line in (cost_line(asked), power_line(asked, unit)) if line]
     return lines
 
 

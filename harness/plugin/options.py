@@ -36,6 +36,7 @@ USELESS = {
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
+    "seeds": "random weights make no images, so there are no seeds",
     "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
 RANGE_SOURCES = ("depth", "groups")
@@ -59,6 +60,7 @@ class Options:
     reports: Path
     device: str | None
     rounds: int
+    seeds: int
     threads: int | None
     weights: str | None
     dtype: str | None
@@ -128,6 +130,7 @@ def add(parser: pytest.Parser) -> None:
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
     option("rounds", "timed pairs of forwards a latency case (default: 12)", metavar="N")
+    option("seeds", "seeds that a variant is run on, at most the control's (default: 1)", metavar="N")
     option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
     option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
     option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
@@ -184,6 +187,7 @@ def from_config(config: pytest.Config) -> Options:
         reports=reports,
         device=text("device"),
         rounds=_whole("rounds", text("rounds"), least=4) or (8 if quick else 12),
+        seeds=_whole("seeds", text("seeds"), least=1) or 1,
         threads=_whole("threads", text("threads"), least=1),
         weights=weights,
         dtype=_one_of("dtype", text("dtype"), DTYPES),

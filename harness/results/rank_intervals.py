@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.results.statistics import Array
+from harness.results.arrays import Array
 
 LEAST_FOR_TIERS = 16  # prompts; with fewer, intervals of differences are too rough to part anything by
 _ENOUGH = 10  # prompts in which two variants have to differ before a bootstrap says anything of their difference

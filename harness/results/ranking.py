@@ -11,8 +11,8 @@ import numpy as np
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
-from harness.results.records import Kind, Latency, Measurement, Record, Status
 from harness.results.rank_intervals import rank_intervals
+from harness.results.records import Kind, Latency, Measurement, Record, Status
 from harness.results.statistics import Interval, by_prompt, mean_interval, seed_sd_interval
 
 
@@ -262,10 +262,7 @@ def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequenc
             and mine is not None
             and not any(
                 other is not None
-                and (
-                    (harm[j] < harm[i] and other.high >= mine.low)
-                    or (harm[j] == harm[i] and other.low > mine.high)
-                )
+                and ((harm[j] < harm[i] and other.high >= mine.low) or (harm[j] == harm[i] and other.low > mine.high))
                 for j, other in enumerate(latency)
             )
         )
