@@ -90,9 +90,8 @@ def _in_own_unit(baseline: Baseline, records: Sequence[Record], mode: UpdateMode
 
 
 def _scaled(entry: Entry, factor: float) -> Entry:
-    optional = {"tolerance": entry.tolerance, "effect": entry.effect}
-    scaled = {name: rounded(value * factor) for name, value in optional.items() if value is not None}
-    return replace(entry, value=rounded(entry.value * factor), **scaled)
+    tolerance, effect = (None if v is None else rounded(v * factor) for v in (entry.tolerance, entry.effect))
+    return replace(entry, value=rounded(entry.value * factor), tolerance=tolerance, effect=effect)
 
 
 def _measured_in(record: Record, unit: float) -> Record:

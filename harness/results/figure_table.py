@@ -101,12 +101,12 @@ _RANKED: tuple[Column, ...] = (
     Figure(
         name="seed_sd_low",
         unit="points",
-        legend="The lower end of the 95 % interval of the unit of harm, over prompts.",
+        legend="The unit's low end is the lower end of the 95 % interval of the unit of harm, over prompts.",
     ),
     Figure(
         name="seed_sd_high",
         unit="points",
-        legend="The upper end of the 95 % interval of the unit of harm, over prompts.",
+        legend="The unit's high end is the upper end of the 95 % interval of the unit of harm, over prompts.",
     ),
     Figure(
         name="worst_tenth",

@@ -50,7 +50,10 @@ def rank_intervals(harm: npt.ArrayLike, level: float = 0.95, draws: int = 2000, 
     critical = critical_t(gap[:, resolved], level, draws, seed) if prompts > 1 and resolved.any() else np.inf
     difference = gap.mean(axis=0)
     # Where two variants differ by a constant, the difference has no error and is sure.
-    beyond = np.where(resolved, np.abs(difference) > critical * error, (prompts > 1) & ~noisy & (difference != 0))
+    limit = critical * np.where(resolved, error, 1.0)
+    beyond = np.where(
+        resolved, np.abs(difference) > limit, (prompts > 1) & ~noisy & (np.abs(difference) > 1e-12 * size)
+    )
     worse = np.zeros((variants, variants), dtype=np.bool_)
     worse[first, second] = beyond & (difference > 0)
     worse[second, first] = beyond & (difference < 0)

@@ -24,7 +24,7 @@ from harness.models.sampler import Samples
 from harness.tiny.train import prompts
 
 HARMS = Path(__file__).parent / "real_harms.safetensors"
-PROMPTS, SEEDS, DRAWN_WITH = 512, 4, 77_007
+PROMPTS, SEEDS, DRAWN_WITH = 512, 8, 77_007
 
 
 def scores_of(lab: Lab, samples: Samples) -> npt.NDArray[np.float64]:
@@ -34,7 +34,7 @@ def scores_of(lab: Lab, samples: Samples) -> npt.NDArray[np.float64]:
 
 
 def main(out: Path) -> None:
-    """Measure, and write after every case, as float16: ``harm`` (V, P) and the control's ``score`` (P, S) in points."""
+    """Measure, and write after every case: ``harm`` (V, P) as float16 and the control's ``score`` (P, S), in points."""
     checkpoint, *asks = pytestmark.args
     lab = Lab(checkpoint, prompts=prompts(PROMPTS, DRAWN_WITH))
     control = np.stack([scores_of(lab, lab.sampler.sample(lab.prompts, seed)) for seed in range(SEEDS)], axis=1)
@@ -43,9 +43,8 @@ def main(out: Path) -> None:
     began = time.monotonic()
     for case in cases:
         harms[case.id] = control[:, 0] - scores_of(lab, lab.sample(case.plan, case.stack))
-        tensors = {"harm": np.stack(list(harms.values())), "score": control}
-        halves = {name: values.astype(np.float16) for name, values in tensors.items()}
-        save_file(halves, out, metadata={"cases": "\n".join(harms)})
+        tensors = {"harm": np.stack(list(harms.values())).astype(np.float16), "score": control.astype(np.float32)}
+        save_file(tensors, out, metadata={"cases": "\n".join(harms)})
         print(f"{len(harms)}/{len(cases)} {case.id} {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -24,7 +24,7 @@ def real_harms() -> Array:
 
 @cache
 def real_scores() -> Array:
-    """(512, 4) scores of the control, by prompt and seed."""
+    """(512, 8) scores of the control, by prompt and seed."""
     return load_file(HARMS)["score"].astype(np.float64)
 
 
