@@ -129,3 +129,34 @@ def test_the_library_sweeps_windows(lab):
     ]
     with pytest.raises(CaseError, match="goes beyond the 4 denoising steps"):
         sweep(lab, strategies="skip", windows="4")
+
+
+def test_a_sweep_may_time_each_case(lab, tmp_path):
+    run = sweep(lab, strategies="skip", stacks="single", ranges="2-7,1", latency=True, folder=tmp_path)
+    records = [next(run)]
+    assert read_journal(tmp_path) == records  # its images first, and its times after them
+    records += run
+    kinds = [(r.kind, r.place) for r in records]
+    assert kinds == [(kind, place) for place in ("L01", "L02-07") for kind in ("quality", "latency")]
+    assert read_journal(tmp_path) == records
+    assert {len(r.latency.variant) for r in records if r.kind == "latency"} == {12}
+    assert {r.verdict.notes for r in records} == {("measured without stored values",)}
+    assert all(row.latency is not None for row in rank(records)[0].rows)
+    (_, timed) = sweep(lab, strategies="skip", stacks="single", ranges="1", latency=True, baselines=tmp_path)
+    assert timed.verdict.status is Status.UNJUDGED
+    if lab.device.type == "cpu":
+        assert timed.verdict.notes == ("latency is only reported on a CPU",)
+
+
+def test_a_window_of_steps_is_not_timed(lab):
+    records = list(sweep(lab, strategies="skip", stacks="double", windows="1", latency=True))
+    assert [(r.kind, r.window) for r in records] == [("quality", (1, 1))]
+
+
+def test_a_model_with_random_weights_is_swept_and_ranked_by_speed(random_labs):
+    for lab in random_labs.values():
+        stack, length = next(iter(lab.checkpoint.stacks.items()))
+        records = list(sweep(lab, plans=f"{stack}: 0-{length - 2}", latency=True))
+        assert [r.kind for r in records] == ["quality", "latency"]
+        (ranking,) = rank(records)
+        assert ranking.rows[0].value("speed_up") == records[1].latency.ratio

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import HarnessError, first_line
+from harness.errors import HarnessError
 from harness.files import file_sha256, parse_json, replacing, write_atomically
 
 
@@ -67,18 +67,3 @@ def test_what_is_no_strict_json_is_a_value_error(text):
 def test_a_number_that_is_not_finite_is_named(text):
     with pytest.raises(ValueError, match=f"{text} is no stored value"):
         parse_json(text)
-
-
-@pytest.mark.parametrize(
-    ("error", "line", "typed"),
-    [
-        (KeyError("x"), "'x'", "KeyError: 'x'"),
-        (ValueError("one\ntwo"), "one", "ValueError: one"),
-        (ValueError("  \nError in loading:\n\ttoo big\nmore"), "Error in loading: too big", None),
-        (ValueError(""), "ValueError", "ValueError"),
-        (ValueError("alone:"), "alone:", "ValueError: alone:"),
-    ],
-)
-def test_the_first_line_of_an_error(error, line, typed):
-    assert first_line(error) == line
-    assert first_line(error, with_type=True) == (typed or f"ValueError: {line}")

@@ -1,4 +1,4 @@
-"""Writing stored values: the one writer behind ``--dit-baseline-update``, for cases, analyses and findings."""
+"""Writing stored values: the one writer behind ``--dit-baseline-update`` and ``--dit-calibrate``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.errors import BaselineError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, ControlFigures, Entry
+from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry
 from harness.results.columns import stored as stored_figures
 from harness.results.fingerprint import BaselineFacts, Fingerprint, facts, incomparable
 from harness.results.records import Kind, Record, Status
@@ -126,6 +126,21 @@ def update_figures(
             if mode.writes(stored=metric in stored, red=True)
         }
         baseline.cases[entry] = {**stored, **fresh} if mode is UpdateMode.MISSING else fresh
+    baselines.save(baseline)
+
+
+def update_noise_floors(
+    baseline: Baseline, floors: Mapping[str, Mapping[str, float]], calibration: Calibration
+) -> None:
+    """Store the tolerances that noise floors ask for, by metric and case, with what they were measured under.
+
+    Raises HarnessError where the file can't be written.
+    """
+    for metric, tolerances in floors.items():
+        for case, tolerance in tolerances.items():
+            entry = baseline.cases[case][metric]
+            baseline.cases[case][metric] = replace(entry, tolerance=rounded(tolerance))
+    baseline.calibration = calibration
     baselines.save(baseline)
 
 

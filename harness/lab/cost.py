@@ -14,9 +14,9 @@ from harness.models.spec import Family, Settings
 
 # Bytes in a run folder. A record's values are 17 a prompt without extra metrics, 7.5 bytes each; a strip and its
 # line in the contact sheet are 8 tiles of 80 x 80 pixels each, before compression.
-RECORD_BYTES = 4_000
-VALUE_BYTES = 130
-PICTURE_BYTES = 2 * 8 * 80 * 80 * 3
+_RECORD_BYTES = 4_000
+_VALUE_BYTES = 130
+_PICTURE_BYTES = 2 * 8 * 80 * 80 * 3
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Cost:
     @property
     def disk(self) -> int:
         """Bytes at most in the run folder: journal, strips, contact sheet. No image is kept in full."""
-        variants = self.cases * (RECORD_BYTES + PICTURE_BYTES + VALUE_BYTES * self.prompts * self.variant_seeds)
-        return variants + RECORD_BYTES + PICTURE_BYTES + VALUE_BYTES * self.prompts
+        variants = self.cases * (_RECORD_BYTES + _PICTURE_BYTES + _VALUE_BYTES * self.prompts * self.variant_seeds)
+        return variants + _RECORD_BYTES + _PICTURE_BYTES + _VALUE_BYTES * self.prompts
 
     @property
     def half_width(self) -> float | None:
@@ -116,7 +116,7 @@ def cost(
     steps: int = 0,
     variant_seeds: int = 1,
 ) -> Cost:
-    """The cost of measuring ``cases`` on ``prompts`` prompts; ``steps`` replaces the settings' where it is given."""
+    """The cost of measuring ``cases`` on ``prompts`` prompts; ``steps`` replaces the settings' unless it is 0."""
     return Cost(
         cases=len(cases),
         prompts=prompts,
@@ -153,9 +153,12 @@ def _student(probability: float, freedom: int) -> float:
     return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
 
 
-def prompt_count(own: Path | None, given: Path | None = None) -> int:
-    """How many prompts a run has: those given, else the checkpoint's own, else the default set. Raises PromptError."""
-    return len(prompt_files.read(given or own or prompt_files.DEFAULT))
+def prompt_count(own: Path | None, replacement: Path | None = None) -> int:
+    """How many prompts a run has: of ``replacement``, else the checkpoint's ``own`` file, else the default set.
+
+    Raises PromptError.
+    """
+    return len(prompt_files.read(replacement or own or prompt_files.DEFAULT))
 
 
 def share(case: Case, stacks: Mapping[str, int]) -> float:

@@ -37,20 +37,19 @@ from harness.surgery.verify import prove_identity
 from harness.surgery.view import ablate
 from harness.surgery.windowed import in_window
 
-__all__ = ["TIMED", "Control", "Lab", "Observation"]
-
 # Settings that change the control's images.
-SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
-TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
+_SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
+_TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 @dataclass(frozen=True)
 class Control:
-    """The un-ablated model's images of every prompt and seed, and the scales that variants are measured in.
+    """The un-ablated model's images of P prompts at S seeds, and the scales that variants are measured in.
 
-    ``reseed`` are mean distances between two seeds of one prompt, by name; ``fid_null`` is the mean FID of one seed's
-    images against another's, None with too few prompts; ``seed_sd`` is the sd of the score between seeds of one prompt,
-    in score points; ``extra`` are the other metrics' figures.
+    ``seeds`` are the images of each seed. ``reseed`` are mean distances between two seeds of one prompt, by the name of
+    the distance; ``fid_null`` is the mean FID of one seed's images against another's, None with too few prompts;
+    ``seed_sd`` is the standard deviation of the score between seeds of one prompt, in score points; ``extra`` are the
+    extra metrics' figures.
     """
 
     seeds: tuple[Observation, ...]
@@ -61,7 +60,7 @@ class Control:
 
     @property
     def scores(self) -> Values:
-        """(P, S)."""
+        """The score of each prompt at each seed, (P, S)."""
         return np.stack([s.scores for s in self.seeds], axis=1)
 
     @cached_property
@@ -87,15 +86,15 @@ class Lab:
 
     The unit of harm is the control's seed-to-seed sd in score points. Where a baseline is stored, its unit
     is fixed with :meth:`fix_unit`, so that a change of the control can't rescale every harm. ``checkpoint`` may be
-    a name or a folder, too; prompts that aren't given are the checkpoint's own, or else the set that comes with the
+    a name or a folder, too; without ``prompts`` they are the checkpoint's own, or else the set that comes with the
     package. ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
     ``ViT-L-14/openai``. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
     built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
     :func:`harness.models.loading.load`. ``variant_seeds`` is the number of seeds that a variant is run on, at most the
     control's.
 
-    Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or a metric that was asked for
-    can't be used.
+    Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or one of ``metrics`` can't be
+    used.
     """
 
     no_images_reason = ""  # see harness.lab.protocol
@@ -140,7 +139,7 @@ class Lab:
         whole = environment.fingerprint(
             checkpoint,
             self.device,
-            (*SAMPLING, "negative_prompt") if checkpoint.settings.negative_prompt else SAMPLING,
+            (*_SAMPLING, "negative_prompt") if checkpoint.settings.negative_prompt else _SAMPLING,
             weights=weight_files.weights_digest(checkpoint.folder, *added),
             judge=self.judge.id,
             prompts=prompt_files.digest(self.prompts),
@@ -312,8 +311,8 @@ class Lab:
         return self.sampler.transformer
 
     def timed_forward(self) -> Forward:
-        """What the pipeline passes to the transformer at its first step, for a batch of at most TIMED prompts."""
-        batch = min(TIMED, self.checkpoint.settings.batch)
+        """What the pipeline passes to the transformer at its first step, for a batch of at most eight prompts."""
+        batch = min(_TIMED, self.checkpoint.settings.batch)
         prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
         return Forward(self.sampler.forward_arguments(prompts), batch)
 

@@ -15,7 +15,7 @@ from harness.metrics.metric_set import Reading
 from harness.models.sampler import Samples
 from harness.results.arrays import Features, Images, Values
 
-FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
+_FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
 GREY = 128
 
 
@@ -50,7 +50,7 @@ def to_bytes(pixels: Tensor) -> ByteImages:
     """
     broken = ~torch.isfinite(pixels).flatten(1).all(dim=1)
     images = pixels.nan_to_num(0.5, 0.5, 0.5).clamp(0, 1).mul(255).round().to(torch.uint8).numpy()
-    flat = images.reshape(len(images), -1).std(axis=1) / 255.0 < FLAT
+    flat = images.reshape(len(images), -1).std(axis=1) / 255.0 < _FLAT
     collapsed = broken.numpy() | flat
     images[collapsed] = GREY
     return ByteImages(images, collapsed)

@@ -28,8 +28,8 @@ from harness.surgery.verify import prove_identity, prove_listed
 from harness.surgery.view import ablate
 
 # Settings that change one forward.
-SAMPLING = ("height", "width", "max_sequence_length", "guidance", "batch")
-NONE = np.zeros((0, 3, 0, 0), dtype=np.uint8)
+_SAMPLING = ("height", "width", "max_sequence_length", "guidance", "batch")
+_NO_IMAGES = np.zeros((0, 3, 0, 0), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class RandomLab:
     def fingerprint(self) -> Fingerprint:
         """Everything that can change a number measured here. No judge and no prompts: there are no images."""
         return environment.fingerprint(
-            self.checkpoint, self.device, SAMPLING, weights=digest(self.checkpoint, self.seed)
+            self.checkpoint, self.device, _SAMPLING, weights=digest(self.checkpoint, self.seed)
         )
 
     @cached_property
@@ -103,7 +103,7 @@ class RandomLab:
             values={"output_drift": tuple(round(value, 6) for value in drift)},
             summary={"output_drift": sum(drift) / len(drift), "same_as_listed": float(listed)},
         )
-        return VariantRun(measured, Output(output, NONE))
+        return VariantRun(measured, Output(output, _NO_IMAGES))
 
     def control_measurement(self) -> Measurement:
         """The size of the un-ablated model's output (root mean square an image)."""
@@ -116,8 +116,8 @@ class RandomLab:
         )
 
     def control_images(self) -> Images:
-        """None."""
-        return NONE
+        """No images: an array with N = 0."""
+        return _NO_IMAGES
 
     def timed_forward(self) -> Forward:
         """The forward that every other method runs, too."""

@@ -16,14 +16,21 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save_file
 
-from cases.test_flux import pytestmark
-from harness.ablation.grid import expand
+from harness.ablation.grid import Ask, expand
+from harness.ablation.strategies import ALL_STRATEGIES, PAINTER_STRATEGIES
 from harness.lab.lab import Lab
 from harness.lab.observation import to_bytes
 from harness.models.sampler import Samples
 from harness.tiny.train import prompts
 
 HARMS = Path(__file__).parent / "real_harms.safetensors"
+CHECKPOINT, STACKS = "flux-tiny", ("double", "single")
+# As in cases/test_flux.py.
+ASKS = (
+    Ask(STACKS, ("each",), ("skip",)),
+    Ask(STACKS, ("middle",), ALL_STRATEGIES),
+    Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTER_STRATEGIES),
+)
 PROMPTS, SEEDS, DRAWN_WITH = 512, 8, 77_007
 
 
@@ -35,10 +42,9 @@ def scores_of(lab: Lab, samples: Samples) -> npt.NDArray[np.float64]:
 
 def main(out: Path) -> None:
     """Measure, and write after every case: ``harm`` (V, P) as float16 and the control's ``score`` (P, S), in points."""
-    checkpoint, *asks = pytestmark.args
-    lab = Lab(checkpoint, prompts=prompts(PROMPTS, DRAWN_WITH))
+    lab = Lab(CHECKPOINT, prompts=prompts(PROMPTS, DRAWN_WITH))
     control = np.stack([scores_of(lab, lab.sampler.sample(lab.prompts, seed)) for seed in range(SEEDS)], axis=1)
-    cases = expand(checkpoint, lab.checkpoint.stacks, asks)
+    cases = expand(CHECKPOINT, lab.checkpoint.stacks, ASKS)
     harms: dict[str, npt.NDArray[np.float64]] = {}
     began = time.monotonic()
     for case in cases:
