@@ -186,7 +186,8 @@ def load(path: Path, checkpoint: str) -> Baseline:
         )
     if path.stem != f"{content.device}-{content.dtype}":
         raise BaselineError(
-            f"baseline {path} says that it is of {content.device!r} and {content.dtype!r}, which is another name; {mend}"
+            f"baseline {path} says that it is of {content.device!r} and {content.dtype!r}, which is another name; "
+            f"{mend}"
         )
     return Baseline(
         path=path,
