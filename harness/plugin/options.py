@@ -136,9 +136,7 @@ def _read(config: pytest.Config) -> Options:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")
     for other in ("quick", "stack", "range", "strategy"):
         if config.getoption("dit_plan") and config.getoption(f"dit_{other}"):
-            raise pytest.UsageError(
-                f"--dit-plan runs that plan alone, whatever --dit-{other} says; leave out one of them"
-            )
+            raise pytest.UsageError(f"--dit-plan runs that plan alone, whatever --dit-{other} says; leave out one")
     prompts = text("prompts")
     weights = text("weights")
     if weights is not None:

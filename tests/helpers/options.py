@@ -21,6 +21,7 @@ DEFAULTS = Options(
     reports=Path("reports"),
     device=None,
     rounds=12,
+    seeds=1,
     threads=None,
     weights=None,
     dtype=None,

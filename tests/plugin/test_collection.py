@@ -204,7 +204,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
     first, second = (Metafunc("control", decorator=pytest.mark.dit(str(folder))) for folder in folders)
     assert ids(collect(first, first)[1]) == ["model-control"] * 2
     collection, items = collect(first, second)
-    with pytest.raises(pytest.UsageError, match="two checkpoints are called 'model': .*a/model and .*b/model; "):
+    with pytest.raises(pytest.UsageError, match=r"two checkpoints are called 'model': .*a/model and .*b/model; "):
         collection.reject(config(), items)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import replace
 
 import pytest
@@ -60,3 +61,31 @@ def test_there_is_no_contact_sheet_of_a_checkpoint_that_was_measured_in_two_ways
     assert page.count("fingerprint ") == 2
     assert first.fingerprint.digest in page
     assert other.fingerprint.digest in page
+
+
+def test_a_spreadsheet_runs_nothing_of_a_journal(tmp_path):
+    records = [replace(quality("skip", 0.5), plan="=1+1", stack="@s", place="+1", words=("-2",)), quality("b", 1.0)]
+    write_ranking(tmp_path, [records[0], replace(records[1], plan="-")])
+    rows = list(csv.DictReader((tmp_path / "ranking.csv").open()))
+    assert {name: rows[0][name] for name in ("plan", "stack", "place", "words")} == {
+        "plan": "'=1+1",
+        "stack": "'@s",
+        "place": "'+1",
+        "words": "'-2",
+    }
+    assert rows[1]["plan"] == "-"  # the empty plan is no formula
+    assert float(rows[0]["harm_low"]) < float(rows[0]["harm"])
+
+
+@pytest.mark.parametrize("name", ["x/../../../escape", "/tmp/escape", "..", "a\nb", ""])
+def test_a_foreign_journal_writes_and_reads_no_picture_outside_its_folder(tmp_path, name):
+    run = tmp_path / "deep" / "er" / "run"
+    pictures(run, "m-s-a")
+    (run / "images" / "x").mkdir()
+    Image.new("RGB", (654, 80)).save(tmp_path / "secret.png")
+    record = quality("a", 0.5)
+    foreign = replace(record, checkpoint=name)
+    written = write_ranking(run, [foreign, replace(record, case="../../../../secret")], [].append)
+    assert {path.parent for path in written} == {run}
+    assert [path.name for path in tmp_path.iterdir()] in (["secret.png", "deep"], ["deep", "secret.png"])
+    assert not list(tmp_path.rglob("escape*"))

@@ -14,3 +14,14 @@ def test_bars_in_plans_do_not_end_a_markdown_cell():
     lines = markdown(records, [ranking]).splitlines()
     (row,) = (line for line in lines if "s-L01-03-parallel" in line)
     assert row.replace("\\|", "").count("|") == len(columns_of(ranking)) + 1
+
+
+def test_what_a_foreign_journal_says_is_text_in_a_table():
+    bad = "<script>alert(1)</script>|\n| \r\x1b[31m"
+    names = dict.fromkeys(("stack", "place", "strategy", "plan", "checkpoint"), bad)
+    records = [replace(quality("skip", 0.5), **names)]
+    page = markdown(records, rank(records))
+    assert "<" not in page
+    assert not {c for c in page if not c.isprintable()} - {"\n"}
+    rows = [line for line in page.split("\n") if line.startswith("| ")]
+    assert len({line.replace("\\|", "").count("|") for line in rows[:3]}) == 1
