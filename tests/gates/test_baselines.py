@@ -68,7 +68,23 @@ def test_one_line_a_metric(baseline):
         (lambda t: t.replace('"dtype": "float32"', '"dtype": "float16"'), "says that it is of 'cpu' and 'float16'"),
         (lambda t: t.replace('"seed_sd"', '"seed_s"'), r"not laid out as one: control\.seed_sd is missing"),
     ],
-    ids=["cut", "empty", "a list", "another schema", "foreign", "not a number", "text", "no unit"],
+    ids=[
+        "cut",
+        "empty",
+        "a list",
+        "another schema",
+        "foreign",
+        "not a number",
+        "text",
+        "twice",
+        "negative n",
+        "negative tolerance",
+        "unit 0",
+        "unit -1",
+        "device",
+        "dtype",
+        "no unit",
+    ],
 )
 def test_a_broken_file_is_one_clear_error(baseline, damage, message):
     baselines.save(baseline)

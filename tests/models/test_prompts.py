@@ -119,4 +119,4 @@ def test_plain_sentences_are_found(sentences):
 def test_the_mark_that_editors_on_windows_put_first_is_no_prompt(tmp_path):
     path = tmp_path / "prompts.txt"
     path.write_bytes("# people\na\nb\n".encode("utf-8-sig"))
-    assert categories(path) == {"people": ["a", "b"]}
+    assert prompts.categories(path) == {"people": ["a", "b"]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import columns_of
 from harness.results.ranking import rank
