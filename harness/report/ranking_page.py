@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from harness.report.ranking_table import (
     cells,
     columns_of,
+    foot,
     headings,
-    left_out,
     strategy_cells,
     strategy_columns,
     timed,
@@ -31,8 +31,8 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        if text := left_out(ranking):
-            out += ["", text.replace("|", "\\|")]
+        for line in foot(ranking):
+            out += ["", line.replace("|", "\\|").replace("*", "\\*")]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out.append("")

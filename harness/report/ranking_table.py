@@ -137,6 +137,11 @@ def left_out(ranking: Ranking) -> str:
     return f"left out: {said}" if said else ""
 
 
+def foot(ranking: Ranking) -> list[str]:
+    """The lines under a table: what is no column, and what the gates compared with."""
+    return [*filter(None, [left_out(ranking)]), *ranking.gates]
+
+
 def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
     """One line of the summary per strategy."""
     values = dataclasses.asdict(group)
@@ -169,6 +174,9 @@ def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
             "speed_up_high": row.latency.high,
             "theoretical_speed_up": row.latency.theory,
             "peak_bytes": row.latency.peak_bytes,
+            "image_speed_up": row.value("image_speed_up"),
+            "image_seconds": row.value("image_seconds"),
+            "control_image_seconds": row.value("control_image_seconds"),
         }
     return out
 
@@ -182,6 +190,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "prompts": ranking.prompts,
             "tiers": ranking.tiers,
             "left_out": dict(ranking.left_out),
+            "gates": list(ranking.gates),
             "rows": [_flat(ranking, row) for row in ranking.rows],
             "groups": [dataclasses.asdict(group) for group in ranking.groups],
         }
