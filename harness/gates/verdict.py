@@ -68,10 +68,14 @@ def judge_latency(case: Case, latency: Latency, reference: Reference, update: Up
     if reference.baseline is not None and not reference.exact:
         return unjudged(f"relative times are those of another device ({reference.baseline.device})")
     stored = reference.baseline.cases.get(case.id, {}) if reference.baseline else {}
+    strict = reference.rigour is Rigour.STRICT
     if (batch := _stored_batch(reference)) is not None and batch != latency.batch and TIME in stored:
         return unjudged(f"timed with a batch of {latency.batch}, where the stored value is of {batch}")
     if tolerance_for(reference.tolerances, case.id, TIME) is None:
         return unjudged("no entry of tolerances.toml makes latency a gate")
+    if TIME not in stored and update is None:
+        # Quality can be stored without times, as with --benchmark-skip: that is a fault in a strict run alone.
+        return _missing("no relative time is stored for this case", Status.MISSING, red=strict)
     verdict = compare(case.id, {TIME: 1.0 / latency.ratio}, stored, reference.tolerances, [TIME])
     verdict = _over_interval(verdict, 1.0 / latency.high, 1.0 / latency.low if latency.low > 0 else math.inf)
     return verdict if update is None else accepted(verdict, update)

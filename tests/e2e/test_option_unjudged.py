@@ -1,4 +1,4 @@
-"""``--dit-unjudged`` and ``--dit-strict``: what can't be compared with stored values is red, and who may say otherwise."""
+"""``--dit-unjudged`` and ``--dit-strict``: what can't be compared with stored values is red, or is let pass."""
 
 from __future__ import annotations
 

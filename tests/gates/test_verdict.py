@@ -201,6 +201,12 @@ def test_latency_is_red_where_its_whole_interval_is_outside(reference, ratio, lo
     assert (check.metric, check.baseline, check.tolerance) == ("relative_time", 0.5, pytest.approx(0.05))
 
 
+def test_a_time_that_nobody_stored_is_red_in_a_strict_run(reference):
+    assert judge_latency(CASE, TIMES, reference).status is Status.UNJUDGED
+    assert judge_latency(CASE, TIMES, replace(reference, rigour=Rigour.STRICT)).status is Status.MISSING
+    assert judge_latency(CASE, TIMES, reference, UpdateMode.MISSING).status is Status.UPDATED
+
+
 def test_load_moves_both_sides_and_the_gate_stays_green(reference):
     reference.baseline.cases[CASE.id]["relative_time"] = Entry(0.5, 12)
     loaded = replace(TIMES, control=(9.0,), variant=(4.5,), low=1.2, high=3.5)
