@@ -21,6 +21,7 @@ from harness.lab.protocol import Forward, VariantRun
 from harness.metrics import distribution, openclip, pairs
 from harness.metrics.base import Images
 from harness.metrics.judge import OpenClipJudge
+from harness.metrics.judge_check import check_judge
 from harness.metrics.metric_set import open_metrics
 from harness.models import environment, loading
 from harness.models import prompts as prompt_files
@@ -29,6 +30,7 @@ from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
 from harness.results.fingerprint import Fingerprint
+from harness.results.judge_check import JudgeCheck
 from harness.results.records import Measurement
 from harness.results.rounding import rounded
 from harness.surgery.trace import check_trace, traced
@@ -90,7 +92,8 @@ class Lab:
     package. ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
     ``ViT-L-14/openai``. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
     built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
-    :func:`harness.models.loading.load`.
+    :func:`harness.models.loading.load`. With ``trust_judge`` a judge that fails its check ranks and gates all the same,
+    and every record says so.
 
     Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or a metric that was asked for
     can't be used.
@@ -107,6 +110,7 @@ class Lab:
         judge: str | None = None,
         metrics: Sequence[str] = (),
         offload: str = "none",
+        trust_judge: bool = False,
     ) -> None:
         if isinstance(checkpoint, str):
             checkpoint = resolve(checkpoint)
@@ -120,6 +124,7 @@ class Lab:
         source = openclip.find(judge or openclip.of_checkpoint(checkpoint))
         self.metrics = open_metrics(settings, self.prompts, metrics, self.device)
         self.offload = offload
+        self.trust_judge = trust_judge
         pipeline = loading.load(checkpoint, self.device, offload=offload)
         self.sampler = Sampler(pipeline, checkpoint.family, settings, settings.batch)
         self.notes = tuple(self.sampler.check(self.prompts))
@@ -167,6 +172,14 @@ class Lab:
             seed_sd=rounded(statistics.pooled_seed_sd(scores)),
             extra=self.metrics.control([(s.images, s.extra) for s in seeds]),
         )
+
+    @cached_property
+    def judge_check(self) -> JudgeCheck:
+        """Whether the judge scores the control's images of the first seed above worse ones; checked once.
+
+        Labs made by :meth:`anew` keep it: a fault of the model is no fault of the judge.
+        """
+        return check_judge(self.judge, self.control.seeds[0].images, self.prompts, overruled=self.trust_judge)
 
     @property
     def seed_sd(self) -> float:
@@ -266,6 +279,7 @@ class Lab:
             summary=summary,
             latents_sha256=variant.samples.sha256(),
             left_out=self.metrics.left_out(len(self.prompts)),
+            judge_check=self.judge_check,
         )
         return VariantRun(measured, variant)
 
@@ -279,6 +293,7 @@ class Lab:
             summary=control.summary(),
             latents_sha256=control.latents_sha256,
             left_out=self.metrics.left_out(len(self.prompts)),
+            judge_check=self.judge_check,
         )
 
     def control_images(self) -> Images:

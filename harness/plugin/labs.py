@@ -61,6 +61,7 @@ class Labs:
             offload=options.offload,
             judge=options.judge,
             metrics=options.metrics,
+            trust_judge=options.trust_judge,
         )
         for perturbation in options.perturbations:
             apply_perturbation(lab.sampler, perturbation)

@@ -65,6 +65,7 @@ class Options:
     lora: str | None
     offload: str
     judge: str | None
+    trust_judge: bool
     metrics: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
