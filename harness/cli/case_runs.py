@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cli.environments import process_variables
 from harness.errors import HarnessError
 
 Execute = Callable[[Sequence[str]], int]
@@ -18,8 +19,9 @@ _OUTCOMES = {2: "it was interrupted", 4: "pytest can't be called so", 5: "no cas
 
 
 def execute(command: Sequence[str]) -> int:
-    """Run a command, its output on this terminal; the exit code."""
-    return subprocess.run(command, check=False).returncode  # noqa: S603 - pytest, by a python of ours
+    """Run a command of an interpreter, its output on this terminal; the exit code."""
+    variables = process_variables(Path(command[0]))
+    return subprocess.run(command, check=False, env=variables).returncode  # noqa: S603 - pytest, by a python of ours
 
 
 @dataclass(frozen=True)

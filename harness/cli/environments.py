@@ -85,6 +85,15 @@ class Environments:
         return _Recipe(label, constraints, requirements, hashlib.sha256(text.encode()).hexdigest())
 
 
+def process_variables(python: Path) -> dict[str, str]:
+    """Environment variables for a process of an interpreter.
+
+    Another interpreter than this one gets no PYTHONPATH: packages on it would be imported instead of its own, and pip
+    would count them as installed.
+    """
+    return {k: v for k, v in os.environ.items() if k != "PYTHONPATH" or str(python) == sys.executable}
+
+
 def releases(name: str) -> list[str]:
     """The registry's releases of a package for this Python, the oldest first. Raises HarnessError where it has none."""
     done = _call([sys.executable, "-m", "pip", "index", "versions", name])
@@ -131,7 +140,8 @@ def _python(folder: Path) -> Path:
 
 
 def _call(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - python, venv and pip
+    variables = process_variables(Path(command[0]))
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=variables)  # noqa: S603 - venv, pip
 
 
 def _check(done: subprocess.CompletedProcess[str], what: str, folder: Path) -> None:

@@ -37,9 +37,7 @@ class CommandModule(Protocol):
 COMMANDS = {
     "list": _Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
     "report": _Command("report", "write the ranking of a run again, from its journal alone"),
-    "compare": _Command(
-        "compare", "show what differs between two runs: of two versions, devices or checkpoints"
-    ),
+    "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
     "upgrade": _Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
     "bisect": _Command("bisect", "find the first release of diffusers that changed the results"),
     "repeat": _Command("repeat", "run the quick cases many times without any fault, and count the red runs"),

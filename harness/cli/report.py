@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from harness.report import write
+from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.results.journal import read
 
@@ -22,5 +22,5 @@ def run(arguments: argparse.Namespace) -> None:
     records = read(arguments.run)
     folder = arguments.run if arguments.run.is_dir() else arguments.run.parent
     print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
-    for path in write(folder, records):
+    for path in write_ranking(folder, records):
         print(f"wrote {path}")

@@ -53,14 +53,16 @@ def overview(
     entries: Sequence[CheckpointEntry], strategies: Sequence[Listed], metrics: Sequence[Listed]
 ) -> list[Section]:
     """Everything that a sweep can be made of."""
-    found = [(e.name, e.family, blocks(e.stacks), e.error or e.weights, _from(e.source, e.package)) for e in entries]
-    known = [(s.name, _parameters(s), str(s.least), s.package, s.error or s.summary) for s in strategies]
-    given = [(m.name, m.package, m.error or m.summary) for m in metrics]
+    checkpoints = [
+        (e.name, e.family, blocks(e.stacks), e.error or e.weights, _from(e.source, e.package)) for e in entries
+    ]
+    strategy_rows = [(s.name, _parameters(s), str(s.least), s.package, s.error or s.summary) for s in strategies]
+    metric_rows = [(m.name, m.package, m.error or m.summary) for m in metrics]
     return [
-        Section("checkpoints", ("name", "family", "blocks", "weights", "from"), found),
-        Section("strategies", ("name", "parameters", "least blocks", "from", "what it is"), known),
+        Section("checkpoints", ("name", "family", "blocks", "weights", "from"), checkpoints),
+        Section("strategies", ("name", "parameters", "least blocks", "from", "what it is"), strategy_rows),
         Section("ranges", ("name", "what it is"), [*RANGES.items(), ("4, 4-7", "one block, or neighbouring blocks")]),
-        Section("metrics beside the judge's", ("name", "from", "what it is"), given),
+        Section("metrics beside the judge's", ("name", "from", "what it is"), metric_rows),
     ]
 
 

@@ -221,14 +221,14 @@ class Session:
     def _ranking(self, reporter: pytest.TerminalReporter) -> list[Path]:
         if not self._received:
             return []
-        from harness.report import write
+        from harness.report.ranking_files import write_ranking
         from harness.report.ranking_terminal import render
 
         # From the folder, so that a run that goes on under the same id ranks all of it.
         records = read(self.folder)
         writer = self.config.get_terminal_writer()
         reporter.write(render(records, writer.fullwidth, writer.hasmarkup), flush=True)
-        return list(write(self.folder, records))
+        return list(write_ranking(self.folder, records))
 
     def _unasked(self) -> dict[str, list[str]]:
         """Stored cases that this session didn't even collect (before -k), where it collected the file's own grid."""

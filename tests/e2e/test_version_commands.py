@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 import harness
+from harness.cli.harness_source import rebuild_wheel
 from harness.cli.version_pins import constraint_lines, package
 from harness.results.journal import Journal
 from tests.helpers.records import FINGERPRINT, quality
@@ -73,6 +75,8 @@ def index(tmp_path_factory):
             write_wheel(folder, name, version)
     files = {"pytest/__init__.py": "", "pytest/__main__.py": PYTEST.replace("__JOURNALS__", repr(str(journals)))}
     write_wheel(folder, "pytest", pins["pytest"], files)
+    wheel, _ = rebuild_wheel(metadata.distribution("setuptools"), folder)  # builds the checkout
+    wheel.rename(folder / wheel.name)
     return folder
 
 
@@ -105,12 +109,10 @@ class Project:
 
     def __call__(self, *arguments, code=0):
         settings = {"PYTHONPATH": str(self.home), **pip_settings(self.index)}
-        # The setuptools of this environment build the checkout: there is none on the index.
-        path = os.pathsep.join([str(self.home), str(self.index / "build")])
         done = subprocess.run(
             [sys.executable, "-m", "harness", *arguments],
             cwd=self.folder,
-            env={**os.environ, **settings, "PYTHONPATH": path, "PIP_NO_BUILD_ISOLATION": "0"},
+            env={**os.environ, **settings},
             capture_output=True,
             text=True,
             check=False,
@@ -125,13 +127,6 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(index, checkout, tmp_path_factory):
-    build = index / "build"
-    build.mkdir()
-    import setuptools
-
-    site = Path(setuptools.__file__).parents[1]
-    for place in [site / "setuptools", site / "_distutils_hack", *site.glob("setuptools-*.dist-info")]:
-        (build / place.name).symlink_to(place)
     return Project(make_project(tmp_path_factory.mktemp("project") / "mine"), checkout, index)
 
 

@@ -17,9 +17,10 @@ from harness.gates.tolerances import Tolerance, load_tolerances
 from harness.gates.verdict import compare
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import bundled_names, resolve
-from harness.report import power_page, write
+from harness.report import power_page
 from harness.report.columns_page import columns_markdown, figures_markdown
 from harness.report.failure import check_line
+from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.results import columns, figure_table
 from harness.results.figure import HARM_TABLE, Better, Column, Figure, RankedBy
@@ -157,7 +158,7 @@ def test_an_added_figure_is_in_every_report(tmp_path):
     terminal = render(records, 200, colour=False)
     assert "sharp [px]" in terminal
     assert " 3.1 " in terminal
-    write(tmp_path, records)
+    write_ranking(tmp_path, records)
     markdown = (tmp_path / "ranking.md").read_text()
     assert "| FID/null | sharp [px] | gate |" in markdown
     assert "| - | 3.1 | ok |" in markdown
@@ -193,6 +194,6 @@ def test_an_added_figure_is_in_the_failure():
 
 @pytest.mark.usefixtures("added")
 def test_an_added_figure_that_nobody_measured_is_a_dash(tmp_path):
-    write(tmp_path, [quality("skip", 0.5)])
+    write_ranking(tmp_path, [quality("skip", 0.5)])
     assert "| - | - | ok |" in (tmp_path / "ranking.md").read_text()
     assert "edge_sharpness" not in (tmp_path / "ranking.csv").read_text()
