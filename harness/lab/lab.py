@@ -89,11 +89,12 @@ class Lab:
     The unit of harm is the control's seed-to-seed sd in score points. Where a baseline is stored, its unit
     is fixed with :meth:`fix_unit`, so that a change of the control can't rescale every harm. ``checkpoint`` may be
     a name or a folder, too; prompts that aren't given are the checkpoint's own, or else the set that comes with the
-    package. ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
-    ``ViT-L-14/openai``. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
+    package; as a mapping they are prompts by category, as :func:`harness.models.prompts.categories` reads them.
+    ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
+    ``ViT-L-14/openai``. With ``trust_judge`` a judge that fails its check ranks and gates all the same, and every
+    record says so. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
     built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
-    :func:`harness.models.loading.load`. With ``trust_judge`` a judge that fails its check ranks and gates all the same,
-    and every record says so.
+    :func:`harness.models.loading.load`.
 
     Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or a metric that was asked for
     can't be used.
@@ -105,7 +106,7 @@ class Lab:
         self,
         checkpoint: Checkpoint | str,
         *,
-        prompts: Sequence[str] | None = None,
+        prompts: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         device: torch.device | None = None,
         judge: str | None = None,
         metrics: Sequence[str] = (),
@@ -118,8 +119,10 @@ class Lab:
         self.checkpoint = checkpoint
         self.device = device or environment.pick_device(None)
         if prompts is None:
-            prompts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
-        self.prompts = list(prompts)
+            prompts = prompt_files.categories(checkpoint.prompts_file or prompt_files.DEFAULT)
+        named = prompts if isinstance(prompts, Mapping) else {"": prompts}
+        self.prompts = [prompt for group in named.values() for prompt in group]
+        self.categories = tuple(name for name, group in named.items() for _ in group) if any(named) else ()
         # A judge or a metric that can't be used is reported before a large model is loaded.
         source = openclip.find(judge or openclip.of_checkpoint(checkpoint))
         self.metrics = open_metrics(settings, self.prompts, metrics, self.device)
@@ -294,6 +297,8 @@ class Lab:
             latents_sha256=control.latents_sha256,
             left_out=self.metrics.left_out(len(self.prompts)),
             judge_check=self.judge_check,
+            texts=tuple(self.prompts),
+            categories=self.categories,
         )
 
     def control_images(self) -> Images:

@@ -2,7 +2,7 @@
 
 The control's images of some prompts have to score above grey images, noise and the images of other prompts, and the
 score has to fall along three ladders of growing damage: blur, noise and fewer pixels. A judge that doesn't read its
-prompt, prefers blank or soft images, or has random weights fails. It costs 13 images a prompt to embed, and no sampling.
+prompt, prefers blank or soft images, or has random weights fails. It costs 12 images a prompt to embed, no sampling.
 """
 
 from __future__ import annotations
@@ -41,14 +41,11 @@ class ScoresImages(Protocol):
         ...
 
 
-def check_judge(
-    judge: ScoresImages, images: Images, prompts: Sequence[str], *, overruled: bool = False
-) -> JudgeCheck:
+def check_judge(judge: ScoresImages, images: Images, prompts: Sequence[str], *, overruled: bool = False) -> JudgeCheck:
     """Check a judge on the control's images, one a prompt, of at most MOST prompts spread evenly over the set.
 
-    ``overruled`` says that its result shall not keep anyone from ranking. A fault is only what is sure: blanks, noise,
-    other prompts' images and the last rung of each ladder must score surely lower than the control's images, and no rung
-    surely higher than the one before it (Student's t of the paired differences over prompts, 1 % on either side).
+    ``overruled`` says that its result shall not keep anyone from ranking. Blanks, noise, other prompts'
+    images and the last rung of each ladder must score surely lower than the control's images, and no rung surely higher than the one before it (Student's t of the paired differences over prompts, 1 % on either side).
     """
     if len(prompts) < LEAST:
         few = f"that needs {LEAST} prompts, there are {len(prompts)}"

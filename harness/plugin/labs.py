@@ -27,9 +27,9 @@ class Labs:
     _labs: dict[str, LabProtocol] = field(default_factory=dict)
 
     @cached_property
-    def prompts(self) -> list[str] | None:
-        """The prompts that were asked for; None means each checkpoint's own. Raises PromptError."""
-        return prompts.read(self.options.prompts) if self.options.prompts else None
+    def prompts(self) -> dict[str, list[str]] | None:
+        """The prompts that were asked for, by category; None means each checkpoint's own. Raises PromptError."""
+        return prompts.categories(self.options.prompts) if self.options.prompts else None
 
     def lab(self, checkpoint: Checkpoint, folder: Path) -> LabProtocol:
         """The lab of a checkpoint, with the baselines under ``folder``. Raises HarnessError."""

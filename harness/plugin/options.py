@@ -114,6 +114,7 @@ def add(parser: pytest.Parser) -> None:
         metavar="W",
     )
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
+    option("trust-judge", "rank and gate by a judge that fails its check, too; the table says so", action="store_true")
     option("judge", "open_clip's ARCHITECTURE/TAG or a folder (with '='), not the checkpoint's own", metavar="JUDGE")
     option(
         "metric",
@@ -191,6 +192,7 @@ def from_config(config: pytest.Config) -> Options:
         lora=_place(config, "lora", text("lora")),
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
         judge=_folder_or_name(config, _place(config, "judge", text("judge"))),
+        trust_judge=bool(config.getoption("dit_trust_judge")),
         metrics=tuple(_metric(config, given) for given in config.getoption("dit_metric") or ()),
         perturbations=_perturbations(config.getoption("dit_perturb") or ()),
         calibrate=_calibrate(config, quick=quick, update=update),

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from harness.report.ranking_table import (
     cells,
     columns_of,
+    foot,
     headings,
-    left_out,
     strategy_cells,
     strategy_columns,
     timed,
 )
+from harness.report.task_section import task_markdown
 from harness.report.text import markdown_table
 from harness.results.columns import extra_kind
 from harness.results.figure import RankedBy
@@ -31,11 +32,11 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        if text := left_out(ranking):
-            out += ["", text.replace("|", "\\|")]
+        for line in foot(ranking):
+            out += ["", line.replace("|", "\\|")]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        out.append("")
+        out += ["", *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
     return "\n".join([*out, *note, *_legend(rankings), ""])
 

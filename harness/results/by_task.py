@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from harness.results.figure_table import ATTRIBUTES
 from harness.results.records import Kind, Measurement, Record
@@ -185,16 +186,8 @@ def _jackknife(
             ]
         )
         variance += (size - 1) / size * float(((left - left.mean()) ** 2).sum())
-    # The interval of `least` values whose mean has this error.
-    half = mean_interval(_with_error(np.sqrt(variance), least)).high
+    half = float(stats.t.ppf(0.975, least - 1)) * float(np.sqrt(variance))
     return Interval(value, value - half, value + half)
-
-
-def _with_error(error: float, count: int) -> Array:
-    """``count`` values of mean 0 whose mean has the given standard error."""
-    values = np.where(np.arange(count) % 2, 1.0, -1.0)
-    values -= values.mean()
-    return np.asarray(values * error * np.sqrt(count) / values.std(ddof=1), dtype=np.float64)
 
 
 def _variants(records: Sequence[Record], checkpoint: str) -> list[tuple[Record, Measurement]]:
@@ -219,7 +212,10 @@ def _kinds(records: Sequence[Record], checkpoint: str) -> list[Tasks]:
         out.append(Tasks("attribute", "share lost, by the checker", everyone, _attribute))
     categories = next((r.measurement.categories for r in records if _is_control(r, checkpoint) and r.measurement), ())
     if len(categories) == count and len(set(categories)) > 1:
-        members = {name: np.array([c == name for c in categories], dtype=np.float64) for name in dict.fromkeys(categories)}
+        members = {
+            name: np.array([category == name for category in categories], dtype=np.float64)
+            for name in dict.fromkeys(categories)
+        }
         out.append(Tasks("prompt category", "harm in points of the judge's score", members, _points))
     return out
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
+from harness.results.judge_check import JudgeCheck
 from harness.results.records import Kind, Latency, Measurement, Record, Status
+from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
 from harness.results.statistics import by_prompt, mean_interval, rank_intervals
+
+# Figures that follow from the judge's scores or features.
+_OF_THE_JUDGE = frozenset(
+    {"harm", "seed_sd", "clip_delta", "clip_min", "image_drift", "mmd", "fid", "fid_null", "fid_ratio"}
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,11 @@ class StrategySummary:
 
 @dataclass(frozen=True)
 class Ranking:
-    """All variants of one checkpoint, least harmful (or fastest) first, and the summary per strategy."""
+    """All variants of one checkpoint, least harmful (or fastest) first, and the summary per strategy.
+
+    ``judge_check`` is what is known of the judge; where it was refused, nothing is ranked by harm. ``opinions`` are
+    other measures' rankings of the same variants.
+    """
 
     checkpoint: str
     rows: tuple[Row, ...]
@@ -82,6 +93,8 @@ class Ranking:
     tiers: int
     by: RankedBy = RankedBy.HARM
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])  # metrics that are no columns, and why
+    judge_check: JudgeCheck | None = None
+    opinions: tuple[SecondOpinion, ...] = ()
 
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
@@ -98,11 +111,22 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
         mine = [r for r in every if r.checkpoint == checkpoint]
         latency = {r.case: r.latency for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
         quality = [(r, r.measurement) for r in mine if r.kind is Kind.QUALITY and r.measurement is not None]
-        if not any(r.fingerprint.judge for r in mine):
+        check = _judge_check(mine)
+        if check is not None and check.refused:
+            trusted = [r for r in mine if r.kind is not Kind.CONTROL]
+            out += [replace(r, judge_check=check) for r in _rank_by_speed(checkpoint, trusted, latency, unjudged=True)]
+        elif not any(r.fingerprint.judge for r in mine):
             out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
         elif quality:
-            out.append(_rank(checkpoint, quality, latency))
+            out.append(replace(_rank(checkpoint, quality, latency), judge_check=check))
     return out
+
+
+def _judge_check(records: Sequence[Record]) -> JudgeCheck | None:
+    """The check of the judge: a refusal, where any record has one."""
+    checks = [r.measurement.judge_check for r in records if r.measurement is not None]
+    known = [check for check in checks if check is not None]
+    return next((check for check in known if check.refused), known[0] if known else None)
 
 
 def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latency: dict[str, Latency]) -> Ranking:
@@ -116,6 +140,8 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
     ranks = rank_intervals(ordered)
     pareto = _pareto(ordered.mean(axis=1), [latency.get(r.case) for r, _ in quality])
     order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))
+    opinions = second_opinions([r.case for r, _ in quality], [m for _, m in quality])
+    checker = next((opinion.ranks for opinion in opinions if opinion.name == CHECKER), {})
     rows: list[Row] = []
     for place, i in enumerate(order, start=1):
         record, measured = quality[i]
@@ -138,13 +164,26 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary=_others(measured.summary),
+                summary=_others(measured.summary | _named_rank("checker_rank", checker, record.case)),
                 latency=latency.get(record.case),
                 pareto=pareto[i],
             )
         )
     left_out = {name: why for _, m in quality for name, why in m.left_out.items()}
-    return Ranking(checkpoint, tuple(rows), _groups(rows), prompts, max(ranks.tier), left_out=left_out)
+    return Ranking(
+        checkpoint,
+        tuple(rows),
+        _groups(rows),
+        prompts,
+        max(ranks.tier),
+        left_out=left_out,
+        opinions=tuple(opinions),
+    )
+
+
+def _named_rank(name: str, ranks: Mapping[str, float], case: str) -> dict[str, float]:
+    """The figure of that name, where the case has a rank."""
+    return {name: ranks[case]} if case in ranks else {}
 
 
 def _others(summary: Mapping[str, float]) -> dict[str, float]:
@@ -153,8 +192,13 @@ def _others(summary: Mapping[str, float]) -> dict[str, float]:
     return {name: summary[name] for name in in_files(summary) if name not in own}
 
 
-def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency]) -> list[Ranking]:
-    """Variants by speed-up, those that were not timed last; nothing where no variant was measured."""
+def _rank_by_speed(
+    checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency], *, unjudged: bool = False
+) -> list[Ranking]:
+    """Variants by speed-up, those that were not timed last; nothing where no variant was measured.
+
+    ``unjudged``: there were images, but the judge was refused, so that what follows from its scores is left out.
+    """
     # A case's quality record says more than its latency record, and comes first.
     records = {r.case: r for r in sorted(mine, key=lambda r: r.kind is Kind.QUALITY)}
     order = sorted(records, key=lambda case: (-latency[case].ratio if case in latency else 0.0, case))
@@ -180,12 +224,18 @@ def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str
                 collapsed=None,
                 n=measured.n if measured else timed.batch if timed else 0,
                 gate=record.verdict.status,
-                summary=dict(measured.summary) if measured else {},
+                summary=_summary(measured, unjudged=unjudged),
                 latency=timed,
                 pareto=False,
             )
         )
     return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, RankedBy.SPEED)] if rows else []
+
+
+def _summary(measured: Measurement | None, *, unjudged: bool) -> dict[str, float]:
+    if measured is None:
+        return {}
+    return {name: v for name, v in measured.summary.items() if not (unjudged and name in _OF_THE_JUDGE)}
 
 
 def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequence[Latency | None]) -> list[bool]:

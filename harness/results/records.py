@@ -55,7 +55,8 @@ class Measurement:
     cosine x 100, harm as control - variant in the same unit, drifts relative to nothing, grades in 0..1.
     ``summary`` are figures of the whole set; ``n`` is the number of images, ``prompts`` of prompts. Figures of extra
     metrics are called ``<metric>.<what>``; ``left_out`` says by name why some could not be measured. ``judge_check``
-    says whether the judge can be trusted with this checkpoint's images; None where there is no judge.
+    says whether the judge can be trusted with this checkpoint's images; None where there is no judge. A control's
+    measurement also holds the prompts' ``texts`` and their ``categories`` in the prompt file, where it has any.
     """
 
     n: int
@@ -65,6 +66,8 @@ class Measurement:
     latents_sha256: str = ""
     left_out: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     judge_check: JudgeCheck | None = None
+    texts: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

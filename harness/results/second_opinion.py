@@ -17,7 +17,7 @@ from harness.results.statistics import Array, Interval, by_prompt
 
 CHECKER = "checker"
 _LEAST = 4  # variants, below which a correlation says nothing
-_SHOWN = 5  # variants that are named
+_SHOWN = 3  # variants that are named
 _DRAWS = 1000
 
 
@@ -36,7 +36,8 @@ class SecondOpinion:
 
     ``alike`` is Spearman's correlation with harm over the variants, its 95 % interval over prompts drawn anew
     (bootstrap); ``alike_harmful`` is the same over the ``harmful`` variants with more harm than their median.
-    ``ranks`` has every variant's rank by the other measure, ``parted`` those whose two ranks differ most.
+    ``ranks`` has every variant's rank by the other measure; ``parted`` are those whose two ranks differ most, and
+    ``parted_harmful`` the same among the harmful ones, of which fewer are equal to the other measure.
     ``drift`` says that it is a distance from the control's images, which needs not be harm.
     """
 
@@ -47,6 +48,7 @@ class SecondOpinion:
     harmful: int
     ranks: Mapping[str, float]
     parted: tuple[Parted, ...]
+    parted_harmful: tuple[Parted, ...]
 
 
 def second_opinions(cases: Sequence[str], measured: Sequence[Measurement]) -> list[SecondOpinion]:
@@ -77,7 +79,7 @@ def _opinion(name: str) -> tuple[str, bool]:
     return "", False
 
 
-def _compared(name: str, drift: bool, cases: Sequence[str], harms: Array, others: Array) -> SecondOpinion:  # noqa: FBT001
+def _compared(name: str, drift: bool, cases: Sequence[str], harms: Array, others: Array) -> SecondOpinion:
     by_harm, by_other = (np.asarray(stats.rankdata(v.mean(axis=1)), dtype=np.float64) for v in (harms, others))
     grave = harms.mean(axis=1) > np.median(harms.mean(axis=1))
     rng = np.random.default_rng(0)
@@ -88,7 +90,8 @@ def _compared(name: str, drift: bool, cases: Sequence[str], harms: Array, others
     low, high = np.nanpercentile(alike, [2.5, 97.5]) if np.isfinite(alike).any() else (np.nan, np.nan)
     value = _correlation(by_harm, by_other)
     apart = np.abs(by_harm - by_other)
-    order = sorted(range(len(cases)), key=lambda i: (-apart[i], cases[i]))[:_SHOWN]
+    order = [i for i in sorted(range(len(cases)), key=lambda i: (-apart[i], cases[i])) if apart[i] > 0]
+    parted = [(i, Parted(cases[i], float(by_harm[i]), float(by_other[i]))) for i in order]
     return SecondOpinion(
         name=name,
         drift=drift,
@@ -96,7 +99,8 @@ def _compared(name: str, drift: bool, cases: Sequence[str], harms: Array, others
         alike_harmful=_correlation(stats.rankdata(by_harm[grave]), stats.rankdata(by_other[grave])),
         harmful=int(grave.sum()),
         ranks={case: float(rank) for case, rank in zip(cases, by_other, strict=True)},
-        parted=tuple(Parted(cases[i], float(by_harm[i]), float(by_other[i])) for i in order if apart[i] > 0),
+        parted=tuple(p for _, p in parted[:_SHOWN]),
+        parted_harmful=tuple([p for i, p in parted if grave[i]][:_SHOWN]),
     )
 
 

@@ -167,7 +167,9 @@ def test_predictors_and_additivity_run_on_every_stack(project):
     result.assert_outcomes(passed=1, deselected=4)
     page = (project.path / "reports" / "r" / "analysis" / "flux-tiny" / "analysis.md").read_text()
     assert "| measure | costs | double | single | all stacks |" in page
-    result.stdout.fnmatch_lines(["flux-tiny: harm of single skips is ranked best by *", "flux-tiny: depth alone: *"])
+    result.stdout.fnmatch_lines(
+        ["flux-tiny: harm of single skips is ranked best, of what costs less, by *", "flux-tiny: depth alone: *"]
+    )
 
 
 def test_claims_get_verdicts_and_fail_only_against_stored_ones(project):

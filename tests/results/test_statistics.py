@@ -150,7 +150,7 @@ def test_mmd_is_its_definition():
     scale = np.median(np.square(distances))
 
     def k(a, b):
-        return np.exp(-np.linalg.norm(a - b) ** 2 / (2 * scale))
+        return np.exp(-(np.linalg.norm(a - b) ** 2) / (2 * scale))
 
     total = [
         k(x[i], x[j]) + k(y[i], y[j]) - k(x[i], y[j]) - k(x[j], y[i])
