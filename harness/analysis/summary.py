@@ -17,7 +17,7 @@ from harness.results.statistics import by_prompt
 _GROUPS = 3  # first, middle, last
 _EVERYWHERE = "all stacks"
 # The measures that may predict a block's harm, and what each costs; a run is one sampling of all prompts. None of them
-# reads the judge's features, which harm is made of. Those that cost AS_HARM spare nothing: the same run gives harm itself.
+# reads the judge's features, which harm is made of. What costs AS_HARM spares nothing: the same run gives harm itself.
 AS_HARM = "a run a block"
 PREDICTORS: Mapping[str, str] = {
     "depth": "nothing",

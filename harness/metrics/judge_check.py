@@ -44,8 +44,9 @@ class ScoresImages(Protocol):
 def check_judge(judge: ScoresImages, images: Images, prompts: Sequence[str], *, overruled: bool = False) -> JudgeCheck:
     """Check a judge on the control's images, one a prompt, of at most MOST prompts spread evenly over the set.
 
-    ``overruled`` says that its result shall not keep anyone from ranking. Blanks, noise, other prompts'
-    images and the last rung of each ladder must score surely lower than the control's images, and no rung surely higher than the one before it (Student's t of the paired differences over prompts, 1 % on either side).
+    ``overruled`` says that its result shall not keep anyone from ranking. Blanks, noise, other prompts' images and the
+    last rung of each ladder must score surely lower than the control's images, and no rung surely higher than the one
+    before it (Student's t of the paired differences over prompts, 1 % on either side).
     """
     if len(prompts) < LEAST:
         few = f"that needs {LEAST} prompts, there are {len(prompts)}"
@@ -150,7 +151,8 @@ def _blurred(images: Images, rung: int) -> Images:
 def _coarse(images: Images, rung: int) -> Images:
     """As mosaics of 20, 10 and 5 cells on a side."""
     cells = _CELLS // 2**rung
-    rows, columns = (np.arange(cells) * side // cells for side in images.shape[2:])
+    # Rounded up: a pixel p is of the cell p * cells // side.
+    rows, columns = (-(-np.arange(cells) * side // cells) for side in images.shape[2:])
     sums = np.add.reduceat(np.add.reduceat(images.astype(np.float64), rows, axis=2), columns, axis=3)
     sizes = [np.diff([*starts, side]) for starts, side in zip((rows, columns), images.shape[2:], strict=True)]
     return _bytes(_upscaled(sums / np.outer(*sizes), images))
