@@ -94,10 +94,10 @@ def test_a_judge_that_prefers_soft_images_is_refused(judge, few):
     """It looks at blurred images as if they were sharp, and at sharp ones as if they were damaged."""
 
     def embed(images, features):
-        steps = np.abs(np.diff(images.astype(float), axis=-1)).mean(axis=(1, 2, 3))
+        steps = (np.diff(images.astype(float), axis=-1) ** 2).mean(axis=(1, 2, 3))
         return np.concatenate([features, -steps[:, None]], axis=1).astype(np.float32)
 
-    softness = Faulty(judge, embed=embed, score=lambda f, texts: judge.score(f[:, :-1], texts) + 20 * f[:, -1])
+    softness = Faulty(judge, embed=embed, score=lambda f, texts: judge.score(f[:, :-1], texts) + f[:, -1])
     faults = check_judge(softness, *few).faults
     assert any(fault.startswith("blur of strength 1 scores higher than of strength 0 (+") for fault in faults)
 
@@ -149,7 +149,7 @@ def test_a_wide_blur_is_a_gaussian_and_moves_nothing():
         sigma = 4.0 * 2**rung
         gaussian = ndimage.gaussian_filter(image.astype(float), (0, 0, sigma, sigma))
         blurred = _blurred(image, rung)[0, 0].astype(float)
-        assert np.abs(blurred - gaussian[0, 0]).max() < 0.05 * 255
+        assert np.abs(blurred - gaussian[0, 0]).max() < 0.06 * 255
         centre = [(where[axis] * blurred).sum() / blurred.sum() for axis in (0, 1)]
         assert centre == pytest.approx([199.5, 199.5], abs=0.05)
 

@@ -44,9 +44,12 @@ def test_plain_prompts_are_sampled_in_the_same_batches(sampler, monkeypatch):
     sizes = []
     call = sampler._call
     monkeypatch.setattr(sampler, "batch", 1)
-    monkeypatch.setattr(
-        sampler, "_call", lambda given, **more: sizes.append(len(given["prompt"])) or call(given, **more)
-    )
+
+    def counting(given, **more):
+        sizes.append(len(given["prompt"]))
+        return call(given, **more)
+
+    monkeypatch.setattr(sampler, "_call", counting)
     plain = sampler.sample_plainly(PROMPTS, seed=3)
     assert sizes == [1, 1]
     monkeypatch.setattr(sampler, "_call", call)
