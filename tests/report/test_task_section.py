@@ -41,9 +41,8 @@ def test_json_has_every_interval(tmp_path):
 
 def test_there_are_no_sections_without_tasks_or_with_a_refused_judge():
     (ranking,) = rank(RECORDS)
-    bare = [
-        replace(r, measurement=replace(r.measurement, values={"harm": r.measurement.values["harm"]})) for r in RECORDS
-    ]
+    harms = [{"harm": record.measurement.values["harm"]} for record in RECORDS]
+    bare = [replace(r, measurement=replace(r.measurement, values=v)) for r, v in zip(RECORDS, harms, strict=True)]
     assert task_markdown(bare, rank(bare)[0]) == []
     refused = replace(ranking, judge_check=JudgeCheck(8, 1.0, faults=("a fault",)))
     assert task_markdown(RECORDS, refused) == []
