@@ -15,7 +15,7 @@ from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
 from harness.gates.reference import Reference, reference_for
-from harness.gates.verdict import judge, unjudged
+from harness.gates.verdict import judge, judge_latency, unjudged
 from harness.results import ranking
 from harness.results.journal import Journal
 from harness.results.records import Kind, Record
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
 
 Names = str | Sequence[str]
+WITHOUT_BASELINES = unjudged("measured without stored values")
 
 
 def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None = None) -> Any:
@@ -48,6 +49,7 @@ def sweep(
     stacks: Names = (),
     plans: str | Sequence[str] = (),
     windows: Names = (),
+    latency: bool = False,
     baselines: str | Path | None = None,
     folder: str | Path | None = None,
 ) -> Iterator[Record]:
@@ -58,8 +60,10 @@ def sweep(
     stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for. With
     ``windows`` of denoising steps (``"0-1"``, ``"3"``; 0-based) each case holds in those steps alone. A record's
     measurement holds per-image values over the lab's prompts at seed 0, and its summary harm in units of the
-    control's seed-to-seed sd. With a folder of ``baselines`` each case is judged against the values stored there, as
-    under pytest, and the stored unit of harm is taken. With ``folder``, records and strips of images are also kept
+    control's seed-to-seed sd. With ``latency`` a second record of each case follows its first, with the times of 12
+    pairs of forwards, control and variant in turns; a case in a window of steps has none. With a folder of
+    ``baselines`` each case is judged against the values stored there, as under pytest, and the stored unit of harm is
+    taken. With ``folder``, records and strips of images are also kept
     there, and ``python -m harness report FOLDER`` ranks them again.
 
     Raises CaseError or PlanError at once for what the checkpoint doesn't have, BaselineError where the stored values
@@ -72,38 +76,63 @@ def sweep(
     if strategies or ranges or stacks or not cases:
         ask = grid(checkpoint.stacks, only=_names(stacks), ranges=_names(ranges), strategies=_names(strategies))
         cases += expand(checkpoint.name, checkpoint.stacks, [ask])
-    asked, steps = [read(text) for text in _names(windows)], checkpoint.settings.steps
-    cases = [made for case in cases for made in in_windows(case, asked, steps)]
+    spans, steps = [read(text) for text in _names(windows)], checkpoint.settings.steps
+    cases = [windowed for case in cases for windowed in in_windows(case, spans, steps)]
     journal = None if folder is None else Journal(Path(folder))
     reference = None if baselines is None else reference_for(lab, Path(baselines))
-    return _measured(lab, cases, journal, reference)
+    return _run(lab, cases, journal, reference, latency=latency)
 
 
-def _names(given: Names) -> Sequence[str]:
-    return [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+def _names(names: Names) -> Sequence[str]:
+    return [part.strip() for part in names.split(",") if part.strip()] if isinstance(names, str) else names
 
 
-def _measured(
-    lab: LabProtocol, cases: Sequence[Case], journal: Journal | None, reference: Reference | None
+def _run(
+    lab: LabProtocol, cases: Sequence[Case], journal: Journal | None, reference: Reference | None, *, latency: bool
 ) -> Iterator[Record]:
-    from harness.report.contact_sheet import keep_strips
-
+    """Measure the cases one by one; the journal, if there is one, has each record before the caller does."""
+    folder = None if journal is None else journal.path.parent
     try:
-        for case in cases:
-            measurement, observation = lab.run(case.plan, case.stack, case.window)
-            if reference is None:
-                verdict = unjudged("measured without stored values")
-            else:
-                verdict = judge(case, measurement, reference, lab.control_measurement())
-            run = "" if journal is None else journal.path.parent.name
-            record = Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
+        for record in _records(lab, cases, folder, reference, latency=latency):
             if journal is not None:
-                keep_strips(journal.path.parent, case, observation.images, lab.control_images)
                 journal.append(record)
             yield record
     finally:
         if journal is not None:
             journal.close()
+
+
+def _records(
+    lab: LabProtocol, cases: Sequence[Case], folder: Path | None, reference: Reference | None, *, latency: bool
+) -> Iterator[Record]:
+    for case in cases:
+        yield _quality(lab, case, folder, reference)
+        if latency and case.window is None:
+            yield _latency(lab, case, folder, reference)
+
+
+def _quality(lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None) -> Record:
+    """One case measured and judged; its strip of images in ``folder``."""
+    from harness.report.contact_sheet import keep_strips
+
+    measurement, observation = lab.run(case.plan, case.stack, case.window)
+    verdict = WITHOUT_BASELINES
+    if reference is not None:
+        verdict = judge(case, measurement, reference, lab.control_measurement())
+    if folder is not None:
+        keep_strips(folder, case, observation.images, lab.control_images)
+    run = "" if folder is None else folder.name
+    return Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
+
+
+def _latency(lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None) -> Record:
+    """One case timed and judged."""
+    from harness.lab.latency import measure_latency  # loads torch, which ranking records does without
+
+    latency = measure_latency(lab, case)
+    verdict = WITHOUT_BASELINES if reference is None else judge_latency(case, latency, reference)
+    run = "" if folder is None else folder.name
+    return Record.of(case, Kind.LATENCY, lab.fingerprint, verdict, latency=latency, run=run)
 
 
 class Rankings(list[ranking.Ranking]):

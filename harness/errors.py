@@ -1,4 +1,4 @@
-"""The errors that a user can cause; each message says what was wrong, where, and the mend."""
+"""The errors that a user can cause: each message says what was wrong, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class JournalError(HarnessError):
     """A journal that can't be read or written."""
 
 
+class DataError(HarnessError, ValueError):
+    """Stored data that isn't laid out as what is read from it; the message names the field."""
+
+
 class SurgeryError(HarnessError, RuntimeError):
     """A model whose blocks can't be rearranged without guessing, or an ablation that did not take hold."""
 
@@ -54,3 +58,16 @@ class MetricError(HarnessError):
 
 class OptionError(HarnessError, ValueError):
     """An option's value that isn't known, or that means nothing here."""
+
+
+def first_line(error: BaseException, *, with_type: bool = False) -> str:
+    """What an error of another library says, in one line: its first, and the second where the first ends in a colon.
+
+    The name of its class where it says nothing; ``with_type`` puts that before the line, too: ``KeyError: 'x'``.
+    """
+    lines = [line.strip() for line in str(error).strip().split("\n")]
+    text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    name = type(error).__name__
+    if not text:
+        return name
+    return f"{name}: {text}" if with_type else text

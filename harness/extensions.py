@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import ExtensionError
+from harness.errors import ExtensionError, first_line
 
 STRATEGIES = "harness.strategies"
 METRICS = "harness.metrics"
@@ -49,17 +49,12 @@ def found(group: str, taken: frozenset[str] = frozenset()) -> Mapping[str, Entry
     return MappingProxyType(points)
 
 
-def load(group: str, name: str) -> Any:
-    """What an entry point leads to; ``name`` is one of :func:`found`. Raises ExtensionError where it doesn't load."""
-    return loaded(found(group)[name])
-
-
 def loaded(point: EntryPoint) -> Any:
     """What an entry point leads to. Raises ExtensionError naming the package where that fails, whatever the reason."""
     try:
         return point.load()
     except Exception as error:
-        raise broken(point, f"doesn't load: {first_line(error)}") from error
+        raise broken(point, f"doesn't load: {first_line(error, with_type=True)}") from error
 
 
 def broken(point: EntryPoint, what: str) -> ExtensionError:
@@ -74,12 +69,6 @@ def broken(point: EntryPoint, what: str) -> ExtensionError:
 def package(point: EntryPoint) -> str:
     """The package that has an entry point, with its version: ``dit-extras 1.2``."""
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "(unknown)"
-
-
-def first_line(error: BaseException) -> str:
-    """``ModuleNotFoundError: No module named 'x'``: an error of somebody else's in one line."""
-    text = str(error).strip().split("\n", 1)[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @cache
@@ -108,7 +97,7 @@ def _mapping(point: EntryPoint) -> Mapping[Any, Any]:
         try:
             given = given()
         except Exception as error:
-            raise broken(point, f"fails when it is called: {first_line(error)}") from error
+            raise broken(point, f"fails when it is called: {first_line(error, with_type=True)}") from error
     if not isinstance(given, Mapping):
         raise broken(point, f"is a {type(given).__name__}, where a mapping of names to folders or hub ids is needed")
     return given

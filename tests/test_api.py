@@ -40,10 +40,10 @@ def test_a_plan_may_be_its_text(lab):
     ("plan", "stack", "error", "message"),
     [
         ("0-1 3-4", None, CaseError, "plan '0-1 3-4' names no stack; write it like 'double: 0-1 3-4'"),
-        ("double: 0", "single", CaseError, "the plan names stack 'double', the call 'single'"),
+        ("double: 0", "single", PlanError, "the plan names stack 'double', the call 'single'"),
         ("joint: 0", None, CaseError, r"'flux-tiny' has no stack 'joint'; it has double \(5 blocks\)"),
         ("double: 0-5", None, PlanError, "block 5 is out of range"),
-        (parse("0-12"), "single", PlanError, "block 12 is out of range"),
+        (parse("0-12"), "single", PlanError, "block 10 is out of range"),
     ],
 )
 def test_a_plan_that_does_not_fit_is_named(lab, plan, stack, error, message):
@@ -129,3 +129,34 @@ def test_the_library_sweeps_windows(lab):
     ]
     with pytest.raises(CaseError, match="goes beyond the 4 denoising steps"):
         sweep(lab, strategies="skip", windows="4")
+
+
+def test_a_sweep_may_time_each_case(lab, tmp_path):
+    run = sweep(lab, strategies="skip", stacks="single", ranges="2-7,1", latency=True, folder=tmp_path)
+    records = [next(run)]
+    assert read_journal(tmp_path) == records  # its images first, and its times after them
+    records += run
+    kinds = [(r.kind, r.place) for r in records]
+    assert kinds == [(kind, place) for place in ("L01", "L02-07") for kind in ("quality", "latency")]
+    assert read_journal(tmp_path) == records
+    assert {len(r.latency.variant) for r in records if r.kind == "latency"} == {12}
+    assert {r.verdict.notes for r in records} == {("measured without stored values",)}
+    assert all(row.latency is not None for row in rank(records)[0].rows)
+    (_, timed) = sweep(lab, strategies="skip", stacks="single", ranges="1", latency=True, baselines=tmp_path)
+    assert timed.verdict.status is Status.UNJUDGED
+    if lab.device.type == "cpu":
+        assert timed.verdict.notes == ("latency is only reported on a CPU",)
+
+
+def test_a_window_of_steps_is_not_timed(lab):
+    records = list(sweep(lab, strategies="skip", stacks="double", windows="1", latency=True))
+    assert [(r.kind, r.window) for r in records] == [("quality", (1, 1))]
+
+
+def test_a_model_with_random_weights_is_swept_and_ranked_by_speed(random_labs):
+    for lab in random_labs.values():
+        stack, length = next(iter(lab.checkpoint.stacks.items()))
+        records = list(sweep(lab, plans=f"{stack}: 0-{length - 2}", latency=True))
+        assert [r.kind for r in records] == ["quality", "latency"]
+        (ranking,) = rank(records)
+        assert ranking.rows[0].value("speed_up") == records[1].latency.ratio

@@ -166,4 +166,4 @@ def test_finding_loads_nothing_and_reads_the_metadata_once(package, monkeypatch)
     assert isinstance(found, types.MappingProxyType)
     assert asked == [{"group": "harness.metrics"}]
     with pytest.raises(ExtensionError, match=r"metric 'mine' of package one 0\.3 doesn't load: RuntimeError: imported"):
-        extensions.load(extensions.METRICS, "mine")
+        extensions.loaded(found["mine"])

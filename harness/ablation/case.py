@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.ablation.plan import Plan, parse
+from harness.ablation.plan import Plan, as_plan, split_stack
 from harness.ablation.ranges import Span
 from harness.ablation.steps import Window, share, suffix
 from harness.errors import CaseError
@@ -75,17 +75,12 @@ def over_stack(
 
     The stack may be left out where there is only one. Raises PlanError or CaseError.
     """
-    if isinstance(plan, str) and ":" in plan:
-        named, plan = (part.strip() for part in plan.split(":", 1))
-        if stack is not None and stack != named:
-            raise CaseError(f"the plan names stack {named!r}, the call {stack!r}")
-        stack = named
+    stack, plan = split_stack(plan, stack)
     if stack is None:
         if len(stacks) > 1:
             raise CaseError(f"plan '{plan}' names no stack; write it like '{next(iter(stacks))}: {plan}'")
         stack = next(iter(stacks))
-    # Printing and parsing again checks the indices of a Plan that was built by hand.
-    return parse(str(plan), length=stack_length(checkpoint, stacks, stack), stack=stack), stack
+    return as_plan(plan, stack_length(checkpoint, stacks, stack), stack), stack
 
 
 def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
@@ -93,12 +88,11 @@ def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
 
     Raises PlanError or CaseError; also where the plan is the identity, since that is no ablation.
     """
-    stack, colon, steps = text.partition(":")
-    if not colon:
+    stack, steps = split_stack(text)
+    if stack is None:
         raise CaseError(f"plan {text!r} names no stack; write it like 'double: 0-1 (2|3|4)x3 5' ({', '.join(stacks)})")
-    stack = stack.strip()
     length = stack_length(checkpoint, stacks, stack)
-    plan = parse(steps, length=length, stack=stack).normal()
+    plan = as_plan(steps, length, stack).normal()
     if plan.is_identity(length):
         raise CaseError(f"plan {text!r} runs stack {stack!r} as it is: the identity is no ablation")
     digest = hashlib.sha256(f"{stack}: {plan}".encode()).hexdigest()[:8]

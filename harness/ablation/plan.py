@@ -19,9 +19,12 @@ The empty plan, which runs nothing, is written ``-``.
 from __future__ import annotations
 
 import enum
+import itertools
+import operator
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 from harness.errors import PlanError
 
@@ -50,6 +53,7 @@ class Group:
             raise PlanError("a group needs at least one branch, and every branch at least one block")
         if self.loops < 1:
             raise PlanError(f"a group runs at least once, not x{self.loops}")
+        object.__setattr__(self, "branches", tuple(tuple(map(_index, branch)) for branch in self.branches))
 
 
 Step = int | Group
@@ -57,9 +61,16 @@ Step = int | Group
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps over one stack. ``str(plan)`` prints it; :func:`parse` reads it back."""
+    """The steps over one stack. ``str(plan)`` prints it; :func:`parse` reads it back.
+
+    Raises PlanError for a step that is neither a group nor a whole number (numpy's do, too).
+    """
 
     steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        steps = tuple(step if isinstance(step, Group) else _index(step) for step in self.steps)
+        object.__setattr__(self, "steps", steps)
 
     def __str__(self) -> str:
         return format_plan(self)
@@ -84,9 +95,29 @@ class Plan:
                 steps.append(step)
         return Plan(tuple(steps))
 
+    def check(self, length: int, stack: str = "") -> None:
+        """Raise PlanError where a block isn't one of a stack of ``length``; ``stack`` only names it in the message."""
+        for step in self.steps:
+            for block in (step,) if isinstance(step, int) else itertools.chain(*step.branches):
+                if not 0 <= block < length:
+                    raise PlanError(f"plan '{self}'{_over(stack, length)}: block {block} is out of range")
+
     def is_identity(self, length: int) -> bool:
         """Whether it runs blocks 0..length-1 once each, in order."""
         return self.normal().steps == tuple(range(length))
+
+
+def _index(block: object) -> int:
+    if type(block) is int:
+        return block
+    if isinstance(block, bool) or not isinstance(block, SupportsIndex):
+        raise PlanError(f"{block!r} is no block number; a plan's steps are whole numbers and groups")
+    return operator.index(block)
+
+
+def _over(stack: str, length: int | None) -> str:
+    size = f" of {length} blocks (0-{length - 1})" if length else ""
+    return f" over stack {stack!r}{size}" if stack else size
 
 
 def identity(length: int) -> Plan:
@@ -150,11 +181,8 @@ class _Reader:
         self.at = 0
 
     def error(self, what: str, column: int) -> PlanError:
-        size = f" of {self.length} blocks (0-{self.length - 1})" if self.length else ""
-        stack = f" over stack {self.stack!r}{size}" if self.stack else size
-        return PlanError(
-            f"plan {self.text!r}{stack}: {what} at column {column}; a plan is written like '0-3 (4|5|6)x3 7-18'"
-        )
+        where = f"plan {self.text!r}{_over(self.stack, self.length)}"
+        return PlanError(f"{where}: {what} at column {column}; a plan is written like '0-3 (4|5|6)x3 7-18'")
 
     def peek(self) -> tuple[str, str, int]:
         if self.at < len(self.tokens):
@@ -235,6 +263,30 @@ def parse(text: str, *, length: int | None = None, stack: str = "") -> Plan:
     if not steps:
         raise reader.error("no step (an empty plan is written '-')", 1)
     return Plan(tuple(steps))
+
+
+def split_stack(plan: Plan | str, stack: str | None = None) -> tuple[str | None, Plan | str]:
+    """(stack, plan) from ``"double: 0-3 8-18"``, or from a plan and a stack's name; stack None where none is named.
+
+    Raises PlanError where the text names another stack than ``stack``.
+    """
+    if isinstance(plan, Plan) or ":" not in plan:
+        return stack, plan
+    named, steps = (part.strip() for part in plan.split(":", 1))
+    if stack not in (None, named):
+        raise PlanError(f"the plan names stack {named!r}, the call {stack!r}")
+    return named, steps
+
+
+def as_plan(plan: Plan | str, length: int, stack: str) -> Plan:
+    """The plan over a stack of ``length`` blocks: a text is parsed, a Plan is only checked.
+
+    Raises PlanError where a block isn't one of the stack.
+    """
+    if isinstance(plan, str):
+        return parse(plan, length=length, stack=stack)
+    plan.check(length, stack)
+    return plan
 
 
 def align(plan: Plan, length: int) -> tuple[tuple[Step, ...], ...]:

@@ -14,6 +14,11 @@ GROUPED = DEPTHS[:-1]  # what measured groups say otherwise
 Parts = Mapping[str, tuple[int, int]]
 
 
+def range_text(first: int, last: int) -> str:
+    """An inclusive range as it is written everywhere: ``3-8``, or ``3`` for a single one."""
+    return str(first) if first == last else f"{first}-{last}"
+
+
 @dataclass(frozen=True, order=True)
 class Span:
     """An inclusive range of block indices, first..last."""
@@ -29,7 +34,7 @@ class Span:
         return self.last - self.first + 1
 
     def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return range_text(self.first, self.last)
 
     @property
     def blocks(self) -> tuple[int, ...]:

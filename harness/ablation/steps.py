@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from harness.ablation.ranges import range_text
 from harness.errors import CaseError
 
 Window = tuple[int, int]
@@ -26,18 +27,12 @@ def read(text: str) -> Window:
     return first, last
 
 
-def spelled(window: Window) -> str:
-    """``0-1``, or ``2`` for a single step."""
-    first, last = window
-    return str(first) if first == last else f"{first}-{last}"
-
-
 def suffix(window: Iterable[int] | None) -> str:
     """What follows the strategy in an id: ``-steps-0-1``, nothing without a window."""
     if window is None:
         return ""
     first, last = window
-    return f"-steps-{spelled((first, last))}"
+    return f"-steps-{range_text(first, last)}"
 
 
 def split(text: str) -> tuple[str, Window | None]:
@@ -59,7 +54,7 @@ def within(window: Window | None, steps: int, checkpoint: str) -> Window | None:
         raise CaseError(f"window {first}-{last} is no range of denoising steps; it runs from a lower to a higher one")
     if last >= steps:
         raise CaseError(
-            f"window {spelled(window)} goes beyond the {steps} denoising steps of checkpoint {checkpoint!r} "
+            f"window {range_text(first, last)} goes beyond the {steps} denoising steps of checkpoint {checkpoint!r} "
             f"(0-{steps - 1})"
         )
     return None if last - first + 1 == steps else window

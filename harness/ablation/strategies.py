@@ -18,7 +18,7 @@ from functools import cache
 from harness import extensions
 from harness.ablation.plan import Combine, Group, Plan
 from harness.ablation.ranges import Span
-from harness.errors import CaseError, HarnessError
+from harness.errors import CaseError, HarnessError, first_line
 
 
 def _around(length: int, span: Span, inner: tuple[int | Group, ...]) -> Plan:
@@ -161,7 +161,7 @@ def _foreign_plan(chosen: ConfiguredStrategy, length: int, span: Span) -> Plan:
     except HarnessError:
         raise
     except Exception as error:
-        raise extensions.broken(point, f"fails on range {span}: {extensions.first_line(error)}") from error
+        raise extensions.broken(point, f"fails on range {span}: {first_line(error, with_type=True)}") from error
     if not isinstance(plan, Plan) or not all(0 <= block < length for block in plan.blocks()):
         raise extensions.broken(point, f"gives {plan!s} on range {span}, which is no plan over {length} blocks")
     return plan

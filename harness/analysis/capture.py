@@ -1,72 +1,39 @@
 """The layers' states on a model's own sampling trajectory, reduced to running sums while it samples.
 
 Memory of FLUX.1 at 1024 x 1024 (19 double + 38 single blocks, 4,096 image + 512 text tokens, 3,072 wide, bf16), beside
-a group-offloaded model on a 24 GB card, as :func:`memory` counts it. One state of all tokens is 4,608 x 3,072 x 2
-bytes = 28.3 MB. The double stack has 20 states, the single one 39; a stack's are let go when its last block has been
-measured, so that 39 x 28.3 MB = 1.10 GB are held at the most, for each prompt of the batch (under guidance the negative
-half is never copied). Three copies of a chunk of 67 MB and the 20 MB of CKA's kernels make 0.22 GB. The sums of both
-stacks and both streams, with 10 bins and 200 draws, are 7.3 MB of main memory. So capture adds 1.33 GB to
-what the forward needs, whatever the number of prompts and steps.
+a group-offloaded model on a 24 GB card (a test counts it). One state of all tokens is 4,608 x 3,072 x 2 bytes = 28.3
+MB. The double stack has 20 states, the single one 39; a stack's are let go when its last block has been measured, so
+that 39 x 28.3 MB = 1.10 GB are held at the most, for each prompt of the batch (under guidance the negative half is
+never copied). Three copies of a chunk of 67 MB and the 20 MB of CKA's kernels make 0.22 GB. The sums of both stacks and
+both streams, with 10 bins and 200 draws, are 7.3 MB of main memory. So capture adds 1.33 GB to what the forward needs,
+whatever the number of prompts and steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from harness.analysis.hidden_states import Clock, States, clock, content, watch_states
-from harness.analysis.profile import REDUCTIONS, SETTINGS, STREAMS, Array, Profile
-from harness.analysis.similarity import CHUNK, COPIES, TOKENS, StreamSums, measure, weights
+from harness.analysis.profile import REDUCTIONS, SETTINGS, STREAMS, Profile
+from harness.analysis.similarity import StreamSums, measure, weights
 from harness.errors import OptionError, PromptError
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.environment import device_key, versions
 from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
+from harness.results.arrays import Array
 
 DRAWS = 200  # of the bootstrap
-_BINS = 10  # of the noise level, where there are more steps than that
+BINS = 10  # of the noise level, where there are more steps than that
 
 # Called once a sample with its noise level and the angular distances of its image and of its text stream, those of
 # the stacks one after the other in the order in which they run.
 Sink = Callable[[float, Array, Array], None]
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that capture needs at the most: ``device`` beside the forward, ``main`` for the sums."""
-
-    device: int
-    main: int
-
-
-def memory(
-    lengths: Sequence[int],
-    image: int,
-    text: int,
-    width: int,
-    *,
-    itemsize: int = 2,
-    batch: int = 1,
-    bins: int = _BINS,
-    draws: int = DRAWS,
-) -> Memory:
-    """What it takes to capture stacks of so many blocks, with so many tokens of each stream, ``batch`` prompts at once.
-
-    An upper bound: a stack that gives no text in the end (SD3) has a state less.
-    """
-    depth = max(lengths) + 1
-    states = depth * (image + text) * width * itemsize * batch
-    chunk = max(CHUNK, depth * width * 8)  # one token at least
-    kernels = depth * min(TOKENS, max(image, text)) ** 2 * 8
-    sums = sum(
-        8 * (bins * (3 * d * d + 2 * (d - 1) + 1) + draws * (d * d + d)) for d in (length + 1 for length in lengths)
-    )
-    return Memory(device=states + COPIES * chunk + kernels, main=len(STREAMS) * sums)
 
 
 class Collector:
@@ -211,9 +178,9 @@ def cut(levels: Sequence[float], bins: int | None) -> Array:
     if bins is not None and bins < 1:
         raise OptionError(f"{bins} bins of the noise level; at least one is needed")
     steps = np.unique(np.asarray(levels, dtype=np.float64))
-    if bins is None and len(steps) <= _BINS:
+    if bins is None and len(steps) <= BINS:
         return np.concatenate([[0.0], (steps[1:] + steps[:-1]) / 2, [1.0]])
-    return np.linspace(0.0, 1.0, (bins or _BINS) + 1)
+    return np.linspace(0.0, 1.0, (bins or BINS) + 1)
 
 
 def on_trajectory(

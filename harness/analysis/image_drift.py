@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.analysis.profile import Array
-from harness.metrics.base import Images
+from harness.results.arrays import Array, Images
 
 _GRID = 8  # cells on a side
 

@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
-from harness.errors import BaselineError
-from harness.files import no_constant, number, text, write_atomically
+from harness.errors import BaselineError, DataError
+from harness.files import write_atomically
+from harness.results.serialise import Finite, parse
 
 _SCHEMA = 1
 FILE = "groups.json"
@@ -31,8 +31,8 @@ class StackGroups:
     length: int
     starts: tuple[int, ...]
     structure: bool
-    p: float
-    stability: tuple[float, ...] = ()
+    p: Finite
+    stability: tuple[Finite, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,54 +51,22 @@ def read(path: Path, checkpoint: str | None = None) -> Groups:
     than the one asked for, or where a stack's starts are no cut of its blocks.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
+        groups = parse(Groups, path.read_text(encoding="utf-8"), schema=_SCHEMA)
     except FileNotFoundError:
         raise BaselineError(
             f"groups {path} are not there; measure them, or leave out --dit-range-source=groups"
         ) from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except DataError as error:
+        raise BaselineError(f"groups {path} are not laid out as such: {error}; {_MEND}") from None
+    except (OSError, ValueError) as error:
         raise BaselineError(f"groups {path} can't be read: {error}; {_MEND}") from None
-    if not isinstance(data, dict) or data.get("schema") != _SCHEMA:
-        found = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else type(data).__name__
-        raise BaselineError(f"groups {path} have schema {found!r}, this version reads {_SCHEMA}; {_MEND}")
-    fields = cast("dict[str, Any]", data)
-    try:
-        made = Groups(
-            checkpoint=text(fields["checkpoint"]),
-            stacks={str(name): _stack(entry) for name, entry in fields["stacks"].items()},
-            measured={str(key): text(value) for key, value in fields.get("measured", {}).items()},
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BaselineError(f"groups {path} are not laid out as such ({error!r}); {_MEND}") from None
-    if checkpoint is not None and made.checkpoint != checkpoint:
-        raise BaselineError(f"groups {path} belong to checkpoint {made.checkpoint!r}, not {checkpoint!r}; {_MEND}")
-    for name, stack in made.stacks.items():
+    if checkpoint is not None and groups.checkpoint != checkpoint:
+        raise BaselineError(f"groups {path} belong to checkpoint {groups.checkpoint!r}, not {checkpoint!r}; {_MEND}")
+    for name, stack in groups.stacks.items():
         wrong = _wrong(stack)
         if wrong:
             raise BaselineError(f"groups {path}: stack {name!r} {wrong}; {_MEND}")
-    return made
-
-
-def _stack(data: Mapping[str, Any]) -> StackGroups:
-    return StackGroups(
-        length=_whole(data["length"]),
-        starts=tuple(_whole(start) for start in data["starts"]),
-        structure=_truth(data["structure"]),
-        p=number(data["p"]),
-        stability=tuple(number(share) for share in data.get("stability", ())),
-    )
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is no block number")
-    return value
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
+    return groups
 
 
 def _wrong(stack: StackGroups) -> str:

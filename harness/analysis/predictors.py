@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.analysis.profile import Array
+from harness.results.arrays import Array
 from harness.results.statistics import Interval
 
 _EXACT = 7  # blocks, up to which all permutations are tried

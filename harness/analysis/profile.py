@@ -10,17 +10,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from harness.errors import HarnessError
-from harness.files import text, write_atomically
+from harness.files import write_atomically
+from harness.results.arrays import Array
+from harness.results.serialise import Count, Rule, parse, to_plain
 
-Array = npt.NDArray[np.float64]
 STREAMS = ("image", "text")
 SETTINGS = ("trajectory", "noised")
 REDUCTIONS = ("mean", "last")
@@ -100,21 +100,34 @@ _SCHEMA = 1
 ARRAYS = tuple(f.name for f in fields(Stream) if f.name not in ("stack", "name"))
 
 
+@dataclass(frozen=True)
+class _About:
+    """What a profile's file says beside its arrays."""
+
+    schema: int
+    checkpoint: str
+    setting: Annotated[str, Rule(SETTINGS.__contains__, f"one of {', '.join(SETTINGS)}")]
+    prompts: Count
+    lengths: Mapping[str, Count]
+    streams: tuple[tuple[str, Annotated[str, Rule(STREAMS.__contains__, f"one of {', '.join(STREAMS)}")]], ...]
+    made_with: Mapping[str, str]
+
+
 def write(profile: Profile, path: Path) -> None:
     """Write a profile, whole or not at all. Raises HarnessError where that fails; the old file is then intact."""
-    about = {
-        "schema": _SCHEMA,
-        "checkpoint": profile.checkpoint,
-        "setting": profile.setting,
-        "prompts": profile.prompts,
-        "lengths": dict(profile.lengths),
-        "streams": [[stream.stack, stream.name] for stream in profile.streams],
-        "made_with": dict(profile.made_with),
-    }
+    about = _About(
+        schema=_SCHEMA,
+        checkpoint=profile.checkpoint,
+        setting=profile.setting,
+        prompts=profile.prompts,
+        lengths=profile.lengths,
+        streams=tuple((stream.stack, stream.name) for stream in profile.streams),
+        made_with=profile.made_with,
+    )
     arrays = {"edges": profile.edges}
     for stream in profile.streams:
         arrays |= {f"{stream.stack}.{stream.name}.{name}": getattr(stream, name) for name in ARRAYS}
-    metadata = {FORMAT: json.dumps(about, sort_keys=True)}
+    metadata = {FORMAT: json.dumps(to_plain(about), sort_keys=True)}
     ready = {name: np.ascontiguousarray(values, dtype=np.float64) for name, values in arrays.items()}
     write_atomically(path, save(ready, metadata))
 
@@ -135,41 +148,29 @@ def read(path: Path) -> Profile:
     if FORMAT not in metadata:
         raise HarnessError(f"{path} is a safetensors file, but no profile of layers")
     try:
-        about = json.loads(metadata[FORMAT])
-        if about["schema"] != _SCHEMA:
-            raise HarnessError(
-                f"the profile {path} has schema {about['schema']!r}, this version reads {_SCHEMA}; write it again"
-            )
-        return _profile(about, arrays)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        return _profile(parse(_About, metadata[FORMAT], schema=_SCHEMA), arrays)
+    except (KeyError, ValueError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise HarnessError(f"the profile {path} is damaged: {what}; write it again") from None
 
 
-def _profile(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> Profile:
-    """Raises KeyError, ValueError, TypeError or AttributeError where something isn't as it was written."""
-    setting = text(about["setting"])
-    if setting not in SETTINGS:
-        raise ValueError(f"unknown setting {setting!r}")
-    lengths = {text(stack): _count(length) for stack, length in about["lengths"].items()}
+def _profile(about: _About, arrays: Mapping[str, Array]) -> Profile:
+    """Raises KeyError or ValueError where an array isn't there, or not as it was written."""
     edges = arrays["edges"]
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
         raise ValueError("the edges of the bins don't rise")
     streams: list[Stream] = []
-    for stack, name in cast("list[tuple[str, str]]", about["streams"]):
-        if name not in STREAMS:
-            raise ValueError(f"unknown stream {name!r}")
+    for stack, name in about.streams:
         stream = Stream(stack, name, **{field: arrays[f"{stack}.{name}.{field}"] for field in ARRAYS})
-        _check(stream, len(edges) - 1, lengths[stack])
+        _check(stream, len(edges) - 1, about.lengths[stack])
         streams.append(stream)
-    made_with = {text(k): text(v) for k, v in about["made_with"].items()}
     return Profile(
-        text(about["checkpoint"]), setting, _count(about["prompts"]), edges, lengths, tuple(streams), made_with
+        about.checkpoint, about.setting, about.prompts, edges, about.lengths, tuple(streams), about.made_with
     )
 
 
 def _check(stream: Stream, bins: int, length: int) -> None:
-    depth, draws = stream.cosine.shape[-1], len(stream.draws)
+    depth, draws = (stream.cosine.shape or (0,))[-1], (stream.draws.shape or (0,))[0]
     if depth not in (length, length + 1):
         raise ValueError(f"{depth} {stream.name} states of stack {stream.stack!r}, which has {length} blocks")
     table, row = (depth, depth), (depth - 1,)
@@ -186,9 +187,3 @@ def _check(stream: Stream, bins: int, length: int) -> None:
             raise ValueError(
                 f"{stream.stack}.{stream.name}.{name} is {values.dtype} {values.shape}, and should be float64 {shape}"
             )
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no count")
-    return value

@@ -27,8 +27,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
+from harness.ablation.ranges import range_text
 from harness.analysis.layer_groups import Groups, StackGroups
-from harness.analysis.profile import Array, Profile, Stream
+from harness.analysis.profile import Profile, Stream
+from harness.results.arrays import Array
 
 Starts = npt.NDArray[np.intp]
 
@@ -59,11 +61,6 @@ class Grouping:
     structure: bool
 
     @property
-    def K(self) -> int:  # noqa: N802 - the letter of the literature
-        """The number of groups."""
-        return len(self.starts)
-
-    @property
     def spans(self) -> tuple[tuple[int, int], ...]:
         """(first, last) block of each group, inclusive."""
         ends = (*self.starts[1:], self.length)
@@ -73,7 +70,7 @@ class Grouping:
         figures = f"gain {self.gain:.2f}, {self.null_gain:.2f} without groups, p = {self.p:.3f}"
         if not self.structure:
             return f"{self.stack}: no block structure ({figures})"
-        groups = ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in self.spans)
+        groups = ", ".join(range_text(first, last) for first, last in self.spans)
         return f"{self.stack}: {groups} ({figures})"
 
 
@@ -235,26 +232,6 @@ def group(stream: Stream, groups: int = 3, *, simulations: int = 199, level: flo
         near=share[1],
         structure=p <= level,
     )
-
-
-def suggest(stream: Stream, most: int = 6, *, simulations: int = 199, level: float = _LEVEL, seed: int = 0) -> int:
-    """How many groups (2 to ``most``) stand out most from the null, or 1 where none does.
-
-    The number whose gain is furthest above the null's mean. Its surprise is judged in standard deviations of the
-    null's, the greatest against the greatest of each null draw, so that trying several numbers finds groups no more
-    often than trying one. Two to five equal plateaus (12 and 38 blocks, 30 stacks each) are always counted right;
-    where groups differ by long steps alone, without plateaus, the number is a rough one.
-    """
-    gram, draws = outputs(stream)
-    most = min(most, len(gram) - 1)
-    if most < 2 or len(gram) < _LEAST:
-        return 1
-    observed = gains(gram, most)[1:]
-    null = gains(null_draws(gram, draws, simulations, seed), most)[:, 1:]
-    spread = np.maximum(null.std(axis=0), 1e-12)
-    standing, chance = (observed - null.mean(axis=0)) / spread, (null - null.mean(axis=0)) / spread
-    p = (1 + np.sum(chance.max(axis=1) >= standing.max())) / (1 + simulations)
-    return int((observed - null.mean(axis=0)).argmax()) + 2 if p <= level else 1
 
 
 def stored(profile: Profile, groupings: Sequence[Grouping]) -> Groups:

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
+from harness.results.arrays import Array
 
 CLAMP = 1.0 - 1e-7  # of cosines, before arccos: as the SD3.5-Large study does
 TOKENS = 256  # at most, for CKA: evenly spaced ones
 CHUNK = 64 * 2**20  # bytes
-COPIES = 3  # of a chunk
 _LEAST = 4  # tokens, for the unbiased estimator of HSIC
 _NOTHING = 1e-12  # of a token's own length: what is left of one that equals the mean token
 

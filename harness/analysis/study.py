@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,11 +14,12 @@ from harness.ablation.strategies import choose
 from harness.analysis.capture import on_trajectory
 from harness.analysis.image_drift import ImageDrift, ReseedDrift, reseed_drift, squared_drift
 from harness.analysis.noised_images import on_noised
-from harness.analysis.profile import Array, Profile, Velocity
+from harness.analysis.profile import Profile, Velocity
 from harness.analysis.velocity import velocity_maps
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import bundled_names
-from harness.results.fingerprint import facts
+from harness.results.arrays import Array
+from harness.results.fingerprint import BaselineFacts, facts
 from harness.results.records import Measurement
 from harness.results.statistics import by_prompt
 
@@ -48,9 +49,9 @@ class Study:
         return self.lab.checkpoint.family.name
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> BaselineFacts:
         """The circumstances of all that is measured, as a baseline file keeps them."""
-        return dict(facts(self.lab.fingerprint))
+        return facts(self.lab.fingerprint)
 
     @property
     def stacks(self) -> dict[str, int]:

@@ -9,9 +9,10 @@ from itertools import combinations
 import numpy as np
 
 from harness.analysis.predictors import Additivity, Correlation, additivity, spearman
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
 from harness.analysis.segmentation import Grouping, group
 from harness.analysis.study import Study
+from harness.results.arrays import Array
 from harness.results.statistics import by_prompt
 
 _GROUPS = 3  # first, middle, last
@@ -170,7 +171,7 @@ def predictions(study: Study) -> list[Prediction]:
     losses = {stack: checker_losses(study, stack) for stack in study.stacks}
     out: list[Prediction] = []
     for name in PREDICTORS:
-        stacks = {stack: (stack,) for stack in tables}
+        stacks: dict[str, tuple[str, ...]] = {stack: (stack,) for stack in tables}
         if len(stacks) > 1:
             stacks[_EVERYWHERE] = tuple(tables)
         for label, members in stacks.items():

@@ -27,11 +27,12 @@ from torch import Tensor, nn
 
 from harness.ablation.plan import Plan
 from harness.analysis.hidden_states import clock
-from harness.analysis.profile import Array, Velocity
+from harness.analysis.profile import Velocity
 from harness.errors import SurgeryError
 from harness.lab.lab import Lab
 from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
+from harness.results.arrays import Array
 from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import BlockView, Slot, State, ablate

@@ -12,13 +12,14 @@ from pathlib import Path
 from harness.analysis import profile as profiles
 from harness.analysis.lokr.angle_records import TOP, AngleRecord, Writer
 from harness.analysis.noised_images import on_noised, read_images
-from harness.analysis.profile import REDUCTIONS, Array
+from harness.analysis.profile import REDUCTIONS
 from harness.cli import common
 from harness.errors import HarnessError
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import resolve
 from harness.models.environment import pick_device
 from harness.report.figures import write_all
+from harness.results.arrays import Array
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,6 @@ Nothing but tensors and plain containers is unpickled, so no code in the file ru
 from __future__ import annotations
 
 import argparse
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, first_line
+from harness.files import replacing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,19 +42,8 @@ def convert(source: Path, target: Path) -> int:
     if target.exists():
         raise HarnessError(f"{target} is already there; move it away, or name another file")
     tensors = _tensors(source)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, fresh = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        os.close(handle)
-        try:
-            save_file(tensors, fresh, metadata={"format": "pt"})
-            os.chmod(fresh, 0o644)
-            os.replace(fresh, target)
-        except BaseException:
-            Path(fresh).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise HarnessError(f"can't write {target}: {error.strerror or error}") from None
+    with replacing(target) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
     return len(tensors)
 
 
@@ -66,10 +54,9 @@ def _tensors(source: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(action="ignore"):  # of what the file looks like: the error says it
             content: Any = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a foreign file fails in whatever way it likes
-        first = str(error).strip().split("\n", 1)[0]
         raise HarnessError(
-            f"{source} holds more than weights, or is damaged ({first}); nothing of it was run: fetch it again, or "
-            "look for the same weights in another format"
+            f"{source} holds more than weights, or is damaged ({first_line(error)}); nothing of it was run: fetch "
+            "it again, or look for the same weights in another format"
         ) from None
     while isinstance(content, dict) and isinstance(inner := cast("dict[str, Any]", content).get("state_dict"), dict):
         content = cast("dict[str, Any]", inner)

@@ -14,11 +14,11 @@ from pathlib import Path
 from harness.analysis import profile as profiles
 from harness.analysis.lokr.angle_records import read, timestep_means
 from harness.analysis.lokr.weighting import Weighting, blocks, dump, lycoris, maps, weigh
-from harness.analysis.profile import Array
 from harness.cli import tables
 from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.models.checkpoints.resolve import Checkpoint, blueprint
+from harness.results.arrays import Array
 
 _HEAD = ("block", "module", "image", "text", "contribution", "factor", "attention", "")
 

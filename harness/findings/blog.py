@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.ablation.ranges import Span
-from harness.analysis.profile import Array
 from harness.findings.blog_grouping import SIMILARITY
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.harm_questions import (
@@ -28,6 +27,7 @@ from harness.findings.questions import Direction, Either, Question, any_of
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
 _ALL = ("flux", "sd3", "auraflow")
 _SPLIT, _SPLIT_OF = 14, 24  # where the blog sees SD3-medium's blocks part

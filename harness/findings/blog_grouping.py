@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
 from harness.analysis.segmentation import gains, group, null_draws, outputs
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.definitions import GROUPED
@@ -17,6 +17,7 @@ from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
 _GROUPS = 3  # first, middle, last
 _SIMULATIONS = 999  # of the null, for its average gain

@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError
@@ -22,6 +22,8 @@ from harness.findings.questions import (
     every,
     settled,
 )
+from harness.results.fingerprint import BaselineFacts
+from harness.results.serialise import empty_as_none, from_plain, to_plain
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
@@ -114,7 +116,10 @@ def claim(
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict of ``checkpoint`` on a claim. ``measured`` are the circumstances, as in a baseline's facts."""
+    """The verdict of ``checkpoint`` on a claim.
+
+    ``measured`` are the circumstances, as in a baseline's facts; None where nothing was measured.
+    """
 
     claim: str
     statement: str
@@ -123,7 +128,7 @@ class Finding:
     verdict: ClaimVerdict
     conditions: tuple[Condition | Either[Condition], ...] = ()
     reason: str = ""
-    measured: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    measured: BaselineFacts | None = None
 
     @property
     def id(self) -> str:
@@ -148,9 +153,9 @@ class Finding:
             "source": self.source,
             "checkpoint": self.checkpoint,
             "verdict": self.verdict.value,
-            "conditions": [_condition_json(c) for c in self.conditions],
+            "conditions": [to_plain(_stored(c)) for c in self.conditions],
             "reason": self.reason,
-            "measured": dict(self.measured),
+            "measured": {} if self.measured is None else to_plain(self.measured, sparse=True),
         }
 
 
@@ -178,54 +183,79 @@ def _other_family(subject: Claim, study: Study) -> str:
     return f"about {' and '.join(subject.families)}; {study.name} is {study.family}"
 
 
-def _condition_json(condition: Condition | Either[Condition]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _StoredCondition:
+    """A comparison as it is written; ``value`` is (estimate, low, high), ``answer`` follows from the rest."""
+
+    what: str
+    value: tuple[float, float, float]
+    direction: Direction
+    threshold: float
+    unit: str
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class _StoredEither:
+    any_of: tuple[tuple[_StoredCondition, ...], ...]
+
+
+@dataclass(frozen=True)
+class _StoredFinding:
+    claim: str
+    statement: str
+    source: str
+    checkpoint: str
+    verdict: ClaimVerdict
+    conditions: tuple[_StoredCondition | _StoredEither, ...]
+    reason: str
+    measured: BaselineFacts | None
+
+
+def _stored(condition: Condition | Either[Condition]) -> _StoredCondition | _StoredEither:
     if isinstance(condition, Either):
-        return {"any_of": [[_condition_json(c) for c in alternative] for alternative in condition.alternatives]}
+        return _StoredEither(tuple(tuple(map(_stored_one, alternative)) for alternative in condition.alternatives))
+    return _stored_one(condition)
+
+
+def _stored_one(condition: Condition) -> _StoredCondition:
     value = condition.value
-    return {
-        "what": condition.what,
-        "value": [_number(x) for x in (value.value, value.low, value.high)],
-        "direction": condition.direction.value,
-        "threshold": condition.threshold,
-        "unit": condition.unit,
-        "answer": condition.answer.value,
-    }
+    return _StoredCondition(
+        what=condition.what,
+        value=(value.value, value.low, value.high),
+        direction=condition.direction,
+        threshold=condition.threshold,
+        unit=condition.unit,
+        answer=condition.answer,
+    )
 
 
-def _number(value: float) -> float | str:
-    return value if abs(value) < float("inf") else str(value)
+def from_json(data: Any) -> Finding:
+    """Read what :meth:`Finding.to_json` wrote. Raises DataError naming the field that is wrong."""
+    stored = from_plain(_StoredFinding, empty_as_none(data, "measured"), "finding")
+    return Finding(
+        claim=stored.claim,
+        statement=stored.statement,
+        source=stored.source,
+        checkpoint=stored.checkpoint,
+        verdict=stored.verdict,
+        conditions=tuple(map(_condition, stored.conditions)),
+        reason=stored.reason,
+        measured=stored.measured,
+    )
 
 
-def from_json(data: Mapping[str, Any]) -> Finding:
-    """Read what :meth:`Finding.to_json` wrote. Raises ValueError naming what is wrong."""
-    try:
-        return Finding(
-            claim=str(data["claim"]),
-            statement=str(data["statement"]),
-            source=str(data["source"]),
-            checkpoint=str(data["checkpoint"]),
-            verdict=ClaimVerdict(data["verdict"]),
-            conditions=tuple(_condition(c) for c in data["conditions"]),
-            reason=str(data["reason"]),
-            measured=dict(data["measured"]),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"this is no finding: {error!r}") from None
+def _condition(stored: _StoredCondition | _StoredEither) -> Condition | Either[Condition]:
+    if isinstance(stored, _StoredEither):
+        return Either(tuple(tuple(map(_comparison, alternative)) for alternative in stored.any_of))
+    return _comparison(stored)
 
 
-def _condition(data: Mapping[str, Any]) -> Condition | Either[Condition]:
-    if "any_of" in data:
-        return Either(tuple(tuple(_comparison(c) for c in alternative) for alternative in data["any_of"]))
-    return _comparison(data)
-
-
-def _comparison(data: Mapping[str, Any]) -> Condition:
+def _comparison(stored: _StoredCondition) -> Condition:
+    # Case files import claims when they are collected, and statistics loads scipy.
     from harness.results.statistics import Interval
 
-    value = Interval(*(float(x) for x in data["value"]))
-    return Condition(
-        str(data["what"]), value, Direction(data["direction"]), float(data["threshold"]), str(data["unit"])
-    )
+    return Condition(stored.what, Interval(*stored.value), stored.direction, stored.threshold, stored.unit)
 
 
 BLOG_SOURCE = 'the blog "Extending Transformer layers as Painters to DiT\'s"'

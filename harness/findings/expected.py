@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.errors import BaselineError
-from harness.files import no_constant, text, write_atomically
+from harness.files import parse_json, write_atomically
 from harness.findings.claim import ClaimVerdict, Finding
 from harness.gates.update import UpdateMode, refuse_mixing
-from harness.results.fingerprint import changes, incomparable
+from harness.results.fingerprint import BaselineFacts, changes, incomparable
+from harness.results.serialise import checked_schema, empty_as_none, from_plain, to_plain
 
 _SCHEMA = 1
 FILE = "findings.json"
@@ -25,13 +25,23 @@ FILE = "findings.json"
 class ExpectedVerdicts:
     """The expected verdicts of one checkpoint.
 
-    ``claims`` maps a claim's id to its verdict, ``measured`` holds the circumstances, as a baseline's facts do.
+    ``claims`` maps a claim's id to its verdict, ``measured`` holds the circumstances, as a baseline's facts do; None
+    where none of the verdicts rests on a measurement.
     """
 
     path: Path
     checkpoint: str
     claims: dict[str, ClaimVerdict] = field(default_factory=dict[str, ClaimVerdict])
-    measured: dict[str, Any] = field(default_factory=dict[str, Any])
+    measured: BaselineFacts | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    """The file as it is laid out."""
+
+    checkpoint: str
+    claims: Mapping[str, ClaimVerdict]
+    measured: BaselineFacts | None
 
 
 def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
@@ -44,31 +54,29 @@ def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
     if not path.exists():
         return ExpectedVerdicts(path, checkpoint)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
-        if data["schema"] != _SCHEMA:
-            raise BaselineError(f"{path} has schema {data['schema']!r}, this version reads {_SCHEMA}; {mend}")
-        if data["checkpoint"] != checkpoint:
-            raise BaselineError(f"{path} belongs to checkpoint {data['checkpoint']!r}, not {checkpoint!r}; {mend}")
-        claims = {str(name): ClaimVerdict(text(verdict)) for name, verdict in data["claims"].items()}
-        return ExpectedVerdicts(path, checkpoint, claims, dict(data["measured"]))
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BaselineError(f"{path} can't be read as expected verdicts: {error!r}; {mend}") from None
+        data = checked_schema(parse_json(path.read_text(encoding="utf-8")), _SCHEMA)
+        content = from_plain(_File, empty_as_none(data, "measured"))
+    except (OSError, ValueError) as error:
+        raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {mend}") from None
+    if content.checkpoint != checkpoint:
+        raise BaselineError(f"{path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {mend}")
+    return ExpectedVerdicts(path, checkpoint, dict(content.claims), content.measured)
 
 
-def _dump(expected: ExpectedVerdicts) -> str:
+def dump(expected: ExpectedVerdicts) -> str:
     """The file's text: sorted, one line a claim."""
     data = {
         "schema": _SCHEMA,
         "checkpoint": expected.checkpoint,
-        "claims": {name: verdict.value for name, verdict in expected.claims.items()},
-        "measured": expected.measured,
+        "claims": to_plain(expected.claims),
+        "measured": {} if expected.measured is None else to_plain(expected.measured, sparse=True),
     }
     return json.dumps(data, indent=2, sort_keys=True) + "\n"
 
 
 def save(expected: ExpectedVerdicts) -> None:
     """Write the file whole or not at all. Raises HarnessError where it can't be written."""
-    write_atomically(expected.path, _dump(expected))
+    write_atomically(expected.path, dump(expected))
 
 
 def check(finding: Finding, expected: ExpectedVerdicts) -> str | None:
@@ -78,7 +86,7 @@ def check(finding: Finding, expected: ExpectedVerdicts) -> str | None:
         return None
     lines = [f"{finding.id}: {finding.verdict.value}, where {verdict} is stored", f"claim: {finding.statement}"]
     lines.append(f"decisive: {finding.because}")
-    if finding.measured:
+    if finding.measured is not None:
         changed = ", ".join(changes(expected.measured, finding.measured)) or "nothing that is recorded"
         lines.append(f"changed since: {changed}")
     return "\n".join(lines)
@@ -86,9 +94,9 @@ def check(finding: Finding, expected: ExpectedVerdicts) -> str | None:
 
 def _other_circumstances(finding: Finding, expected: ExpectedVerdicts) -> str:
     """Why a finding can't be compared with the stored verdicts; empty where it can."""
-    if not expected.measured or not finding.measured:
+    if finding.measured is None:
         return ""
-    return incomparable(_plain(expected.measured), _plain(finding.measured)).replace("the baseline", FILE)
+    return incomparable(expected.measured, finding.measured).replace("the baseline", FILE)
 
 
 def update(expected: ExpectedVerdicts, finding: Finding, mode: UpdateMode) -> bool:
@@ -100,14 +108,8 @@ def update(expected: ExpectedVerdicts, finding: Finding, mode: UpdateMode) -> bo
     verdict = expected.claims.get(finding.claim)
     if verdict is finding.verdict or not mode.writes(stored=verdict is not None, red=True):
         return False
-    if finding.measured:
-        refuse_mixing(expected.path, _plain(expected.measured), _plain(finding.measured))
+    if finding.measured is not None:
+        refuse_mixing(expected.path, expected.measured, finding.measured)
     expected.claims[finding.claim] = finding.verdict
-    expected.measured = _plain(finding.measured) or expected.measured
+    expected.measured = finding.measured or expected.measured
     return True
-
-
-def _plain(measured: Mapping[str, Any]) -> dict[str, Any]:
-    """The circumstances after a round trip through JSON, so that measured ones compare with those of a file."""
-    plain: dict[str, Any] = json.loads(json.dumps(measured))
-    return plain

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span, spans
 from harness.ablation.strategies import ALL_STRATEGIES
-from harness.analysis.profile import Array
 from harness.errors import CaseError
 from harness.findings.definitions import CATASTROPHIC, MILD, RECOVERS
 from harness.findings.intervals import over_prompts, share
@@ -17,6 +16,7 @@ from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
 _OF_SCALE = "of what there is to lose"  # of the harm of images that ignore their prompts; see definitions
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.profile import Array, Stream
+from harness.analysis.profile import Stream
 from harness.findings.claim import SD35_SOURCE, Claim, claim
 from harness.findings.intervals import drawn, trend
 from harness.findings.questions import Direction, Question
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
+    from harness.results.arrays import Array
 
 _BLOCKS = 38
 CRITICAL: Mapping[str, tuple[int, ...]] = {"image": (0, 35), "text": (0, 31)}

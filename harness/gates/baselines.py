@@ -10,12 +10,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
 
-from harness.errors import BaselineError
-from harness.files import no_constant, number, text, write_atomically
+from harness.errors import BaselineError, DataError
+from harness.files import write_atomically
 from harness.gates.tolerances import Tolerance
+from harness.results.fingerprint import BaselineFacts
 from harness.results.rounding import rounded
+from harness.results.serialise import Count, Finite, parse, to_plain
 
 SCHEMA = 1
 
@@ -28,10 +29,10 @@ class Entry:
     moves it (``python -m harness power``); None where that was not measured.
     """
 
-    value: float
-    n: int
-    tolerance: float | None = None
-    effect: float | None = None
+    value: Finite
+    n: Count
+    tolerance: Finite | None = None
+    effect: Finite | None = None
 
     def limit(self, tolerance: Tolerance | None) -> float:
         """How far today's value may be away: what a person allows, or less where the noise floor is lower.
@@ -42,23 +43,83 @@ class Entry:
         return allowed if self.tolerance is None else min(allowed, self.tolerance)
 
 
+@dataclass(frozen=True)
+class ControlFigures:
+    """The figures of the un-ablated model. ``seed_sd``, its seed-to-seed deviation, is the unit of every stored harm.
+
+    ``others`` are the rest by name: ``score``, ``reseed_latent``, those of extra metrics.
+    """
+
+    seed_sd: float
+    others: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @classmethod
+    def of(cls, figures: Mapping[str, float]) -> ControlFigures:
+        """From figures by name, ``seed_sd`` among them. Raises KeyError where it isn't."""
+        return cls(figures["seed_sd"], {name: value for name, value in figures.items() if name != "seed_sd"})
+
+    @property
+    def by_name(self) -> dict[str, float]:
+        """All figures, ``seed_sd`` among them."""
+        return {"seed_sd": self.seed_sd, **self.others}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the noise floors of a baseline (``Entry.tolerance``) were measured under, by ``--dit-calibrate``.
+
+    ``max_t`` has for each metric the largest deviation of any case, in that case's own scale
+    (:mod:`harness.gates.validation.noise_floor`); a tolerance is ``margin`` times that. The noise floors hold on the
+    ``processor`` that they were measured on.
+    """
+
+    perturbations: tuple[str, ...]
+    margin: Finite
+    max_t: Mapping[str, Finite]
+    processor: str
+    capability: str
+    threads: int
+    versions: Mapping[str, str]
+
+
 @dataclass
 class Baseline:
-    """One baseline file. ``facts`` are what the values were measured with; ``control`` the control's own figures.
+    """One baseline file. ``facts`` are what the values were measured with, ``control`` the control's own figures.
 
-    ``latents`` maps a case to (digest of the fingerprint, sha256 of its latents): under the same fingerprint they
-    must be bitwise the same. ``calibration`` says what the noise floors were measured under.
+    A file has both; they are None in a baseline that nothing was stored in yet. ``latents`` maps a case to (digest of
+    the fingerprint, SHA-256 of its latents): under the same fingerprint they must be bitwise the same.
     """
 
     path: Path
     checkpoint: str
     device: str
     dtype: str
-    facts: dict[str, Any] = field(default_factory=dict[str, Any])
-    control: dict[str, float] = field(default_factory=dict[str, float])
+    facts: BaselineFacts | None = None
+    control: ControlFigures | None = None
     cases: dict[str, dict[str, Entry]] = field(default_factory=dict[str, dict[str, Entry]])
     latents: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
-    calibration: dict[str, Any] = field(default_factory=dict[str, Any])
+    calibration: Calibration | None = None
+
+    @property
+    def seed_sd(self) -> float:
+        """The unit of the stored harms. Raises BaselineError where nothing of the control is stored."""
+        if self.control is None:
+            raise BaselineError(f"baseline {self.path} has no control; run with --dit-baseline-update=all")
+        return self.control.seed_sd
+
+
+@dataclass(frozen=True)
+class _File:
+    """A baseline file as it is laid out."""
+
+    checkpoint: str
+    device: str
+    dtype: str
+    facts: BaselineFacts
+    control: Mapping[str, Finite]
+    cases: Mapping[str, Mapping[str, Entry]]
+    latents: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    calibration: Calibration | None = None
 
 
 def with_effect(entry: Entry, effect: float) -> Entry:
@@ -72,7 +133,7 @@ def without_floors(baseline: Baseline) -> Baseline:
         case: {metric: replace(entry, tolerance=None) for metric, entry in entries.items()}
         for case, entries in baseline.cases.items()
     }
-    return replace(baseline, cases=cases, calibration={})
+    return replace(baseline, cases=cases, calibration=None)
 
 
 def find_folder(start: Path) -> Path | None:
@@ -108,40 +169,26 @@ def load(path: Path, checkpoint: str) -> Baseline:
     """
     mend = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=no_constant)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        content = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
+    except DataError as error:
+        raise BaselineError(f"baseline {path} is not laid out as one: {error}; {mend}") from None
+    except (OSError, ValueError) as error:
         raise BaselineError(f"baseline {path} can't be read: {error}; {mend}") from None
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        found = cast("dict[str, Any]", data).get("schema") if isinstance(data, dict) else type(data).__name__
-        raise BaselineError(f"baseline {path} has schema {found!r}, this version reads {SCHEMA}; {mend}")
-    fields_ = cast("dict[str, Any]", data)
-    if fields_.get("checkpoint") != checkpoint:
-        raise BaselineError(
-            f"baseline {path} belongs to checkpoint {fields_.get('checkpoint')!r}, not {checkpoint!r}; {mend}"
-        )
-    try:
-        return Baseline(
-            path=path,
-            checkpoint=checkpoint,
-            device=text(fields_["device"]),
-            dtype=text(fields_["dtype"]),
-            facts=dict(fields_["facts"]),
-            control={"seed_sd": number(fields_["control"]["seed_sd"])}
-            | {str(k): number(v) for k, v in fields_["control"].items()},
-            cases={
-                str(case): {str(metric): _entry(entry) for metric, entry in metrics.items()}
-                for case, metrics in fields_["cases"].items()
-            },
-            latents={str(k): (text(v[0]), text(v[1])) for k, v in fields_.get("latents", {}).items()},
-            calibration=dict(fields_.get("calibration", {})),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BaselineError(f"baseline {path} is not laid out as one ({error!r}); {mend}") from None
-
-
-def _entry(data: Mapping[str, Any]) -> Entry:
-    optional = {k: number(data[k]) for k in ("tolerance", "effect") if k in data}
-    return Entry(number(data["value"]), int(data["n"]), **optional)
+    if content.checkpoint != checkpoint:
+        raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {mend}")
+    if "seed_sd" not in content.control:
+        raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {mend}")
+    return Baseline(
+        path=path,
+        checkpoint=checkpoint,
+        device=content.device,
+        dtype=content.dtype,
+        facts=content.facts,
+        control=ControlFigures.of(content.control),
+        cases={case: dict(entries) for case, entries in content.cases.items()},
+        latents=dict(content.latents),
+        calibration=content.calibration,
+    )
 
 
 def dump(baseline: Baseline) -> str:
@@ -162,16 +209,17 @@ def dump(baseline: Baseline) -> str:
     if baseline.latents:
         pairs = [f"    {json.dumps(case)}: {json.dumps(pair)}" for case, pair in sorted(baseline.latents.items())]
         lines += ['  "latents": {', *(f"{pair}," for pair in pairs[:-1]), pairs[-1], "  },"]
+    control = baseline.control.by_name if baseline.control is not None else {}
     rest = {
         "checkpoint": baseline.checkpoint,
-        "control": {k: rounded(v) for k, v in baseline.control.items()},
+        "control": {k: rounded(v) for k, v in control.items()},
         "device": baseline.device,
         "dtype": baseline.dtype,
-        "facts": baseline.facts,
+        "facts": to_plain(baseline.facts, sparse=True) if baseline.facts is not None else {},
         "schema": SCHEMA,
     }
-    if baseline.calibration:
-        rest["calibration"] = baseline.calibration
+    if baseline.calibration is not None:
+        rest["calibration"] = to_plain(baseline.calibration)
     lines += json.dumps(rest, indent=2, sort_keys=True).split("\n")[1:]
     return "\n".join(lines) + "\n"
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from harness.errors import JournalError
 from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.results.arrays import Values
 from harness.results.columns import compared, is_paired
 from harness.results.figure import Better, Figure
 from harness.results.fingerprint import circumstances
@@ -83,11 +83,6 @@ class Comparison:
     b: str
     changes: tuple[Change, ...]
     circumstances: tuple[str, ...]
-
-    @property
-    def regressed(self) -> bool:
-        """Whether anything got surely worse."""
-        return self.differs(Strictness.REGRESSION)
 
     def differs(self, how: Strictness) -> bool:
         """Whether the runs differ, latencies aside."""
@@ -199,7 +194,7 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
     return found
 
 
-def _paired(what: str, figure: Figure, a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], limit: float) -> Change:
+def _paired(what: str, figure: Figure, a: Values, b: Values, limit: float) -> Change:
     difference = b - a
     interval = mean_interval(difference)
     # Where all prompts moved alike there is nothing to estimate an error from.

@@ -10,7 +10,7 @@ from harness.gates import baselines
 from harness.gates.baselines import Baseline
 from harness.gates.tolerances import Tolerance, load_tolerances
 from harness.gates.update import UpdateMode, refuse_mixing
-from harness.results.fingerprint import Fingerprint, facts, incomparable
+from harness.results.fingerprint import Fingerprint, incomparable
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
@@ -59,12 +59,11 @@ def find_reference(
     if path is None or (updates and not exact):
         return Reference(None, target, exact=False, tolerances=tolerances, fingerprint=fingerprint)
     baseline = baselines.load(path, fingerprint.checkpoint)
-    if baseline.calibration.get("processor") != processor:
+    if baseline.calibration is None or baseline.calibration.processor != processor:
         baseline = baselines.without_floors(baseline)
-    now = facts(fingerprint)
     if updates:
-        refuse_mixing(path, baseline.facts, now)
-    return Reference(baseline, target, exact, tolerances, fingerprint, incomparable(baseline.facts, now))
+        refuse_mixing(path, baseline.facts, fingerprint)
+    return Reference(baseline, target, exact, tolerances, fingerprint, incomparable(baseline.facts, fingerprint))
 
 
 def reference_for(lab: LabProtocol, folder: Path, *, updates: bool = False) -> Reference:
@@ -80,5 +79,5 @@ def reference_for(lab: LabProtocol, folder: Path, *, updates: bool = False) -> R
         return Reference(None, folder, False, (), lab.fingerprint, lab.no_images_reason)
     reference = find_reference(folder, lab.fingerprint, processor(lab.device), updates=updates)
     if reference.baseline is not None and not reference.incomparable:
-        lab.fix_unit(reference.baseline.control["seed_sd"])
+        lab.fix_unit(reference.baseline.seed_sd)
     return reference

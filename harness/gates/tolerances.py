@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Annotated
 
-from harness.errors import BaselineError
-from harness.files import number, text
+from harness.errors import BaselineError, DataError
+from harness.results.serialise import Finite, Rule, from_plain, no_unknown_fields
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,20 @@ class Tolerance:
         return self.absolute + self.relative * abs(baseline)
 
 
+_Size = Annotated[Finite, Rule(lambda size: size >= 0.0, "a number from 0 upwards")]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One ``[[tolerance]]`` table; ``why`` is for people."""
+
+    pattern: str
+    metric: str
+    absolute: _Size = 0.0
+    relative: _Size = 0.0
+    why: str = ""
+
+
 def load_tolerances(path: Path) -> list[Tolerance]:
     """Read ``tolerances.toml``: ``[[tolerance]]`` tables with pattern, metric, absolute, relative.
 
@@ -39,25 +54,15 @@ def load_tolerances(path: Path) -> list[Tolerance]:
     unknown = set(data) - {"tolerance"}
     if unknown or not isinstance(data.get("tolerance", []), list):
         raise BaselineError(f"tolerances {path}: only [[tolerance]] tables are known, found {sorted(data)}")
-    out: list[Tolerance] = []
-    for place, entry in enumerate(data.get("tolerance", []), start=1):
+    tolerances: list[Tolerance] = []
+    for place, table in enumerate(data.get("tolerance", []), start=1):
         try:
-            wrong = set(entry) - {"pattern", "metric", "absolute", "relative", "why"}
-            if wrong:
-                raise ValueError(f"unknown key {', '.join(sorted(wrong))}")
-            made = Tolerance(
-                pattern=text(entry["pattern"]),
-                metric=text(entry["metric"]),
-                absolute=number(entry.get("absolute", 0.0)),
-                relative=number(entry.get("relative", 0.0)),
-                source=f'{path.name} "{entry["pattern"]}"',
-            )
-            if made.absolute < 0 or made.relative < 0:
-                raise ValueError("a tolerance is not negative")
-            out.append(made)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BaselineError(f"tolerances {path}: entry {place} is wrong: {error!r}") from None
-    return out
+            entry = from_plain(_Entry, no_unknown_fields(_Entry, table))
+        except DataError as error:
+            raise BaselineError(f"tolerances {path}: entry {place} is wrong: {error}; mend it there") from None
+        source = f'{path.name} "{entry.pattern}"'
+        tolerances.append(Tolerance(entry.pattern, entry.metric, entry.absolute, entry.relative, source))
+    return tolerances
 
 
 def tolerance_for(tolerances: Sequence[Tolerance], case: str, metric: str) -> Tolerance | None:

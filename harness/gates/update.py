@@ -1,17 +1,18 @@
-"""Writing stored values: the one writer behind ``--dit-baseline-update``, for cases, analyses and findings."""
+"""Writing stored values: the one writer behind ``--dit-baseline-update`` and ``--dit-calibrate``."""
 
 from __future__ import annotations
 
 import enum
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import BaselineError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, Entry
+from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry
 from harness.results.columns import stored as stored_figures
-from harness.results.fingerprint import Fingerprint, facts, incomparable
+from harness.results.fingerprint import BaselineFacts, Fingerprint, facts, incomparable
 from harness.results.records import Kind, Record, Status
 from harness.results.rounding import rounded
 
@@ -28,12 +29,12 @@ class UpdateMode(enum.StrEnum):
         return not stored or self is UpdateMode.ALL or (self is UpdateMode.CHANGED and red)
 
 
-def refuse_mixing(path: Path, stored: Mapping[str, object], now: Mapping[str, object]) -> None:
-    """Raise BaselineError where values measured differently would get into one file; ``stored`` and ``now`` are facts.
+def refuse_mixing(path: Path, stored: BaselineFacts | None, now: BaselineFacts | Fingerprint) -> None:
+    """Raise BaselineError where values measured differently would get into one file.
 
-    Differently means with other prompts, another judge or other sampling.
+    Differently means with other prompts, another judge or other sampling. ``stored`` is None where the file has none.
     """
-    if stored and (other := incomparable(stored, now)):
+    if other := incomparable(stored, now):
         raise BaselineError(f"{path} is not updated: this run is {other}; use the same, or move the file away")
 
 
@@ -45,7 +46,7 @@ def open_for_update(path: Path, fingerprint: Fingerprint) -> Baseline:
     if not path.exists():
         return Baseline(path, fingerprint.checkpoint, fingerprint.device, fingerprint.dtype)
     baseline = baselines.load(path, fingerprint.checkpoint)
-    refuse_mixing(path, baseline.facts, facts(fingerprint))
+    refuse_mixing(path, baseline.facts, fingerprint)
     return baseline
 
 
@@ -81,7 +82,7 @@ def update_figures(
     """
     baseline = open_for_update(path, fingerprint)
     baseline.facts = facts(fingerprint)
-    baseline.control = {"seed_sd": seed_sd}
+    baseline.control = ControlFigures(seed_sd)
     for entry, values in figures.items():
         stored = baseline.cases.get(entry, {})
         fresh = {
@@ -93,6 +94,21 @@ def update_figures(
     baselines.save(baseline)
 
 
+def update_noise_floors(
+    baseline: Baseline, floors: Mapping[str, Mapping[str, float]], calibration: Calibration
+) -> None:
+    """Store the tolerances that noise floors ask for, by metric and case, with what they were measured under.
+
+    Raises HarnessError where the file can't be written.
+    """
+    for metric, tolerances in floors.items():
+        for case, tolerance in tolerances.items():
+            entry = baseline.cases[case][metric]
+            baseline.cases[case][metric] = replace(entry, tolerance=rounded(tolerance))
+    baseline.calibration = calibration
+    baselines.save(baseline)
+
+
 def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
     """Write one record into ``baseline`` as the mode allows; True where anything changed."""
     if record.kind is Kind.CONTROL:
@@ -101,10 +117,10 @@ def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
     worthless = record.verdict.status in (Status.NOTHING, Status.REFUSED)
     if not values or record.strategy.startswith("plan-") or worthless:
         return False
-    if not baseline.control:
+    if baseline.control is None:
         if "seed_sd" not in values:
             return False  # a timing alone, without the unit of harm that the file begins with
-        baseline.control = {"seed_sd": values["seed_sd"]}
+        baseline.control = ControlFigures(values["seed_sd"])
         baseline.facts = facts(record.fingerprint)
     accepted = any(check.status is Status.UPDATED for check in record.verdict.checks)
     changed = store_values(baseline, record.case, values, n, mode, accepted=accepted)
@@ -115,12 +131,13 @@ def _store_control(baseline: Baseline, record: Record, mode: UpdateMode) -> bool
     if record.measurement is None or record.verdict.status is Status.REFUSED:
         return False
     kept = _store_latents(baseline, record, mode)
-    if baseline.control and mode is UpdateMode.MISSING:
+    if baseline.control is not None and mode is UpdateMode.MISSING:
         return kept
+    measured = ControlFigures.of(record.measurement.summary)
     # The unit of harm is never estimated again: that would rescale every stored harm.
-    unit = {"seed_sd": baseline.control["seed_sd"]} if baseline.control else {}
-    baseline.control = {**record.measurement.summary, **unit}
-    baseline.facts = {**facts(record.fingerprint), "control_latents": record.measurement.latents_sha256}
+    unit = measured.seed_sd if baseline.control is None else baseline.control.seed_sd
+    baseline.control = replace(measured, seed_sd=unit)
+    baseline.facts = facts(record.fingerprint, record.measurement.latents_sha256)
     return True
 
 

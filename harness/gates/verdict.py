@@ -86,7 +86,8 @@ def _against_stored(case: Case, measurement: Measurement, reference: Reference, 
 
 def compare_control(measurement: Measurement, reference: Reference) -> Verdict:
     """The control's own figures against the stored ones; without the rule about bits."""
-    stored = reference.baseline.control if reference.baseline else {}
+    control = reference.baseline.control if reference.baseline else None
+    stored = control.by_name if control else {}
     entries = {metric: Entry(value, measurement.prompts) for metric, value in stored.items()}
     gated = [metric for metric in columns.control_gated() if metric in measurement.summary]
     return compare(_control_id(reference), measurement.summary, entries, reference.tolerances, gated)

@@ -13,9 +13,9 @@ from harness.models.spec import Family, Settings
 
 # Bytes in a run folder. A record's values are 17 a prompt without extra metrics, 7.5 bytes each; a strip and its
 # line in the contact sheet are 8 tiles of 80 x 80 pixels each, before compression.
-RECORD_BYTES = 4_000
-VALUE_BYTES = 130
-PICTURE_BYTES = 2 * 8 * 80 * 80 * 3
+_RECORD_BYTES = 4_000
+_VALUE_BYTES = 130
+_PICTURE_BYTES = 2 * 8 * 80 * 80 * 3
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Cost:
     @property
     def disk(self) -> int:
         """Bytes at most in the run folder: journal, strips, contact sheet. No image is kept in full."""
-        variants = self.cases * (RECORD_BYTES + PICTURE_BYTES + VALUE_BYTES * self.prompts)
-        return variants + RECORD_BYTES + PICTURE_BYTES + VALUE_BYTES * self.prompts
+        variants = self.cases * (_RECORD_BYTES + _PICTURE_BYTES + _VALUE_BYTES * self.prompts)
+        return variants + _RECORD_BYTES + _PICTURE_BYTES + _VALUE_BYTES * self.prompts
 
     def seconds(self, batch_seconds: float, forward_seconds: float) -> float:
         """Time for all images, from one really timed batch of the control and one forward of it.
@@ -82,7 +82,7 @@ class Cost:
 def cost(
     stacks: Mapping[str, int], settings: Settings, family: Family, cases: Sequence[Case], prompts: int, steps: int = 0
 ) -> Cost:
-    """The cost of measuring ``cases`` on ``prompts`` prompts; ``steps`` replaces the settings' where it is given."""
+    """The cost of measuring ``cases`` on ``prompts`` prompts; ``steps`` replaces the settings' unless it is 0."""
     return Cost(
         cases=len(cases),
         prompts=prompts,
@@ -94,9 +94,12 @@ def cost(
     )
 
 
-def prompt_count(own: Path | None, given: Path | None = None) -> int:
-    """How many prompts a run has: those given, else the checkpoint's own, else the default set. Raises PromptError."""
-    return len(prompt_files.read(given or own or prompt_files.DEFAULT))
+def prompt_count(own: Path | None, replacement: Path | None = None) -> int:
+    """How many prompts a run has: of ``replacement``, else the checkpoint's ``own`` file, else the default set.
+
+    Raises PromptError.
+    """
+    return len(prompt_files.read(replacement or own or prompt_files.DEFAULT))
 
 
 def share(case: Case, stacks: Mapping[str, int]) -> float:

@@ -9,7 +9,6 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -19,7 +18,6 @@ from harness.ablation.steps import Window, within
 from harness.lab.observation import Observation, distances, to_bytes
 from harness.lab.protocol import Forward, VariantRun
 from harness.metrics import distribution, openclip, pairs
-from harness.metrics.base import Images
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.judge_check import check_judge
 from harness.metrics.metric_set import open_metrics
@@ -29,6 +27,7 @@ from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
+from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
 from harness.results.records import Measurement
@@ -38,20 +37,19 @@ from harness.surgery.verify import prove_identity
 from harness.surgery.view import ablate
 from harness.surgery.windowed import in_window
 
-__all__ = ["TIMED", "Control", "Lab", "Observation"]
-
 # Settings that change the control's images.
-SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
-TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
+_SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
+_TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 @dataclass(frozen=True)
 class Control:
-    """The un-ablated model's images of every prompt and seed, and the scales that variants are measured in.
+    """The un-ablated model's images of P prompts at S seeds, and the scales that variants are measured in.
 
-    ``reseed`` are mean distances between two seeds of one prompt, by name; ``fid_null`` is the mean FID of one seed's
-    images against another's, None with too few prompts; ``seed_sd`` is the sd of the score between seeds of one prompt,
-    in score points; ``extra`` are the other metrics' figures.
+    ``seeds`` are the images of each seed. ``reseed`` are mean distances between two seeds of one prompt, by the name of
+    the distance; ``fid_null`` is the mean FID of one seed's images against another's, None with too few prompts;
+    ``seed_sd`` is the standard deviation of the score between seeds of one prompt, in score points; ``extra`` are the
+    extra metrics' figures.
     """
 
     seeds: tuple[Observation, ...]
@@ -61,8 +59,8 @@ class Control:
     extra: Mapping[str, float]
 
     @property
-    def scores(self) -> npt.NDArray[np.float64]:
-        """(P, S)."""
+    def scores(self) -> Values:
+        """The score of each prompt at each seed, (P, S)."""
         return np.stack([s.scores for s in self.seeds], axis=1)
 
     @cached_property
@@ -96,8 +94,8 @@ class Lab:
     built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
     :func:`harness.models.loading.load`.
 
-    Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or a metric that was asked for
-    can't be used.
+    Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or one of ``metrics`` can't be
+    used.
     """
 
     no_images_reason = ""  # see harness.lab.protocol
@@ -143,7 +141,7 @@ class Lab:
         return environment.fingerprint(
             checkpoint,
             self.device,
-            (*SAMPLING, "negative_prompt") if checkpoint.settings.negative_prompt else SAMPLING,
+            (*_SAMPLING, "negative_prompt") if checkpoint.settings.negative_prompt else _SAMPLING,
             weights=weight_files.weights_digest(checkpoint.folder, *added),
             judge=self.judge.id,
             prompts=prompt_files.digest(self.prompts),
@@ -245,7 +243,7 @@ class Lab:
         base = control.seeds[0]
         harm = base.scores - variant.scores
         apart = distances(variant, base)
-        values: dict[str, npt.NDArray[np.float64]] = {
+        values: dict[str, Values] = {
             "score": variant.scores,
             "harm": harm,
             "collapsed": variant.collapsed.astype(np.float64),
@@ -311,8 +309,8 @@ class Lab:
         return self.sampler.transformer
 
     def timed_forward(self) -> Forward:
-        """What the pipeline passes to the transformer at its first step, for a batch of at most TIMED prompts."""
-        batch = min(TIMED, self.checkpoint.settings.batch)
+        """What the pipeline passes to the transformer at its first step, for a batch of at most eight prompts."""
+        batch = min(_TIMED, self.checkpoint.settings.batch)
         prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
         return Forward(self.sampler.forward_arguments(prompts), batch)
 
@@ -321,5 +319,5 @@ class Lab:
         prove_identity(self.sampler.transformer, self.sampler.forward_arguments(self.prompts[:2]), stack)
 
 
-def _ratio(values: npt.NDArray[np.float64], floor: float) -> float:
+def _ratio(values: Values, floor: float) -> float:
     return float(values.mean()) / floor if floor > 0 else float("nan")

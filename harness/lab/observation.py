@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from harness.metrics import pairs
-from harness.metrics.base import Images
-from harness.metrics.judge import Features
 from harness.metrics.metric_set import Reading
 from harness.models.sampler import Samples
+from harness.results.arrays import Features, Images, Values
 
-FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
+_FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
 GREY = 128
 
 
@@ -32,8 +31,8 @@ class Observation:
     images: Images
     collapsed: npt.NDArray[np.bool_]
     features: Features
-    scores: npt.NDArray[np.float64]
-    least: npt.NDArray[np.float64] | None
+    scores: Values
+    least: Values | None
     extra: Reading
 
 
@@ -51,13 +50,13 @@ def to_bytes(pixels: Tensor) -> ByteImages:
     """
     broken = ~torch.isfinite(pixels).flatten(1).all(dim=1)
     images = pixels.nan_to_num(0.5, 0.5, 0.5).clamp(0, 1).mul(255).round().to(torch.uint8).numpy()
-    flat = images.reshape(len(images), -1).std(axis=1) / 255.0 < FLAT
+    flat = images.reshape(len(images), -1).std(axis=1) / 255.0 < _FLAT
     collapsed = broken.numpy() | flat
     images[collapsed] = GREY
     return ByteImages(images, collapsed)
 
 
-def distances(a: Observation, b: Observation) -> dict[str, npt.NDArray[np.float64]]:
+def distances(a: Observation, b: Observation) -> dict[str, Values]:
     """Distances between two sets of images of the same N prompts, (N,) by name."""
     error = pairs.mse(a.images, b.images)
     return {

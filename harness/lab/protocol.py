@@ -11,8 +11,8 @@ from torch import nn
 
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window
-from harness.metrics.base import Images
 from harness.models.checkpoints.resolve import Checkpoint
+from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
 

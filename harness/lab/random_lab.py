@@ -11,15 +11,16 @@ from torch import Tensor
 
 from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
-from harness.ablation.steps import Window, spelled
+from harness.ablation.ranges import range_text
+from harness.ablation.steps import Window
 from harness.errors import CaseError, SurgeryError
 from harness.lab.protocol import Forward, VariantRun
-from harness.metrics.base import Images
 from harness.models import environment, loading
 from harness.models.random_weights.checkpoint import NO_QUALITY, NO_STEPS, RandomCheckpoint
 from harness.models.random_weights.inputs import arguments
 from harness.models.random_weights.weights import build, digest
 from harness.models.sampler import pinned
+from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
 from harness.surgery.trace import check_trace, traced
@@ -27,8 +28,8 @@ from harness.surgery.verify import prove_identity, prove_listed
 from harness.surgery.view import ablate
 
 # Settings that change one forward.
-SAMPLING = ("height", "width", "max_sequence_length", "guidance", "batch")
-NONE = np.zeros((0, 3, 0, 0), dtype=np.uint8)
+_SAMPLING = ("height", "width", "max_sequence_length", "guidance", "batch")
+_NO_IMAGES = np.zeros((0, 3, 0, 0), dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class RandomLab:
     def fingerprint(self) -> Fingerprint:
         """Everything that can change a number measured here. No judge and no prompts: there are no images."""
         return environment.fingerprint(
-            self.checkpoint, self.device, SAMPLING, weights=digest(self.checkpoint, self.seed)
+            self.checkpoint, self.device, _SAMPLING, weights=digest(self.checkpoint, self.seed)
         )
 
     @cached_property
@@ -84,7 +85,7 @@ class RandomLab:
         steps, since a single forward has none.
         """
         if window is not None:
-            raise CaseError(f"{NO_STEPS}; leave out the window {spelled(window)}")
+            raise CaseError(f"{NO_STEPS}; leave out the window {range_text(*window)}")
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
         control = self.control  # first: where the model itself is broken, no check of a variant means anything
         self.check_identity(stack)
@@ -102,7 +103,7 @@ class RandomLab:
             values={"output_drift": tuple(round(value, 6) for value in drift)},
             summary={"output_drift": sum(drift) / len(drift), "same_as_listed": float(listed)},
         )
-        return VariantRun(measured, Output(output, NONE))
+        return VariantRun(measured, Output(output, _NO_IMAGES))
 
     def control_measurement(self) -> Measurement:
         """The size of the un-ablated model's output (root mean square an image)."""
@@ -115,8 +116,8 @@ class RandomLab:
         )
 
     def control_images(self) -> Images:
-        """None."""
-        return NONE
+        """No images: an array with N = 0."""
+        return _NO_IMAGES
 
     def timed_forward(self) -> Forward:
         """The forward that every other method runs, too."""

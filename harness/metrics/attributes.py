@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.metrics.base import Grader, Images, Values
+from harness.metrics.base import Grader
 from harness.models.spec import Settings
+from harness.results.arrays import Images, Values
 from harness.tiny import checker, world
 
 

@@ -9,12 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
-Images = npt.NDArray[np.uint8]
-Features = npt.NDArray[np.float32]
-Values = npt.NDArray[np.float64]
+from harness.results.arrays import Features, Images, Values
 
 
 class Metric(ABC):

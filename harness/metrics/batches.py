@@ -8,6 +8,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from harness.results.arrays import Images
+
 Kind = TypeVar("Kind", bound=np.floating)
 _BUDGET = 2**24  # pixels in a portion
 
@@ -20,7 +22,7 @@ def portions(number: int, pixels: int, most: int, budget: int = _BUDGET) -> Iter
 
 
 def in_portions(
-    read: Callable[..., npt.NDArray[Kind]], *images: npt.NDArray[np.uint8], most: int, budget: int = _BUDGET
+    read: Callable[..., npt.NDArray[Kind]], *images: Images, most: int, budget: int = _BUDGET
 ) -> npt.NDArray[Kind]:
     """What ``read`` makes of (N, C, H, W) images, put together again along the first dimension."""
     first = images[0]

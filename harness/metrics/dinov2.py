@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from transformers import BitImageProcessor, Dinov2Model
 
-from harness.metrics.base import Embedder, Features, Images
+from harness.metrics.base import Embedder
 from harness.metrics.batches import in_portions
 from harness.metrics.model_files import model_folder, pretrained, processor
 from harness.models.checkpoints.weight_files import weights_digest
+from harness.results.arrays import Features, Images
 
 NAME = "dinov2"
 REPOSITORY = "facebook/dinov2-base"

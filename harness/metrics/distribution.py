@@ -7,10 +7,11 @@ So it is only ever shown against its null, control against control on disjoint s
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
+
+from harness.results.arrays import Features
 
 LEAST = 32  # images; below it FID@N is not shown
 
@@ -26,7 +27,7 @@ class _Given(nn.Module):
         return features
 
 
-def fid(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+def fid(a: Features, b: Features) -> float:
     """Frechet distance of two (N, d) feature sets, by torchmetrics; float32 resolution.
 
     Raises ValueError with fewer than LEAST rows in either set.
@@ -40,7 +41,7 @@ def fid(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
     return float(metric.compute())
 
 
-def frechet(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+def frechet(a: Features, b: Features) -> float:
     """The same, exactly and without a (d, d) matrix, for features of which there are more than images.
 
     The covariance term is tr A + tr B - 2 |X Y'|* / sqrt((n - 1)(m - 1)) with centred rows and the nuclear norm; it

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from harness.errors import MetricError
-from harness.metrics.base import Embedder, Features, Images
+from harness.errors import MetricError, first_line
+from harness.metrics.base import Embedder
 from harness.metrics.batches import in_portions
-from harness.metrics.model_files import FAILURES, file_digest, first_line, frozen, quiet, tensors, weight_file
+from harness.metrics.model_files import FAILURES, file_digest, frozen, quiet, tensors, weight_file
+from harness.results.arrays import Features, Images
 
 NAME = "inception"
 FILE = "weights-inception-2015-12-05-6726825d.safetensors"

@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,8 +14,7 @@ from torch import Tensor
 from harness.metrics import openclip
 from harness.metrics.batches import in_portions
 from harness.metrics.sentences import Pieces, pieces
-
-Features = npt.NDArray[np.float32]
+from harness.results.arrays import Features, Images
 
 
 class OpenClipJudge:
@@ -44,14 +41,14 @@ class OpenClipJudge:
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
         self._texts: dict[str, Tensor] = {}
 
-    def embed_images(self, images: npt.NDArray[np.uint8], batch: int = 64) -> Features:
+    def embed_images(self, images: Images, batch: int = 64) -> Features:
         """(N, 3, H, W) uint8 to (N, d) float32 of unit length.
 
         Images of another size are resized as the model's own preprocessing says: to its shorter side and cropped at
         the centre, or squashed.
         """
 
-        def read(some: npt.NDArray[np.uint8]) -> Features:
+        def read(some: Images) -> Features:
             with torch.inference_mode():
                 pixels = self._fit(torch.from_numpy(some).to(self.device).float().div(255))
                 features = self.model.encode_image((pixels - self._mean) / self._std, normalize=True)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from harness.metrics.base import Features, Images
+from harness.results.arrays import Features, Images, Values
 from harness.results.judge_check import JudgeCheck
 from harness.results.statistics import mean_interval
 
@@ -25,8 +25,6 @@ _LEVEL = 0.98  # of the two-sided intervals: each comparison may be wrong once i
 _CELLS = 40  # noise has so many cells on a side: finer noise is gone when a large image is resized for the judge
 _RUNGS = 3
 _WIDE = 4.0  # pixels; from here on a blur is made of box filters
-
-Values = npt.NDArray[np.float64]
 
 
 class ScoresImages(Protocol):

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from harness.errors import MetricError
-from harness.metrics.base import Images, PairDistance, Values
+from harness.errors import MetricError, first_line
+from harness.metrics.base import PairDistance
 from harness.metrics.batches import in_portions
-from harness.metrics.model_files import FAILURES, checked, file_digest, first_line, frozen, tensors, torch_folder
+from harness.metrics.model_files import FAILURES, checked, file_digest, frozen, tensors, torch_folder
+from harness.results.arrays import Images, Values
 
 NAME = "lpips"
 BACKBONE = "alexnet-owt-7be5be79.safetensors"

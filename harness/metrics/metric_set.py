@@ -19,9 +19,10 @@ import torch
 from harness.errors import MetricError
 from harness.metrics import distribution, pairs, registry
 from harness.metrics.attributes import checkpoint_graders
-from harness.metrics.base import Embedder, Features, Grader, Images, Metric, PairDistance, TextScorer, Values
+from harness.metrics.base import Embedder, Grader, Metric, PairDistance, TextScorer
 from harness.metrics.batches import Kind
 from harness.models.spec import Settings
+from harness.results.arrays import Features, Images, Values
 
 _MEND = "mend the metric, or leave it out"
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from harness.errors import CheckpointError, MetricError
+from harness.errors import CheckpointError, MetricError, first_line
+from harness.files import file_sha256
 from harness.models.checkpoints import hub_cache
+from harness.models.checkpoints.pipeline_folder import shard_names
 from harness.models.checkpoints.weight_files import check_weights
 from harness.models.loading import no_bars
+from harness.results.arrays import Images
 
 # What reading a foreign file or building a foreign network raises.
 FAILURES = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
@@ -92,10 +92,10 @@ def _missing_weights(folder: Path) -> list[str]:
     if not index.exists():
         return [] if (folder / "model.safetensors").exists() else ["model.safetensors"]
     try:
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+        shards = shard_names(index)
+    except CheckpointError:
         return [f"list of weight files that can be read ({index.name})"]
-    return sorted(shard for shard in shards if not (folder / shard).exists())
+    return [shard for shard in shards if not (folder / shard).exists()]
 
 
 def checked(name: str, path: Path) -> None:
@@ -110,8 +110,7 @@ def file_digest(*paths: Path) -> str:
     """Twelve hex digits over the content of some files."""
     total = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as stream:
-            total.update(hashlib.file_digest(stream, "sha256").digest())
+        total.update(bytes.fromhex(file_sha256(path)))
     return total.hexdigest()[:12]
 
 
@@ -147,14 +146,7 @@ def frozen(network: nn.Module, device: torch.device) -> Any:
     return network.to(device).eval().requires_grad_(False)
 
 
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line: the first, and the one that it announces."""
-    lines = [line.strip() for line in str(error).strip().split("\n")]
-    text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return text or type(error).__name__
-
-
-def processor(name: str, kind: Any, folder: Path) -> Callable[[npt.NDArray[np.uint8]], Tensor]:
+def processor(name: str, kind: Any, folder: Path) -> Callable[[Images], Tensor]:
     """How a folder's preprocessor_config.json prepares (N, 3, H, W) uint8 images: as fp32 pixel values on the CPU.
 
     Raises MetricError where it can't be read.
@@ -167,7 +159,7 @@ def processor(name: str, kind: Any, folder: Path) -> Callable[[npt.NDArray[np.ui
             name, f"the image processor in {folder} doesn't load: {first_line(error)}", "fetch or save it again"
         ) from error
 
-    def pixels(images: npt.NDArray[np.uint8]) -> Tensor:
+    def pixels(images: Images) -> Tensor:
         found = prepare(list(images), input_data_format="channels_first", return_tensors="pt")["pixel_values"]
         assert isinstance(found, Tensor)
         return found.float()

@@ -13,8 +13,8 @@ from typing import Any, cast
 import open_clip
 import torch
 
-from harness.errors import CheckpointError
-from harness.metrics.model_files import FAILURES, file_digest, first_line, quiet
+from harness.errors import CheckpointError, first_line
+from harness.metrics.model_files import FAILURES, file_digest, quiet
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_weights, weights_digest

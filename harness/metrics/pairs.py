@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from harness.metrics.batches import in_portions
+from harness.results.arrays import Features, Images, Values
 
-Values = npt.NDArray[np.float64]
-Images = npt.NDArray[np.uint8]
 _PSNR_CEILING = 100.0  # dB; identical images have infinite PSNR, which no mean survives
 PIXELS = 2**22  # compared at a time: SSIM holds some 500 bytes for each
 
@@ -25,7 +23,7 @@ def latent_distance(a: Tensor, b: Tensor) -> Values:
     return torch.nan_to_num(distance, nan=1.0).numpy()
 
 
-def cosine_distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> Values:
+def cosine_distance(a: Features, b: Features) -> Values:
     """1 - cosine of (N, d) features of any length, in float64; exactly 0 for equal ones."""
     x, y = (v.astype(np.float64) for v in (a, b))
     lengths = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
@@ -33,7 +31,7 @@ def cosine_distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> V
     return np.where((a == b).all(axis=1), 0.0, 1.0 - cosine)
 
 
-def feature_distance(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> Values:
+def feature_distance(a: Features, b: Features) -> Values:
     """1 - cosine of unit-length features; exactly 0 for equal ones."""
     same = (a == b).all(axis=1)
     return np.where(same, 0.0, 1.0 - (a.astype(np.float64) * b).sum(axis=1))

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizerFast
 
-from harness.metrics.base import Features, Images, TextScorer, Values
+from harness.metrics.base import TextScorer
 from harness.metrics.batches import in_portions
 from harness.metrics.model_files import model_folder, pretrained, processor, tokenizer
 from harness.metrics.sentences import Pieces, pieces
 from harness.models.checkpoints.weight_files import weights_digest
+from harness.results.arrays import Features, Images, Values
 
 NAME = "pickscore"
 REPOSITORY = "yuvalkirstain/PickScore_v1"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from harness import extensions
-from harness.errors import HarnessError, MetricError
+from harness.errors import HarnessError, MetricError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ def _added(asked: Asked, device: torch.device) -> Metric:
     except HarnessError:
         raise
     except Exception as error:
-        raise extensions.broken(point, f"can't be made: {extensions.first_line(error)}") from error
+        raise extensions.broken(point, f"can't be made: {first_line(error, with_type=True)}") from error
     if not isinstance(metric, Embedder | PairDistance | TextScorer | Grader):
         raise extensions.broken(
             point,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, first_line
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.results.fingerprint import Fingerprint
 
@@ -36,8 +36,7 @@ def pick_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        first = str(error).split("\n", 1)[0]
-        raise CheckpointError(f"device {name!r} can't be used here: {first}") from None
+        raise CheckpointError(f"device {name!r} can't be used here: {first_line(error)}") from None
     return device
 
 

@@ -14,7 +14,7 @@ import transformers
 from diffusers.hooks import apply_group_offloading
 from safetensors import SafetensorError, safe_open
 
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, first_line
 from harness.models import lora_loading, memory
 from harness.models.checkpoints.pipeline_folder import shards
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
@@ -50,8 +50,9 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
                 checkpoint.folder, **dtype_argument(DTYPES[name]), use_safetensors=True, local_files_only=True
             )
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
-        first = str(error).strip().split("\n", 1)[0]
-        raise CheckpointError(f"checkpoint {checkpoint.folder} doesn't load: {first}; {checkpoint.again}") from error
+        raise CheckpointError(
+            f"checkpoint {checkpoint.folder} doesn't load: {first_line(error)}; {checkpoint.again}"
+        ) from error
     check_loaded(pipeline, checkpoint.folder)
     if checkpoint.lora is not None:
         with no_bars():

@@ -12,22 +12,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.errors import HarnessError
-from harness.plugin import options
-from harness.plugin.collection import Collection, parameter
+from harness.plugin import options, transport, workers
+from harness.plugin.collection import Collection, parameter_id
+from harness.plugin.command_line import add_options
 
 if TYPE_CHECKING:
     from harness.plugin.fixtures.ablation import AblationFixture
     from harness.plugin.fixtures.control import ControlFixture
     from harness.plugin.fixtures.finding import FindingFixture
     from harness.plugin.fixtures.study import StudyFixture
+    from harness.plugin.parameters import Parameter
     from harness.plugin.session import Session
 
-COLLECTION: pytest.StashKey[Collection] = pytest.StashKey()
-SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_COLLECTION: pytest.StashKey[Collection] = pytest.StashKey()
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add(parser)
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "dit_findings(checkpoint, *claims): published claims about a checkpoint, by the name of a set (blog, sd35), by "
         "id (B2) or as Claim objects; a test that takes `finding` runs once a claim",
     )
-    config.stash[COLLECTION] = Collection(options.from_config(config))
+    config.stash[_COLLECTION] = Collection(options.from_config(config))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -62,16 +64,16 @@ def _restore(before: signal.Handlers | Callable[..., object] | int | None) -> No
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    metafunc.config.stash[COLLECTION].parametrize(metafunc)
+    metafunc.config.stash[_COLLECTION].parametrize(metafunc)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    item.config.stash[COLLECTION].add_words(item)
+    item.config.stash[_COLLECTION].add_words(item)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
-    collection = config.stash[COLLECTION]
+    collection = config.stash[_COLLECTION]
     collection.reject(config, items)
     collection.narrow(config, items)
     yield
@@ -79,10 +81,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    collection = config.stash[COLLECTION]
-    if not collection.wanted or config.option.collectonly:
+    collection = config.stash[_COLLECTION]
+    if not collection.selected or config.option.collectonly:
         return []
-    from harness.plugin.header import describe
+    from harness.plugin.header import describe  # loads torch, which collecting does without
 
     try:
         return describe(collection)
@@ -93,87 +95,91 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open what the tests need before the first one, so that bad input ends the run with one line."""
-    collection = session.config.stash[COLLECTION]
-    xdist = bool(getattr(session.config.option, "numprocesses", None))  # the controller collects nothing itself
-    if (collection.wanted or xdist) and not session.config.option.collectonly and not session.testsfailed:
-        from harness.plugin.session import Session
+    config = session.config
+    collection = config.stash[_COLLECTION]
+    wanted = collection.selected or workers.is_controller(config)  # the controller collects nothing itself
+    if wanted and not config.option.collectonly and not session.testsfailed:
+        from harness.plugin.session import Session  # loads torch
 
-        session.config.stash[SESSION] = dit_session = Session(session.config, collection)
+        config.stash[_SESSION] = dit_session = Session(config, collection)
         try:
             dit_session.prepare()
         except HarnessError as error:
-            if dit_session.is_worker:
-                dit_session.broken = str(error)  # an exit on a worker would be an internal error
-            else:
+            if not workers.is_worker(config):
                 raise pytest.UsageError(str(error)) from None
+            dit_session.labs.broken = str(error)  # an exit on a worker would be an internal error
     return (yield)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """pytest-xdist: every worker puts its images into the controller's run folder."""
-    node.workerinput["dit_run_id"] = node.config.stash[COLLECTION].options.run_id
+    """pytest-xdist: a worker is about to start."""
+    workers.send_run_id(node, node.config.stash[_COLLECTION].options.run_id)
 
 
 @pytest.fixture
 def ablation(request: pytest.FixtureRequest) -> AblationFixture:
     """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
-    return request.config.stash[SESSION].ablation(request)
+    return request.config.stash[_SESSION].ablation(_parameter(request), request.node)
 
 
 @pytest.fixture
 def control(request: pytest.FixtureRequest) -> ControlFixture:
     """The un-ablated model of one checkpoint: ``control.check()``, ``control.lab``."""
-    return request.config.stash[SESSION].control(request)
+    return request.config.stash[_SESSION].control(_parameter(request), request.node)
 
 
 @pytest.fixture
 def study(request: pytest.FixtureRequest) -> StudyFixture:
     """The layer analysis of one checkpoint: ``study.check_layers()``, ``study.study``."""
-    return request.config.stash[SESSION].study(request)
+    return request.config.stash[_SESSION].analyses.study(_parameter(request), request.node)
 
 
 @pytest.fixture
 def finding(request: pytest.FixtureRequest) -> FindingFixture:
     """One published claim on one checkpoint: ``finding.check()``."""
-    return request.config.stash[SESSION].finding(request)
+    return request.config.stash[_SESSION].analyses.finding(_parameter(request), request.node)
+
+
+def _parameter(request: pytest.FixtureRequest) -> Parameter:
+    return request.config.stash[_COLLECTION].parameters[request.param]
 
 
 @contextmanager
-def _plainly(item: pytest.Item) -> Iterator[None]:
-    """What the harness has to say of a case is said without a traceback of ours."""
+def _without_traceback(item: pytest.Item) -> Iterator[None]:
+    """Show a HarnessError in a test of ours by its message alone, which says what to do."""
     try:
         yield
     except HarnessError as error:
-        if parameter(item) is None:
+        if parameter_id(item) is None:
             raise
         pytest.fail(str(error), pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
-    with _plainly(item):
+    with _without_traceback(item):
         yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    with _plainly(item):
+    with _without_traceback(item):
         yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
-    dit_session = item.config.stash.get(SESSION, None)
-    if dit_session is not None and call.when == "call":
-        dit_session.attach(item, report)  # Session itself takes them in again, in pytest_runtest_logreport
+    parameter = item.config.stash[_COLLECTION].parameter(item)
+    if parameter is not None and call.when == "call":
+        transport.attach(item, parameter.target, report)  # Session.pytest_runtest_logreport takes it from there
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    dit_session = session.config.stash.get(SESSION, None)
+    dit_session = session.config.stash.get(_SESSION, None)
     if dit_session is not None:
         try:
             dit_session.finish()
@@ -189,6 +195,6 @@ def pytest_terminal_summary(
     try:
         yield
     finally:
-        dit_session = config.stash.get(SESSION, None)
+        dit_session = config.stash.get(_SESSION, None)
         if dit_session is not None:
-            dit_session.print_ranking(terminalreporter)
+            dit_session.print_summary(terminalreporter)

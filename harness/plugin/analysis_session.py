@@ -1,51 +1,74 @@
-"""The analyses and claims of a session: one study a checkpoint, and what is left of them at the end."""
+"""The analyses of a session: the study of each checkpoint, opened on first use, and the page that its tests share."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.files import write_atomically
 from harness.findings.catalogue import load
 from harness.gates.update import UpdateMode
-from harness.plugin.collection import Collection
 from harness.plugin.fixtures.finding import FindingFixture
-from harness.plugin.fixtures.study import ANALYSIS, PAGE, AnalysisPage, StudyFixture
 from harness.plugin.labs import Labs
+from harness.plugin.parameters import Parameter
+from harness.plugin.study_page import ANALYSIS, PAGE, StudyPage
+from harness.plugin.transport import output_of
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
-    from harness.findings.catalogue import ClaimReference
-    from harness.findings.claim import Claim
     from harness.lab.protocol import LabProtocol
-
-FINDINGS = "findings"
+    from harness.plugin.fixtures.study import StudyFixture
 
 
 @dataclass
 class AnalysisSession:
-    """Opens a study when a test first asks for it, and keeps it for the tests after.
+    """Makes the fixtures of analyses and claims; tests on the same checkpoint share its study.
 
-    ``folder`` is the run's, ``worker`` the name of this xdist worker, empty in the only process.
+    ``folder`` is the run's, ``worker`` the name of this process under pytest-xdist, empty without it.
     """
 
     labs: Labs
-    collection: Collection
     folder: Path
     worker: str
     update: UpdateMode | None
-    pages: dict[str, AnalysisPage] = field(default_factory=dict[str, AnalysisPage])
     _studies: dict[str, Study] = field(default_factory=dict)
-    _findings: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # by nodeid, until the report takes them
-    _received: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    _pages: dict[str, StudyPage] = field(default_factory=dict[str, StudyPage])
 
-    def study(self, lab: LabProtocol) -> Study:
-        """The study of a lab. Skips the test where the lab makes no images."""
-        # These load torch, which the collection of cases does without.
+    def study(self, parameter: Parameter, item: pytest.Item) -> StudyFixture:
+        """The `study` fixture of a test. Skips the test where no images are made; raises HarnessError without a lab."""
+        # Here, as in _study, since it loads diffusers, which the controller of pytest-xdist does without.
+        from harness.plugin.fixtures.study import StudyFixture
+
+        opened = self.labs.open(parameter.target)
+        return StudyFixture(
+            study=self._study(opened.lab),
+            reference=opened.reference,
+            page=self._page(parameter.target.name),
+            nodeid=item.nodeid,
+            baselines=parameter.target.baselines,
+            update=self._update_mode(),
+        )
+
+    def _page(self, name: str) -> StudyPage:
+        # Tests of one study add to the same page; workers of one session must not write into each other's.
+        folder = f"{name}-{self.worker}" if self.worker else name
+        return self._pages.setdefault(name, StudyPage(name, self.folder / ANALYSIS / folder))
+
+    def finding(self, parameter: Parameter, item: pytest.Item) -> FindingFixture:
+        """The `finding` fixture of a test. Skips and raises as :meth:`study` does."""
+        assert parameter.claim is not None  # the mark of a test that takes `finding` holds claims
+        return FindingFixture(
+            claim=load(parameter.claim),
+            study=self._study(self.labs.open(parameter.target).lab),
+            nodeid=item.nodeid,
+            baselines=parameter.target.baselines,
+            update=self._update_mode(),
+            findings=output_of(item).findings,
+        )
+
+    def _study(self, lab: LabProtocol) -> Study:
         from harness.analysis.study import Study
         from harness.lab.lab import Lab
 
@@ -53,33 +76,7 @@ class AnalysisSession:
             pytest.skip(lab.no_images_reason)
         return self._studies.setdefault(lab.checkpoint.name, Study(lab))
 
-    def study_fixture(self, lab: LabProtocol, nodeid: str) -> StudyFixture:
-        """The layer analysis of a lab's checkpoint, under test."""
-        name = lab.checkpoint.name
-        # Tests of one study add to the same page; workers of one session must not write into each other's.
-        worker = f"-{self.worker}" if self.worker else ""
-        return StudyFixture(
-            study=self.study(lab),
-            reference=self.labs.references[name],
-            page=self.pages.setdefault(name, AnalysisPage()),
-            nodeid=nodeid,
-            folder=self.folder / ANALYSIS / f"{name}{worker}",
-            baselines=self.collection.baselines[name],
-            update=self._update(),
-        )
-
-    def finding_fixture(self, claim: Claim | ClaimReference, lab: LabProtocol, nodeid: str) -> FindingFixture:
-        """A published claim on a lab's checkpoint, under test."""
-        return FindingFixture(
-            claim=load(claim),
-            study=self.study(lab),
-            nodeid=nodeid,
-            baselines=self.collection.baselines[lab.checkpoint.name],
-            update=self._update(),
-            found=self._findings.setdefault(nodeid, []),
-        )
-
-    def _update(self) -> UpdateMode | None:
+    def _update_mode(self) -> UpdateMode | None:
         if self.update is not None and self.worker:
             pytest.fail(
                 "analyses are stored by one process, since their tests write the same files: leave out -n",
@@ -87,35 +84,15 @@ class AnalysisSession:
             )
         return self.update
 
-    def taken(self, nodeid: str) -> list[dict[str, Any]]:
-        """The findings of a test, for its report to carry."""
-        return self._findings.pop(nodeid, [])
-
-    def receive(self, found: list[dict[str, Any]]) -> None:
-        """Findings that came with a report."""
-        self._received += found
-
     def draw(self) -> None:
         """Write the figures of every study. Raises HarnessError where they can't be written."""
-        for name, page in self.pages.items():
-            page.draw(name)
+        for page in self._pages.values():
+            page.draw()
 
-    def conclude(self, reporter: pytest.TerminalReporter, config: pytest.Config) -> list[Path]:
-        """Print what the analyses came to and the table of findings; the files that hold them."""
-        from harness.findings.claim import from_json
-        from harness.report.findings_page import markdown, render
+    def lines(self) -> list[str]:
+        """What the analyses of this process came to, for the terminal."""
+        return [f"{name}: {line}" for name, page in self._pages.items() for line in page.lines]
 
-        for name, page in self.pages.items():
-            for line in page.lines:
-                reporter.write_line(f"{name}: {line}")
-        written = sorted(self.folder.glob(f"{ANALYSIS}/*/{PAGE}"))
-        if self._received:
-            found = [from_json(data) for data in self._received]
-            writer = config.get_terminal_writer()
-            reporter.write(render(found, writer.fullwidth, writer.hasmarkup), flush=True)
-            lines = [json.dumps(data, sort_keys=True) for data in self._received]
-            for suffix, text in ((".md", markdown(found)), (".jsonl", "\n".join([*lines, ""]))):
-                path = self.folder / f"{FINDINGS}{suffix}"
-                write_atomically(path, text)
-                written.append(path)
-        return written
+    def written_pages(self) -> list[Path]:
+        """The pages in the run folder, those of other processes too."""
+        return sorted(self.folder.glob(f"{ANALYSIS}/*/{PAGE}"))

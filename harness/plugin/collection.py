@@ -1,234 +1,138 @@
-"""From marks and options to test items: no model is opened here, ids come from config.json alone."""
+"""What pytest has collected: the parameters of all tests, and which of them will run in which order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from harness.ablation.case import Case, by_hand
-from harness.ablation.grid import Ask, expand, in_windows
-from harness.ablation.ranges import GROUPED, Parts
-from harness.analysis import layer_groups
-from harness.errors import CaseError, HarnessError
-from harness.findings import catalogue
-from harness.findings.catalogue import ClaimReference
-from harness.findings.claim import Claim, ClaimError
+from harness.ablation.case import Case
+from harness.errors import HarnessError
 from harness.gates.baselines import find_folder
-from harness.models.checkpoints.resolve import Checkpoint, blueprint, bundled_names, resolve
-from harness.models.random_weights import checkpoint as randomised
+from harness.plugin import workers
 from harness.plugin.options import Options
+from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, mark_of
 
-MARK = "dit"
-CLAIMS = "dit_findings"  # the mark of tests that take `finding`
-BUNDLED = "bundled"  # a mark's checkpoint: every bundled one
-FIXTURES = ("ablation", "control", "study", "finding")
-# Tests that run only when asked for, and the word in -k that does so beside --dit-analysis and their file's own name.
-ASKED = {"study": "analysis", "finding": "findings"}
-MEASURE = "pytest cases/test_analysis.py --dit-baseline-update=missing"
-QUICK = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3")
+# Fixtures whose tests run only when asked for, and the word in -k that asks for them. Naming their file on the command
+# line does so, too, and --dit-analysis asks for all of them.
+_ON_REQUEST = {"study": "analysis", "finding": "findings"}
+_QUICK_STRATEGIES = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3")  # those of --dit-quick
 
 
-@dataclass
+@dataclass(frozen=True)
+class SelectedTest:
+    """A test that will run; ``timed`` says whether it measures latency (takes `benchmark`)."""
+
+    parameter: Parameter
+    timed: bool
+
+
 class Collection:
-    """What has been collected so far, by parameter id."""
+    """The parameters by id, the checkpoints under test by name, and the tests that will run, in their order."""
 
-    options: Options
-    cases: dict[str, Case] = field(default_factory=dict[str, Case])
-    checkpoints: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
-    owners: dict[str, str] = field(default_factory=dict[str, str])  # parameter id -> checkpoint name
-    claims: dict[str, Claim | ClaimReference] = field(default_factory=dict[str, Claim | ClaimReference])
-    baselines: dict[str, Path] = field(default_factory=dict[str, Path])  # checkpoint name -> folder
-    errors: list[str] = field(default_factory=list[str])
-    wanted: list[str] = field(default_factory=list[str])  # parameter ids that will run
-    pictured: list[str] = field(default_factory=list[str])  # those of them that are cases and make images
-    _resolved: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.parameters: dict[str, Parameter] = {}  # of everything that was collected, whether it will run or not
+        self.selected: list[SelectedTest] = []
+        self._targets: dict[str, Target] = {}
+        self._errors: list[str] = []
+        self._marks = MarkReader(options)
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Give a test its cases (``ablation``), its checkpoints (``control``, ``study``) or claims (``finding``)."""
-        wanted = [name for name in FIXTURES if name in metafunc.fixturenames]
-        if not wanted:
+        fixtures = [name for name in FIXTURES if name in metafunc.fixturenames]
+        if not fixtures:
             return
-        ids: list[str] = []
+        parameters: dict[str, Parameter] = {}
         try:
-            for checkpoint in self._asked(metafunc):
-                self.checkpoints[checkpoint.name] = checkpoint
-                folder = find_folder(metafunc.definition.path.parent)
-                self.baselines.setdefault(checkpoint.name, folder or metafunc.config.rootpath / "baselines")
-                ids += self._ids(wanted, checkpoint, metafunc)
+            mark = mark_of(metafunc.definition, fixtures)
+            for checkpoint in self._marks.checkpoints(mark):
+                folder = find_folder(metafunc.definition.path.parent) or metafunc.config.rootpath / "baselines"
+                target = self._targets.setdefault(checkpoint.name, Target(checkpoint, folder))
+                parameters |= {p.id: p for p in self._marks.parameters(mark, fixtures, target)}
         except HarnessError as error:
-            # An error raised here would be shown with a traceback and exit 2; arrange() raises it again.
-            self.errors.append(str(error))
-            ids = []
-        for name in wanted:
-            metafunc.parametrize(name, ids, ids=ids, indirect=True, scope="function")
-
-    def _mark(self, metafunc: pytest.Metafunc) -> pytest.Mark:
-        claims = "finding" in metafunc.fixturenames
-        mark = metafunc.definition.get_closest_marker(CLAIMS if claims else MARK)
-        if mark is None or not mark.args or not isinstance(mark.args[0], str):
-            if claims:
-                raise HarnessError(
-                    "a test that takes 'finding' needs a mark that names its checkpoint and its claims: "
-                    '@pytest.mark.dit_findings("flux-tiny", "blog")'
-                )
-            raise HarnessError(
-                "a test that takes 'ablation', 'control' or 'study' needs a mark that names its checkpoint: "
-                '@pytest.mark.dit("flux-tiny", Ask(stacks=..., ranges=..., strategies=...))'
-            )
-        if mark.kwargs:
-            takes = "claims" if claims else "Asks"
-            raise HarnessError(
-                f"the {mark.name} mark knows no {', '.join(mark.kwargs)}; it takes a checkpoint and {takes}"
-            )
-        return mark
-
-    def _claims(self, metafunc: pytest.Metafunc) -> tuple[Claim | ClaimReference, ...]:
-        requested = self._mark(metafunc).args[1:]
-        if not requested:
-            raise HarnessError(
-                "the dit_findings mark takes a checkpoint's name and then one or more Claims, ids of claims or sets "
-                f"of them ({', '.join(catalogue.SETS)})"
-            )
-        try:
-            return catalogue.select(requested)
-        except ClaimError as error:
-            raise HarnessError(f"the dit_findings mark: {error}") from None
-
-    def _asks(self, metafunc: pytest.Metafunc) -> tuple[Ask, ...]:
-        asks = self._mark(metafunc).args[1:]
-        if not all(isinstance(ask, Ask) for ask in asks):
-            raise HarnessError("the dit mark takes a checkpoint's name and then Asks")
-        return cast("tuple[Ask, ...]", asks)
-
-    def _asked(self, metafunc: pytest.Metafunc) -> list[Checkpoint]:
-        """The mark's checkpoint, or the command line's where that is of its family."""
-        name = self._mark(metafunc).args[0]
-        names = bundled_names() if name == BUNDLED else [name]
-        if self.options.checkpoint is None:
-            return [self._resolve(n) for n in names]
-        own = [blueprint(n).checkpoint for n in names]  # their families alone: nothing of theirs will run
-        given = self._resolve(self.options.checkpoint)
-        return [given] if name == BUNDLED or any(c.family == given.family for c in own) else []
-
-    def _resolve(self, name: str) -> Checkpoint:
-        if name not in self._resolved:
-            options = self.options
-            if options.weights is None:
-                self._resolved[name] = resolve(name, dtype=options.dtype, lora=options.lora)
-            else:
-                self._resolved[name] = randomised.resolve(name, options.weights, dtype=options.dtype)
-        return self._resolved[name]
-
-    def _ids(self, wanted: list[str], checkpoint: Checkpoint, metafunc: pytest.Metafunc) -> list[str]:
-        if "finding" in wanted:
-            claims = {f"{checkpoint.name}-{claim.id}": claim for claim in self._claims(metafunc)}
-            self.claims |= claims
-            self.owners |= dict.fromkeys(claims, checkpoint.name)
-            return list(claims)
-        asks = self._asks(metafunc)
-        for fixture, word in (("control", "control"), ("study", "analysis")):
-            if fixture in wanted:
-                key = f"{checkpoint.name}-{word}"
-                self.owners[key] = checkpoint.name
-                return [key]
-        windows, steps = self.options.windows, checkpoint.settings.steps
-        if self.options.plans:
-            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text) for text in self.options.plans]
-            cases = [made for case in by_plan for made in in_windows(case, windows, steps)]
-        else:
-            grid = self.options.asks(checkpoint, asks)
-            measured = self._measured(checkpoint, grid) if self.options.groups else {}
-            cases = expand(checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured)
-        for case in cases:
-            self.cases[case.id] = case
-            self.owners[case.id] = checkpoint.name
-        return list(dict.fromkeys(case.id for case in cases))
-
-    def _measured(self, checkpoint: Checkpoint, asks: Sequence[Ask]) -> dict[str, Parts]:
-        """The measured groups of the stacks of which a depth is asked for. Raises HarnessError where there are none."""
-        path = self.groups_file(checkpoint.name)
-        if not path.exists():
-            raise CaseError(
-                f"--dit-range-source=groups: checkpoint {checkpoint.name!r} has no measured groups "
-                f"({path} is not there); make them with: {MEASURE}"
-            )
-        found = layer_groups.read(path, checkpoint.name)
-        deep = {stack for ask in asks if set(ask.ranges) & set(GROUPED) for stack in ask.stacks}
-        return {s: layer_groups.spans(found, s, length) for s, length in checkpoint.stacks.items() if s in deep}
-
-    def groups_file(self, checkpoint: str) -> Path:
-        """Where a checkpoint's measured groups lie."""
-        return self.baselines[checkpoint] / checkpoint / layer_groups.FILE
+            # An error raised here would be shown with a traceback and exit 2; reject() raises it again.
+            self._errors.append(str(error))
+            parameters = {}
+        self.parameters |= parameters
+        for name in fixtures:
+            metafunc.parametrize(name, list(parameters), ids=list(parameters), indirect=True, scope="function")
 
     def add_words(self, item: pytest.Item) -> None:
-        """Names for ``-k`` beside the id: the range's depth, ``looped``, the family."""
-        key = parameter(item)
-        if key in self.owners:
-            item.extra_keyword_matches.add(self.checkpoints[self.owners[key]].family.name)
-        if key in self.cases:
-            item.extra_keyword_matches.update(self.cases[key].words)
+        """Names for ``-k`` beside the id: the range's name, ``looped``, the family."""
+        parameter = self.parameter(item)
+        if parameter is not None:
+            item.extra_keyword_matches.update(parameter.words)
 
     def reject(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Raise what went wrong while parametrizing, as one usage error."""
-        if not self.errors:
+        if not self._errors:
             return
         # Quality and latency tests of one file ask for the same grid and fail alike.
-        message = "; ".join(dict.fromkeys(self.errors))
-        if not hasattr(config, "workerinput"):
+        message = "; ".join(dict.fromkeys(self._errors))
+        if not workers.is_worker(config):
             raise pytest.UsageError(message)
-        # On an xdist worker that would be an internal error: there, one test says it.
-        items[:] = [Refused.from_parent(items[0].session, name="dit", message=message)]
+        # On an xdist worker that would be an internal error: there, one test fails with the message.
+        items[:] = [_Refusal.from_parent(items[0].session, name="dit", message=message)]
 
     def narrow(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Drop tests without cases and, under --dit-quick, all but a few strategies on the middles."""
-        dropped = [item for item in items if self._drops(item) or not self._asked_for(config, item)]
-        if dropped:
-            items[:] = [item for item in items if item not in dropped]
-            config.hook.pytest_deselected(items=dropped)
+        """Drop tests without parameters, analyses that nobody asked for, and all that --dit-quick leaves out."""
+        kept = [item for item in items if self._is_wanted(item) and self._is_requested(config, item)]
+        if len(kept) < len(items):
+            config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+            items[:] = kept
 
-    def _drops(self, item: pytest.Item) -> bool:
-        key = parameter(item)
-        if key is None:
+    def _is_wanted(self, item: pytest.Item) -> bool:
+        if parameter_id(item) is None:
+            return True  # a test of another kind
+        parameter = self.parameter(item)
+        if parameter is None:
             return False
-        if key not in self.owners:
-            return True
-        case = self.cases.get(key)
-        if case is None or not self.options.quick:
-            return False
-        return "middle" not in case.words or case.strategy not in QUICK
+        case = parameter.case
+        return case is None or not self.options.quick or _is_quick(case)
 
-    def _asked_for(self, config: pytest.Config, item: pytest.Item) -> bool:
+    def _is_requested(self, config: pytest.Config, item: pytest.Item) -> bool:
         """Whether an analysis runs: it takes minutes, and ``pytest cases/`` is about the cases."""
-        words = [word for fixture, word in ASKED.items() if fixture in _fixtures(item)]
+        words = [word for fixture, word in _ON_REQUEST.items() if fixture in _fixtures(item)]
         if not words or self.options.analysis:
             return True
         start = config.invocation_params.dir
-        named = {(start / argument.partition("::")[0]).resolve() for argument in config.args}
-        return item.path.resolve() in named or any(word in config.option.keyword for word in words)
+        files = {(start / argument.partition("::")[0]).resolve() for argument in config.args}
+        return item.path.resolve() in files or any(word in config.option.keyword for word in words)
 
     def arrange(self, items: list[pytest.Item]) -> None:
         """Order what shares a lab: by checkpoint, its control first, images before timings."""
-        order = list(self.checkpoints)
+        names = list(self._targets)
 
         def place(item: pytest.Item) -> tuple[int, int]:
-            key = parameter(item)
-            if key is None or key not in self.owners:
+            parameter = self.parameter(item)
+            if parameter is None:
                 return (-1, 0)
-            return (order.index(self.owners[key]), 0 if key not in self.cases else 1 + ("benchmark" in _fixtures(item)))
+            return (names.index(parameter.target.name), 0 if parameter.case is None else 1 + _is_timed(item))
 
         items.sort(key=place)
-        keys = [parameter(item) for item in items]
-        self.wanted = [key for key in keys if key in self.owners]
-        pictured = {parameter(item): None for item in items if "benchmark" not in _fixtures(item)}
-        self.pictured = [key for key in pictured if key in self.cases]
+        tests = [(self.parameter(item), _is_timed(item)) for item in items]
+        self.selected = [SelectedTest(parameter, timed) for parameter, timed in tests if parameter is not None]
+
+    def parameter(self, item: pytest.Item) -> Parameter | None:
+        """A test's parameter; None for a test of another kind, and for one whose mark gives it none."""
+        return self.parameters.get(parameter_id(item) or "")
+
+    @property
+    def targets(self) -> list[Target]:
+        """The checkpoints of the tests that will run, in that order."""
+        return list({test.parameter.target.name: test.parameter.target for test in self.selected}.values())
+
+    def cases_with_images(self, target: Target) -> list[Case]:
+        """The cases of a checkpoint whose quality will be measured, each once."""
+        tests = [test.parameter for test in self.selected if test.parameter.target == target and not test.timed]
+        return list({p.case.id: p.case for p in tests if p.case is not None}.values())
 
 
-class Refused(pytest.Item):
-    """A test that only says what was wrong with the options."""
+class _Refusal(pytest.Item):
+    """A test that fails with what was wrong with the options."""
 
     def __init__(self, *, message: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -239,8 +143,8 @@ class Refused(pytest.Item):
         pytest.fail(self.message, pytrace=False)
 
 
-def parameter(item: pytest.Item) -> str | None:
-    """The id of an item's case, checkpoint or claim; None for a test of another kind. Empty sets give ''."""
+def parameter_id(item: pytest.Item) -> str | None:
+    """The id of a test's parameter; None for a test that takes no fixture of ours, "" where its mark gives it none."""
     spec = getattr(item, "callspec", None)
     for name in FIXTURES:
         if spec is not None and name in spec.params:
@@ -249,5 +153,13 @@ def parameter(item: pytest.Item) -> str | None:
     return None
 
 
-def _fixtures(item: pytest.Item) -> list[str]:
-    return getattr(item, "fixturenames", [])
+def _is_quick(case: Case) -> bool:
+    return "middle" in case.words and case.strategy in _QUICK_STRATEGIES
+
+
+def _is_timed(item: pytest.Item) -> bool:
+    return "benchmark" in _fixtures(item)
+
+
+def _fixtures(item: pytest.Item) -> Sequence[str]:
+    return getattr(item, "fixturenames", ())

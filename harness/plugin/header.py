@@ -4,49 +4,57 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from harness.gates import baselines
 from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 from harness.plugin.collection import Collection
+from harness.plugin.parameters import Target
 from harness.report.cost_line import cost_line
+from harness.report.text import relative
 
-SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
+_SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 
 
 def describe(collection: Collection) -> list[str]:
-    """The header: device, versions, checkpoint and baseline of every checkpoint that will run."""
-    import torch
+    """The header: device and versions, and for every checkpoint that will run its baseline and what its cases cost.
 
+    Raises HarnessError for a device that can't be used or a prompt file that can't be read.
+    """
     device = pick_device(collection.options.device)
-    found = versions()
-    where = f"{device_key(device)} ({capability(device)}, {torch.get_num_threads()} threads)"
-    lines = [f"dit: {where}; " + ", ".join(f"{p} {found[p]}" for p in SHOWN_VERSIONS if p in found)]
-    for name in dict.fromkeys(collection.owners[key] for key in collection.wanted):
-        checkpoint = collection.checkpoints[name]
-        blocks = ", ".join(f"{n} {stack}" for stack, n in checkpoint.stacks.items())
-        if isinstance(checkpoint, RandomCheckpoint):
-            lines.append(f"dit: {name} ({blocks} blocks): {checkpoint.about}")
-            continue
-        key, dtype = device_key(device), checkpoint.settings.dtype
-        wanted = baselines.file_of(collection.baselines[name], name, key, dtype)
-        path, exact = baselines.choose_file(wanted)
-        if path is None:
-            stored = f"no baseline for {key}-{dtype}: nothing is judged"
-        else:
-            stored = f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")
-        how = dtype if collection.options.offload == "none" else f"{dtype}, offload {collection.options.offload}"
-        lines.append(f"dit: {name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}")
-        cases = [collection.cases[key] for key in collection.pictured if collection.owners[key] == name]
-        if collection.options.groups and not collection.options.plans:
-            path = _relative(collection.groups_file(name), Path.cwd())
-            lines.append(f"dit: first, middle and last of {name} are measured groups, from {path}")
-        if cases:
-            number = cost.prompt_count(checkpoint.prompts_file, collection.options.prompts)
-            asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, number)
-            lines.append(f"dit: {cost_line(asked)}")
+    installed = versions()
+    key = device_key(device)
+    shown = ", ".join(f"{package} {installed[package]}" for package in _SHOWN_VERSIONS if package in installed)
+    lines = [f"dit: {key} ({capability(device)}, {torch.get_num_threads()} threads); {shown}"]
+    for target in collection.targets:
+        lines += _checkpoint_lines(target, key, collection)
     return lines
 
 
-def _relative(path: Path, start: Path) -> Path:
-    return path.relative_to(start) if path.is_relative_to(start) else path
+def _checkpoint_lines(target: Target, device: str, collection: Collection) -> list[str]:
+    checkpoint, options = target.checkpoint, collection.options
+    blocks = ", ".join(f"{n} {stack}" for stack, n in checkpoint.stacks.items())
+    if isinstance(checkpoint, RandomCheckpoint):
+        return [f"dit: {target.name} ({blocks} blocks): {checkpoint.about}"]
+    dtype = checkpoint.settings.dtype
+    how = dtype if options.offload == "none" else f"{dtype}, offload {options.offload}"
+    stored = _stored(baselines.file_of(target.baselines, target.name, device, dtype))
+    lines = [f"dit: {target.name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}"]
+    if options.groups and not options.plans:
+        path = relative(target.groups_file, Path.cwd())
+        lines.append(f"dit: first, middle and last of {target.name} are measured groups, from {path}")
+    if cases := collection.cases_with_images(target):
+        prompts = cost.prompt_count(checkpoint.prompts_file, options.prompts)
+        total = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, prompts)
+        lines.append(f"dit: {cost_line(total)}")
+    return lines
+
+
+def _stored(wanted: Path) -> str:
+    """Which file of stored values will be compared with, if any."""
+    path, exact = baselines.choose_file(wanted)
+    if path is None:
+        return f"no baseline for {wanted.stem}: nothing is judged"
+    return f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")

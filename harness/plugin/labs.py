@@ -1,46 +1,60 @@
-"""The session's labs, opened on first use, and the stored values that each is compared with."""
+"""The session's labs, opened on first use, each with the stored values that it is compared with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import HarnessError
 from harness.gates.reference import Reference, reference_for
 from harness.models import prompts
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 from harness.plugin.options import Options
+from harness.plugin.parameters import Target
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
 
 
+@dataclass(frozen=True)
+class OpenLab:
+    """A lab with its model loaded, and the stored values that its checkpoint is compared with."""
+
+    lab: LabProtocol
+    reference: Reference
+
+
 @dataclass
 class Labs:
-    """Labs by checkpoint name, all with the same options; ``threads`` of torch on the CPU (None: torch's own)."""
+    """Labs by checkpoint name, all with the same options; ``threads`` of torch on the CPU (None: torch's own).
+
+    Once ``broken`` holds a message, every lab that is asked for raises it: a worker of pytest-xdist must not end the
+    run by itself, so its tests fail with what was wrong.
+    """
 
     options: Options
     threads: int | None = None
-    references: dict[str, Reference] = field(default_factory=dict[str, Reference])
-    _labs: dict[str, LabProtocol] = field(default_factory=dict)
+    broken: str = ""
+    opened: dict[str, OpenLab] = field(default_factory=dict[str, OpenLab])
 
     @cached_property
     def prompts(self) -> dict[str, list[str]] | None:
-        """The prompts that were asked for, by category; None means each checkpoint's own. Raises PromptError."""
+        """The prompts of ``--dit-prompts`` by category; None means each checkpoint's own. Raises PromptError."""
         return prompts.categories(self.options.prompts) if self.options.prompts else None
 
-    def lab(self, checkpoint: Checkpoint, folder: Path) -> LabProtocol:
-        """The lab of a checkpoint, with the baselines under ``folder``. Raises HarnessError."""
-        if checkpoint.name not in self._labs:
-            lab = self._open(checkpoint)
-            updates = self.options.update is not None
-            self.references[checkpoint.name] = reference_for(lab, folder, updates=updates)
-            self._labs[checkpoint.name] = lab
-        return self._labs[checkpoint.name]
+    def open(self, target: Target) -> OpenLab:
+        """The lab of a checkpoint, from its first call on. Raises HarnessError where it can't be opened."""
+        if self.broken:
+            raise HarnessError(self.broken)
+        if target.name not in self.opened:
+            lab = self._load(target.checkpoint)
+            reference = reference_for(lab, target.baselines, updates=self.options.update is not None)
+            self.opened[target.name] = OpenLab(lab, reference)
+        return self.opened[target.name]
 
-    def _open(self, checkpoint: Checkpoint) -> LabProtocol:
+    def _load(self, checkpoint: Checkpoint) -> LabProtocol:
         # These load torch, which the collection of cases does without.
         import torch
 

@@ -1,4 +1,7 @@
-"""The plugin's options: added to pytest under ``--dit-``, read once into a frozen object, validated early."""
+"""The plugin's options as one frozen object, checked before anything is collected.
+
+Their names and help texts are in :mod:`harness.plugin.command_line`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,17 +21,19 @@ from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError
 from harness.gates.update import UpdateMode
-from harness.gates.validation.perturbations import KINDS, Perturbation, before_torch, read
+from harness.gates.validation.perturbations import Perturbation, before_torch, read
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.random_weights.checkpoint import NO_STEPS
 from harness.models.spec import DTYPES, OFFLOADS
+from harness.plugin import workers
 
 if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
 
 PREFIX = "--dit-"
-# What makes no sense with random weights, and why.
-USELESS = {
+RANGE_SOURCES = ("depth", "groups")
+# Options that make no sense with random weights, and why.
+_NOT_WITH_RANDOM_WEIGHTS = {
     "baseline_update": "random weights have no quality, so there is nothing to store",
     "prompts": "random weights make no images, so no prompts are used",
     "judge": "random weights make no images, so nothing is judged",
@@ -38,12 +43,16 @@ USELESS = {
     "steps_window": NO_STEPS,
     "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
-RANGE_SOURCES = ("depth", "groups")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked on the command line."""
+    """The command line's options, checked; None and () are options that were left out.
+
+    ``stacks``, ``ranges``, ``strategies`` and ``plans`` replace a case file's own grid. ``groups`` says that the ranges
+    first, middle and last are measured groups and no fractions of the depth. ``rounds`` are timed pairs of forwards,
+    ``threads`` torch's on the CPU, ``calibrate`` is a number of perturbed runs.
+    """
 
     checkpoint: str | None
     stacks: tuple[str, ...]
@@ -51,7 +60,7 @@ class Options:
     strategies: tuple[str, ...]
     plans: tuple[str, ...]
     windows: tuple[Window, ...]
-    groups: bool  # first, middle and last are measured groups, not fractions of the depth
+    groups: bool
     prompts: Path | None
     quick: bool
     update: UpdateMode | None
@@ -73,7 +82,7 @@ class Options:
 
     @property
     def grid(self) -> Ask | None:
-        """The grid that replaces a case file's own, where any part of one was asked for."""
+        """The grid of the command line; None where it names no stack, range or strategy."""
         if not (self.stacks or self.ranges or self.strategies):
             return None
         return Ask(self.stacks, self.ranges or ("middle",), self.strategies or ALL_STRATEGIES)
@@ -85,74 +94,15 @@ class Options:
         return [Ask(self.grid.stacks or tuple(checkpoint.stacks), self.grid.ranges, self.grid.strategies)]
 
 
-def add(parser: pytest.Parser) -> None:
-    """Register the options."""
-    group = parser.getgroup("dit", "layer ablations of diffusion transformers")
-
-    def option(name: str, about: str, **kwargs: Any) -> None:
-        group.addoption(PREFIX + name, dest=f"dit_{name.replace('-', '_')}", help=about, **kwargs)
-
-    option(
-        "checkpoint",
-        "a bundled or real checkpoint by name, a hub id in the cache, or a folder (with '='), for its family's cases",
-        metavar="NAME",
-    )
-    option(
-        "weights", f"{' or '.join(WEIGHTS)}: no download and no quality, but surgery, latency, memory", metavar="KIND"
-    )
-    option("stack", "only these stacks (repeat, or separate by commas)", action="append", metavar="NAME")
-    option("range", "these ranges instead of the case file's: 3, 4-7, middle, each ...", action="append", metavar="R")
-    option(
-        "strategy", "these strategies instead of the case file's: skip, parallel.t3 ...", action="append", metavar="S"
-    )
-    option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
-    option("range-source", f"what first, middle and last are: {' or '.join(RANGE_SOURCES)} as measured", metavar="KIND")
-    option(
-        "steps-window",
-        "ablate in these denoising steps alone: 2, 0-1 ... (from 0; each window makes its own cases)",
-        action="append",
-        metavar="W",
-    )
-    option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
-    option("trust-judge", "rank and gate by a judge that fails its check, too; the table says so", action="store_true")
-    option("judge", "open_clip's ARCHITECTURE/TAG or a folder (with '='), not the checkpoint's own", metavar="JUDGE")
-    option(
-        "metric",
-        "an extra metric, its weights at a file, folder or hub id: lpips, dinov2=FOLDER, none ...",
-        action="append",
-        metavar="NAME[=WHERE]",
-    )
-    option(
-        "quick", "a subset of the cases, in about half a minute a model; never updates anything", action="store_true"
-    )
-    option("baseline-update", f"write baseline values: {', '.join(UpdateMode)}", metavar="MODE")
-    option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
-    option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
-    option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
-    option("rounds", "timed pairs of forwards a latency case (default: 12)", metavar="N")
-    option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
-    option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
-    option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
-    option(
-        "perturb",
-        f"run under a change that must not matter: {', '.join(f'{k}={kind.takes}' for k, kind in KINDS.items())}",
-        action="append",
-        metavar="KIND=VALUE",
-    )
-    option("analysis", "run the layer analysis and the published claims, too", action="store_true")
-    option("calibrate", "run the cases under K such changes, too, and store how far values move", metavar="K")
-    option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
-
-
 def from_config(config: pytest.Config) -> Options:
-    """Read and validate. Raises pytest.UsageError."""
+    """Read and check the options. Raises pytest.UsageError."""
 
     def text(name: str) -> str | None:
         return config.getoption(f"dit_{name}")
 
     def several(name: str) -> tuple[str, ...]:
-        given: list[str] = config.getoption(f"dit_{name}") or []
-        return tuple(part.strip() for value in given for part in value.split(",") if part.strip())
+        values: list[str] = config.getoption(f"dit_{name}") or []
+        return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
 
     mode = _one_of("baseline-update", text("baseline_update"), list(UpdateMode))
     update = None if mode is None else UpdateMode(mode)
@@ -162,17 +112,17 @@ def from_config(config: pytest.Config) -> Options:
     prompts = text("prompts")
     weights = text("weights")
     if weights is not None:
-        _check_weights(weights, {name: text(name) for name in USELESS})
-    # A given path is the shell's, a default belongs to the project.
-    given = text("reports")
-    reports = config.invocation_params.dir / given if given else config.rootpath / "reports"
+        _check_weights(weights, {name: text(name) for name in _NOT_WITH_RANDOM_WEIGHTS})
+    # A folder on the command line is the shell's, the default one belongs to the project.
+    folder = text("reports")
+    reports = config.invocation_params.dir / folder if folder else config.rootpath / "reports"
     run_id = text("run_id") or _fresh_run_id()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run_id):
         raise pytest.UsageError(
             f"--dit-run-id {run_id!r}: only letters, digits, '.', '_' and '-', as it names a folder"
         )
     return Options(
-        checkpoint=_place(config, "checkpoint", text("checkpoint")),
+        checkpoint=_name_or_path(config, "checkpoint", text("checkpoint")),
         stacks=several("stack"),
         ranges=several("range"),
         strategies=several("strategy"),
@@ -189,92 +139,94 @@ def from_config(config: pytest.Config) -> Options:
         threads=_whole("threads", text("threads"), least=1),
         weights=weights,
         dtype=_one_of("dtype", text("dtype"), DTYPES),
-        lora=_place(config, "lora", text("lora")),
+        lora=_name_or_path(config, "lora", text("lora")),
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
-        judge=_folder_or_name(config, _place(config, "judge", text("judge"))),
+        judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
         trust_judge=bool(config.getoption("dit_trust_judge")),
-        metrics=tuple(_metric(config, given) for given in config.getoption("dit_metric") or ()),
+        metrics=tuple(_metric(config, value) for value in config.getoption("dit_metric") or ()),
         perturbations=_perturbations(config.getoption("dit_perturb") or ()),
         calibrate=_calibrate(config, quick=quick, update=update),
         analysis=bool(config.getoption("dit_analysis")),
     )
 
 
-def _whole(name: str, given: str | None, least: int) -> int | None:
-    if given is None:
+def _whole(name: str, value: str | None, least: int) -> int | None:
+    if value is None:
         return None
-    if not given.isdecimal() or int(given) < least:
-        raise pytest.UsageError(f"--dit-{name} takes a whole number from {least}, not {given!r}")
-    return int(given)
+    if not value.isdecimal() or int(value) < least:
+        raise pytest.UsageError(f"--dit-{name} takes a whole number from {least}, not {value!r}")
+    return int(value)
 
 
 def _check_weights(kind: str, others: Mapping[str, str | None]) -> None:
-    """Refuse an unknown kind of weights, and what has no meaning beside random ones."""
+    """Refuse an unknown kind of weights, and options (``others``, with their values) that don't go with random ones."""
     if kind not in WEIGHTS:
         raise pytest.UsageError(f"--dit-weights takes {' or '.join(WEIGHTS)}, not {kind!r}")
-    for name, given in others.items():
-        if given is not None:
-            option = name.replace("_", "-")
-            raise pytest.UsageError(f"--dit-weights={kind}: {USELESS[name]}; leave out --dit-{option}")
+    for name, value in others.items():
+        if value is not None:
+            reason, option = _NOT_WITH_RANDOM_WEIGHTS[name], name.replace("_", "-")
+            raise pytest.UsageError(f"--dit-weights={kind}: {reason}; leave out --dit-{option}")
 
 
-def _one_of(name: str, given: str | None, known: Sequence[str]) -> str | None:
-    if given is not None and given not in known:
-        raise pytest.UsageError(f"--dit-{name} takes {', '.join(known)}, not {given!r}")
-    return given
+def _one_of(name: str, value: str | None, choices: Sequence[str]) -> str | None:
+    if value is not None and value not in choices:
+        raise pytest.UsageError(f"--dit-{name} takes {', '.join(choices)}, not {value!r}")
+    return value
 
 
-def _windows(given: Sequence[str]) -> tuple[Window, ...]:
+def _windows(texts: Sequence[str]) -> tuple[Window, ...]:
     try:
-        return tuple(dict.fromkeys(read_window(text) for text in given))
+        return tuple(dict.fromkeys(read_window(text) for text in texts))
     except CaseError as error:
         raise pytest.UsageError(f"--dit-steps-window: {error}") from None
 
 
-def _perturbations(given: Sequence[str]) -> tuple[Perturbation, ...]:
+def _perturbations(texts: Sequence[str]) -> tuple[Perturbation, ...]:
     try:
-        found = tuple(read(text) for text in given)
-        before_torch(found)
+        perturbations = tuple(read(text) for text in texts)
+        before_torch(perturbations)
     except OptionError as error:
         raise pytest.UsageError(f"--dit-perturb: {error}") from None
-    return found
+    return perturbations
 
 
-def _calibrate(config: pytest.Config, *, quick: bool, update: str | None) -> int | None:
+def _calibrate(config: pytest.Config, *, quick: bool, update: UpdateMode | None) -> int | None:
     count = _whole("calibrate", config.getoption("dit_calibrate"), least=1)
     if count is None:
         return None
-    for beside, why in (
+    for excluded, why in (
         (quick, "--dit-quick never updates anything"),
         (update is not None, "--dit-baseline-update stores new values, and a noise floor belongs to stored ones"),
         (config.getoption("dit_perturb"), "--dit-perturb is what it does itself"),
-        (getattr(config.option, "numprocesses", None), "its runs follow each other, on all cores (-n)"),
+        (workers.is_controller(config), "its runs follow each other, on all cores (-n)"),
     ):
-        if beside:
+        if excluded:
             raise pytest.UsageError(f"--dit-calibrate runs alone: {why}")
     return count
 
 
-def _place(config: pytest.Config, name: str, given: str | None) -> str | None:
-    """A name, hub id or path, as given."""
+def _name_or_path(config: pytest.Config, name: str, value: str | None) -> str | None:
+    """The value of an option that takes a name or a path; a path must be written with '='.
+
+    pytest reads a path that stands by itself as a place to look for tests, too, and takes it for the rootdir.
+    """
     arguments = [str(a) for a in config.invocation_params.args]
-    if given is not None and PREFIX + name in arguments and Path(given).exists():
-        # pytest reads a separate path as a place to look for tests and takes it for the rootdir.
-        raise pytest.UsageError(f"write --dit-{name}={given} with '=' (pytest would take it for its root)")
-    return given
+    if value is not None and PREFIX + name in arguments and Path(value).exists():
+        raise pytest.UsageError(f"write --dit-{name}={value} with '=' (pytest would take it for its root)")
+    return value
 
 
-def _folder_or_name(config: pytest.Config, given: str | None) -> str | None:
-    """A path from where pytest was started, if it is one; else the name or hub id as given."""
-    if given is None:
+def _absolute(config: pytest.Config, value: str | None) -> str | None:
+    """A path from where pytest was started, made absolute; a name or hub id as it is."""
+    if value is None:
         return None
-    path = config.invocation_params.dir / given
-    return str(path) if given and path.exists() else given
+    path = config.invocation_params.dir / value
+    return str(path) if value and path.exists() else value
 
 
-def _metric(config: pytest.Config, given: str) -> str:
-    name, equals, where = (_place(config, "metric", given) or "").partition("=")
-    return f"{name}{equals}{_folder_or_name(config, where)}"
+def _metric(config: pytest.Config, value: str) -> str:
+    name, equals, where = (_name_or_path(config, "metric", value) or "").partition("=")
+    return f"{name}{equals}{_absolute(config, where)}"
 
 
 def _fresh_run_id() -> str:

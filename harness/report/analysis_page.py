@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from harness.ablation.ranges import range_text
 from harness.report.text import markdown_table, number
 from harness.results.columns import figure
 
@@ -62,8 +63,7 @@ def groups(found: Mapping[str, Grouping]) -> list[str]:
 
 def _cut(found: Grouping) -> str:
     """``0-1 2-5 6``."""
-    ends = [*found.starts[1:], found.length]
-    return " ".join(f"{a}-{b - 1}" if b - 1 > a else str(a) for a, b in zip(found.starts, ends, strict=True))
+    return " ".join(range_text(first, last) for first, last in found.spans)
 
 
 def group_line(found: Grouping) -> str:

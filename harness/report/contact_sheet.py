@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from harness.ablation.case import Case
+from harness.files import replacing
 from harness.report.text import with_unit
+from harness.results.arrays import Images
 from harness.results.ranking import Ranking
 
 _SHOWN = 8  # prompts in a strip
@@ -26,9 +27,7 @@ def strip_path(folder: Path, case: str) -> Path:
     return folder / "images" / f"{case}.png"
 
 
-def keep_strips(
-    folder: Path, case: Case, images: npt.NDArray[np.uint8], control: Callable[[], npt.NDArray[np.uint8]]
-) -> None:
+def keep_strips(folder: Path, case: Case, images: Images, control: Callable[[], Images]) -> None:
     """A variant's strip, and its control's where there is none yet; nothing for a variant without images."""
     if len(images):
         _save_strip(images, strip_path(folder, case.id))
@@ -37,8 +36,8 @@ def keep_strips(
             _save_strip(control(), base)
 
 
-def _save_strip(images: npt.NDArray[np.uint8], path: Path) -> None:
-    """The first images side by side, as one PNG; large images are scaled down."""
+def _save_strip(images: Images, path: Path) -> None:
+    """The first images side by side, as one PNG; large images are scaled down. Raises HarnessError."""
     tiles = [_tile(image) for image in images[:_SHOWN]]
     strip = Image.new("RGB", (len(tiles) * (_TILE + _GAP) - _GAP, _TILE), "white")
     for i, tile in enumerate(tiles):
@@ -54,10 +53,8 @@ def _tile(image: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}.partial")
-    picture.save(fresh, format="PNG")
-    os.replace(fresh, path)
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
 
 
 def write_sheets(folder: Path, rankings: Sequence[Ranking]) -> list[Path]:

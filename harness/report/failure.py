@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.gates.reference import Reference
 from harness.gates.verdict import compare_control
 from harness.results import columns
-from harness.results.fingerprint import changes, facts
+from harness.results.fingerprint import changes
 from harness.results.records import Check, Measurement, Status, Verdict
 from harness.results.statistics import by_prompt
 
@@ -73,7 +73,8 @@ def control_and_accept(reference: Reference, control: Measurement, nodeid: str) 
 def _control_line(control: Measurement, reference: Reference) -> str:
     """Whether the control moved too (the library drifted) or only the variant (the ablation did)."""
     assert reference.baseline is not None
-    if reference.baseline.facts.get("control_latents") == control.latents_sha256:
+    stored = reference.baseline.facts
+    if stored is not None and stored.control_latents == control.latents_sha256:
         return "control: bit-identical, so the variant changed and not the model"
     checks = compare_control(control, reference).checks
     moved = [check for check in checks if check.status.red and check.baseline is not None]
@@ -115,7 +116,7 @@ def _changed_line(reference: Reference) -> str:
 
 
 def _changes(reference: Reference) -> list[str]:
-    return [] if reference.baseline is None else changes(reference.baseline.facts, facts(reference.fingerprint))
+    return [] if reference.baseline is None else changes(reference.baseline.facts, reference.fingerprint)
 
 
 def _mode(verdict: Verdict, reference: Reference) -> str:

@@ -1,9 +1,10 @@
-"""Numbers, counts and Markdown tables as text: the one place that says how they are written."""
+"""Numbers, counts, paths and Markdown tables as text: the one place that says how they are written."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from harness.results.columns import figure
 
@@ -49,3 +50,8 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[s
     # A bar inside a plan would end its cell.
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return lines + ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]
+
+
+def relative(path: Path, start: Path) -> Path:
+    """A path as it is written in ``start``, a folder above it; any other path as it is."""
+    return path.relative_to(start) if path.is_relative_to(start) else path

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from harness.results.arrays import Array
 from harness.results.figure_table import ATTRIBUTES
 from harness.results.records import Kind, Measurement, Record
-from harness.results.statistics import Array, Interval, by_prompt, mean_interval
+from harness.results.statistics import Interval, by_prompt, mean_interval
 
 _ORDER = ("reverse", "shuffle")  # strategies that change the order of a range's layers and nothing else
 _SKIP = "skip"

@@ -1,11 +1,11 @@
-"""The fingerprint: everything that can change a number, and what differs between two of them."""
+"""The fingerprint: everything that can change a number, what of it a file keeps, and what differs between two."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -39,43 +39,61 @@ class Fingerprint:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def facts(fingerprint: Fingerprint) -> dict[str, object]:
+@dataclass(frozen=True)
+class BaselineFacts:
+    """The circumstances of stored values: a baseline's ``facts``, and ``measured`` of expected verdicts.
+
+    They are those of the fingerprint; ``control_latents`` is the SHA-256 of the control's latents, empty where it is
+    not kept.
+    """
+
+    weights: str
+    judge: str
+    prompts: str
+    sampling: Mapping[str, float | int | str]
+    capability: str
+    threads: int
+    versions: Mapping[str, str]
+    control_latents: str = ""
+
+
+def facts(fingerprint: Fingerprint, control_latents: str = "") -> BaselineFacts:
     """What a baseline file says of the circumstances of its values."""
-    return {
-        "weights": fingerprint.weights,
-        "judge": fingerprint.judge,
-        "prompts": fingerprint.prompts,
-        "sampling": dict(fingerprint.sampling),
-        "capability": fingerprint.capability,
-        "threads": fingerprint.threads,
-        "versions": dict(fingerprint.versions),
-    }
+    return BaselineFacts(
+        weights=fingerprint.weights,
+        judge=fingerprint.judge,
+        prompts=fingerprint.prompts,
+        sampling=dict(fingerprint.sampling),
+        capability=fingerprint.capability,
+        threads=fingerprint.threads,
+        versions=dict(fingerprint.versions),
+        control_latents=control_latents,
+    )
 
 
-def incomparable(stored: Mapping[str, object], now: Mapping[str, object]) -> str:
-    """Why values of now can't be held against stored ones, or nothing."""
-    other = [name for name in ("prompts", "judge", "sampling") if stored.get(name) != now[name]]
+def incomparable(stored: BaselineFacts | None, now: BaselineFacts | Fingerprint) -> str:
+    """Why values of now can't be compared with stored ones; empty where they can, or where nothing is stored."""
+    if stored is None:
+        return ""
+    other = [name for name in ("prompts", "judge", "sampling") if getattr(stored, name) != getattr(now, name)]
     return f"measured with other {' and '.join(other)} than the baseline" if other else ""
 
 
-def changes(stored: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """What is different from the circumstances of the baseline: ``diffusers 0.41.0 -> 0.42.1``."""
-    names_ = ("weights", "capability", "threads")
-    out = [f"{name} {stored.get(name)} -> {now[name]}" for name in names_ if stored.get(name) != now[name]]
-    old, new = stored.get("versions"), now["versions"]
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        out += [f"{p} {old.get(p, '-')} -> {new.get(p, '-')}" for p in sorted({*old, *new}) if old.get(p) != new.get(p)]
-    return out
+def changes(stored: BaselineFacts | None, now: BaselineFacts | Fingerprint) -> list[str]:
+    """What differs from the circumstances of comparable stored values: ``diffusers 0.41.0 -> 0.42.1``."""
+    return [] if stored is None else _differences(stored, now, ("weights", "capability", "threads"), ("versions",))
 
 
 def circumstances(a: Fingerprint, b: Fingerprint) -> list[str]:
     """What differs between two fingerprints: ``diffusers 0.41.0 -> 0.42.1``."""
-    out: list[str] = []
-    for name in ("checkpoint", "weights", "device", "dtype", "capability", "threads"):
-        one, two = getattr(a, name), getattr(b, name)
-        if one != two:
-            out.append(f"{name} {one} -> {two}")
-    for left, right in ((a.sampling, b.sampling), (a.versions, b.versions)):
-        moved = (key for key in sorted({*left, *right}) if left.get(key) != right.get(key))
-        out += [f"{key} {left.get(key, '-')} -> {right.get(key, '-')}" for key in moved]
-    return out
+    texts = ("checkpoint", "weights", "device", "dtype", "capability", "threads")
+    return _differences(a, b, texts, ("sampling", "versions"))
+
+
+def _differences(old: object, new: object, fields: Sequence[str], tables: Sequence[str]) -> list[str]:
+    """``name old -> new`` for each of ``fields``, then for each key of ``tables`` (fields that are mappings)."""
+    pairs: list[tuple[str, object, object]] = [(name, getattr(old, name), getattr(new, name)) for name in fields]
+    for table in tables:
+        before, after = getattr(old, table), getattr(new, table)
+        pairs += [(key, before.get(key, "-"), after.get(key, "-")) for key in sorted({*before, *after})]
+    return [f"{name} {before} -> {after}" for name, before, after in pairs if before != after]

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import JournalError
+from harness.files import parse_json
 from harness.results.records import Record, from_json
 
-_PATTERN = "shard-*.jsonl"
+FILE = "shard-1-of-1.jsonl"  # the one that a run writes
+_PATTERN = "shard-*.jsonl"  # what is read: every journal in a run's folder
 
 
 class Journal:
-    """Appends records to ``reports/<run-id>/shard-I-of-N.jsonl``. Raises JournalError where it can't be written."""
+    """Appends records to ``reports/<run-id>/shard-1-of-1.jsonl``. Raises JournalError where it can't be written."""
 
-    def __init__(self, folder: Path, shard: tuple[int, int] = (1, 1)) -> None:
-        self.path = folder / f"shard-{shard[0]}-of-{shard[1]}.jsonl"
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._stream = self.path.open("a", encoding="utf-8")
@@ -65,8 +67,8 @@ def _lines(path: Path) -> Iterable[Record]:
         if not line.strip():
             continue
         try:
-            yield from_json(json.loads(line))
-        except (ValueError, TypeError) as error:
+            yield from_json(parse_json(line))
+        except ValueError as error:
             if number == len(lines):
                 return  # no newline after it: cut off in flight
             raise JournalError(f"{path} line {number} is no record: {error}") from None

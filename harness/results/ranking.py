@@ -164,7 +164,7 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary=_others(measured.summary | _named_rank("checker_rank", checker, record.case)),
+                summary=_others({**measured.summary, **_named_rank("checker_rank", checker, record.case)}),
                 latency=latency.get(record.case),
                 pareto=pareto[i],
             )

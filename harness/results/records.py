@@ -6,18 +6,15 @@ fingerprint of everything that can change a number.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
-import math
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from harness.ablation.case import Case
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
+from harness.results.serialise import checked_schema, from_plain, to_plain
 
 _SCHEMA = 1
 
@@ -64,7 +61,7 @@ class Measurement:
     values: Mapping[str, tuple[float, ...]]
     summary: Mapping[str, float]
     latents_sha256: str = ""
-    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
     judge_check: JudgeCheck | None = None
     texts: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -201,72 +198,12 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts, strings and numbers; what is not finite becomes "nan" or "inf"."""
-        return cast("dict[str, Any]", _plain(self))
+        return cast("dict[str, Any]", to_plain(self))
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in cast("list[Any]", value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)  # JSON has no word for it
-    return value.value if isinstance(value, enum.Enum) else value
-
-
-def from_json(data: Mapping[str, Any]) -> Record:
+def from_json(data: Any) -> Record:
     """Read what :meth:`Record.to_json` wrote.
 
-    Raises ValueError naming the field where the data is no record, or one of another schema.
+    Raises DataError naming the field where the data is no record, or one of another schema.
     """
-    if data.get("schema") != _SCHEMA:
-        raise ValueError(f"schema {data.get('schema')!r} where this version reads {_SCHEMA}")
-    return cast("Record", _typed(Record, data, "record"))
-
-
-def _typed(kind: Any, value: Any, where: str) -> Any:
-    """``value`` as ``kind``: dataclasses, enums, tuples, mappings, optionals and scalars."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
-            return None
-        options = [a for a in arguments if a is not type(None)]
-        if len(options) == 1:
-            return _typed(options[0], value, where)
-        if isinstance(value, tuple(o for o in options if isinstance(o, type))):
-            return value
-        raise ValueError(f"{where} is {value!r}")
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{where} is {value!r}, not an object")
-        given = cast("Mapping[str, Any]", value)
-        hints = typing.get_type_hints(kind)
-        made: dict[str, Any] = {}
-        for f in dataclasses.fields(kind):
-            if f.name in given:
-                made[f.name] = _typed(hints[f.name], given[f.name], f"{where}.{f.name}")
-            elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-                raise ValueError(f"{where}.{f.name} is missing")
-        return kind(**made)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return kind(value)
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ValueError(f"{where} is {value!r}, not a list")
-        if arguments[-1] is not Ellipsis and len(value) != len(arguments):
-            raise ValueError(f"{where} has {len(value)} entries, not {len(arguments)}")
-        return tuple(_typed(arguments[0], v, where) for v in value)
-    if origin is not None and issubclass(origin, Mapping):
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{where} is {value!r}, not an object")
-        return {k: _typed(arguments[1], v, f"{where}.{k}") for k, v in cast("Mapping[str, Any]", value).items()}
-    if kind is float:
-        if value in ("nan", "inf", "-inf"):
-            return float(value)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-    elif isinstance(kind, type) and isinstance(value, kind):
-        return value
-    raise ValueError(f"{where} is {value!r}, not {getattr(kind, '__name__', kind)}")
+    return from_plain(Record, checked_schema(data, _SCHEMA, "record"), "record")

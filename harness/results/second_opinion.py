@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from harness.results.arrays import Array
 from harness.results.records import Measurement
-from harness.results.statistics import Array, Interval, by_prompt
+from harness.results.statistics import Interval, by_prompt
 
 CHECKER = "checker"
 _LEAST = 4  # variants, below which a correlation says nothing

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-Array = npt.NDArray[np.float64]
+from harness.results.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,6 @@ class BlockContract:
     single: bool
 
 
-# Read by hand where the syntax is not enough; checked against the installed version by the tests.
-_TABLE: dict[tuple[str, str], BlockContract] = {}
-
 # Blocks that read data by their position (modulation sliced by index, long skips, side modules): until a
 # rule says whether that data stays with the position or travels with the block, a plan has no meaning.
 _POSITIONAL = {
@@ -50,8 +47,7 @@ _POSITIONAL = {
 def contract(model: nn.Module, attribute: str) -> BlockContract:
     """The contract of the stack ``model.<attribute>``.
 
-    Raises SurgeryError where neither the source nor the table tells, or where the blocks depend on
-    their position.
+    Raises SurgeryError where the source doesn't tell, or where the blocks depend on their position.
     """
     name = type(model).__name__
     if name in _POSITIONAL:
@@ -72,11 +68,9 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
         reason = f"its forward shows {len(found)} ways of calling a block"
     if len(found) == 1:
         return found.pop()
-    if (name, attribute) in _TABLE:
-        return _TABLE[name, attribute]
     raise SurgeryError(
-        f"can't tell what the blocks of {name}.{attribute} return: {reason}; "
-        "add the stack to harness.surgery.block_contract.TABLE after reading the model's forward"
+        f"can't tell what the blocks of {name}.{attribute} return: {reason}; its forward must call them in a plain "
+        "loop, like 'for block in self.blocks: x = block(x)'"
     )
 
 

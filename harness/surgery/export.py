@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 
 from harness._version import __version__
 from harness.ablation.plan import Plan
-from harness.errors import CheckpointError, ExportError
-from harness.files import write_atomically
+from harness.errors import CheckpointError, ExportError, first_line
+from harness.files import file_sha256, write_atomically
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 from harness.models.environment import versions
@@ -92,7 +91,7 @@ def export(
             lengths=lengths,
             tensors=len(pruned.state_dict()),
             size=sum(path.stat().st_size for path in files),
-            sha256={path.name: _sha256(path) for path in files},
+            sha256={path.name: file_sha256(path) for path in files},
             checkpoint=checkpoint,
             weights=weights,
             converted=converted,
@@ -139,8 +138,9 @@ def stored_transformer(checkpoint: Checkpoint) -> nn.Module:
                 folder, **dtype_argument(widest), use_safetensors=True, local_files_only=True
             )
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
-        first = str(error).strip().split("\n", 1)[0]
-        raise CheckpointError(f"{folder} doesn't load: {first}; save it again with save_pretrained") from error
+        raise CheckpointError(
+            f"{folder} doesn't load: {first_line(error)}; save it again with save_pretrained"
+        ) from error
     check_loaded(SimpleNamespace(components={"transformer": model}), checkpoint.folder)
     return model.eval()
 
@@ -181,8 +181,3 @@ def _same(a: Tensor, b: Tensor) -> bool:
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
     return torch.equal(a.reshape(-1).view(torch.uint8), b.reshape(-1).view(torch.uint8))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.ablation.plan import Plan, format_plan, parse
+from harness.ablation.plan import Plan, as_plan, format_plan, split_stack
 from harness.errors import ExportError
 from harness.models.checkpoints.resolve import FAMILIES, Family
 from harness.models.stacks import find_stack
@@ -34,7 +34,7 @@ def chosen(model: nn.Module, plans: str | Sequence[str] | Mapping[str, Plan | st
     if isinstance(plans, Mapping):
         given: list[tuple[str | None, Plan | str]] = list(plans.items())
     else:
-        given = [_split(text) for text in ([plans] if isinstance(plans, str) else plans)]
+        given = [split_stack(text) for text in ([plans] if isinstance(plans, str) else plans)]
     kept: Kept = {}
     changed = False
     for name, plan in given:
@@ -44,18 +44,13 @@ def chosen(model: nn.Module, plans: str | Sequence[str] | Mapping[str, Plan | st
             raise ExportError(f"stack {stack!r} is under a plan; leave its ablate() first, and give the plan here")
         if stack in kept:
             raise ExportError(f"two plans for stack {stack!r}; write them as one")
-        steps = parse(str(plan), length=len(blocks), stack=stack).normal()
+        steps = as_plan(plan, len(blocks), stack).normal()
         kept[stack] = _blocks(steps, stack, type(model).__name__)
         _check_text(kept[stack], list(blocks), stack, type(model).__name__)
         changed |= not steps.is_identity(len(blocks))
     if not changed:
         raise ExportError("the plans run every block as it is: there is nothing to leave out; copy the model instead")
     return kept
-
-
-def _split(text: str) -> tuple[str | None, str]:
-    stack, colon, steps = text.partition(":")
-    return (stack.strip(), steps.strip()) if colon else (None, text)
 
 
 def _blocks(plan: Plan, stack: str, model: str) -> tuple[int, ...]:

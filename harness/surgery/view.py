@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from harness.ablation.plan import Combine, Plan, Step, align, parse
+from harness.ablation.plan import Combine, Plan, Step, align, as_plan, split_stack
 from harness.errors import SurgeryError
 from harness.models.stacks import find_stack, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
@@ -129,16 +129,11 @@ class AblationView:
         self, transformer: nn.Module, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
     ) -> None:
         self._model = unwrap_compiled(transformer)
-        if isinstance(plan, str) and ":" in plan:
-            named, plan = (part.strip() for part in plan.split(":", 1))
-            if stack is not None and stack != named:
-                raise SurgeryError(f"the plan names stack {named!r}, the call {stack!r}")
-            stack = named
+        stack, plan = split_stack(plan, stack)
         self.stack, self._attribute = find_stack(self._model, stack)
         self._original: nn.ModuleList = getattr(self._model, self._attribute)
         length = len(self._original)
-        # Printing and parsing again checks the indices of a Plan that was built by hand.
-        self.plan = parse(str(plan), length=length, stack=self.stack).normal()
+        self.plan = as_plan(plan, length, self.stack).normal()
         if isinstance(self._original, BlockView):
             raise SurgeryError(f"stack {self.stack!r} is already under a plan; leave that context first")
         self._view: BlockView | None = None

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from harness.results.arrays import Images
 from harness.tiny import render
 from harness.tiny.world import SHAPES, SIZES, FloatArray, IntArray, Layouts
 
@@ -52,7 +53,7 @@ class Score:
     all_right: npt.NDArray[np.bool_]
 
 
-def read(images: npt.NDArray[np.uint8]) -> CheckerReading:
+def read(images: Images) -> CheckerReading:
     """Read (N, 3, SIDE, SIDE) uint8 images.
 
     Raises ValueError when the shape or dtype is another.
@@ -188,7 +189,7 @@ def _silhouette(alpha: FloatArray, centres: FloatArray) -> tuple[IntArray, IntAr
     return best // len(SIZES), best % len(SIZES)
 
 
-def score(images: npt.NDArray[np.uint8], layouts: Layouts) -> Score:
+def score(images: Images, layouts: Layouts) -> Score:
     """Compare what the images show with what the layouts ask for; see :class:`Score`."""
     return _compare(read(images), layouts)
 

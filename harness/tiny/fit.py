@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from harness.files import replacing
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,8 @@ def _save(
         tensors[f"first.{key}"] = state["exp_avg"]
         tensors[f"second.{key}"] = state["exp_avg_sq"]
     tensors = {k: t.to("cpu").contiguous() for k, t in tensors.items()}
-    fresh = path.with_suffix(".partial")
-    save_file(tensors, fresh, metadata={"step": str(step), "recipe": _identity(recipe, parameters)})
-    os.replace(fresh, path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"step": str(step), "recipe": _identity(recipe, parameters)})
 
 
 def _resume(

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from harness.results.arrays import Images
 from harness.tiny import checker, render, vae, world
 from harness.tiny.fit import Recipe, fit
 from harness.tiny.text import Reader
@@ -54,10 +55,10 @@ class Subject:
     guided: bool = False
 
 
-def _generate(pipeline: Any, prompts: list[str], seed: int, batch: int = 128, **call: Any) -> npt.NDArray[np.uint8]:
+def _generate(pipeline: Any, prompts: list[str], seed: int, batch: int = 128, **call: Any) -> Images:
     """uint8 NCHW images of the prompts, through the pipeline's own ``__call__``."""
     pipeline.set_progress_bar_config(disable=True)
-    parts: list[npt.NDArray[np.uint8]] = []
+    parts: list[Images] = []
     for start in range(0, len(prompts), batch):
         images = pipeline(
             prompts[start : start + batch],

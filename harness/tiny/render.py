@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from harness.results.arrays import Images
 from harness.tiny.world import FloatArray, Layouts
 
 SIDE = 40  # pixels
@@ -74,7 +75,7 @@ def stripes(side: int = SIDE) -> FloatArray:
     return np.where(row < _STRIPE_PERIOD // 2, 1.0, STRIPE_SHADE).astype(np.float32)[:, None]
 
 
-def render(layouts: Layouts) -> npt.NDArray[np.uint8]:
+def render(layouts: Layouts) -> Images:
     """(N, 3, SIDE, SIDE) uint8 images of the layouts."""
     n = len(layouts)
     x, y = pixel_grid()

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from harness.results.arrays import Images
 from harness.tiny import checker, render, world
 from harness.tiny.fit import Recipe, fit
 
@@ -42,18 +42,18 @@ def build() -> AutoencoderKL:
     )
 
 
-def to_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+def to_tensor(images: Images, device: torch.device) -> Tensor:
     """uint8 NCHW to float32 in -1..1."""
     return torch.from_numpy(images).to(device, torch.float32).div_(127.5).sub_(1.0)
 
 
-def _to_images(pixels: Tensor) -> npt.NDArray[np.uint8]:
+def _to_images(pixels: Tensor) -> Images:
     """Float in -1..1 to uint8 NCHW, as diffusers' image processor rounds."""
     scaled = pixels.detach().float().div(2).add(0.5).clamp(0, 1).mul(255).round()
     return scaled.to("cpu", torch.uint8).numpy()
 
 
-def reconstruct(vae: AutoencoderKL, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def reconstruct(vae: AutoencoderKL, images: Images) -> Images:
     """Images through the encoder's mean and the decoder."""
     with torch.inference_mode():
         latent = vae.encode(to_tensor(images, vae.device).to(vae.dtype)).latent_dist.mode()

@@ -36,8 +36,6 @@ WORDS = (
     *SHAPES,
     *BACKGROUNDS,
 )
-# "a large striped red circle left of a small solid blue cross on a grey background"
-LONGEST_CAPTION_WORDS = 16
 
 _HELD_OUT_SHARE = 8  # one layout in eight never enters any training
 _SINGLE_SHARE = 0.25

@@ -2,11 +2,12 @@
 
 from itertools import combinations_with_replacement, pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.ablation.plan import Combine, Group, Plan, align, identity, parse
+from harness.ablation.plan import Combine, Group, Plan, align, as_plan, identity, parse, split_stack
 from harness.errors import PlanError
 
 indices = st.integers(0, 40)
@@ -119,3 +120,52 @@ def test_alignment_agrees_with_brute_force(drawn):
     shared = sum(a == b for a, b in pairwise(places))
     distance = sum(abs(p - s) for p, s in zip(places, steps, strict=True))
     assert (shared, distance) == brute_force(plan, length)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (Plan((0, 5)), r"plan '0 5' over stack 's' of 5 blocks \(0-4\): block 5 is out of range"),
+        (Plan((-1,)), "block -1 is out of range"),
+        (Plan((0, Group(((1, 2), (3, 9)), loops=10**9))), "block 9 is out of range"),
+        (Plan((np.int64(7),)), "block 7 is out of range"),
+    ],
+)
+def test_a_plan_built_by_hand_is_checked(plan, message):
+    with pytest.raises(PlanError, match=message):
+        plan.check(5, "s")
+    with pytest.raises(PlanError, match=message):
+        as_plan(plan, 5, "s")
+
+
+@given(plans)
+def test_a_plan_that_was_printed_and_parsed_is_the_plan_that_was_checked(plan):
+    length = 1 + max(plan.blocks(), default=0)
+    plan.check(length)
+    assert as_plan(plan, length, "s") == as_plan(str(plan), length, "s") == plan
+    with pytest.raises(PlanError, match="out of range"):
+        as_plan(Plan((*plan.steps, length)), length, "s")
+
+
+def test_numpys_whole_numbers_are_block_numbers():
+    plan = Plan((*np.arange(2), Group((tuple(np.arange(2, 4)), (np.uint8(1),)))))
+    assert plan == parse("0 1 (2 3|1)")
+    assert all(type(block) is int for block in plan.blocks())
+
+
+@pytest.mark.parametrize("step", ["0", 1.0, None, True, (1, 2)])
+def test_a_step_is_a_whole_number_or_a_group(step):
+    with pytest.raises(PlanError, match="is no block number"):
+        Plan((step,))
+    with pytest.raises(PlanError, match="is no block number"):
+        Group(((step,),))
+
+
+def test_a_plan_may_name_its_stack():
+    assert split_stack("double: 0-3 8") == ("double", "0-3 8")
+    assert split_stack(" double :0", "double") == ("double", "0")
+    assert split_stack("0-3 8") == (None, "0-3 8")
+    assert split_stack("0", "single") == ("single", "0")
+    assert split_stack(parse("0 1"), "single") == ("single", parse("0 1"))
+    with pytest.raises(PlanError, match="the plan names stack 'double', the call 'single'"):
+        split_stack("double: 0", "single")

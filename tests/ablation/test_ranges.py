@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.ablation.ranges import Span, spans
+from harness.ablation.ranges import Span, range_text, spans
+from harness.ablation.steps import read, suffix
 
 
 def test_centre_of_an_even_range_is_the_lower_middle():
@@ -30,3 +31,10 @@ def test_halves_tile_the_middle(length):
     middle = spans("middle", length)[0][0]
     halves = [span for name in ("middle-lower", "middle-upper") for span, _ in spans(name, length)]
     assert [i for span in halves for i in span.blocks] == (list(middle.blocks) if len(middle) >= 4 else [])
+
+
+@pytest.mark.parametrize(("first", "last", "text"), [(3, 8, "3-8"), (3, 3, "3"), (0, 0, "0"), (9, 10, "9-10")])
+def test_a_range_is_spelled_in_one_way(first, last, text):
+    assert range_text(first, last) == str(Span(first, last)) == text
+    assert suffix((first, last)) == f"-steps-{text}"
+    assert read(text) == (first, last)

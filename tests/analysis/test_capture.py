@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from harness.analysis.capture import Collector, batches, collecting, cut, memory, on_trajectory, without_caching_prompts
+from harness.analysis.capture import (
+    BINS,
+    DRAWS,
+    Collector,
+    batches,
+    collecting,
+    cut,
+    on_trajectory,
+    without_caching_prompts,
+)
 from harness.analysis.hidden_states import clock, watch_states
-from harness.analysis.similarity import CHUNK, COPIES
+from harness.analysis.profile import STREAMS
+from harness.analysis.similarity import CHUNK, TOKENS
 from harness.errors import CheckpointError, OptionError, PromptError
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import Settings
@@ -20,6 +30,8 @@ from harness.tiny import render
 from tests.helpers import stored
 from tests.helpers.captures import ALL, GUIDED, IDS, PROMPTS, capture
 from tests.helpers.models import SPECS
+
+COPIES = 3  # of a chunk, while a stack is measured
 
 
 def by_hand(sampler, edges, prompts=PROMPTS, draws=30):
@@ -223,13 +235,29 @@ def test_memory_grows_neither_with_prompts_nor_with_steps(pipelines):
     assert after(4, 6) == few
 
 
+def memory(lengths, image, text, width, *, itemsize=2, batch=1, bins=BINS, draws=DRAWS):
+    """Bytes (beside the forward on the device, for the sums in main memory) to capture stacks of so many blocks.
+
+    With so many tokens of each stream, ``batch`` prompts at once. An upper bound: a stack that gives no text in the end
+    (SD3) has a state less.
+    """
+    depth = max(lengths) + 1
+    states = depth * (image + text) * width * itemsize * batch
+    chunk = max(CHUNK, depth * width * 8)  # one token at least
+    kernels = depth * min(TOKENS, max(image, text)) ** 2 * 8
+    sums = sum(
+        8 * (bins * (3 * d * d + 2 * (d - 1) + 1) + draws * (d * d + d)) for d in (length + 1 for length in lengths)
+    )
+    return states + COPIES * chunk + kernels, len(STREAMS) * sums
+
+
 def test_the_memory_that_is_said_is_the_memory_that_is_held(pipelines):
     """FLUX.1 at 1024 px as the module says; and on a small model the bytes of all states of a stack, counted."""
-    said = memory([19, 38], image=4096, text=512, width=3072)
-    assert said.device == 39 * 28_311_552 + COPIES * CHUNK + 39 * 256 * 256 * 8
-    assert round(said.device / 1e9, 2) == 1.33
-    assert round(said.main / 1e6, 1) == 7.3
-    assert memory([19, 38], 4096, 512, 3072, batch=2).device - said.device == 39 * 28_311_552
+    device, main = memory([19, 38], image=4096, text=512, width=3072)
+    assert device == 39 * 28_311_552 + COPIES * CHUNK + 39 * 256 * 256 * 8
+    assert round(device / 1e9, 2) == 1.33
+    assert round(main / 1e6, 1) == 7.3
+    assert memory([19, 38], 4096, 512, 3072, batch=2)[0] - device == 39 * 28_311_552
     settings = Settings(steps=1, guidance=1.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
     sampler = Sampler(pipelines["flux"], SPECS["flux"], settings, batch=2)
     keeps = Keeps()
@@ -237,11 +265,11 @@ def test_the_memory_that_is_said_is_the_memory_that_is_held(pipelines):
         sampler.sample(PROMPTS[:2], 0)
     one = keeps.seen["single"][0]
     found = sum(t.untyped_storage().nbytes() for t in (*one["image"], *one["text"]))
-    small = memory([5, 10], image=25, text=20, width=96, itemsize=4, batch=2)
-    assert small.device == found + COPIES * CHUNK + 11 * 25 * 25 * 8
+    small, _ = memory([5, 10], image=25, text=20, width=96, itemsize=4, batch=2)
+    assert small == found + COPIES * CHUNK + 11 * 25 * 25 * 8
     collector = Collector(draws=20)
     collector.edges = cut([], 4)
     with collecting(sampler, collector, PROMPTS[:2], lambda timestep: timestep):
         sampler.sample(PROMPTS[:2], 0)
-    exact = memory([5, 10], 25, 20, 96, bins=4, draws=20).main
+    _, exact = memory([5, 10], 25, 20, 96, bins=4, draws=20)
     assert held(collector._sums)[0] == exact

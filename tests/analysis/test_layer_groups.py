@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.analysis.layer_groups import Groups, StackGroups, dump, read, spans, write
 from harness.errors import BaselineError
+from tests.helpers import hostile
 
 DOUBLE = StackGroups(length=6, starts=(0, 2, 5), structure=True, p=0.01, stability=(0.93, 0.88))
 SINGLE = StackGroups(length=12, starts=(0, 4, 8), structure=False, p=0.4, stability=(0.5, 0.2))
@@ -87,20 +89,20 @@ def test_no_spans(stack, length, said):
     [
         ({"schema": 2}, "schema 2, this version reads 1"),
         ({"checkpoint": "sd3-tiny"}, "belong to checkpoint 'sd3-tiny', not 'flux-tiny'"),
-        ({"checkpoint": 3}, "3 is no text"),
-        ({"stacks": []}, "not laid out as such"),
-        ({"measured": {"prompts": 8}}, "8 is no text"),
+        ({"checkpoint": 3}, "checkpoint is 3, not a text"),
+        ({"stacks": []}, "not laid out as such: stacks is [], not an object"),
+        ({"measured": {"prompts": 8}}, "measured.prompts is 8, not a text"),
         ({"starts": [0, 5, 2]}, "starts [0, 5, 2], which don't cut its 6 blocks"),
         ({"starts": [1, 3]}, "starts [1, 3]"),
         ({"starts": [0, 6]}, "starts [0, 6]"),
         ({"starts": [0, 2, 2]}, "starts [0, 2, 2]"),
         ({"starts": []}, "starts []"),
-        ({"starts": [0, 2.0, 5]}, "2.0 is no block number"),
-        ({"starts": [False, 2, 5]}, "False is no block number"),
+        ({"starts": [0, 2.0, 5]}, "stacks.double.starts[1] is 2.0, not a whole number"),
+        ({"starts": [False, 2, 5]}, "stacks.double.starts[0] is False, not a whole number"),
         ({"stability": [1.0]}, "1 stabilities for 2 inner boundaries"),
         ({"stability": [1.0, 1.5]}, "outside 0..1"),
-        ({"structure": 1}, "1 is neither true nor false"),
-        ({"p": "small"}, "'small' is no number"),
+        ({"structure": 1}, "stacks.double.structure is 1, not true or false"),
+        ({"p": "small"}, "stacks.double.p is 'small', not a number"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, change, said):
@@ -133,3 +135,23 @@ def test_a_cut_that_could_not_be_read_is_not_written(tmp_path):
     with pytest.raises(BaselineError, match="don't cut"):
         write(tmp_path / "groups.json", Groups("some", {"s": StackGroups(3, (0, 3), structure=True, p=0.0)}))
     assert not list(tmp_path.iterdir())
+
+
+STORED = sorted(Path(__file__).parents[2].glob("baselines/*/groups.json"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.parent.name)
+def test_every_file_of_the_repository_comes_back_to_the_byte(path):
+    assert dump(read(path, path.parent.name)).encode() == path.read_bytes()
+
+
+@given(hostile.texts(json.loads(dump(GROUPS))))
+def test_any_file_is_read_or_refused_by_name(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("groups") / "groups.json"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    said = str(path)
+    try:
+        dump(read(path))
+    except BaselineError as error:
+        said = str(error)
+    assert str(path) in said

@@ -7,11 +7,12 @@ import json
 import pytest
 
 from harness.analysis import profile as profiles
-from harness.analysis.lokr.angle_records import AngleRecord, write
+from harness.analysis.lokr.angle_records import AngleRecord
 from harness.analysis.lokr.weighting import lycoris, maps, weigh
 from harness.cli.main import main
 from harness.models.checkpoints.resolve import resolve
 from harness.models.spec import FLUX
+from tests.helpers.angles import write
 from tests.helpers.lokr import IMAGE, TEXT, agreement, profile
 
 

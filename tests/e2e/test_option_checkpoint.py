@@ -40,8 +40,14 @@ def _no_weights(folder):
         (_cut, "*diffusion_pytorch_model.safetensors is damaged*"),
         (lambda f: (f / "model_index.json").unlink(), "*is no diffusers pipeline folder*"),
         (lambda f: (f / "model_index.json").write_text("{"), "*is not valid JSON*"),
-        (lambda f: (f / "harness.json").write_text('{"step": 4}'), "*unknown setting 'step'*"),
-        (lambda f: (f / "harness.json").write_text('{"steps": "4"}'), "*steps must be a int, not '4'*"),
+        (
+            lambda f: (f / "harness.json").write_text('{"step": 4}'),
+            "*json: step is unknown; the fields are steps*",
+        ),
+        (
+            lambda f: (f / "harness.json").write_text('{"steps": "4"}'),
+            "*steps is '4', not a whole number; mend it*",
+        ),
     ],
     ids=["class", "no folder", "no weights", "cut", "no index", "no json", "unknown setting", "wrong setting"],
 )

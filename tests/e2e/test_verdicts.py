@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from harness.gates import baselines
+from harness.gates.baselines import Calibration
 from harness.gates.validation.perturbations import choose
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.environment import processor
 from harness.results.journal import read
 from harness.results.records import Status
+from harness.results.serialise import to_plain
 from tests.helpers.projects import SKIP, baseline, run
 
 
@@ -84,7 +86,8 @@ def test_a_noise_floor_narrows_a_gate_and_never_widens_it(stored):
 
     def moved(by, tolerance, where=here):
         def change(data):
-            data["calibration"] = {"processor": where}
+            calibrated = Calibration(("ulp=1",), 1.5, {"harm": 1.0}, where, "AVX512", 2, {"torch": "2.15.0"})
+            data["calibration"] = to_plain(calibrated)
             data["cases"][SKIP]["harm"]["value"] -= by
             data["cases"][SKIP]["harm"]["tolerance"] = tolerance
 
@@ -140,7 +143,7 @@ def test_calibrating_keeps_the_noise_floor_of_every_case(stored):
         ]
     )
     made = baselines.load(baseline(stored), "flux-tiny")
-    assert made.calibration["perturbations"] == chosen
+    assert list(made.calibration.perturbations) == chosen
     for case, metrics in made.cases.items():
         for metric in ("harm", "latent_drift"):
             assert metrics[metric].value == before["cases"][case][metric]["value"]

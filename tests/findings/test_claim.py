@@ -7,12 +7,40 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
 
-from harness.findings.claim import ClaimError, ClaimVerdict, claim, from_json, judge
+from harness.errors import DataError
+from harness.findings.claim import ClaimError, ClaimVerdict, Finding, claim, from_json, judge
 from harness.findings.definitions import LEVEL
 from harness.findings.harm_questions import ablated, mild
+from harness.findings.questions import Condition, Direction, Either
+from harness.results.fingerprint import facts
 from harness.results.statistics import Interval, mean_interval
+from tests.helpers import hostile
+from tests.helpers.records import FINGERPRINT
 from tests.helpers.studies import CLAIMS, Made, parts, recovering
+
+ONE = Condition("harm", Interval(1.0, 0.5, float("inf")), Direction.LESS, 2.0, "sd")
+TWO = Condition("drift", Interval(float("nan"), 0.0, 1.0), Direction.AT_LEAST, 0.0, "")
+FINDING = Finding(
+    "B2",
+    "the statement",
+    "the source",
+    "flux-tiny",
+    ClaimVerdict.UNDECIDED,
+    (ONE, Either(((ONE, TWO), (TWO,)))),
+    measured=facts(FINGERPRINT),
+)
+
+
+TWO_PLAIN = {
+    "what": "drift",
+    "value": ["nan", 0.0, 1.0],
+    "direction": "at least",
+    "threshold": 0.0,
+    "unit": "",
+    "answer": "holds",
+}
 
 
 def own(**kwargs):
@@ -67,7 +95,7 @@ def test_a_finding_survives_json():
         allow_nan=False,
     )
     assert from_json(json.loads(text)).conditions[0].value == Interval(1.0, -np.inf, np.inf)
-    with pytest.raises(ValueError, match="this is no finding: KeyError"):
+    with pytest.raises(ValueError, match=r"finding\.statement is missing"):
         from_json({"claim": "B2"})
 
 
@@ -85,5 +113,39 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(flux_study):
     )
     assert finding.verdict is expected
     assert finding.decisive.value.value == pytest.approx(harm.mean() / flux_study.prompt_ignoring_harm.mean(), rel=1e-4)
-    assert finding.measured["prompts"] == flux_study.lab.fingerprint.prompts
+    assert finding.measured.prompts == flux_study.lab.fingerprint.prompts
     assert from_json(json.loads(json.dumps(finding.to_json()))).decisive == finding.decisive
+
+
+def test_a_finding_is_written_as_documented():
+    data = json.loads(json.dumps(FINDING.to_json(), allow_nan=False))
+    assert list(data) == ["claim", "statement", "source", "checkpoint", "verdict", "conditions", "reason", "measured"]
+    assert data["conditions"][0] == {
+        "what": "harm",
+        "value": [1.0, 0.5, "inf"],
+        "direction": "less than",
+        "threshold": 2.0,
+        "unit": "sd",
+        "answer": "open",
+    }
+    assert data["conditions"][1] == {"any_of": [[data["conditions"][0], TWO_PLAIN], [TWO_PLAIN]]}
+    assert "control_latents" not in data["measured"]
+    again = from_json(data)
+    assert again.to_json() == FINDING.to_json()
+    assert again.measured == FINDING.measured
+
+
+def test_a_finding_that_rests_on_nothing_comes_back():
+    finding = Finding("B2", "s", "o", "m", ClaimVerdict.NOT_APPLICABLE, reason="about another family")
+    assert finding.to_json()["measured"] == {}
+    assert from_json(finding.to_json()) == finding
+
+
+@given(hostile.documents(FINDING.to_json()))
+def test_any_data_is_a_finding_or_refused(data):
+    said = "finding"
+    try:
+        assert isinstance(from_json(data), Finding)
+    except DataError as error:
+        said = str(error)
+    assert said.startswith("finding")

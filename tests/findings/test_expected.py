@@ -1,16 +1,22 @@
-"""Stored verdicts: a claim fails only where another verdict is stored."""
+"""Stored verdicts: a claim fails only where another one is stored, and files come back to the byte or are refused."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from harness.errors import BaselineError
 from harness.findings import expected as stored
 from harness.findings.claim import ClaimVerdict, judge
 from harness.gates.update import UpdateMode
+from tests.helpers import hostile
 from tests.helpers.studies import CLAIMS, Made, parts
+
+STORED = sorted(Path(__file__).parents[2].glob("baselines/*/findings.json"))
 
 
 def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
@@ -29,7 +35,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     assert message.splitlines()[0] == "flux-made-B4: contradicted, where supported is stored"
     assert f"decisive: {other.decisive}" in message
     assert "0.5" in message
-    elsewhere = replace(other, measured={**other.measured, "prompts": "q"})
+    elsewhere = replace(other, measured=replace(other.measured, prompts="q"))
     assert stored.check(elsewhere, read) is None
     with pytest.raises(BaselineError, match=r"is not updated: this run is measured with other prompts"):
         stored.update(read, elsewhere, UpdateMode.ALL)
@@ -43,7 +49,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     ("content", "message"),
     [
         ("{", "can't be read"),
-        ("[]", "can't be read"),
+        ("[]", r"can't be read as expected verdicts: it is \[\], not an object"),
         ('{"schema": 2}', "has schema 2, this version reads 1"),
         (
             '{"schema": 1, "checkpoint": "x", "claims": {}, "measured": {}}',
@@ -51,7 +57,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
         ),
         (
             '{"schema": 1, "checkpoint": "flux-made", "claims": {"B2": "maybe"}, "measured": {}}',
-            "'maybe' is not a valid ClaimVerdict",
+            r"claims\.B2 is 'maybe', not one of supported, contradicted",
         ),
     ],
 )
@@ -62,3 +68,34 @@ def test_a_damaged_file_of_verdicts_is_refused_by_name(tmp_path, content, messag
     with pytest.raises(BaselineError, match=message) as caught:
         stored.load(tmp_path, "flux-made")
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.parent.name)
+def test_every_file_of_the_repository_comes_back_to_the_byte(path):
+    expected = stored.load(path.parents[1], path.parent.name)
+    assert expected.claims
+    assert stored.dump(expected).encode() == path.read_bytes()
+
+
+def test_a_file_without_a_measurement_comes_back(tmp_path):
+    path = tmp_path / "m" / "findings.json"
+    path.parent.mkdir()
+    path.write_text('{"schema": 1, "checkpoint": "m", "claims": {"B2": "not applicable"}, "measured": {}}')
+    expected = stored.load(tmp_path, "m")
+    assert expected.measured is None
+    assert json.loads(stored.dump(expected)) == json.loads(path.read_text())
+
+
+@given(hostile.texts(json.loads(STORED[0].read_text())))
+def test_any_file_is_read_or_refused_by_name(tmp_path_factory, text):
+    checkpoint = STORED[0].parent.name
+    folder = tmp_path_factory.mktemp("baselines")
+    path = folder / checkpoint / "findings.json"
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    said = str(path)
+    try:
+        stored.dump(stored.load(folder, checkpoint))
+    except BaselineError as error:
+        said = str(error)
+    assert str(path) in said

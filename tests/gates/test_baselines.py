@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
 
 from harness.errors import BaselineError, HarnessError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, Entry
+from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry
 from harness.gates.tolerances import Tolerance
 from harness.gates.update import UpdateMode, store_values
 from harness.gates.verdict import accepted, compare
+from harness.results.fingerprint import facts
 from harness.results.records import Status
+from harness.results.serialise import to_plain
+from tests.helpers import hostile
+from tests.helpers.records import FINGERPRINT
 
 CASE = "flux-tiny-double-L01-skip"
 TOLERANCES = [Tolerance("flux-*", "harm", 0.05, 0.1, 'tolerances.toml "flux-*"')]
@@ -21,8 +29,8 @@ TOLERANCES = [Tolerance("flux-*", "harm", 0.05, 0.1, 'tolerances.toml "flux-*"')
 @pytest.fixture
 def baseline(tmp_path):
     made = Baseline(tmp_path / "flux-tiny" / "cpu-float32.json", "flux-tiny", "cpu", "float32")
-    made.control = {"seed_sd": 1.5, "score": 95.0}
-    made.facts = {"prompts": "abc"}
+    made.control = ControlFigures(1.5, {"score": 95.0})
+    made.facts = facts(FINGERPRINT)
     made.cases = {CASE: {"harm": Entry(0.22, 64), "latent_drift": Entry(0.87, 64)}}
     return made
 
@@ -43,12 +51,12 @@ def test_one_line_a_metric(baseline):
     [
         (lambda t: t[: len(t) // 2], "can't be read"),
         (lambda _: "", "can't be read"),
-        (lambda _: "[]", "has schema 'list'"),
+        (lambda _: "[]", r"not laid out as one: it is \[\], not an object"),
         (lambda t: t.replace('"schema": 1', '"schema": 99'), "has schema 99"),
         (lambda t: t.replace('"checkpoint": "flux-tiny"', '"checkpoint": "other"'), "belongs to checkpoint 'other'"),
         (lambda t: t.replace("0.22", "NaN"), "NaN is no stored value"),
-        (lambda t: t.replace("0.22", '"x"'), "not laid out as one"),
-        (lambda t: t.replace('"seed_sd"', '"seed_s"'), "not laid out as one"),
+        (lambda t: t.replace("0.22", '"x"'), rf"not laid out as one: cases\.{CASE}\.harm\.value is 'x', not a number"),
+        (lambda t: t.replace('"seed_sd"', '"seed_s"'), r"not laid out as one: control\.seed_sd is missing"),
     ],
     ids=["cut", "empty", "a list", "another schema", "foreign", "not a number", "text", "no unit"],
 )
@@ -60,6 +68,62 @@ def test_a_broken_file_is_one_clear_error(baseline, damage, message):
         baselines.load(baseline.path, "flux-tiny")
     assert str(baseline.path) in str(caught.value)
     assert baseline.path.read_text() == broken
+
+
+STORED = sorted(Path(__file__).parents[2].glob("baselines/*/**/cpu-*.json"))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: "-".join(path.relative_to(path.parents[2]).parts))
+def test_every_file_of_the_repository_comes_back_to_the_byte(path):
+    checkpoint = json.loads(path.read_text())["checkpoint"]
+    assert baselines.dump(baselines.load(path, checkpoint)).encode() == path.read_bytes()
+
+
+def test_a_file_with_everything_comes_back(baseline):
+    baseline.latents = {CASE: ("0" * 12, "f" * 64)}
+    baseline.calibration = Calibration(("ulp=1",), 1.5, {"harm": 17.0}, "a7dc", "AVX512", 2, {"torch": "2.15.0"})
+    baseline.facts = replace(baseline.facts, control_latents="e" * 64)
+    baseline.cases[CASE]["harm"] = Entry(0.22, 64, 0.01, 0.5)
+    baselines.save(baseline)
+    assert baselines.load(baseline.path, "flux-tiny") == baseline
+    data = json.loads(baseline.path.read_text())
+    assert data["facts"]["control_latents"] == "e" * 64
+    assert data["calibration"]["perturbations"] == ["ulp=1"]
+    assert "calibration" not in json.loads(baselines.dump(baselines.without_floors(baseline)))
+
+
+def test_the_unit_of_harm_is_the_controls(baseline):
+    assert baseline.seed_sd == 1.5
+    assert ControlFigures.of({"seed_sd": 2.0, "score": 1.0}).by_name == {"seed_sd": 2.0, "score": 1.0}
+    with pytest.raises(BaselineError, match="has no control"):
+        _ = replace(baseline, control=None).seed_sd
+
+
+VALID = {
+    "schema": 1,
+    "checkpoint": "m",
+    "device": "cpu",
+    "dtype": "float32",
+    "facts": to_plain(facts(FINGERPRINT)),
+    "control": {"seed_sd": 1.5, "score": 95.0},
+    "cases": {CASE: {"harm": {"n": 64, "value": 0.22, "tolerance": 0.1, "effect": 0.3}}},
+    "latents": {CASE: ["0" * 12, "f" * 64]},
+    "calibration": to_plain(Calibration(("ulp=1",), 1.5, {"harm": 17.0}, "a7dc", "AVX512", 2, {"torch": "2.15.0"})),
+}
+
+
+@given(hostile.texts(VALID))
+def test_any_file_is_read_or_refused_by_name(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("m") / "cpu-float32.json"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    said = str(path)
+    try:
+        made = baselines.load(path, "m")
+        baselines.dump(made)
+        assert math.isfinite(made.seed_sd)
+    except BaselineError as error:
+        said = str(error)
+    assert str(path) in said
 
 
 def test_not_utf8(baseline):

@@ -27,7 +27,7 @@ def test_a_run_against_itself_is_the_same():
     run = [quality("skip", 1.0), quality("reverse", 0.2)]
     found = one(run, run)
     assert {c.moved for c in found.changes} == {Movement.SAME}
-    assert not found.regressed
+    assert not found.differs(Strictness.REGRESSION)
     assert found.circumstances == ()
 
 
@@ -36,7 +36,7 @@ def test_a_sure_loss_is_worse_and_comes_first():
     found = one(run, [run[0], shifted(run[1], 0.3), shifted(run[2], -0.3)])
     assert [c.what for c in found.changes if c.metric == "harm"] == ["s-reverse", "s-swap", "s-skip"]
     assert [c.moved for c in harms(found).values()] == [Movement.WORSE, Movement.BETTER, Movement.SAME]
-    assert found.regressed
+    assert found.differs(Strictness.REGRESSION)
     worse = harms(found)["s-reverse"]
     assert worse.difference.value == pytest.approx(0.3)
     assert worse.a == pytest.approx(0.2)
@@ -58,7 +58,7 @@ def test_beyond_the_tolerance_but_not_sure_is_changed():
     assert change.moved is Movement.CHANGED
     assert change.p > LEVEL
     assert change.difference.low < 0 < change.difference.high
-    assert not found.regressed
+    assert not found.differs(Strictness.REGRESSION)
 
 
 def test_null_runs_rarely_cry_wolf():

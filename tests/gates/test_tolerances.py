@@ -26,10 +26,18 @@ def test_the_last_matching_tolerance_wins():
     [
         ("[[tolerance]", "can't be read"),
         ("[tolerances]\nx = 1", "only \\[\\[tolerance\\]\\] tables"),
-        ('[[tolerance]]\npattern = "*"\n', "entry 1 is wrong: KeyError\\('metric'\\)"),
-        ('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolut = 1\n', "unknown key absolut"),
-        ('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = -1\n', "not negative"),
-        ('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = nan\n', "no number"),
+        ('[[tolerance]]\npattern = "*"\n', "entry 1 is wrong: metric is missing"),
+        (
+            '[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolut = 1\n',
+            "entry 1 is wrong: absolut is unknown; the fields are pattern, metric, absolute, relative, why",
+        ),
+        (
+            '[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = -1\n',
+            "absolute is -1, not a number from 0 upwards",
+        ),
+        ('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = nan\n', "absolute is nan, not a finite number"),
+        ('[[tolerance]]\npattern = 3\nmetric = "harm"\n', "pattern is 3, not a text"),
+        ("tolerance = [1]\n", "entry 1 is wrong: it is 1, not an object"),
     ],
 )
 def test_wrong_tolerances_are_named(tmp_path, text, message):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.ablation.case import by_hand
 from harness.ablation.grid import from_id
-from harness.gates.baselines import Baseline, Entry
+from harness.gates.baselines import Baseline, ControlFigures, Entry
 from harness.gates.reference import Reference
 from harness.gates.tolerances import Tolerance
 from harness.gates.update import UpdateMode, update_cases
@@ -48,7 +48,7 @@ def variant(harm=0.5, drift=0.8, latents="v" * 64):
 
 @pytest.fixture
 def reference():
-    baseline = Baseline(Path("m/cpu-float32.json"), "m", "cpu", "float32", control={"seed_sd": 1.0, "score": 90.0})
+    baseline = Baseline(Path("m/cpu-float32.json"), "m", "cpu", "float32", control=ControlFigures(1.0, {"score": 90.0}))
     baseline.cases = {CASE.id: {"harm": Entry(0.5, 4), "latent_drift": Entry(0.8, 4), "collapsed": Entry(0.0, 4)}}
     baseline.latents = {CASE.id: (FINGERPRINT.digest, "v" * 64)}
     return Reference(baseline, baseline.path, exact=True, tolerances=TOLERANCES, fingerprint=FINGERPRINT)
@@ -117,7 +117,7 @@ def test_what_each_mode_of_updating_accepts(reference, measured, statuses):
 
 @given(harm=st.floats(allow_nan=True), drift=st.floats(allow_nan=True), mode=st.sampled_from([None, *UpdateMode]))
 def test_judging_never_raises_and_changes_nothing(harm, drift, mode):
-    baseline = Baseline(Path("b.json"), "m", "cpu", "float32", control={"seed_sd": 1.0})
+    baseline = Baseline(Path("b.json"), "m", "cpu", "float32", control=ControlFigures(1.0))
     baseline.cases = {CASE.id: {"harm": Entry(0.5, 4)}}
     reference = Reference(baseline, baseline.path, exact=True, tolerances=TOLERANCES, fingerprint=FINGERPRINT)
     verdict = judge(CASE, variant(harm, drift), reference, CONTROL, mode)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 
 from harness.analysis.profile import Profile, Stream, Velocity
@@ -17,6 +19,12 @@ MODELS = {
     "deep": ({"transformer": 57}, 3, 4),
 }
 EMPTY = 1  # the bin that saw no sample
+
+
+def unpacked(spec):
+    """The array of what `packed` wrote."""
+    flat = np.frombuffer(base64.b64decode(spec["bdata"]), dtype="<f4").astype(np.float64)
+    return flat.reshape([int(n) for n in spec["shape"].split(",")]) if "shape" in spec else flat
 
 
 def stream(stack, name, length, bins, rng):

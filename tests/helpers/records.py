@@ -51,7 +51,7 @@ def quality(name, harm, *, collapsed=0, stack="s", words=("middle",), spread=0.3
 
 
 def latency(name, ratio, stack="s"):
-    record = quality(name, 0, stack=stack)
+    record = quality(name, 0.0, stack=stack)
     times = Latency((1.0,), (1.0 / ratio,), 8, ratio, ratio - 0.1, ratio + 0.1, 1.3)
     return replace(record, kind=Kind.LATENCY, measurement=None, latency=times)
 

@@ -14,6 +14,7 @@ from harness.analysis.image_drift import ImageDrift
 from harness.analysis.profile import Profile, Stream
 from harness.findings.blog import BLOG
 from harness.findings.sd35 import SD35
+from harness.results.fingerprint import BaselineFacts
 
 CLAIMS = {c.id: c for c in (*BLOG, *SD35)}
 STACKS = {
@@ -22,8 +23,7 @@ STACKS = {
     "auraflow": {"double": 6, "single": 10},
 }
 PROMPTS = 24
-FACTS = {"weights": "w", "judge": "j", "prompts": "p", "sampling": {"steps": 4}, "capability": "c", "threads": 1}
-FACTS |= {"versions": {"diffusers": "0.42.1"}}
+FACTS = BaselineFacts("w", "j", "p", {"steps": 4}, "c", 1, {"diffusers": "0.42.1"})
 # A first example pays for imports, and the machine may be busy.
 quiet = settings(deadline=None)
 
@@ -38,7 +38,7 @@ class Made:
     stacks: dict[str, int] = field(default_factory=dict)
     layout: Any = None  # the same of drifts: (layout, detail)
     noised: Profile | None = None
-    facts: dict[str, Any] = field(default_factory=lambda: dict(FACTS))
+    facts: BaselineFacts = FACTS
 
     def __post_init__(self):
         self.stacks = self.stacks or STACKS[self.family]

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from harness.ablation import plan as plans
+from harness.ablation.case import by_hand
 from harness.ablation.plan import identity, parse
 from harness.errors import CaseError, CheckpointError, PromptError, SurgeryError
 from harness.lab.lab import Lab
@@ -42,6 +44,19 @@ def test_the_order_of_cases_changes_nothing(lab):
     forward = [lab.run(plan, stack)[0] for plan, stack in plans]
     backward = [lab.run(plan, stack)[0] for plan, stack in reversed(plans)][::-1]
     assert forward == backward
+
+
+def test_a_plan_is_parsed_once_at_most(lab, monkeypatch):
+    """A text where it comes in; from there on, the plan itself goes down to the view."""
+    texts = []
+    monkeypatch.setattr(plans, "parse", lambda text, **named: texts.append(text) or parse(text, **named))
+    lab.run(parse("0 4"), "double")
+    assert texts == []
+    lab.run("double: 0 4")
+    assert texts == ["0 4"]
+    case = by_hand("flux-tiny", lab.checkpoint.stacks, "single: 0-3 (4|5)x1 6-9")
+    lab.run(case.plan, case.stack)
+    assert texts == ["0 4", "0-3 (4|5)x1 6-9"]
 
 
 def test_a_prompts_noise_depends_on_it_and_the_seed_alone(lab):

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ablation.grid import Ask, expand
+from harness.errors import DataError
 from harness.results.records import Kind, Record, Status, Verdict, from_json
+from tests.helpers import hostile
 from tests.helpers.records import latency, quality
 
 
@@ -30,11 +32,11 @@ def test_numbers_survive(value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(schema=0), "schema 0 where this version reads 1"),
+        (lambda d: d.update(schema=0), "record has schema 0, this version reads 1"),
         (lambda d: d.pop("case"), "record.case is missing"),
         (lambda d: d.update(words="x"), "record.words is 'x', not a list"),
-        (lambda d: d["verdict"].update(status="fine"), "fine"),
-        (lambda d: d["measurement"].update(n=None), "record.measurement.n is None, not int"),
+        (lambda d: d["verdict"].update(status="fine"), "record.verdict.status is 'fine', not one of ok, did nothing"),
+        (lambda d: d["measurement"].update(n=None), "record.measurement.n is None, not a whole number"),
         (lambda d: d.update(fingerprint=3), "record.fingerprint is 3, not an object"),
     ],
 )
@@ -43,6 +45,16 @@ def test_what_is_no_record_is_named(change, message):
     change(data)
     with pytest.raises(ValueError, match=message):
         from_json(data)
+
+
+@given(hostile.documents(quality("skip", 0.5).to_json()))
+def test_any_data_is_a_record_or_refused(data):
+    said = "record"
+    try:
+        assert isinstance(from_json(data), Record)
+    except DataError as error:
+        said = str(error)
+    assert said.startswith("record")
 
 
 STACKS = {"double": 6, "single": 12}

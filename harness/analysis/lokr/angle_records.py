@@ -16,16 +16,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO, cast
+from typing import Self, TextIO
 
 import numpy as np
 
-from harness.analysis.profile import Array
 from harness.errors import HarnessError
-from harness.files import no_constant, number
+from harness.files import parse_json
+from harness.results.arrays import Array
+from harness.results.serialise import from_plain, no_unknown_fields, to_plain
 
 TOP = 1000.0
-_KEYS = ("timestep", "encoder_hidden_states", "hidden_states")
 
 
 class RecordError(HarnessError, ValueError):
@@ -47,20 +47,14 @@ class AngleRecord:
 
     def line(self) -> str:
         """The record as a line of the file, with every digit."""
-        return json.dumps(
-            {
-                "timestep": self.timestep,
-                "encoder_hidden_states": list(self.encoder_hidden_states),
-                "hidden_states": list(self.hidden_states),
-            }
-        )
+        return json.dumps(to_plain(self))
 
 
 def _checked(record: AngleRecord) -> AngleRecord:
     """The same record. Raises ValueError where a number isn't finite or out of range, or there are no angles."""
     if not 0.0 <= record.timestep <= TOP:  # also where it is NaN
         raise ValueError(f"timestep {record.timestep!r} is outside 0..1000")
-    for name in _KEYS[1:]:
+    for name in ("encoder_hidden_states", "hidden_states"):
         angles = getattr(record, name)
         wrong = [angle for angle in angles if not 0.0 <= angle <= 1.0]
         if wrong:
@@ -84,34 +78,20 @@ def read(path: Path) -> Iterator[AngleRecord]:
                 place += 1
                 if line.isspace():
                     continue
-                record = _parse(line.decode("utf-8"))
+                data = no_unknown_fields(AngleRecord, parse_json(line.decode("utf-8")), "record")
+                record = _checked(from_plain(AngleRecord, data, "record"))
                 if shape is not None and record.shape != shape:
                     raise ValueError(f"{_lengths(record.shape)}, after {_lengths(shape)} in the lines above")
                 shape = record.shape
                 yield record
     except OSError as error:
         raise RecordError(f"can't read the records {path}: {error.strerror or error}") from None
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise RecordError(f"{path}, line {place}: {error}; leave the line out or write the file again") from None
 
 
 def _lengths(shape: tuple[int, int]) -> str:
     return f"{shape[0]} text and {shape[1]} image angles"
-
-
-def _parse(line: str) -> AngleRecord:
-    data: Any = json.loads(line, parse_constant=no_constant)
-    if not isinstance(data, dict):
-        raise TypeError(f"a record is an object, not {type(data).__name__}")
-    fields = cast("dict[str, Any]", data)
-    odd = sorted(set(_KEYS) ^ set(fields))
-    if odd:
-        raise ValueError(f"{odd[0]!r} is {'missing' if odd[0] in _KEYS else 'no key of a record'}; one has {_KEYS}")
-    for name in _KEYS[1:]:
-        if not isinstance(fields[name], list):
-            raise TypeError(f"{name} is no list")
-    text, image = (tuple(number(angle) for angle in fields[name]) for name in _KEYS[1:])
-    return _checked(AngleRecord(number(fields["timestep"]), text, image))
 
 
 class Writer:
@@ -158,13 +138,6 @@ class Writer:
             self._file.flush()
         except OSError as error:
             raise RecordError(f"can't write {self.path}: {error.strerror or error}") from None
-
-
-def write(path: Path, records: Iterable[AngleRecord]) -> None:
-    """Append records to a file. Raises RecordError as Writer."""
-    with Writer(path) as writer:
-        for record in records:
-            writer.add(record)
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array, Profile
+from harness.analysis.profile import Profile
 from harness.errors import HarnessError
 from harness.models.spec import Family
+from harness.results.arrays import Array
 
 CLIP = 90  # percentile
 TEXT, _IMAGE = 1 / 3, 2 / 3

@@ -9,77 +9,138 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import BaselineError, HarnessError
-from harness.gates.baselines import Baseline
+from harness.gates.baselines import Baseline, Calibration
+from harness.gates.reference import Reference
 from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.gates.update import update_noise_floors
 from harness.gates.validation import noise_floor
-from harness.gates.validation.perturbations import Perturbation
+from harness.gates.validation.perturbations import Perturbation, choose
 from harness.gates.verdict import GREEN
+from harness.models.environment import processor
 from harness.results.columns import calibrated
+from harness.results.fingerprint import Fingerprint
 from harness.results.journal import read
 from harness.results.records import Kind, Record
 from harness.results.rounding import DIGITS, rounded
 
-TAKES_A_VALUE = ("--dit-calibrate", "--dit-run-id")
+if TYPE_CHECKING:
+    from harness.lab.protocol import LabProtocol
+
+_OWN_OPTIONS = ("--dit-calibrate", "--dit-run-id")  # those of this run that its repetitions don't take over
 
 
 @dataclass(frozen=True)
-class Calibrated:
-    """What came out for one metric of one checkpoint. ``capped`` are cases that are noisier than a person allows."""
+class PytestRun:
+    """The run that is calibrated: its ``arguments``, its run ``folder``, and the ``directory`` it was started in."""
+
+    arguments: Sequence[str]
+    folder: Path
+    directory: Path
+
+
+@dataclass(frozen=True)
+class NoiseFloors:
+    """The noise floors of one metric of one checkpoint.
+
+    ``tolerances`` are what each case needs, ``max_t`` is the largest deviation of any case, in scales; ``capped`` are
+    the cases that are noisier than tolerances.toml allows.
+    """
 
     metric: str
-    cases: int
+    tolerances: Mapping[str, float]
     max_t: float
-    median_tolerance: float
     capped: tuple[str, ...]
 
+    def __str__(self) -> str:
+        ordered = sorted(self.tolerances.values())
+        capped = f"; noisier than tolerances.toml allows: {', '.join(self.capped)}" if self.capped else ""
+        return (
+            f"{self.metric} of {len(ordered)} cases moves by at most {self.max_t:.3g} scales; "
+            f"median tolerance {ordered[len(ordered) // 2]:.3g}{capped}"
+        )
 
-def arguments(given: Sequence[str], perturbation: Perturbation, run_id: str, reports: Path) -> list[str]:
+
+def calibrate(
+    count: int,
+    run: PytestRun,
+    records: Sequence[Record],
+    labs: Mapping[str, LabProtocol],
+    references: Mapping[str, Reference],
+    say: Callable[[str], None],
+) -> list[Path]:
+    """Repeat a run under ``count`` perturbations and store the noise floors of its cases; the paths of the files.
+
+    ``records`` are those of the run, ``labs`` and ``references`` its checkpoints by name; ``say`` takes lines for the
+    terminal. Raises HarnessError where a case is off its baseline, so that a floor would hide something, where there
+    are fewer perturbations on this machine, where a repetition breaks, and where a file can't be written.
+    """
+    for name in references:
+        check(records, name)
+    first = next(iter(labs.values()))
+    batch = min(lab.checkpoint.settings.batch for lab in labs.values())
+    perturbations = choose(count, os.cpu_count() or 1, batch, first.fingerprint.capability)
+    runs: dict[str, list[Record]] = {}
+    for number, perturbation in enumerate(perturbations, start=1):
+        say(f"calibrating, run {number} of {count}: {perturbation}")
+        runs[str(perturbation)] = repeat(run, perturbation)
+    written: list[Path] = []
+    for name, reference in references.items():
+        assert reference.baseline is not None  # check() has seen a verdict
+        floors = noise_floors(reference.baseline, records, runs, reference.tolerances)
+        calibration = _calibration(floors, list(runs), _fingerprint(records, name), processor(first.device))
+        update_noise_floors(reference.baseline, {f.metric: f.tolerances for f in floors}, calibration)
+        written.append(reference.baseline.path)
+        for line in floors:
+            say(f"{name}: {line}")
+    return written
+
+
+def repeat(run: PytestRun, perturbation: Perturbation) -> list[Record]:
+    """The records of the same cases under a perturbation. Raises HarnessError where that run breaks.
+
+    Red cases are no break: that a legal change turns a gate red is what calibrating has to find out.
+    """
+    name = f"{run.folder.name}.{perturbation.kind}-{perturbation.value}"
+    command = [sys.executable, "-m", "pytest", *arguments(run.arguments, perturbation, name, run.folder.parent)]
+    log = run.folder / f"{perturbation.kind}-{perturbation.value}.log"
+    with log.open("w", encoding="utf-8") as stream:
+        code = subprocess.run(  # noqa: S603 - this very pytest, with the arguments it was started with
+            command, cwd=run.directory, stdout=stream, stderr=subprocess.STDOUT, env=dict(os.environ), check=False
+        ).returncode
+    if code not in (0, 1):
+        raise HarnessError(f"the run under {perturbation} ended with exit code {code}; see {log}")
+    return read(run.folder.parent / name)
+
+
+def arguments(original: Sequence[str], perturbation: Perturbation, run_id: str, reports: Path) -> list[str]:
     """Pytest's arguments for the same cases under a perturbation: no timings, a run folder of its own."""
     kept: list[str] = []
     skip = False
-    for argument in given:
+    for argument in original:
         if skip:
             skip = False
-        elif argument in TAKES_A_VALUE:
+        elif argument in _OWN_OPTIONS:
             skip = True
-        elif not argument.startswith(tuple(f"{name}=" for name in TAKES_A_VALUE)):
+        elif not argument.startswith(tuple(f"{name}=" for name in _OWN_OPTIONS)):
             kept.append(argument)
     own = (f"--dit-perturb={perturbation}", f"--dit-run-id={run_id}", f"--dit-reports={reports}", "--benchmark-skip")
     return [*kept, *own]
 
 
-def run(given: Sequence[str], perturbation: Perturbation, folder: Path, directory: Path) -> list[Record]:
-    """The records of the same cases under a perturbation. Raises HarnessError where that run breaks.
-
-    Red cases are no break: that a legal change turns a gate red is what calibrating has to find out.
-    """
-    name = f"{folder.name}.{perturbation.kind}-{perturbation.value}"
-    command = [sys.executable, "-m", "pytest", *arguments(given, perturbation, name, folder.parent)]
-    log = folder / f"{perturbation.kind}-{perturbation.value}.log"
-    with log.open("w", encoding="utf-8") as stream:
-        code = subprocess.run(  # noqa: S603 - this very pytest, with the arguments it was given
-            command, cwd=directory, stdout=stream, stderr=subprocess.STDOUT, env=dict(os.environ), check=False
-        ).returncode
-    if code not in (0, 1):
-        raise HarnessError(f"the run under {perturbation} ended with exit code {code}; see {log}")
-    return read(folder.parent / name)
-
-
-def check(reference: Sequence[Record], checkpoint: str) -> None:
+def check(records: Sequence[Record], checkpoint: str) -> None:
     """Raise BaselineError where a noise floor would hide something: the control or a case is off its baseline."""
-    mine = [r for r in reference if r.checkpoint == checkpoint]
-    control = [r for r in mine if r.kind is Kind.CONTROL]
-    if not control:
+    own = [r for r in records if r.checkpoint == checkpoint and r.kind in (Kind.CONTROL, Kind.QUALITY)]
+    if not any(r.kind is Kind.CONTROL for r in own):
         raise BaselineError(
             f"{checkpoint} is not calibrated: its control did not run; run it with its control (without -k, say)"
         )
-    quality = [r for r in mine if r.kind in (Kind.CONTROL, Kind.QUALITY)]
-    off = [r for r in quality if r.verdict.status not in GREEN]
+    off = [r for r in own if r.verdict.status not in GREEN]
     if off:
         raise BaselineError(
             f"{checkpoint} is not calibrated: {off[0].case} is {off[0].verdict.status.value} "
@@ -87,52 +148,56 @@ def check(reference: Sequence[Record], checkpoint: str) -> None:
         )
 
 
-def calibrate(
+def noise_floors(
     baseline: Baseline,
-    reference: Sequence[Record],
+    records: Sequence[Record],
     runs: Mapping[str, Sequence[Record]],
     tolerances: Sequence[Tolerance],
-    processor: str,
-) -> list[Calibrated]:
-    """Keep the noise floors of a checkpoint's cases in ``baseline``. Raises BaselineError, as :func:`check` does.
+) -> list[NoiseFloors]:
+    """The noise floors of a baseline's cases, for each metric that has one.
 
-    ``processor`` is the one that they were measured on (:func:`harness.models.environment.processor`), and hold on.
-
-    Deviations are measured from the unperturbed run, not from the stored values.
+    Deviations are measured from the unperturbed ``records``, not from the stored values; ``runs`` are the perturbed
+    ones. Raises BaselineError where a perturbed run lacks a case or holds a value that is not finite.
     """
-    check(reference, baseline.checkpoint)
-    out: list[Calibrated] = []
+    floors: list[NoiseFloors] = []
     for metric in calibrated():
-        seen = _values(reference, baseline, metric)
-        if not seen:
+        values = _values(records, baseline, metric)
+        if not values:
             continue
-        digits = {case: noise_floor.resolution(baseline.cases[case][metric].value, DIGITS) for case in seen}
+        digits = {case: noise_floor.resolution(baseline.cases[case][metric].value, DIGITS) for case in values}
+        perturbed = [_values(run, baseline, metric) for run in runs.values()]
         try:
-            found, worst = noise_floor.floors(
-                seen, [_values(records, baseline, metric) for records in runs.values()], digits
-            )
+            by_case, max_t = noise_floor.floors(values, perturbed, digits)
         except ValueError as error:
             raise BaselineError(f"{baseline.checkpoint} is not calibrated: {error}") from None
-        capped: list[str] = []
-        for case, floor in found.items():
-            entry = baseline.cases[case][metric]
-            baseline.cases[case][metric] = replace(entry, tolerance=rounded(floor.tolerance))
-            allowed = tolerance_for(tolerances, case, metric)
-            if allowed is not None and floor.tolerance > allowed.limit(entry.value):
-                capped.append(case)
-        ordered = sorted(floor.tolerance for floor in found.values())
-        out.append(Calibrated(metric, len(found), worst, ordered[len(ordered) // 2], tuple(capped)))
-    fingerprint = next(r.fingerprint for r in reference if r.checkpoint == baseline.checkpoint)
-    baseline.calibration = {
-        "perturbations": list(runs),
-        "margin": noise_floor.MARGIN,
-        "max_t": {c.metric: rounded(c.max_t) for c in out},
-        "processor": processor,
-        "capability": fingerprint.capability,
-        "threads": fingerprint.threads,
-        "versions": dict(fingerprint.versions),
-    }
-    return out
+        needed = {case: floor.tolerance for case, floor in by_case.items()}
+        capped = [case for case in needed if _is_capped(baseline, case, metric, needed[case], tolerances)]
+        floors.append(NoiseFloors(metric, needed, max_t, tuple(capped)))
+    return floors
+
+
+def _is_capped(baseline: Baseline, case: str, metric: str, needed: float, tolerances: Sequence[Tolerance]) -> bool:
+    allowed = tolerance_for(tolerances, case, metric)
+    return allowed is not None and needed > allowed.limit(baseline.cases[case][metric].value)
+
+
+def _calibration(
+    floors: Sequence[NoiseFloors], perturbations: Sequence[str], fingerprint: Fingerprint, measured_on: str
+) -> Calibration:
+    """What noise floors were measured under; they hold on the same processor only."""
+    return Calibration(
+        perturbations=tuple(perturbations),
+        margin=noise_floor.MARGIN,
+        max_t={f.metric: rounded(f.max_t) for f in floors},
+        processor=measured_on,
+        capability=fingerprint.capability,
+        threads=fingerprint.threads,
+        versions=dict(fingerprint.versions),
+    )
+
+
+def _fingerprint(records: Sequence[Record], checkpoint: str) -> Fingerprint:
+    return next(r.fingerprint for r in records if r.checkpoint == checkpoint)
 
 
 def _values(records: Sequence[Record], baseline: Baseline, metric: str) -> dict[str, float]:

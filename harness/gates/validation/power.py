@@ -69,7 +69,7 @@ def examine(
     Raises BaselineError where a case has no stored value, or where the lab without any fault is red on one of them:
     then there is something to find out first.
     """
-    lab.fix_unit(baseline.control["seed_sd"])
+    lab.fix_unit(baseline.seed_sd)
     if cases:
         null = _effect(lab, cases[0], baseline, tolerances, Fault("none", "no fault"))
         if null.caught:

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import first_line
+
 _PART = r"\w(?:[\w.-]*\w)?"
 _ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
 _ASK_SECONDS = 5.0
@@ -131,6 +133,5 @@ def _ask(hub_id: str, file: str) -> _HubAnswer:
         status = getattr(error.response, "status_code", None)
         return _HubAnswer("gated", page) if status in {401, 403} else _HubAnswer("silent", f"the hub answers {status}")
     except Exception as error:  # noqa: BLE001 - each version of huggingface_hub speaks through another HTTP library
-        first = str(error).strip().split("\n", 1)[0] or type(error).__name__
-        return _HubAnswer("silent", f"the hub can't be reached: {first}")
+        return _HubAnswer("silent", f"the hub can't be reached: {first_line(error)}")
     return _HubAnswer("there", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from harness.errors import CheckpointError
@@ -53,9 +52,3 @@ def _inside(folder: Path, name: str, mend: str) -> Path:
     if pickles:
         raise CheckpointError(f"LoRA {name!r} holds no .safetensors file but {pickles[0]}: pickles are not read")
     raise CheckpointError(f"LoRA {name!r} holds no .safetensors file{mend}")
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import CheckpointError
+from harness.files import parse_json
 
 INDEX = "model_index.json"
 _MODEL_SETTINGS = "config.json"
@@ -70,7 +71,7 @@ def shards(folder: Path) -> list[Path]:
     for name in _NAMES:
         index = folder / f"{name}.safetensors.index.json"
         if index.exists():
-            return [folder / shard for shard in _shard_names(index)]
+            return [folder / shard for shard in shard_names(index)]
         single = folder / f"{name}.safetensors"
         if single.exists() or single.is_symlink():
             return [single]
@@ -80,11 +81,15 @@ def shards(folder: Path) -> list[Path]:
     return []
 
 
-def _shard_names(index: Path) -> list[str]:
+def shard_names(index: Path) -> list[str]:
+    """The weight files of an index (``model.safetensors.index.json``), sorted; all lie beside it.
+
+    Raises CheckpointError where it can't be read, names none, or one outside its folder.
+    """
     try:
-        table = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        table = parse_json(index.read_text(encoding="utf-8"))["weight_map"].values()
         names = sorted({str(name) for name in table})
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{index} names no weight files ({error!r}); fetch or save it again") from None
     if not names or any("/" in name or "\\" in name for name in names):
         raise CheckpointError(f"{index} names files outside its folder, or none; fetch or save it again")

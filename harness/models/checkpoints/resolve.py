@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from harness import extensions
 from harness.ablation.case import slug
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, DataError
+from harness.files import file_sha256
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
 from harness.models.checkpoints.pipeline_folder import INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack
+from harness.results.serialise import from_plain, no_unknown_fields, to_plain
 
 __all__ = [
     "BUNDLED",
@@ -191,7 +193,7 @@ def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> C
         return checkpoint
     path = lora.find(lora_name)
     # Another name, so that its values never meet the base's baseline.
-    return replace(checkpoint, name=f"{checkpoint.name}{_LORA}{lora.digest(path)[:6]}", lora=path)
+    return replace(checkpoint, name=f"{checkpoint.name}{_LORA}{file_sha256(path)[:6]}", lora=path)
 
 
 def added() -> Mapping[str, extensions.Added]:
@@ -257,14 +259,10 @@ def _settings(place: _Location, family: Family, index: Mapping[str, Any]) -> Set
     if not path.exists():
         return start
     given = _object(path, "")
-    kinds = {f.name: type(f.default) for f in fields(Settings)}
-    for key, value in given.items():
-        if key not in kinds:
-            raise CheckpointError(f"{path}: unknown setting {key!r}; known are {', '.join(kinds)}")
-        fits = isinstance(value, kinds[key]) or (kinds[key] is float and isinstance(value, int))
-        if not fits or (isinstance(value, bool) and kinds[key] is not bool):
-            raise CheckpointError(f"{path}: {key} must be a {kinds[key].__name__}, not {value!r}")
-    return replace(start, **given)
+    try:
+        return from_plain(Settings, {**to_plain(start), **no_unknown_fields(Settings, given)})
+    except DataError as error:
+        raise CheckpointError(f"{path}: {error}; mend it there, or leave it out") from None
 
 
 def _read(place: _Location, file: str, missing: str) -> dict[str, Any]:

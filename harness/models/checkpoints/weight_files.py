@@ -10,6 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from harness.errors import CheckpointError
+from harness.files import file_sha256
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.pipeline_folder import INDEX, first_missing, header, small_files, weight_files
 
@@ -70,5 +71,4 @@ def _sha256(path: Path) -> bytes:
     blob = path.resolve()
     if path.is_symlink() and blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
         return bytes.fromhex(blob.name)
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
+    return bytes.fromhex(file_sha256(path))

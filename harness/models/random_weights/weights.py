@@ -12,7 +12,7 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, first_line
 from harness.models import memory
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 
@@ -50,10 +50,9 @@ def outline(checkpoint: RandomCheckpoint) -> nn.Module:
         with init_empty_weights(include_buffers=False):
             model = made.from_config(dict(checkpoint.config))
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError, AttributeError) as error:
-        first = str(error).strip().split("\n", 1)[0]
         raise CheckpointError(
-            f"checkpoint {checkpoint.name!r}: no {name} can be built from its transformer's config ({first}); "
-            "save the transformer again with save_pretrained"
+            f"checkpoint {checkpoint.name!r}: no {name} can be built from its transformer's config "
+            f"({first_line(error)}); save the transformer again with save_pretrained"
         ) from None
     assert isinstance(model, nn.Module)
     return model

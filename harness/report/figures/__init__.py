@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array, Profile, Velocity
+from harness.analysis.profile import Profile, Velocity
 from harness.files import write_atomically
 from harness.report.figures.curves import predictors as predictor_sheet
 from harness.report.figures.curves import single_skips as single_skips_sheet
@@ -21,6 +21,7 @@ from harness.report.figures.sheet import Sheet
 from harness.report.figures.similarity import similarity, similarity_bins
 from harness.report.figures.timesteps import COMBINED, angles, timesteps
 from harness.report.figures.timesteps import velocity as velocity_sheet
+from harness.results.arrays import Array
 from harness.results.statistics import Interval
 
 PAGE = "figures.html"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.analysis.profile import Array
 from harness.report.figures.sheet import Cloud, Dots, Sheet, SheetRow, block_axis
 from harness.report.text import counted, titled
+from harness.results.arrays import Array
 from harness.results.statistics import Interval, mean_interval
 
 _SINGLE_SKIPS = "Each block skipped alone"

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array
 from harness.report.figures.layout import LINE, SIZE, Layout, Place, Rect, lay_out, shown_ticks
 from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Scale, Sheet
 from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, line_colour, stops
 from harness.report.text import tick_label
+from harness.results.arrays import Array
 
 _DOTS = 100  # pixels an inch, so that a figure is 900 wide
 _TOOLS = 0.32  # inches above it, for the buttons that show on hovering
@@ -30,12 +30,6 @@ def packed(values: Array) -> dict[str, str]:
     table = np.ascontiguousarray(values, dtype="<f4")
     shape = {} if table.ndim == 1 else {"shape": ", ".join(map(str, table.shape))}
     return {"dtype": "f4", "bdata": base64.b64encode(table.tobytes()).decode(), **shape}
-
-
-def unpacked(spec: dict[str, str]) -> Array:
-    """The array of :func:`packed`."""
-    flat = np.frombuffer(base64.b64decode(spec["bdata"]), dtype="<f4").astype(np.float64)
-    return flat.reshape([int(n) for n in spec["shape"].split(",")]) if "shape" in spec else flat
 
 
 def interactive(sheet: Sheet) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array
 from harness.report.figures.sheet import Axis, Heat, Sheet, SheetRow, block_axis, span
+from harness.results.arrays import Array
 
 _SECTION = "Interaction of pairs"
 

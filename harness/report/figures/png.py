@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from matplotlib.colors import FuncNorm, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from harness.errors import HarnessError
+from harness.files import write_atomically
 from harness.report.figures.layout import EDGE, SIZE, TITLE, Layout, Place, Rect, lay_out, shown_ticks
 from harness.report.figures.point_labels import place_labels
 from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Scale, Sheet
@@ -32,17 +31,7 @@ _STEPS = [1, 2, 5, 10]
 def save_png(sheet: Sheet, folder: Path) -> Path:
     """Write ``<name>.png``, whole or not at all; the path. Raises HarnessError where that fails."""
     path = folder / f"{sheet.name}.png"
-    content = png(sheet)
-    fresh = folder / f".{path.name}.{os.getpid()}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            fresh.write_bytes(content)
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-    except OSError as error:
-        raise HarnessError(f"can't write {path}: {error.strerror or error}") from None
+    write_atomically(path, png(sheet))
     return path
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from harness.analysis.profile import Array
 from harness.report.figures.sheet import Cloud
 from harness.report.figures.style import FAINT
+from harness.results.arrays import Array
 
 _SIZE = 9.0  # points
 _RADIUS = 3.0  # of a dot, in points

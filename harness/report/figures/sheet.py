@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Array
+from harness.results.arrays import Array
 
 Kind = Literal["linear", "log1p", "log", "diverging"]
 _SMALLEST = 1e-12  # a logarithmic scale of nothing but zeros still has two ends

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.analysis.profile import Array, Profile, Stream
+from harness.analysis.profile import Profile, Stream
 from harness.report.figures.sheet import Axis, Heat, Scale, Sheet, SheetRow, bin_names, span, state_axis
 from harness.report.text import counted
+from harness.results.arrays import Array
 
 _SECTION = "Similarity of states"
 _TITLES = {"cosine": "raw", "centred": "token mean taken out"}

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.analysis.profile import Array, Profile, Velocity
+from harness.analysis.profile import Profile, Velocity
 from harness.report.figures.sheet import Axis, Heat, Kind, Scale, Sheet, SheetRow, bin_names, block_axis, span
 from harness.report.figures.similarity import setting_suffix, setting_words
 from harness.report.text import counted
+from harness.results.arrays import Array
 
 _SECTION = "Noise level and block"
 COMBINED = "combined"

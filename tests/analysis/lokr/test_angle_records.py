@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.analysis.lokr.angle_records import AngleRecord, RecordError, Writer, read, timestep_means, write
+from harness.analysis.lokr.angle_records import AngleRecord, RecordError, Writer, read, timestep_means
+from tests.helpers.angles import write
 
 angles = st.floats(0, 1)
 
@@ -132,17 +133,20 @@ GOOD = '{"timestep": 5, "encoder_hidden_states": [0.1], "hidden_states": [0.2, 0
     ("line", "said"),
     [
         ("{", "Expecting property name"),
-        ("[1]", "a record is an object, not list"),
+        ("[1]", "record is [1], not an object"),
         (GOOD.replace("0.1", "NaN"), "NaN is no stored value"),
-        (GOOD.replace("0.1", "1e999"), "inf is no number"),
-        (GOOD.replace("0.1", "true"), "True is no number"),
+        (GOOD.replace("0.1", "1e999"), "encoder_hidden_states has inf; an angle"),
+        (GOOD.replace("0.1", "true"), "record.encoder_hidden_states[0] is True, not a number"),
         (GOOD.replace("0.1", "-0.1"), "encoder_hidden_states has -0.1; an angle"),
         (GOOD.replace("5", "1001"), "timestep 1001.0 is outside 0..1000"),
         (GOOD.replace("[0.2, 0.3]", "[0.2]"), "1 text and 1 image angles, after 1 text and 2 image angles"),
         (GOOD.replace("[0.2, 0.3]", "[]"), "hidden_states is empty"),
-        (GOOD.replace("[0.2, 0.3]", '"x"'), "hidden_states is no list"),
-        (GOOD.replace("timestep", "t"), "'t' is no key of a record"),
-        (GOOD.replace('"timestep": 5, ', ""), "'timestep' is missing"),
+        (GOOD.replace("[0.2, 0.3]", '"x"'), "record.hidden_states is 'x', not a list"),
+        (
+            GOOD.replace("timestep", "t"),
+            "record.t is unknown; the fields are timestep, encoder_hidden_states",
+        ),
+        (GOOD.replace('"timestep": 5, ', ""), "record.timestep is missing"),
         ("\xff", "'utf-8' codec can't decode"),
     ],
 )

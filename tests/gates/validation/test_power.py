@@ -7,7 +7,7 @@ import pytest
 from harness.ablation.grid import Ask, expand, from_id, in_windows
 from harness.errors import BaselineError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, Entry
+from harness.gates.baselines import Baseline, ControlFigures, Entry
 from harness.gates.tolerances import Tolerance
 from harness.gates.validation.faults import FAULTS
 from harness.gates.validation.power import SENSITIVITY_FAULT, examine, insensitive, store_effects
@@ -36,7 +36,7 @@ def cases(lab):
 @pytest.fixture
 def baseline(lab, cases, tmp_path):
     made = Baseline(tmp_path / "flux-tiny" / "cpu-float32.json", "flux-tiny", "cpu", "float32")
-    made.control = {**lab.control.summary(), "seed_sd": lab.seed_sd}
+    made.control = ControlFigures.of({**lab.control.summary(), "seed_sd": lab.seed_sd})
     made.facts = facts(lab.fingerprint)
     for case in cases:
         measured, _ = lab.run(case.plan, case.stack)

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from harness.files import file_sha256
 from harness.models.checkpoints import lora_file, weight_files
 from harness.models.checkpoints.resolve import resolve
 from tests.helpers import hubs
@@ -30,7 +31,7 @@ def test_a_file_a_folder_or_a_hub_id(file, tmp_path, monkeypatch):
 
 def test_another_name_and_digest_than_the_base(file, made):
     base, first = resolve("flux-tiny"), resolve("flux-tiny", lora=str(file))
-    assert first.name == f"flux-tiny-lora-{lora_file.digest(file)[:6]}"
+    assert first.name == f"flux-tiny-lora-{file_sha256(file)[:6]}"
     assert first.base == base.name == base.base
     rewritten(file, made, lambda all_: {key: 2 * value for key, value in all_.items()})
     second = resolve("flux-tiny", lora=str(file))

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from harness.report.figures.curves import predictors, single_skips
-from harness.report.figures.html_traces import unpacked
 from harness.report.figures.png import png
 from harness.results.statistics import Interval, mean_interval
-from tests.helpers.analyses import given_of, near, traces
+from tests.helpers.analyses import given_of, near, traces, unpacked
 
 
 def test_single_skips_have_harm_with_its_interval_over_drift():

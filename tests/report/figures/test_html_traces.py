@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.figures.html_traces import packed, unpacked
+from harness.report.figures.html_traces import packed
+from tests.helpers.analyses import unpacked
 
 
 @given(st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3), min_size=1, max_size=4))

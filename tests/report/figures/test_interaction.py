@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.report.figures.html_traces import unpacked
 from harness.report.figures.interaction import interaction
-from tests.helpers.analyses import given_of, near, traces
+from tests.helpers.analyses import given_of, near, traces, unpacked
 
 
 def test_an_interaction_counts_pairs_once_symmetric_or_half():

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from harness.report.figures.curves import predictors
-from harness.report.figures.html_traces import unpacked
 from harness.report.figures.layout import lay_out
 from harness.report.figures.png import draw
 from harness.results.statistics import Interval
-from tests.helpers.analyses import near, traces
+from tests.helpers.analyses import near, traces, unpacked
 
 
 def test_a_block_without_a_measure_is_left_out_of_the_plot():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.report.figures.html_traces import interactive, unpacked
+from harness.report.figures.html_traces import interactive
 from harness.report.figures.sheet import bin_names
 from harness.report.figures.similarity import similarity, similarity_bins
-from tests.helpers.analyses import given_of, near, traces
+from tests.helpers.analyses import given_of, near, traces, unpacked
 
 
 def test_similarity_has_both_cosines_in_every_bin_that_saw_a_sample():

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from harness.analysis.profile import Velocity
-from harness.report.figures.html_traces import unpacked
 from harness.report.figures.png import png
 from harness.report.figures.timesteps import angles, combined, timesteps, velocity
-from tests.helpers.analyses import given_of, near, traces
+from tests.helpers.analyses import given_of, near, traces, unpacked
 
 
 def test_timesteps_are_the_angular_distances_of_both_stacks_three_times():

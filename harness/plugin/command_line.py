@@ -1,0 +1,98 @@
+"""The plugin's options as pytest's parser and ``pytest --help`` know them; :mod:`harness.plugin.options` reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.gates.update import UpdateMode
+from harness.gates.validation.perturbations import KINDS
+from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
+from harness.models.spec import DTYPES, OFFLOADS
+from harness.plugin.options import PREFIX, RANGE_SOURCES
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option."""
+    group = parser.getgroup("dit", "layer ablations of diffusion transformers")
+
+    def option(name: str, about: str, **kwargs: Any) -> None:
+        group.addoption(PREFIX + name, dest=f"dit_{name.replace('-', '_')}", help=about, **kwargs)
+
+    option(
+        "checkpoint",
+        "run its family's cases on this checkpoint: a name, a hub id in the cache, or a folder (written with '=')",
+        metavar="NAME",
+    )
+    option(
+        "weights",
+        f"{' or '.join(WEIGHTS)} weights instead of trained ones: no download and no images; checks that plans are "
+        "applied, and measures latency and memory",
+        metavar="KIND",
+    )
+    option("stack", "only these stacks (repeat, or separate by commas)", action="append", metavar="NAME")
+    option("range", "these ranges instead of the case file's: 3, 4-7, middle, each ...", action="append", metavar="R")
+    option(
+        "strategy", "these strategies instead of the case file's: skip, parallel.t3 ...", action="append", metavar="S"
+    )
+    option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
+    option(
+        "range-source",
+        "whether first, middle and last are fractions of a stack's depth (the default), or the groups of layers that "
+        f"the analysis measured: {' or '.join(RANGE_SOURCES)}",
+        metavar="KIND",
+    )
+    option(
+        "steps-window",
+        "ablate in these denoising steps only: 2, 0-1 ... (counted from 0; each window makes cases of its own)",
+        action="append",
+        metavar="W",
+    )
+    option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
+    option(
+        "trust-judge", "rank and compare also by a judge that fails its check; the table says so", action="store_true"
+    )
+    option(
+        "judge",
+        "score by this open_clip model instead of the checkpoint's own: ARCHITECTURE/TAG, or a folder (with '=')",
+        metavar="JUDGE",
+    )
+    option(
+        "metric",
+        "an extra metric, its weights in a file, folder or at a hub id: lpips, dinov2=FOLDER ...; none: no extra ones",
+        action="append",
+        metavar="NAME[=WHERE]",
+    )
+    option(
+        "quick",
+        "a few strategies on the middle ranges, about half a minute a model; stores no baselines",
+        action="store_true",
+    )
+    option(
+        "baseline-update",
+        f"store what is measured as baseline: {UpdateMode.MISSING} (only what has none yet), {UpdateMode.CHANGED} "
+        f"(what fails, too) or {UpdateMode.ALL}",
+        metavar="MODE",
+    )
+    option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
+    option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
+    option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
+    option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")
+    option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
+    option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
+    option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
+    option(
+        "perturb",
+        "run under a perturbation, which no gate may notice: "
+        f"{', '.join(f'{name}={kind.takes}' for name, kind in KINDS.items())}",
+        action="append",
+        metavar="KIND=VALUE",
+    )
+    option("analysis", "run the layer analysis and the published claims, too", action="store_true")
+    option(
+        "calibrate",
+        "repeat the run under K perturbations, and store how far each value moves (its noise floor)",
+        metavar="K",
+    )
+    option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")

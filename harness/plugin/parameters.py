@@ -1,0 +1,189 @@
+"""What a mark asks for: the checkpoints it names, and the parameters of its test on each of them.
+
+A parameter is one value that a test runs with: a case, the control, the analysis or a claim. No model is opened here;
+ids follow from a checkpoint's config.json alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from harness.ablation.case import Case, by_hand
+from harness.ablation.grid import Ask, expand, in_windows
+from harness.ablation.ranges import GROUPED, Parts
+from harness.analysis import layer_groups
+from harness.errors import CaseError, HarnessError
+from harness.findings import catalogue
+from harness.findings.catalogue import ClaimReference
+from harness.findings.claim import Claim, ClaimError
+from harness.models.checkpoints.resolve import Checkpoint, blueprint, bundled_names, resolve
+from harness.models.random_weights import checkpoint as random_weights
+from harness.plugin.options import Options
+
+FIXTURES = ("ablation", "control", "study", "finding")  # what a mark parametrizes
+_DIT = "dit"  # the mark of tests that take one of the first three
+_DIT_FINDINGS = "dit_findings"  # the mark of tests that take `finding`
+_BUNDLED = "bundled"  # stands for every bundled checkpoint in a mark
+_MEASURE_GROUPS = "pytest cases/test_analysis.py --dit-baseline-update=missing"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A checkpoint under test, and the folder that its stored values are in."""
+
+    checkpoint: Checkpoint
+    baselines: Path
+
+    @property
+    def name(self) -> str:
+        """The checkpoint's."""
+        return self.checkpoint.name
+
+    @property
+    def groups_file(self) -> Path:
+        """Where the measured groups of the checkpoint's layers are, if they were measured."""
+        return self.baselines / self.name / layer_groups.FILE
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One value that a test runs with; ``id`` stands in brackets behind the test's name.
+
+    An `ablation` has a ``case`` and a `finding` a ``claim``; `control` and `study` are about the checkpoint alone.
+    """
+
+    id: str
+    target: Target
+    case: Case | None = None
+    claim: Claim | ClaimReference | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What ``-k`` knows the test by, beside its id: the family, and for a case its range's name, ``looped`` ..."""
+        return (self.target.checkpoint.family.name, *(self.case.words if self.case else ()))
+
+
+@dataclass
+class MarkReader:
+    """Reads marks under the options of the command line. A checkpoint is looked up once."""
+
+    options: Options
+    _checkpoints: dict[str, Checkpoint] = field(default_factory=dict[str, Checkpoint])
+
+    def checkpoints(self, mark: pytest.Mark) -> list[Checkpoint]:
+        """The checkpoints that a mark names, or that of ``--dit-checkpoint`` where it is of the same family.
+
+        Raises HarnessError where one can't be found.
+        """
+        name: str = mark.args[0]
+        names = bundled_names() if name == _BUNDLED else [name]
+        if self.options.checkpoint is None:
+            return [self._checkpoint(n) for n in names]
+        families = {blueprint(n).checkpoint.family for n in names}  # the mark's own checkpoints won't run
+        replacement = self._checkpoint(self.options.checkpoint)
+        return [replacement] if name == _BUNDLED or replacement.family in families else []
+
+    def _checkpoint(self, name: str) -> Checkpoint:
+        if name not in self._checkpoints:
+            dtype, weights = self.options.dtype, self.options.weights
+            if weights is None:
+                self._checkpoints[name] = resolve(name, dtype=dtype, lora=self.options.lora)
+            else:
+                self._checkpoints[name] = random_weights.resolve(name, weights, dtype=dtype)
+        return self._checkpoints[name]
+
+    def parameters(self, mark: pytest.Mark, fixtures: Sequence[str], target: Target) -> list[Parameter]:
+        """The parameters of a test with this mark that takes these fixtures, on one checkpoint.
+
+        Raises HarnessError where the mark holds something else than its fixtures need, or a case can't be built.
+        """
+        if "finding" in fixtures:
+            return [Parameter(f"{target.name}-{c.id}", target, claim=c) for c in _claims(mark)]
+        asks = _asks(mark)
+        if "control" in fixtures:
+            return [Parameter(f"{target.name}-control", target)]
+        if "study" in fixtures:
+            return [Parameter(f"{target.name}-analysis", target)]
+        return [Parameter(case.id, target, case=case) for case in self._cases(target, asks)]
+
+    def _cases(self, target: Target, asks: Sequence[Ask]) -> list[Case]:
+        """The cases of the command line's plans or grid, else of the mark's grid."""
+        checkpoint, windows = target.checkpoint, self.options.windows
+        steps = checkpoint.settings.steps
+        if self.options.plans:
+            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text) for text in self.options.plans]
+            return [windowed for case in by_plan for windowed in in_windows(case, windows, steps)]
+        grid = self.options.asks(checkpoint, asks)
+        measured = _measured_groups(target, grid) if self.options.groups else {}
+        return expand(checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured)
+
+
+def mark_of(test: pytest.Item, fixtures: Sequence[str]) -> pytest.Mark:
+    """The mark that parametrizes a test with these fixtures. Raises HarnessError where there is none, or no valid one.
+
+    Whether its claims or Asks are valid is seen when its parameters are built.
+    """
+    if "ablation" in fixtures and len(fixtures) > 1:
+        others = " and ".join(f"'{name}'" for name in fixtures[1:])
+        raise HarnessError(
+            f"a test that takes 'ablation' can't take {others} as well: it runs once a case, and they run once a "
+            "checkpoint or a claim; ablation.lab has the control"
+        )
+    claims = "finding" in fixtures
+    mark = test.get_closest_marker(_DIT_FINDINGS if claims else _DIT)
+    if mark is None or not mark.args or not isinstance(mark.args[0], str):
+        if claims:
+            raise HarnessError(
+                "a test that takes 'finding' needs a mark that names its checkpoint and its claims: "
+                '@pytest.mark.dit_findings("flux-tiny", "blog")'
+            )
+        raise HarnessError(
+            "a test that takes 'ablation', 'control' or 'study' needs a mark that names its checkpoint: "
+            '@pytest.mark.dit("flux-tiny", Ask(stacks=..., ranges=..., strategies=...))'
+        )
+    if mark.kwargs:
+        takes = "claims" if claims else "Asks"
+        raise HarnessError(f"the {mark.name} mark knows no {', '.join(mark.kwargs)}; it takes a checkpoint and {takes}")
+    return mark
+
+
+def _asks(mark: pytest.Mark) -> tuple[Ask, ...]:
+    asks = mark.args[1:]
+    if not all(isinstance(ask, Ask) for ask in asks):
+        raise HarnessError("the dit mark takes a checkpoint's name and then Asks")
+    return cast("tuple[Ask, ...]", asks)
+
+
+def _claims(mark: pytest.Mark) -> tuple[Claim | ClaimReference, ...]:
+    names = mark.args[1:]
+    if not names:
+        raise HarnessError(
+            "the dit_findings mark takes a checkpoint's name and then one or more Claims, ids of claims or sets "
+            f"of them ({', '.join(catalogue.SETS)})"
+        )
+    try:
+        return catalogue.select(names)
+    except ClaimError as error:
+        raise HarnessError(f"the dit_findings mark: {error}") from None
+
+
+def _measured_groups(target: Target, asks: Sequence[Ask]) -> dict[str, Parts]:
+    """The stored groups of the stacks of which ``first``, ``middle`` or ``last`` is asked for.
+
+    Raises HarnessError where none are stored for the checkpoint.
+    """
+    path = target.groups_file
+    if not path.exists():
+        raise CaseError(
+            f"--dit-range-source=groups: checkpoint {target.name!r} has no measured groups "
+            f"({path} is not there); make them with: {_MEASURE_GROUPS}"
+        )
+    groups = layer_groups.read(path, target.name)
+    stacks = {stack for ask in asks if set(ask.ranges) & set(GROUPED) for stack in ask.stacks}
+    lengths = target.checkpoint.stacks
+    return {stack: layer_groups.spans(groups, stack, n) for stack, n in lengths.items() if stack in stacks}

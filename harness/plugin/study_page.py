@@ -1,0 +1,40 @@
+"""The page of a checkpoint's layer analysis in the run folder; the tests of one study add to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.files import write_atomically
+from harness.report.analysis_page import markdown
+from harness.report.figures import write_all
+
+ANALYSIS = "analysis"  # the folder of a run that holds the pages, and of a checkpoint that holds their stored figures
+PAGE = "analysis.md"
+
+
+@dataclass
+class StudyPage:
+    """What has been measured of one study so far: sections of the page, drawings, and lines for the terminal."""
+
+    checkpoint: str
+    folder: Path
+    lines: list[str] = field(default_factory=list[str])
+    _sections: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    _drawings: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def add(self, name: str, section: list[str], setting: str, **drawings: Any) -> None:
+        """Add a section, or replace it, and write the page. Raises HarnessError where it can't be written.
+
+        ``setting`` says in a sentence how the study measures. ``drawings`` are what
+        :func:`harness.report.figures.write_all` takes, for :meth:`draw`.
+        """
+        self._sections[name] = section
+        self._drawings |= drawings
+        write_atomically(self.folder / PAGE, markdown(self.checkpoint, setting, list(self._sections.values())))
+
+    def draw(self) -> None:
+        """Write the drawings, if anything was measured. Raises HarnessError where they can't be written."""
+        if self._sections:
+            write_all(self.folder, self.checkpoint, **self._drawings)

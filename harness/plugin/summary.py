@@ -1,0 +1,74 @@
+"""The end of a run: the ranked table, the findings, where the reports are, and stored values that nothing asks for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.ablation.steps import split
+from harness.files import write_atomically
+from harness.findings.claim import from_json
+from harness.plugin.options import Options
+from harness.report import findings_page
+from harness.report.ranking_files import write_ranking
+from harness.report.ranking_terminal import render
+from harness.report.text import relative
+from harness.results.journal import read
+
+_FINDINGS = "findings"  # the files of a run folder that hold them
+
+
+class Section(NamedTuple):
+    """A part of the summary: its text, as wide as the terminal, and the files that hold the same."""
+
+    text: str = ""
+    files: Sequence[Path] = ()
+
+
+def ranking(folder: Path, width: int, colour: bool) -> Section:
+    """Rank the journal in a run folder and write the reports there. Raises HarnessError where it can't be read.
+
+    A run that goes on under the same id finds the records of its earlier part there, too.
+    """
+    records = read(folder)
+    return Section(render(records, width, colour), write_ranking(folder, records))
+
+
+def findings(folder: Path, data: Sequence[Mapping[str, Any]], width: int, colour: bool) -> Section:
+    """The table of findings, which are given as JSON, and write them into a run folder."""
+    if not data:
+        return Section()
+    table = [from_json(finding) for finding in data]
+    texts = {
+        folder / f"{_FINDINGS}.md": findings_page.markdown(table),
+        folder / f"{_FINDINGS}.jsonl": "".join(f"{json.dumps(finding, sort_keys=True)}\n" for finding in data),
+    }
+    for path, text in texts.items():
+        write_atomically(path, text)
+    return Section(findings_page.render(table, width, colour), list(texts))
+
+
+def file_lines(files: Sequence[Path], start: Path) -> list[str]:
+    """A line for each file that was written, with its path from the folder that pytest was started in."""
+    return [f"wrote {relative(path, start)}" for path in files]
+
+
+def unused_lines(
+    stored: Mapping[str, Collection[str]], collected: Mapping[str, Collection[str]], options: Options
+) -> list[str]:
+    """A line for each baseline with cases that no test asks for, although the case file's own grid was collected.
+
+    ``stored`` and ``collected`` are ids of cases by checkpoint, the latter before ``-k``. Nothing is said where options
+    replace the case file's grid.
+    """
+    if options.grid or options.plans or options.checkpoint or options.windows or options.groups:
+        return []
+    lines: list[str] = []
+    for name, cases in stored.items():
+        # A window of steps is stored by whoever wants it, and no case file asks for one by itself.
+        unused = sorted(case for case in cases if split(case)[1] is None and case not in collected.get(name, ()))
+        if unused and collected.get(name):
+            lines.append(f"baseline of {name}: {len(unused)} entries that no collected case asks for: {unused}")
+    return lines

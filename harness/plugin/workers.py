@@ -1,0 +1,56 @@
+"""pytest-xdist: which part this process has in a run.
+
+Under ``-n`` the workers run the tests, and the controller collects nothing itself, but prints and writes everything.
+Without ``-n`` one process does both.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+_RUN_ID = "dit_run_id"  # the controller's, in a worker's input
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process runs tests for a controller."""
+    return hasattr(config, "workerinput")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Whether other processes run the tests of this one."""
+    return bool(getattr(config.option, "numprocesses", None)) and not is_worker(config)
+
+
+def send_run_id(node: Any, run_id: str) -> None:
+    """Tell a worker about to start the controller's run id, so that all write into one run folder."""
+    node.workerinput[_RUN_ID] = run_id
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process's part: ``worker`` is its name as an xdist worker, empty in any other process."""
+
+    run_id: str
+    worker: str = ""
+    workers: int = 1  # how many share this machine's cores
+
+    @classmethod
+    def of(cls, config: pytest.Config, run_id: str) -> Process:
+        """The part of the process that runs with ``config``; ``run_id`` is its own, a worker has its controller's."""
+        if not is_worker(config):
+            return cls(run_id)
+        data: dict[str, Any] = config.workerinput  # type: ignore[attr-defined]
+        return cls(data[_RUN_ID], data["workerid"], data["workercount"])
+
+    def threads(self, option: int | None) -> int | None:
+        """Torch's threads here: the option's, or a worker's share of the cores; None leaves them to torch.
+
+        Workers that take all cores each wait for each other's threads: 20 times slower with two on two cores.
+        """
+        if option is None and self.worker:
+            return max(1, (os.cpu_count() or 1) // self.workers)
+        return option

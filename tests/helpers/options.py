@@ -1,0 +1,34 @@
+"""The plugin's options as they are without any on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.plugin.options import Options
+
+DEFAULTS = Options(
+    checkpoint=None,
+    stacks=(),
+    ranges=(),
+    strategies=(),
+    plans=(),
+    windows=(),
+    groups=False,
+    prompts=None,
+    quick=False,
+    update=None,
+    run_id="r",
+    reports=Path("reports"),
+    device=None,
+    rounds=12,
+    threads=None,
+    weights=None,
+    dtype=None,
+    lora=None,
+    offload="none",
+    judge=None,
+    metrics=(),
+    perturbations=(),
+    calibrate=None,
+    analysis=False,
+)

@@ -1,0 +1,201 @@
+"""Which of the collected tests run, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness import Ask
+from harness.models.checkpoints.resolve import resolve
+from harness.plugin.collection import Collection, SelectedTest, parameter_id
+from tests.helpers.options import DEFAULTS
+
+HERE = Path(__file__)
+CASES = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle", "first"), ("skip", "swap")))
+
+
+class Metafunc:
+    """A test function that pytest asks for its parameters; ``items`` are the tests that come of it."""
+
+    def __init__(self, *fixtures, decorator=None, path=HERE):
+        self.fixturenames = fixtures
+        self.config = SimpleNamespace(rootpath=HERE.parent)
+        mark = decorator and decorator.mark
+        self.definition = SimpleNamespace(
+            path=path, get_closest_marker=lambda name: mark if mark is not None and mark.name == name else None
+        )
+        self.items = []
+
+    def parametrize(self, name, values, ids, **_):
+        assert list(values) == list(ids)
+        self.items = [item(self.fixturenames, **{name: value}) for value in values] or [
+            item(self.fixturenames, **{name: object()})  # as pytest marks an empty set
+        ]
+
+
+def item(fixtures=(), path=HERE, **params):
+    spec = SimpleNamespace(params=params) if params else None
+    return SimpleNamespace(callspec=spec, fixturenames=fixtures, path=path, extra_keyword_matches=set(), params=params)
+
+
+def collect(*tests, **options):
+    """A collection of these tests, and their items in the order in which they were collected."""
+    collection = Collection(replace(DEFAULTS, **options))
+    items = []
+    for test in tests:
+        collection.parametrize(test)
+        items += test.items
+    return collection, items
+
+
+def config(*arguments, keyword="", worker=False):
+    """Pytest's configuration, which notes what was deselected."""
+    dropped = []
+
+    def deselected(items):
+        dropped.extend(items)
+
+    made = SimpleNamespace(
+        args=list(arguments),
+        option=SimpleNamespace(keyword=keyword),
+        invocation_params=SimpleNamespace(dir=HERE.parent),
+        hook=SimpleNamespace(pytest_deselected=deselected),
+        dropped=dropped,
+    )
+    if worker:
+        made.workerinput = {}
+    return made
+
+
+def ids(items):
+    return [parameter_id(item) for item in items]
+
+
+def test_parameters_are_kept_by_their_id():
+    collection, items = collect(
+        Metafunc("ablation", decorator=CASES), Metafunc("control", decorator=pytest.mark.dit("sd3-tiny"))
+    )
+    assert ids(items) == [
+        "flux-tiny-double-L00-skip",
+        "flux-tiny-double-L01-03-skip",
+        "flux-tiny-double-L01-03-swap",
+        "sd3-tiny-control",
+    ]
+    assert list(collection.parameters) == ids(items)
+    assert [collection.parameter(each).id for each in items] == ids(items)
+    collection.add_words(items[1])
+    assert items[1].extra_keyword_matches == {"flux", "middle"}
+    assert collection.parameter(item()) is None
+
+
+def test_the_nearest_baselines_belong_to_a_checkpoint_and_the_first_file_decides(tmp_path):
+    near = tmp_path / "cases"
+    (near / "baselines").mkdir(parents=True)
+    mark = pytest.mark.dit("flux-tiny")
+    elsewhere = Metafunc("control", decorator=mark, path=tmp_path / "test_b.py")
+    collection, _ = collect(Metafunc("control", decorator=mark, path=near / "test_a.py"), elsewhere)
+    assert collection.parameters["flux-tiny-control"].target.baselines == near / "baselines"
+    alone, _ = collect(elsewhere)
+    assert alone.parameters["flux-tiny-control"].target.baselines == HERE.parent / "baselines"
+
+
+def test_tests_are_ordered_by_checkpoint_control_images_timings():
+    collection, items = collect(
+        Metafunc("ablation", "benchmark", decorator=CASES),
+        Metafunc("ablation", decorator=CASES),
+        Metafunc("control", decorator=pytest.mark.dit("sd3-tiny")),
+        Metafunc("control", decorator=pytest.mark.dit("flux-tiny")),
+    )
+    other = item()
+    items = [*items[::-1], other]
+    collection.arrange(items)
+    assert items[0] is other
+    assert ids(items[1:3]) == ["flux-tiny-control", "flux-tiny-double-L01-03-swap"]  # reversed above
+    assert ["benchmark" in each.fixturenames for each in items[1:]] == [False] * 4 + [True] * 3 + [False]
+    assert [test.parameter.id for test in collection.selected] == ids(items[1:])
+    assert [test.timed for test in collection.selected] == [False] * 4 + [True] * 3 + [False]
+    flux, sd3 = collection.targets
+    assert (flux.name, sd3.name) == ("flux-tiny", "sd3-tiny")
+    assert len(collection.cases_with_images(flux)) == 3
+    assert collection.cases_with_images(sd3) == []
+
+
+def test_a_case_that_is_only_timed_makes_no_images():
+    collection, items = collect(Metafunc("ablation", "benchmark", decorator=CASES))
+    collection.arrange(items)
+    assert collection.cases_with_images(collection.targets[0]) == []
+    assert collection.selected[0] == SelectedTest(collection.parameters[ids(items)[0]], timed=True)
+
+
+def test_quick_leaves_a_few_strategies_on_the_middles():
+    collection, items = collect(
+        Metafunc("ablation", decorator=CASES), Metafunc("control", decorator=pytest.mark.dit("flux-tiny")), quick=True
+    )
+    run = config()
+    collection.narrow(run, items)
+    assert ids(items) == ["flux-tiny-double-L01-03-skip", "flux-tiny-control"]
+    assert ids(run.dropped) == ["flux-tiny-double-L00-skip", "flux-tiny-double-L01-03-swap"]
+
+
+def test_a_test_without_parameters_is_dropped_and_another_kind_of_test_is_not():
+    collection, items = collect(Metafunc("control", decorator=pytest.mark.dit("flux-tiny")), checkpoint="sd3-tiny")
+    other, run = item(), config()
+    items.append(other)
+    collection.narrow(run, items)
+    assert items == [other]
+    assert len(run.dropped) == 1
+
+
+@pytest.mark.parametrize(
+    ("run", "options", "runs"),
+    [
+        (config(), {}, False),
+        (config(), {"analysis": True}, True),
+        (config(keyword="analysis and flux"), {}, True),
+        (config(keyword="flux"), {}, False),
+        (config(f"{HERE.name}::test_layers"), {}, True),
+        (config(".."), {}, False),
+    ],
+    ids=["not asked for", "option", "word", "another word", "file", "folder"],
+)
+def test_an_analysis_runs_when_it_is_asked_for(run, options, runs):
+    collection, items = collect(Metafunc("study", decorator=pytest.mark.dit("flux-tiny")), **options)
+    collection.narrow(run, items)
+    assert len(items) == runs
+
+
+def test_what_is_wrong_with_marks_ends_the_run_in_one_line():
+    collection, items = collect(
+        Metafunc("ablation", decorator=CASES),
+        Metafunc("ablation", decorator=pytest.mark.dit("flux-tiny", "skip")),
+        Metafunc("ablation", "benchmark", decorator=pytest.mark.dit("flux-tiny", "skip")),
+        Metafunc("control"),
+    )
+    with pytest.raises(pytest.UsageError) as error:
+        collection.reject(config(), items)
+    first, second = str(error.value).split("; ", 1)
+    assert first == "the dit mark takes a checkpoint's name and then Asks"
+    assert second.startswith("a test that takes 'ablation', 'control' or 'study' needs a mark")
+    collect(Metafunc("ablation", decorator=CASES))[0].reject(config(), items)
+
+
+def test_a_worker_fails_one_test_with_it(request):
+    collection, items = collect(Metafunc("control"))
+    items = [request.node]
+    collection.reject(config(worker=True), items)
+    (refusal,) = items
+    with pytest.raises(pytest.fail.Exception, match="needs a mark that names its checkpoint"):
+        refusal.runtest()
+
+
+def test_a_fixture_of_another_kind_needs_no_mark():
+    collection, items = collect(Metafunc("tmp_path"))
+    assert (items, collection.parameters) == ([], {})
+
+
+def test_targets_hold_the_resolved_checkpoint():
+    collection, _ = collect(Metafunc("control", decorator=pytest.mark.dit("flux-tiny")))
+    assert collection.parameters["flux-tiny-control"].target.checkpoint == resolve("flux-tiny")
