@@ -149,7 +149,8 @@ def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
     if record.kind is Kind.CONTROL:
         return _store_control(baseline, record, mode)
     values, n = _values(record)
-    if not values or record.strategy.startswith("plan-") or record.verdict.status is Status.NOTHING:
+    worthless = record.verdict.status in (Status.NOTHING, Status.REFUSED)
+    if not values or record.strategy.startswith("plan-") or worthless:
         return False
     if baseline.control is None:
         if "seed_sd" not in values:
@@ -162,7 +163,7 @@ def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
 
 
 def _store_control(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
-    if record.measurement is None:
+    if record.measurement is None or record.verdict.status is Status.REFUSED:
         return False
     kept = _store_latents(baseline, record, mode)
     if baseline.control is not None and mode is UpdateMode.MISSING:

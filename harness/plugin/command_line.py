@@ -51,6 +51,9 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
     option(
+        "trust-judge", "rank and compare also by a judge that fails its check; the table says so", action="store_true"
+    )
+    option(
         "judge",
         "score by this open_clip model instead of the checkpoint's own: ARCHITECTURE/TAG, or a folder (with '=')",
         metavar="JUDGE",

@@ -76,6 +76,7 @@ class Options:
     lora: str | None
     offload: str
     judge: str | None
+    trust_judge: bool
     metrics: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
@@ -144,6 +145,7 @@ def from_config(config: pytest.Config) -> Options:
         lora=_name_or_path(config, "lora", text("lora")),
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
         judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
+        trust_judge=bool(config.getoption("dit_trust_judge")),
         metrics=tuple(_metric(config, value) for value in config.getoption("dit_metric") or ()),
         perturbations=_perturbations(config.getoption("dit_perturb") or ()),
         calibrate=_calibrate(config, quick=quick, update=update),

@@ -13,6 +13,7 @@ from harness.report.ranking_table import (
     strategy_columns,
     timed,
 )
+from harness.report.task_section import task_markdown
 from harness.report.text import markdown_table
 from harness.results.columns import extra_kind
 from harness.results.figure import RankedBy
@@ -34,7 +35,7 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         out += [text.replace("|", "\\|") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        out.append("")
+        out += ["", *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
     return "\n".join([*out, *note, *_legend(rankings), ""])
 

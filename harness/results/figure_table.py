@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.results.figure import BOTH_TABLES, HARM_TABLE, SPEED_TABLE, Better, Column, Figure
 
 # What the bundled world's checker grades, beside the mean over them (grade) and whether all are right (all_right).
-_ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
+ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
 
 _RANKED: tuple[Column, ...] = (
     Figure(
@@ -262,6 +262,18 @@ _RANKED: tuple[Column, ...] = (
         dropped=4,
     ),
     Figure(
+        name="checker_rank",
+        label="checker #",
+        legend="Checker # is the variant's rank by the checker's loss alone, which no network has a part in; equal "
+        "variants share the mean of their ranks.",
+        tables=HARM_TABLE,
+        optional=True,
+        form=".4g",
+        better=Better.LOWER,
+        files=True,
+        dropped=4,
+    ),
+    Figure(
         name="reseed_latent",
         legend="Reseed latent is the mean distance (1 - cosine) between the control's latents of two seeds of one "
         "prompt, the unit of drift.",
@@ -307,9 +319,9 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="mmd",
-        legend="MMD is the unbiased paired squared maximum mean discrepancy of the judge's features with a cubic "
-        "kernel, "
-        "over pairs of images of different prompts (0: identical).",
+        legend="MMD is the unbiased paired squared maximum mean discrepancy of the judge's features with a Gaussian "
+        "kernel as wide as the median distance of the control's features, over pairs of images of different prompts "
+        "(0: identical).",
         better=Better.LOWER,
         stored=True,
         files=True,
@@ -342,7 +354,7 @@ _RANKED: tuple[Column, ...] = (
 def _grades() -> tuple[Figure, ...]:
     """The checker's grades of the control, and what a variant loses of them."""
     shares = {"grade": "all attributes of a caption", "all_right": "images with every attribute right"}
-    shares |= {name: f"captions whose {name}" for name in _ATTRIBUTES}
+    shares |= {name: f"captions whose {name}" for name in ATTRIBUTES}
     out: list[Figure] = []
     for name, share in shares.items():
         is_right = "that are right" if name == "grade" else "" if name == "all_right" else "is right in the image"

@@ -11,9 +11,16 @@ import numpy as np
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
+from harness.results.judge_check import JudgeCheck
 from harness.results.rank_intervals import rank_intervals
 from harness.results.records import Kind, Latency, Measurement, Record, Status
+from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
 from harness.results.statistics import Interval, by_prompt, mean_interval, seed_sd_interval
+
+# Figures that follow from the judge's scores or features.
+_OF_THE_JUDGE = frozenset(
+    {"harm", "seed_sd", "clip_delta", "clip_min", "image_drift", "mmd", "fid", "fid_null", "fid_ratio"}
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,8 @@ class Ranking:
 
     ``unit`` is the unit of harm in points of the judge's score with its interval, None where it isn't known;
     ``sampled_batch`` and ``timed_batch`` are the images in one forward when sampled and when timed. ``tiers`` is 0
-    where there are none.
+    where there are none. ``judge_check`` is what is known of the judge;
+    where it was refused, nothing is ranked by harm. ``opinions`` are other measures' rankings of the same variants.
     """
 
     checkpoint: str
@@ -95,6 +103,8 @@ class Ranking:
     unit: Interval | None = None
     sampled_batch: int | None = None
     timed_batch: int | None = None
+    judge_check: JudgeCheck | None = None
+    opinions: tuple[SecondOpinion, ...] = ()
 
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
@@ -111,12 +121,23 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
         mine = [r for r in every if r.checkpoint == checkpoint]
         latency = {r.case: r.latency for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
         quality = [(r, r.measurement) for r in mine if r.kind is Kind.QUALITY and r.measurement is not None]
-        if not any(r.fingerprint.judge for r in mine):
+        check = _judge_check(mine)
+        if check is not None and check.refused:
+            trusted = [r for r in mine if r.kind is not Kind.CONTROL]
+            out += [replace(r, judge_check=check) for r in _rank_by_speed(checkpoint, trusted, latency, unjudged=True)]
+        elif not any(r.fingerprint.judge for r in mine):
             out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
         elif quality:
             control = next((r.measurement for r in mine if r.kind is Kind.CONTROL), None)
-            out.append(_rank(checkpoint, quality, latency, control))
+            out.append(replace(_rank(checkpoint, quality, latency, control), judge_check=check))
     return out
+
+
+def _judge_check(records: Sequence[Record]) -> JudgeCheck | None:
+    """The check of the judge: a refusal, where any record has one."""
+    checks = [r.measurement.judge_check for r in records if r.measurement is not None]
+    known = [check for check in checks if check is not None]
+    return next((check for check in known if check.refused), known[0] if known else None)
 
 
 def _rank(
@@ -135,6 +156,8 @@ def _rank(
     ranks = rank_intervals(ordered)
     pareto = _pareto(ordered.mean(axis=1), [latency.get(r.case) for r, _ in quality])
     order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))
+    opinions = second_opinions([r.case for r, _ in quality], [m for _, m in quality])
+    checker = next((opinion.ranks for opinion in opinions if opinion.name == CHECKER), {})
     rows: list[Row] = []
     for place, i in enumerate(order, start=1):
         record, measured = quality[i]
@@ -159,7 +182,7 @@ def _rank(
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary=_others(measured.summary),
+                summary=_others({**measured.summary, **_named_rank("checker_rank", checker, record.case)}),
                 latency=latency.get(record.case),
                 pareto=pareto[i],
             )
@@ -175,6 +198,7 @@ def _rank(
         unit=_unit(quality[0][1], control),
         sampled_batch=_sampled_batch(quality[0][0], prompts),
         timed_batch=_timed_batch(rows),
+        opinions=tuple(opinions),
     )
 
 
@@ -202,14 +226,24 @@ def _timed_batch(rows: Sequence[Row]) -> int | None:
     return batches.pop() if len(batches) == 1 else None
 
 
+def _named_rank(name: str, ranks: Mapping[str, float], case: str) -> dict[str, float]:
+    """The figure of that name, where the case has a rank."""
+    return {name: ranks[case]} if case in ranks else {}
+
+
 def _others(summary: Mapping[str, float]) -> dict[str, float]:
     """The figures for files that a row has no field of its own for."""
     own = {f.name for f in fields(Row)}
     return {name: summary[name] for name in in_files(summary) if name not in own}
 
 
-def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency]) -> list[Ranking]:
-    """Variants by speed-up, those that were not timed last; nothing where no variant was measured."""
+def _rank_by_speed(
+    checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency], *, unjudged: bool = False
+) -> list[Ranking]:
+    """Variants by speed-up, those that were not timed last; nothing where no variant was measured.
+
+    ``unjudged``: there were images, but the judge was refused, so that what follows from its scores is left out.
+    """
     # A case's quality record says more than its latency record, and comes first.
     records = {r.case: r for r in sorted(mine, key=lambda r: r.kind is Kind.QUALITY)}
     order = sorted(records, key=lambda case: (-latency[case].ratio if case in latency else 0.0, case))
@@ -237,7 +271,7 @@ def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str
                 collapsed=None,
                 n=measured.n if measured else timed.batch if timed else 0,
                 gate=record.verdict.status,
-                summary=dict(measured.summary) if measured else {},
+                summary=_summary(measured, unjudged=unjudged),
                 latency=timed,
                 pareto=False,
             )
@@ -245,6 +279,12 @@ def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str
     if not rows:
         return []
     return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, RankedBy.SPEED, timed_batch=_timed_batch(rows))]
+
+
+def _summary(measured: Measurement | None, *, unjudged: bool) -> dict[str, float]:
+    if measured is None:
+        return {}
+    return {name: v for name, v in measured.summary.items() if not (unjudged and name in _OF_THE_JUDGE)}
 
 
 def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequence[Latency | None]) -> list[bool]:
