@@ -147,7 +147,7 @@ _RANKED: tuple[Column, ...] = (
         "median "
         "over pairs of forwards timed in turns, with an interval of at least 95 % (order statistics); `*` marks "
         "variants that leave out blocks, are surely faster than the control, and surely faster than every less harmful "
-        "variant.",
+        "variant that leaves out blocks.",
         tables=BOTH_TABLES,
         strategies=True,
         form=".2f",

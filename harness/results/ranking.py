@@ -154,7 +154,7 @@ def _rank(
     gone = collapsed / np.array([m.n for _, m in quality]) > 0.5
     ordered = np.where(gone[:, None], harms + 2 * (harms.max() - harms.min()) + 1, harms)
     ranks = rank_intervals(ordered)
-    pareto = _pareto(ordered.mean(axis=1), [latency.get(r.case) for r, _ in quality])
+    pareto = _pareto(ordered.mean(axis=1), [r.stack for r, _ in quality], [latency.get(r.case) for r, _ in quality])
     order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))
     opinions = second_opinions([r.case for r, _ in quality], [m for _, m in quality])
     checker = next((opinion.ranks for opinion in opinions if opinion.name == CHECKER), {})
@@ -287,26 +287,32 @@ def _summary(measured: Measurement | None, *, unjudged: bool) -> dict[str, float
     return {name: v for name, v in measured.summary.items() if not (unjudged and name in _OF_THE_JUDGE)}
 
 
-def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequence[Latency | None]) -> list[bool]:
+def _pareto(
+    harm: np.ndarray[tuple[int], np.dtype[np.float64]], stacks: Sequence[str], latency: Sequence[Latency | None]
+) -> list[bool]:
     """True where a variant surely saves time, and surely more than every variant that is less harmful.
 
     Saving time is sure where blocks are left out (``theory`` above 1) and the whole interval of the speed-up is above
-    1: a permutation runs every block, and one in forty of them has an interval above 1 by chance. Saving more is sure
-    where the intervals are apart. Of two equally harmful variants only a surely faster one counts.
+    1: a permutation runs every block, and one in forty of them has an interval above 1 by chance. Of two variants of
+    one stack, whose blocks cost the same, the one that leaves out more is faster; between stacks the intervals of the
+    speed-ups have to be apart.
     """
-    out: list[bool] = []
-    for i, mine in enumerate(latency):
-        saves = mine is not None and mine.theory > 1 and mine.low > 1
-        out.append(
-            saves
-            and mine is not None
-            and not any(
-                other is not None
-                and ((harm[j] < harm[i] and other.high >= mine.low) or (harm[j] == harm[i] and other.low > mine.high))
-                for j, other in enumerate(latency)
-            )
-        )
-    return out
+
+    def stands_against(i: int, mine: Latency, j: int, other: Latency | None) -> bool:
+        """Whether variant j is as good a reason to run as i: no more harmful, and not surely slower."""
+        if i == j or other is None or other.theory <= 1 or harm[j] > harm[i]:
+            return False
+        if stacks[i] == stacks[j]:
+            return other.theory > mine.theory or (other.theory == mine.theory and harm[j] < harm[i])
+        return other.high >= mine.low if harm[j] < harm[i] else other.low > mine.high
+
+    return [
+        mine is not None
+        and mine.theory > 1
+        and mine.low > 1
+        and not any(stands_against(i, mine, j, other) for j, other in enumerate(latency))
+        for i, mine in enumerate(latency)
+    ]
 
 
 def _groups(rows: Sequence[Row]) -> tuple[StrategySummary, ...]:

@@ -155,5 +155,6 @@ def paired_mmd(x: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None 
 
 def _squared_distances(u: Array, v: Array) -> Array:
     """(N, M) squared Euclidean distances of rows."""
-    squared = (u**2).sum(axis=1)[:, None] + (v**2).sum(axis=1)[None, :] - 2.0 * (u @ v.T)
+    # A copy, so that u @ u.T takes the same routine of BLAS as any other product and rounds in the same way.
+    squared = (u**2).sum(axis=1)[:, None] + (v**2).sum(axis=1)[None, :] - 2.0 * (u @ v.copy().T)
     return np.maximum(squared, 0.0)

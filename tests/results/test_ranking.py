@@ -29,16 +29,24 @@ def test_least_harmful_first_and_collapsed_last():
 
 
 def starred(harms, timings):
-    (ranking,) = rank([quality(n, h) for n, h in harms.items()] + timings)
+    stacks = {timing.strategy: timing.stack for timing in timings}
+    (ranking,) = rank([quality(n, h, stack=stacks.get(n, "s")) for n, h in harms.items()] + timings)
     return {row.strategy for row in ranking.rows if row.pareto}
 
 
 def test_pareto_marks_what_is_surely_faster_than_all_that_harms_less():
     harms = {"a": 0.1, "b": 0.5, "c": 0.6, "d": 0.05}
-    timings = [latency("a", 1.15), latency("b", 1.5), latency("c", 1.2)]
+    timings = [latency("a", 1.15), latency("b", 1.5, "t"), latency("c", 1.2)]
     assert starred(harms, timings) == {"a", "b"}
-    # The intervals of b and a overlap: b is faster by chance.
-    assert starred(harms, [latency("a", 1.15), latency("b", 1.3), latency("c", 1.2)]) == {"a"}
+    # The intervals of b and a, of different stacks, overlap: b is faster by chance.
+    assert starred(harms, [latency("a", 1.15), latency("b", 1.3, "t"), latency("c", 1.2)]) == {"a"}
+
+
+def test_within_a_stack_it_is_known_what_is_faster():
+    """Its blocks cost the same: leaving out more is faster, and leaving out as many isn't, whatever was timed."""
+    harms = {"a": 0.1, "b": 0.5, "c": 0.6}
+    more = [latency("a", 1.15, theory=1.1), latency("b", 1.2, theory=1.3), latency("c", 1.6, theory=1.3)]
+    assert starred(harms, more) == {"a", "b"}
 
 
 def test_no_permutation_is_starred_for_a_lucky_timing():
