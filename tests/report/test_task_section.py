@@ -9,7 +9,7 @@ from harness.report.ranking_files import write_ranking
 from harness.report.task_section import task_json, task_markdown
 from harness.results.judge_check import JudgeCheck
 from harness.results.ranking import rank
-from tests.results.test_by_task import control, noise, variant
+from tests.helpers.tasks import control, noise, variant
 
 RECORDS = [
     variant("skip", {"colour": noise(0.4, 1), "relation": noise(0.5, 2)}, harm=3.0),
