@@ -42,6 +42,7 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
+    "seeds": "random weights make no images, so there are no seeds",
     "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
 
@@ -71,12 +72,14 @@ class Options:
     reports: Path
     device: str | None
     rounds: int
+    seeds: int
     threads: int | None
     weights: str | None
     dtype: str | None
     lora: str | None
     offload: str
     judge: str | None
+    trust_judge: bool
     metrics: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
@@ -139,12 +142,14 @@ def from_config(config: pytest.Config) -> Options:
         reports=reports,
         device=text("device"),
         rounds=_whole("rounds", text("rounds"), least=4) or (8 if quick else 12),
+        seeds=_whole("seeds", text("seeds"), least=1) or 1,
         threads=_whole("threads", text("threads"), least=1),
         weights=weights,
         dtype=_one_of("dtype", text("dtype"), DTYPES),
         lora=_name_or_path(config, "lora", text("lora")),
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
         judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
+        trust_judge=bool(config.getoption("dit_trust_judge")),
         metrics=tuple(_metric(config, value) for value in config.getoption("dit_metric") or ()),
         perturbations=_perturbations(config.getoption("dit_perturb") or ()),
         calibrate=_calibrate(config, quick=quick, update=update),

@@ -13,6 +13,7 @@ from harness.report.ranking_table import (
     strategy_columns,
     timed,
 )
+from harness.report.task_section import task_markdown
 from harness.report.text import markdown_table
 from harness.results.columns import extra_kind
 from harness.results.figure import RankedBy
@@ -31,11 +32,10 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        for line in foot(ranking):
-            out += ["", line.replace("|", "\\|").replace("*", "\\*")]
+        out += [text.replace("|", "\\|").replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        out.append("")
+        out += ["", *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
     return "\n".join([*out, *note, *_legend(rankings), ""])
 
@@ -50,7 +50,7 @@ def _legend(rankings: Sequence[Ranking]) -> list[str]:
 def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
     fingerprint = next(r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
-    how = f"{ranking.prompts} prompts, {ranking.tiers} tiers"
+    how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
     if ranking.by is not RankedBy.HARM:
         how = "ranked by speed-up" if timed(ranking) else "not ranked, as no latency was measured"
     return (
