@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from harness.analysis.profile import Stream
-from harness.analysis.segmentation import gains, group, null_draws, outputs
+from harness.analysis.segmentation import GROUPS, gains, group, null_draws, outputs
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.definitions import GROUPED
 from harness.findings.intervals import drawn, p_value
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from harness.analysis.study import Study
     from harness.results.arrays import Array
 
-_GROUPS = 3  # first, middle, last
 _SIMULATIONS = 999  # of the null, for its average gain
-_LEAST = 2 * _GROUPS  # blocks, under which three groups are hardly more than single blocks
+_LEAST = 2 * GROUPS  # blocks, under which three groups are hardly more than single blocks
 _ORDER = ("flux", "auraflow", "sd3")  # from the strongest grouping to the weakest
 
 
@@ -33,7 +32,7 @@ def _streams(study: Study) -> Iterator[Stream]:
 
 def _too_short(study: Study) -> str:
     long_enough = any(length >= _LEAST for length in study.stacks.values())
-    return "" if long_enough else f"no stack of {study.name} has the {_LEAST} blocks for {_GROUPS} groups"
+    return "" if long_enough else f"no stack of {study.name} has the {_LEAST} blocks for {GROUPS} groups"
 
 
 @claim(
@@ -48,7 +47,7 @@ def similarities_group(study: Study) -> Sequence[Question]:
     return [
         Question(
             f"p of the null without groups, {stream.stack}",
-            p_value(group(stream, _GROUPS).p, GROUPED),
+            p_value(group(stream, GROUPS).p, GROUPED),
             Direction.AT_MOST,
             GROUPED,
             "",
@@ -77,9 +76,9 @@ def _strength(stream: Stream, rng: np.random.Generator) -> _Strength:
     scatter of the draws.
     """
     gram, draws = outputs(stream)
-    null = gains(null_draws(gram, draws, _SIMULATIONS), _GROUPS)[:, -1]
+    null = gains(null_draws(gram, draws, _SIMULATIONS), GROUPS)[:, -1]
     again = rng.choice(null, size=(len(draws), len(null))).mean(axis=1)
-    return _Strength(float(gains(gram, _GROUPS)[-1] - null.mean()), gains(draws, _GROUPS)[:, -1] - again)
+    return _Strength(float(gains(gram, GROUPS)[-1] - null.mean()), gains(draws, GROUPS)[:, -1] - again)
 
 
 @claim(

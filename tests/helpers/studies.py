@@ -111,7 +111,8 @@ def stream(stack="joint", name="image", states=None, angular=None, noise=0.003, 
         angular=angular,
         angular_last=angular,
         draws=centred + (shaken + shaken.swapaxes(1, 2)) / 2,
-        angular_draws=angular.mean(axis=0) + rng.normal(size=(draws, depth - 1)) * noise,
+        angular_draws=(drawn := angular.mean(axis=0) + rng.normal(size=(draws, depth - 1)) * noise),
+        angular_last_draws=drawn,
     )
 
 
