@@ -199,11 +199,12 @@ def outputs(stream: Stream) -> tuple[Array, Array]:
 class GroupCount:
     """How many groups a stack's outputs fall into: ``count``, 1 where no number of groups beats the null.
 
-    ``p`` is that of the number that stands out most, corrected for having tried several. ``draws`` (R,) are the numbers
-    that each bootstrap draw of the prompts would choose (2 or more, not judged against the null again).
+    ``best`` is the number that stands out most, whether it beats the null or not, and ``p`` its p-value, corrected for
+    having tried several. ``draws`` (R,) are the numbers that stand out most in bootstrap draws of the prompts, 2 or more.
     """
 
     count: int
+    best: int
     p: float
     draws: npt.NDArray[np.intp]
 
@@ -222,14 +223,15 @@ def count_groups(
     gram, draws = outputs(stream)
     most = min(most, len(gram) - 1)
     if most < 2 or len(gram) < _LEAST:
-        return GroupCount(1, 1.0, np.ones(len(draws), dtype=np.intp))
+        return GroupCount(1, 1, 1.0, np.ones(len(draws), dtype=np.intp))
     observed = gains(gram, most)[1:]
     null = gains(null_draws(gram, draws, simulations, seed), most)[:, 1:]
     mean, spread = null.mean(axis=0), np.maximum(null.std(axis=0), 1e-12)
     chance = ((null - mean) / spread).max(axis=1)
     p = float((1 + np.sum(chance >= ((observed - mean) / spread).max())) / (1 + simulations))
     again = (gains(draws, most)[:, 1:] - mean).argmax(axis=1) + 2 if len(draws) else np.ones(0, dtype=np.intp)
-    return GroupCount(int((observed - mean).argmax()) + 2 if p <= level else 1, p, again)
+    best = int((observed - mean).argmax()) + 2
+    return GroupCount(best if p <= level else 1, best, p, again)
 
 
 def group(
