@@ -200,7 +200,7 @@ class GroupCount:
     """How many groups a stack's outputs fall into: ``count``, 1 where no number of groups beats the null.
 
     ``best`` is the number that stands out most, whether it beats the null or not, and ``p`` its p-value, corrected for
-    having tried several. ``draws`` (R,) are the numbers that stand out most in bootstrap draws of the prompts, 2 or more.
+    having tried several. ``draws`` (R,) are the numbers that stand out most when prompts are drawn anew, 2 or more.
     """
 
     count: int

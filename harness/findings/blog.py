@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.ablation.ranges import Span
-from harness.findings.blog_details import DETAILS, another_depth, same_depth, split_by
+from harness.findings.blog_details import DETAILS, another_depth, same_depth, small_middle, split_by
 from harness.findings.blog_grouping import SIMILARITY
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
 from harness.findings.drift_questions import layout_falls, loses_all_details, loses_details, middle_groupings
@@ -43,11 +43,6 @@ _ALL = ("flux", "sd3", "auraflow")
 
 def _no_groups(study: Study) -> str:
     return "" if any(groups(study)) else f"no middle of {study.name} has two blocks to rearrange"
-
-
-def _small_middle(study: Study) -> str:
-    small = [stack for stack in study.stacks if stack not in {name for name, _ in groups(study)}]
-    return f"the middle of stack {small[0]!r} is one block, with nothing to rearrange" if small else ""
 
 
 @claim(
@@ -132,7 +127,7 @@ def first_block(study: Study) -> Sequence[Question]:
     "ones detail",
     source=BLOG_SOURCE,
     families=("flux",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def details_and_layout(study: Study) -> Sequence[Question]:
     """Skipping double's middle is not catastrophic, and detail drifts more than layout, each in units of its reseed.
@@ -155,7 +150,7 @@ def details_and_layout(study: Study) -> Sequence[Question]:
     "second detail",
     source=f"stricter than B5; not the blog's own ({BLOG_SOURCE})",
     families=("flux",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def mild_and_halves(study: Study) -> Sequence[Question]:
     """Skipping double's middle is mild, and detail drifts more than layout, each in units of its reseed.
@@ -178,7 +173,7 @@ def mild_and_halves(study: Study) -> Sequence[Question]:
     "reversing double keeps some concepts but loses the details completely, reversing single is catastrophic",
     source=BLOG_SOURCE,
     families=("flux",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def reversing(study: Study) -> Sequence[Question]:
     """The middle reversed: not catastrophic in the double stack, where the drift of the detail is at least a reseed's.
@@ -189,7 +184,7 @@ def reversing(study: Study) -> Sequence[Question]:
     return [not_catastrophic(study, double), loses_all_details(study, double), catastrophic(study, single)]
 
 
-@claim("B7", "parallel over the middle is catastrophic", source=BLOG_SOURCE, families=("flux",), why_not=_small_middle)
+@claim("B7", "parallel over the middle is catastrophic", source=BLOG_SOURCE, families=("flux",), why_not=small_middle)
 def parallel_middle(study: Study) -> Sequence[Question]:
     """The middle in parallel: catastrophic in the double stack and in the single one."""
     return [catastrophic(study, ablated(study, stack, "middle", "parallel")) for stack in ("double", "single")]
@@ -200,7 +195,7 @@ def parallel_middle(study: Study) -> Sequence[Question]:
     "looped parallel recovers the double stack to a large extent, and is catastrophic for single",
     source=BLOG_SOURCE,
     families=("flux",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def looped_parallel(study: Study) -> Sequence[Either[Question]]:
     """Over double's middle it leaves at most half of parallel's harm, and over single's middle it is catastrophic.
@@ -253,7 +248,7 @@ def split_by_depth(study: Study) -> Sequence[Question]:
     "slight if not all are used",
     source=BLOG_SOURCE,
     families=("auraflow",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def ends_of_single(study: Study) -> Sequence[Question | Either[Question]]:
     """Skipping the first, and skipping the last, has surely less harm than the mean over skips of each middle block.

@@ -51,8 +51,8 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option(
         "images",
-        "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of the "
-        "model's own",
+        "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of "
+        "the model's own",
         metavar="FOLDER",
     )
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
