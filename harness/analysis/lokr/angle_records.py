@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TextIO
+from typing import IO, Self, TextIO, cast
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         head = file.read(3)
     if head.startswith(_COMPRESSED[0]):
-        return gzip.open(path, "rb")
+        return cast("IO[bytes]", gzip.open(path, "rb"))
     return bz2.open(path, "rb") if head.startswith(_COMPRESSED[1]) else path.open("rb")
 
 
