@@ -66,6 +66,15 @@ def find_reference(
     return Reference(baseline, target, exact, tolerances, fingerprint, incomparable(baseline.facts, fingerprint))
 
 
+def stored_unit(wanted: Path, checkpoint: str) -> float | None:
+    """The unit of harm in points that a baseline file, or one of another device beside it, holds; None without a file.
+
+    Raises BaselineError where the file can't be read.
+    """
+    path, _ = baselines.choose_file(wanted)
+    return None if path is None else baselines.load(path, checkpoint).seed_sd
+
+
 def reference_for(lab: LabProtocol, folder: Path, *, updates: bool = False) -> Reference:
     """The reference of an open lab under a baselines folder; the lab takes the stored unit of harm.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.lab.observation import Observation, distances, to_bytes
 from harness.lab.protocol import Forward, VariantRun
+from harness.lab.seeds import SeedFigures, check_scores, check_seeds, combined
 from harness.metrics import distribution, openclip, pairs
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.metric_set import open_metrics
@@ -88,7 +90,8 @@ class Lab:
     package. ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
     ``ViT-L-14/openai``. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
     built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
-    :func:`harness.models.loading.load`.
+    :func:`harness.models.loading.load`. ``variant_seeds`` is the number of seeds that a variant is run on, at most the
+    control's.
 
     Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or one of ``metrics`` can't be
     used.
@@ -105,11 +108,14 @@ class Lab:
         judge: str | None = None,
         metrics: Sequence[str] = (),
         offload: str = "none",
+        variant_seeds: int = 1,
     ) -> None:
         if isinstance(checkpoint, str):
             checkpoint = resolve(checkpoint)
         settings = checkpoint.settings
+        check_seeds(checkpoint.name, settings.seeds, variant_seeds)
         self.checkpoint = checkpoint
+        self.variant_seeds = variant_seeds
         self.device = device or environment.pick_device(None)
         if prompts is None:
             prompts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
@@ -130,7 +136,7 @@ class Lab:
         """Everything that can change a number measured here."""
         checkpoint = self.checkpoint
         added = () if checkpoint.lora is None else (checkpoint.lora,)
-        return environment.fingerprint(
+        whole = environment.fingerprint(
             checkpoint,
             self.device,
             (*_SAMPLING, "negative_prompt") if checkpoint.settings.negative_prompt else _SAMPLING,
@@ -142,13 +148,17 @@ class Lab:
             machine=environment.machine(self.device),
             perturbed=self.sampler.perturbed,
         )
+        if self.variant_seeds == 1:
+            return whole  # as in all baselines of before there was a choice
+        return dataclasses.replace(whole, sampling={**whole.sampling, "variant_seeds": self.variant_seeds})
 
     @cached_property
     def control(self) -> Control:
-        """The control's images for every seed, measured once."""
+        """The control's images for every seed, measured once. Raises HarnessError where its scores give no unit."""
         seeds = tuple(
             self.observe(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
         )
+        check_scores(self.checkpoint.name, {seed: observed.scores for seed, observed in enumerate(seeds)})
         gaps: dict[str, list[float]] = {}
         for a, b in combinations(seeds, 2):
             for name, values in distances(a, b).items():
@@ -214,17 +224,39 @@ class Lab:
         return samples
 
     def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> VariantRun[Observation]:
-        """Measure a variant on seed 0 of every prompt against the control's images of the same seed.
+        """Measure a variant against the control's images of the same prompts and seeds.
 
-        ``plan`` is a Plan or its text, which may name the stack (``"double: 0-3 8-18"``). It holds in all denoising
-        steps, or in the inclusive ``window`` of them, 0-based. Raises PlanError or CaseError where one of them doesn't
-        fit the checkpoint, SurgeryError where the plan did not take hold.
+        It runs on the first ``variant_seeds`` seeds; the images that are returned are those of seed 0. ``plan`` is a
+        Plan or its text, which may name the stack (``"double: 0-3 8-18"``). It holds in all denoising steps, or in the
+        inclusive ``window`` of them, 0-based. Raises PlanError or CaseError where one of them doesn't fit the
+        checkpoint, SurgeryError where the plan did not take hold, HarnessError where the control gives no unit.
         """
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         control = self.control
-        variant = self.observe(self.sample(plan, stack, window=window))
-        base = control.seeds[0]
+        variants = [self.observe(self.sample(plan, stack, seed, window=window)) for seed in range(self.variant_seeds)]
+        values, summary = combined([self._against(*both) for both in zip(variants, control.seeds, strict=False)])
+        harms = statistics.by_prompt(values["harm"], len(self.prompts))
+        unit = statistics.seed_sd_interval(control.scores)
+        summary |= {
+            "seed_sd_low": unit.low,
+            "seed_sd_high": unit.high,
+            "worst_tenth": statistics.worst_tenth(harms),
+            "lost_share": float((harms > self.seed_sd).mean()),
+        }
+        measured = Measurement(
+            n=len(values["harm"]),
+            prompts=len(self.prompts),
+            values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
+            summary=summary,
+            latents_sha256=variants[0].samples.sha256(),
+            left_out=self.metrics.left_out(len(self.prompts)),
+        )
+        return VariantRun(measured, variants[0])
+
+    def _against(self, variant: Observation, base: Observation) -> SeedFigures:
+        """The figures of a variant's images of one seed against the control's."""
+        control = self.control
         harm = base.scores - variant.scores
         apart = distances(variant, base)
         values: dict[str, Values] = {
@@ -255,17 +287,7 @@ class Lab:
             values["score_min"] = variant.least
             summary["clip_min"] = float((variant.least - base.least).mean())
         extra = self.metrics.compare((base.images, base.extra), (variant.images, variant.extra), control.extra)
-        values |= extra.values
-        summary |= extra.summary
-        measured = Measurement(
-            n=len(harm),
-            prompts=len(self.prompts),
-            values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
-            summary=summary,
-            latents_sha256=variant.samples.sha256(),
-            left_out=self.metrics.left_out(len(self.prompts)),
-        )
-        return VariantRun(measured, variant)
+        return SeedFigures({**values, **extra.values}, {**summary, **extra.summary})
 
     def control_measurement(self) -> Measurement:
         """The control's own scores over all seeds, and the figures that stand for it in a baseline."""

@@ -82,6 +82,7 @@ def add_options(parser: pytest.Parser) -> None:
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
     option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")
+    option("seeds", "seeds that a variant is run on, at most the control's (default: 1)", metavar="N")
     option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
     option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
     option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")

@@ -75,6 +75,7 @@ class Labs:
             offload=options.offload,
             judge=options.judge,
             metrics=options.metrics,
+            variant_seeds=options.seeds,
         )
         for perturbation in options.perturbations:
             apply_perturbation(lab.sampler, perturbation)

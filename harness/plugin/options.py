@@ -42,6 +42,7 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
+    "seeds": "random weights make no images, so there are no seeds",
     "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
 
@@ -70,6 +71,7 @@ class Options:
     reports: Path
     device: str | None
     rounds: int
+    seeds: int
     threads: int | None
     weights: str | None
     dtype: str | None
@@ -138,6 +140,7 @@ def from_config(config: pytest.Config) -> Options:
         reports=reports,
         device=text("device"),
         rounds=_whole("rounds", text("rounds"), least=4) or (8 if quick else 12),
+        seeds=_whole("seeds", text("seeds"), least=1) or 1,
         threads=_whole("threads", text("threads"), least=1),
         weights=weights,
         dtype=_one_of("dtype", text("dtype"), DTYPES),

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from harness.report.ranking_table import (
     cells,
     columns_of,
+    foot,
     headings,
-    left_out,
     strategy_cells,
     strategy_columns,
     timed,
@@ -35,8 +35,7 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        if text := left_out(ranking):
-            out += ["", text.replace("|", "\\|")]
+        out += [text.replace("|", "\\|") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out.append("")
@@ -56,7 +55,7 @@ def _legend(rankings: Sequence[Ranking]) -> list[str]:
 def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
     fingerprint = next(r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
-    how = f"{ranking.prompts} prompts, {ranking.tiers} tiers"
+    how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
     if ranking.by is not RankedBy.HARM:
         how = "ranked by speed-up" if timed(ranking) else "not ranked, as no latency was measured"
     return (

@@ -7,16 +7,28 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.report.text import NOTHING, number
+from harness.report.text import NOTHING, counted, number
 from harness.results.columns import extra, strategy_table, table
 from harness.results.figure import Column, Figure, RankedBy
+from harness.results.rank_intervals import LEAST_FOR_TIERS
 from harness.results.ranking import Ranking, Row, StrategySummary
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # What a row says of quality, in files; a ranking by speed leaves it out.
-_QUALITY = ("rank_low", "rank_high", "tier", "harm", "harm_low", "harm_high", "collapsed", "pareto")
+_QUALITY = (
+    "rank_low",
+    "rank_high",
+    "tier",
+    "harm",
+    "harm_low",
+    "harm_high",
+    "points_low",
+    "points_high",
+    "collapsed",
+    "pareto",
+)
 
 
 def title(ranking: Ranking) -> str:
@@ -69,7 +81,7 @@ def headings(columns: Sequence[Column]) -> tuple[str, ...]:
 def cells(row: Row, columns: Sequence[Column], *, short: bool = False) -> tuple[str, ...]:
     """One line of the table. A figure that was not measured is a dash, never a zero.
 
-    ``short`` leaves the intervals of rank and speed-up out, for narrow terminals.
+    ``short`` leaves the intervals of rank, harm and speed-up out, for narrow terminals.
     """
     return tuple(_cell(row, column, short=short) for column in columns)
 
@@ -79,9 +91,7 @@ def _cell(row: Row, column: Column, *, short: bool) -> str:
     if column.name in _WRITTEN:
         return _WRITTEN[column.name](row, form, short)
     value = row.value(column.name)
-    if value is not None and isinstance(column, Figure) and column.negated:
-        value = 0.0 - value  # and not -value: no minus zero
-    return number(value, form)
+    return number(_signed(value, column) if isinstance(column, Figure) else value, form)
 
 
 def _rank(row: Row, _form: str, short: bool) -> str:
@@ -92,11 +102,15 @@ def _variant(row: Row, _form: str, _short: bool) -> str:
     return f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}"
 
 
-def _harm(row: Row, form: str, _short: bool) -> str:
-    """``0.42 \u00b10.11``."""
-    if row.harm is None or row.harm_high is None:
+def _points(row: Row, form: str, short: bool) -> str:
+    """``0.42 [0.31, 0.58]``: harm in points."""
+    change = row.value("clip_delta")
+    if change is None:
         return NOTHING
-    return f"{row.harm:{form}} \u00b1{row.harm_high - row.harm:{form}}"
+    text = f"{0.0 - change:{form}}"  # and not -change: no minus zero
+    if short or row.points_low is None or row.points_high is None:
+        return text
+    return f"{text} [{row.points_low:{form}}, {row.points_high:{form}}]"
 
 
 def _speed_up(row: Row, form: str, short: bool) -> str:
@@ -123,12 +137,29 @@ _WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
     "rank": _rank,
     "variant": _variant,
     "plan": lambda row, _form, _short: row.plan,
-    "harm": _harm,
+    "clip_delta": _points,
     "speed_up": _speed_up,
     "memory": _memory,
     "same_as_listed": _surgery,
     "gate": lambda row, _form, _short: row.gate.value,
 }
+
+
+def foot(ranking: Ranking) -> tuple[str, ...]:
+    """What has to be said below the table: the unit of harm, the batches, why there are no tiers, what is left out."""
+    lines: list[str] = []
+    unit = ranking.unit
+    if unit is not None:
+        lines.append(
+            f"1 sd = {unit.value:.2f} points (95 % interval {unit.low:.2f} to {unit.high:.2f}), of this checkpoint and "
+            "these prompts alone"
+        )
+    if ranking.timed_batch is not None:
+        sampled = f"; images were sampled {ranking.sampled_batch} at a time" if ranking.sampled_batch else ""
+        lines.append(f"speed-up: of a forward of {counted(ranking.timed_batch, 'image')}{sampled}")
+    if ranking.by is RankedBy.HARM and not ranking.tiers:
+        lines.append(f"no tiers: {counted(ranking.prompts, 'prompt')}, and tiers need {LEAST_FOR_TIERS}")
+    return (*lines, *filter(None, (left_out(ranking),)))
 
 
 def left_out(ranking: Ranking) -> str:
@@ -141,9 +172,16 @@ def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[s
     """One line of the summary per strategy."""
     values = dataclasses.asdict(group)
     return tuple(
-        number(values[column.name], column.form) if isinstance(column, Figure) else str(values[column.name])
+        number(_signed(values[column.name], column), column.form)
+        if isinstance(column, Figure)
+        else str(values[column.name])
         for column in columns
     )
+
+
+def _signed(value: float | None, column: Figure) -> float | None:
+    """The value as its column shows it."""
+    return 0.0 - value if value is not None and column.negated else value  # and not -value: no minus zero
 
 
 def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:
@@ -181,6 +219,9 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "by": ranking.by.value,
             "prompts": ranking.prompts,
             "tiers": ranking.tiers,
+            "unit": None if ranking.unit is None else dataclasses.asdict(ranking.unit),
+            "sampled_batch": ranking.sampled_batch,
+            "timed_batch": ranking.timed_batch,
             "left_out": dict(ranking.left_out),
             "rows": [_flat(ranking, row) for row in ranking.rows],
             "groups": [dataclasses.asdict(group) for group in ranking.groups],

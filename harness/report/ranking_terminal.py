@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.ranking_table import cells, columns_of, left_out, strategy_cells, strategy_columns, title
+from harness.report.ranking_table import cells, columns_of, foot, strategy_cells, strategy_columns, title
 from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.records import Record, Status
@@ -28,8 +28,8 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool) -> str:
     console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
     for ranking in rankings:
         console.print(_ranked(ranking, console.width))
-        if text := left_out(ranking):
-            console.print(Text(text))
+        for line in foot(ranking):
+            console.print(Text(line))
         console.print(_grouped(ranking))
     return stream.getvalue()
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
+from harness.results.rank_intervals import rank_intervals
 from harness.results.records import Kind, Latency, Measurement, Record, Status
-from harness.results.statistics import by_prompt, mean_interval, rank_intervals
+from harness.results.statistics import Interval, by_prompt, mean_interval, seed_sd_interval
 
 
 @dataclass(frozen=True)
 class Row:
     """One variant. Harm is in units of the control's seed-to-seed sd, with its 95 % interval.
 
-    What was not measured is None: without images there is neither harm nor what follows from it. ``summary`` holds
-    the other figures, by name.
+    ``points_low`` and ``points_high`` are the same interval in points of the judge's score. What was not measured is
+    None: without images there is neither harm nor what follows from it, and with too few prompts there are no tiers.
+    ``summary`` holds the other figures, by name.
     """
 
     case: str
@@ -36,6 +38,8 @@ class Row:
     harm: float | None
     harm_low: float | None
     harm_high: float | None
+    points_low: float | None
+    points_high: float | None
     collapsed: int | None
     n: int
     gate: Status
@@ -67,13 +71,19 @@ class StrategySummary:
     depth: str
     strategy: str
     cases: int
+    clip_delta: float | None
     harm: float | None
     speed_up: float | None
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All variants of one checkpoint, least harmful (or fastest) first, and the summary per strategy."""
+    """All variants of one checkpoint, least harmful (or fastest) first, and the summary per strategy.
+
+    ``unit`` is the unit of harm in points of the judge's score with its interval, None where it isn't known;
+    ``sampled_batch`` and ``timed_batch`` are the images in one forward when sampled and when timed. ``tiers`` is 0
+    where there are none.
+    """
 
     checkpoint: str
     rows: tuple[Row, ...]
@@ -82,6 +92,9 @@ class Ranking:
     tiers: int
     by: RankedBy = RankedBy.HARM
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])  # metrics that are no columns, and why
+    unit: Interval | None = None
+    sampled_batch: int | None = None
+    timed_batch: int | None = None
 
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
@@ -101,11 +114,17 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
         if not any(r.fingerprint.judge for r in mine):
             out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
         elif quality:
-            out.append(_rank(checkpoint, quality, latency))
+            control = next((r.measurement for r in mine if r.kind is Kind.CONTROL), None)
+            out.append(_rank(checkpoint, quality, latency, control))
     return out
 
 
-def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latency: dict[str, Latency]) -> Ranking:
+def _rank(
+    checkpoint: str,
+    quality: Sequence[tuple[Record, Measurement]],
+    latency: dict[str, Latency],
+    control: Measurement | None,
+) -> Ranking:
     prompts = max(m.prompts for _, m in quality)
     quality = [(r, m) for r, m in quality if m.prompts == prompts]
     harms = np.stack([by_prompt(m.values["harm"], prompts) / m.summary["seed_sd"] for _, m in quality])
@@ -119,7 +138,7 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
     rows: list[Row] = []
     for place, i in enumerate(order, start=1):
         record, measured = quality[i]
-        interval = mean_interval(harms[i])
+        interval, unit = mean_interval(harms[i]), measured.summary["seed_sd"]
         rows.append(
             Row(
                 case=record.case,
@@ -135,6 +154,8 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
                 harm=interval.value,
                 harm_low=interval.low,
                 harm_high=interval.high,
+                points_low=interval.low * unit,
+                points_high=interval.high * unit,
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
@@ -144,7 +165,41 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
             )
         )
     left_out = {name: why for _, m in quality for name, why in m.left_out.items()}
-    return Ranking(checkpoint, tuple(rows), _groups(rows), prompts, max(ranks.tier), left_out=left_out)
+    return Ranking(
+        checkpoint,
+        tuple(rows),
+        _groups(rows),
+        prompts,
+        max((tier for tier in ranks.tier if tier is not None), default=0),
+        left_out=left_out,
+        unit=_unit(quality[0][1], control),
+        sampled_batch=_sampled_batch(quality[0][0], prompts),
+        timed_batch=_timed_batch(rows),
+    )
+
+
+def _unit(variant: Measurement, control: Measurement | None) -> Interval | None:
+    """The unit of harm as a variant was measured in it, with the interval that was measured with it.
+
+    Journals of earlier versions have no interval beside a variant; the control's scores give the same.
+    """
+    unit, summary = variant.summary["seed_sd"], variant.summary
+    if "seed_sd_low" in summary and "seed_sd_high" in summary:
+        return Interval(unit, summary["seed_sd_low"], summary["seed_sd_high"])
+    if control is None or control.n <= control.prompts:
+        return None
+    return replace(seed_sd_interval(np.reshape(control.values["score"], (control.prompts, -1))), value=unit)
+
+
+def _sampled_batch(record: Record, prompts: int) -> int | None:
+    batch = record.fingerprint.sampling.get("batch")
+    return min(int(batch), prompts) if batch is not None else None
+
+
+def _timed_batch(rows: Sequence[Row]) -> int | None:
+    """Images in the forward that was timed, where it was the same for all variants."""
+    batches = {row.latency.batch for row in rows if row.latency is not None}
+    return batches.pop() if len(batches) == 1 else None
 
 
 def _others(summary: Mapping[str, float]) -> dict[str, float]:
@@ -177,6 +232,8 @@ def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str
                 harm=None,
                 harm_low=None,
                 harm_high=None,
+                points_low=None,
+                points_high=None,
                 collapsed=None,
                 n=measured.n if measured else timed.batch if timed else 0,
                 gate=record.verdict.status,
@@ -185,22 +242,27 @@ def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str
                 pareto=False,
             )
         )
-    return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, RankedBy.SPEED)] if rows else []
+    if not rows:
+        return []
+    return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, RankedBy.SPEED, timed_batch=_timed_batch(rows))]
 
 
 def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequence[Latency | None]) -> list[bool]:
-    """True where no other variant is at least as good on harm and speed-up and better on one."""
+    """True where a variant surely saves time, and surely more than every variant that is less harmful.
+
+    Saving time is sure where blocks are left out (``theory`` above 1) and the whole interval of the speed-up is above
+    1: a permutation runs every block, and one in forty of them has an interval above 1 by chance. Saving more is sure
+    where the intervals are apart. Of two equally harmful variants only a surely faster one counts.
+    """
     out: list[bool] = []
     for i, mine in enumerate(latency):
-        if mine is None:
-            out.append(False)
-            continue
+        saves = mine is not None and mine.theory > 1 and mine.low > 1
         out.append(
-            not any(
+            saves
+            and mine is not None
+            and not any(
                 other is not None
-                and harm[j] <= harm[i]
-                and other.ratio >= mine.ratio
-                and (harm[j] < harm[i] or other.ratio > mine.ratio)
+                and ((harm[j] < harm[i] and other.high >= mine.low) or (harm[j] == harm[i] and other.low > mine.high))
                 for j, other in enumerate(latency)
             )
         )
@@ -219,12 +281,14 @@ def _groups(rows: Sequence[Row]) -> tuple[StrategySummary, ...]:
     for (stack, depth, name), members in keyed.items():
         speeds = [m.latency.ratio for m in members if m.latency is not None]
         harms = [m.harm for m in members if m.harm is not None]
+        deltas = [m.summary["clip_delta"] for m in members if "clip_delta" in m.summary]
         groups.append(
             StrategySummary(
                 stack=stack,
                 depth=depth,
                 strategy=name,
                 cases=len(members),
+                clip_delta=float(np.median(deltas)) if deltas else None,
                 harm=float(np.median(harms)) if harms else None,
                 speed_up=float(np.median(speeds)) if speeds else None,
             )
