@@ -21,6 +21,10 @@ from harness.results.ranking import Ranking
 from harness.results.records import Record
 
 _SPEED_NOTE = "Variants are ranked by speed-up where no quality was measured, as with random weights, which have none."
+_SHUFFLE_NOTE = (
+    "Shuffle draws only permutations that are at least as far from the model's own order as the average one; random "
+    "draws any but that order."
+)
 
 
 def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
@@ -37,6 +41,8 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out += ["", *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
+    if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):
+        note += [_SHUFFLE_NOTE, ""]
     return "\n".join([*out, *note, *_legend(rankings), ""])
 
 
