@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from harness.errors import JournalError
-from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.gates.tolerances import Tolerance, applying, tolerance_for
 from harness.results.arrays import Values
 from harness.results.columns import compared, is_paired
 from harness.results.figure import Better, Figure
@@ -124,6 +124,7 @@ def _of(run: Iterable[Record], checkpoint: str) -> list[Record]:
 
 def _compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> Comparison:
     one, two = a[0].fingerprint, b[0].fingerprint
+    tolerances = applying(tolerances, dtype=one.dtype, device=one.device)
     for name in ("prompts", "judge"):
         if getattr(one, name) != getattr(two, name):
             raise JournalError(

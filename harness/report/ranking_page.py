@@ -36,7 +36,7 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        out += [text.replace("|", "\\|") for line in foot(ranking) for text in ("", line)]
+        out += [text.replace("|", "\\|").replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out += ["", *task_markdown(records, ranking)]

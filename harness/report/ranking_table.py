@@ -151,7 +151,7 @@ _WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
 
 
 def foot(ranking: Ranking) -> tuple[str, ...]:
-    """The lines below a table: the unit, the batches, what is missing and why, the judge, and second opinions."""
+    """The lines below a table: the unit, the batches, what is missing and why, gates, judge, second opinions."""
     lines: list[str] = []
     unit = ranking.unit
     if unit is not None:
@@ -165,6 +165,7 @@ def foot(ranking: Ranking) -> tuple[str, ...]:
     if ranking.by is RankedBy.HARM and not ranking.tiers:
         lines.append(f"no tiers: {counted(ranking.prompts, 'prompt')}, and tiers need {LEAST_FOR_TIERS}")
     lines += [left_out(ranking)] if ranking.left_out else []
+    lines += ranking.gates
     lines += [] if ranking.judge_check is None else [ranking.judge_check.sentence]
     return (*lines, *map(_opinion_line, ranking.opinions))
 
@@ -231,6 +232,9 @@ def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
             "speed_up_high": row.latency.high,
             "theoretical_speed_up": row.latency.theory,
             "peak_bytes": row.latency.peak_bytes,
+            "image_speed_up": row.value("image_speed_up"),
+            "image_seconds": row.value("image_seconds"),
+            "control_image_seconds": row.value("control_image_seconds"),
         }
     return out
 
@@ -249,6 +253,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "left_out": dict(ranking.left_out),
             "judge_check": None if ranking.judge_check is None else dataclasses.asdict(ranking.judge_check),
             "second_opinions": [dataclasses.asdict(opinion) for opinion in ranking.opinions],
+            "gates": list(ranking.gates),
             "rows": [_flat(ranking, row) for row in ranking.rows],
             "groups": [dataclasses.asdict(group) for group in ranking.groups],
         }

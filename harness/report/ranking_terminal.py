@@ -14,7 +14,7 @@ from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.records import Record, Status
 
-_STYLES = {Status.REGRESSION: "red", Status.STALE: "red", Status.MISSING: "red", Status.UPDATED: "yellow"}
+_STYLES = {**{status: "red" for status in Status if status.red}, Status.UPDATED: "yellow"}
 
 
 def render(records: Sequence[Record], width: int, colour: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
@@ -11,6 +12,7 @@ import numpy as np
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
+from harness.results.gate_lines import gate_lines
 from harness.results.judge_check import JudgeCheck
 from harness.results.rank_intervals import rank_intervals
 from harness.results.records import Kind, Latency, Measurement, Record, Status
@@ -65,6 +67,10 @@ def _timed(latency: Latency | None) -> dict[str, float]:
     if latency is None:
         return {}
     figures = {"speed_up": latency.ratio, "theoretical_speed_up": latency.theory}
+    if latency.image_speed_up is not None:
+        figures["image_speed_up"] = latency.image_speed_up
+        figures["image_seconds"] = statistics.median(latency.image_variant)
+        figures["control_image_seconds"] = statistics.median(latency.image_control)
     if latency.peak_bytes and latency.control_peak_bytes:
         figures["memory"] = 100 * (latency.peak_bytes / latency.control_peak_bytes - 1)
     return figures
@@ -105,6 +111,7 @@ class Ranking:
     timed_batch: int | None = None
     judge_check: JudgeCheck | None = None
     opinions: tuple[SecondOpinion, ...] = ()
+    gates: tuple[str, ...] = ()  # what the gates compared with
 
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
@@ -129,7 +136,8 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
             out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
         elif quality:
             control = next((r.measurement for r in mine if r.kind is Kind.CONTROL), None)
-            out.append(replace(_rank(checkpoint, quality, latency, control), judge_check=check))
+            ranking = _rank(checkpoint, quality, latency, control)
+            out.append(replace(ranking, judge_check=check, gates=gate_lines(mine)))
     return out
 
 
