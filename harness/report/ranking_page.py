@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.report.ranking_table import (
     cells,
     columns_of,
+    errors,
     headings,
     left_out,
     strategy_cells,
@@ -30,6 +31,11 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     for ranking in rankings:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
+        if ranking.errors:
+            heading, *lines = errors(ranking)
+            out += [f"**{heading}**", "", *(f"- `{line}`" for line in lines), ""]
+        if not ranking.rows:
+            continue
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
         if text := left_out(ranking):
             out += ["", text.replace("|", "\\|")]
@@ -50,7 +56,7 @@ def _legend(rankings: Sequence[Ranking]) -> list[str]:
 def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
     fingerprint = next(r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
-    how = f"{ranking.prompts} prompts, {ranking.tiers} tiers"
+    how = f"{ranking.prompts} prompts, {ranking.tiers} tiers" if ranking.rows else "nothing was measured"
     if ranking.by is not RankedBy.HARM:
         how = "ranked by speed-up" if timed(ranking) else "not ranked, as no latency was measured"
     return (

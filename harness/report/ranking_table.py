@@ -21,8 +21,10 @@ _QUALITY = ("rank_low", "rank_high", "tier", "harm", "harm_low", "harm_high", "c
 
 def title(ranking: Ranking) -> str:
     """What is ranked by what."""
-    if ranking.by is RankedBy.HARM:
+    if ranking.by is RankedBy.HARM and ranking.rows:
         return f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)"
+    if not ranking.rows:
+        return f"nothing to rank: {ranking.checkpoint}"
     if timed(ranking):
         return f"fastest variant, by speed-up (no quality measured): {ranking.checkpoint}"
     return f"not ranked (no latency measured): {ranking.checkpoint}"
@@ -137,6 +139,16 @@ def left_out(ranking: Ranking) -> str:
     return f"left out: {said}" if said else ""
 
 
+def errors(ranking: Ranking) -> list[str]:
+    """A title and a line for each case that raised and is not ranked; nothing where there is none."""
+    if not ranking.errors:
+        return []
+    return [
+        f"not ranked, as the test raised ({len(ranking.errors)}):",
+        *(f"{name}: {line}" for name, line in ranking.errors.items()),
+    ]
+
+
 def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
     """One line of the summary per strategy."""
     values = dataclasses.asdict(group)
@@ -182,6 +194,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "prompts": ranking.prompts,
             "tiers": ranking.tiers,
             "left_out": dict(ranking.left_out),
+            "errors": dict(ranking.errors),
             "rows": [_flat(ranking, row) for row in ranking.rows],
             "groups": [dataclasses.asdict(group) for group in ranking.groups],
         }
