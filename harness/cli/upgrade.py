@@ -1,4 +1,4 @@
-"""Show what moves from one version to another, of diffusers or what it stands on: a yes or no for each model, and every figure that moved.
+"""Show what moves from one version of diffusers, transformers, torch ... to another: yes or no, and every figure.
 
 From finished runs of the same cases under each version, the old one first:
 

@@ -84,8 +84,11 @@ def git_reference(label: str) -> tuple[str, str] | None:
         return _REPOSITORY, MAIN
     if not label.startswith(GIT):
         return None
-    place, at, reference = label.rpartition("@")
-    return (place, reference) if at and "/" in place.removeprefix(GIT) and ":" not in reference else (label, "HEAD")
+    # An @ before the repository's path belongs to the address: git+ssh://git@host/path.
+    scheme, _, address = label.partition("://")
+    host, slash, path = address.partition("/")
+    path, at, reference = path.partition("@")
+    return (f"{scheme}://{host}{slash}{path}", reference) if at else (label, "HEAD")
 
 
 def short_name(label: str) -> str:

@@ -18,9 +18,9 @@ _LEGEND = (
     "Every case was run under every version, with the same weights, prompts and seeds. A figure moved where its "
     "difference is beyond tolerances.toml; largest is the largest difference of any figure, in tolerances. A case is "
     "lost where an earlier version measured it and a later one lacks it, or its test raised or is red there. The "
-    "answer compares the last version with the one before it, and is no where any case is lost; the null run is a second run "
-    "of the last version, in which nothing should move. A verdict is that of the last version's own run against the "
-    "stored baseline."
+    "answer compares the last version with the one before it, and is no where a case is lost; the null run is a second "
+    "run of the last version, in which nothing should move. A verdict is that of the last version's own run against "
+    "the stored baseline."
 )
 _MOST = 20  # lost cases that are listed for one checkpoint where the page has to be short
 
