@@ -1,4 +1,4 @@
-"""The pytest plugin: hooks and fixtures only; what they do stands in the modules beside."""
+"""The pytest plugin: hooks and fixtures only; what they do is in the other modules of this folder."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    # A killed nightly still ranks what there is: pytest handles SIGINT so, and SIGTERM not at all.
+    # A run that is ended by SIGTERM (a job at its time limit) still prints its ranking: pytest does so for SIGINT only.
     if threading.current_thread() is threading.main_thread():
         before = signal.signal(signal.SIGTERM, partial(_terminate, session))
         session.config.add_cleanup(partial(_restore, before))
 
 
 def _terminate(session: pytest.Session, *_: object) -> None:
-    # Where a library swallows the interrupt (one raised in a destructor is lost), the test at work is the last one.
+    # Where a library swallows the interrupt (one raised in a destructor is lost), the running test is the last one.
     session.shouldstop = "terminated"
     signal.raise_signal(signal.SIGINT)
 

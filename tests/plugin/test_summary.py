@@ -17,9 +17,9 @@ from tests.helpers.records import quality
 
 
 def test_the_journal_of_the_run_folder_is_ranked_and_written(tmp_path):
-    for shard in (1, 2):  # the second one goes on under the same run id
-        journal = Journal(tmp_path, (shard, 2))
-        journal.append(quality(f"skip{shard}", float(shard)))
+    for part in (1, 2):  # the second one goes on under the same run id
+        journal = Journal(tmp_path)
+        journal.append(quality(f"skip{part}", float(part)))
         journal.close()
     section = ranking(tmp_path, 120, colour=False)
     assert section.text.startswith("least harmful variant: m (16 prompts)")
@@ -31,7 +31,7 @@ def test_the_journal_of_the_run_folder_is_ranked_and_written(tmp_path):
 
 
 def test_findings_are_a_table_and_two_files(tmp_path):
-    finding = Finding("X1", "it can go", "our notes", "m", ClaimVerdict.NOT_APPLICABLE, (), "about another model", {})
+    finding = Finding("X1", "it can go", "our notes", "m", ClaimVerdict.NOT_APPLICABLE, (), "about another model")
     section = findings(tmp_path, [finding.to_json()], 120, colour=False)
     assert "published claims, on m: 1 not applicable" in section.text
     page, lines = section.files

@@ -18,9 +18,7 @@ from tests.helpers.records import quality
 
 TARGET = Target(resolve("flux-tiny"), Path("baselines"))
 RECORD = quality("skip", 0.5)
-FINDING = Finding(
-    "X1", "it can go", "our notes", "flux-tiny", ClaimVerdict.NOT_APPLICABLE, (), "about another model", {}
-)
+FINDING = Finding("X1", "it can go", "our notes", "flux-tiny", ClaimVerdict.NOT_APPLICABLE, (), "about another model")
 
 
 @pytest.fixture
