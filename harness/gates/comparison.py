@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from harness.errors import JournalError
-from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.gates.tolerances import Tolerance, applying, tolerance_for
 from harness.results.arrays import Values
 from harness.results.columns import compared, is_paired
 from harness.results.figure import Better, Figure
@@ -136,6 +136,7 @@ def compare_checkpoint(a: Sequence[Record], b: Sequence[Record], tolerances: Seq
     Raises JournalError where they were measured with other prompts or another judge.
     """
     one, two = (a or b)[0].fingerprint, (b or a)[0].fingerprint
+    tolerances = applying(tolerances, dtype=one.dtype, device=one.device)
     for name in ("prompts", "judge"):
         if getattr(one, name) != getattr(two, name):
             raise JournalError(

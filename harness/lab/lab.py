@@ -16,7 +16,7 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.lab.observation import Observation, distances, to_bytes
-from harness.lab.protocol import Forward, VariantRun
+from harness.lab.protocol import Forward, ImageCall, VariantRun
 from harness.metrics import distribution, openclip, pairs
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.metric_set import open_metrics
@@ -28,7 +28,7 @@ from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
 from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import Measurement
+from harness.results.records import TIMED_BATCH, Measurement
 from harness.results.rounding import rounded
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity
@@ -37,7 +37,6 @@ from harness.surgery.windowed import in_window
 
 # Settings that change the control's images.
 _SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
-_TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 @dataclass(frozen=True)
@@ -290,9 +289,15 @@ class Lab:
 
     def timed_forward(self) -> Forward:
         """What the pipeline passes to the transformer at its first step, for a batch of at most eight prompts."""
-        batch = min(_TIMED, self.checkpoint.settings.batch)
+        batch = min(TIMED_BATCH, self.checkpoint.settings.batch)
         prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
         return Forward(self.sampler.forward_arguments(prompts), batch)
+
+    def timed_images(self) -> ImageCall | None:
+        """One call of the pipeline from prompts to pixels, for the batch of :meth:`timed_forward`."""
+        batch = min(TIMED_BATCH, self.checkpoint.settings.batch)
+        prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
+        return ImageCall(lambda: self.sampler.sample_plainly(prompts, seed=0), batch)
 
     def check_identity(self, stack: str) -> None:
         """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""

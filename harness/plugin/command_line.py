@@ -72,6 +72,12 @@ def add_options(parser: pytest.Parser) -> None:
         f"(what fails, too) or {UpdateMode.ALL}",
         metavar="MODE",
     )
+    option(
+        "unjudged",
+        "ok: let cases pass whose stored values don't apply, as with other prompts or another judge; they fail without",
+        metavar="ok",
+    )
+    option("strict", "let cases fail that have no stored values at all, too", action="store_true")
     option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")

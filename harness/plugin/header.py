@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from harness.gates import baselines
+from harness.gates.rigour import Rigour
 from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
 from harness.models.random_weights.checkpoint import RandomCheckpoint
@@ -40,7 +41,7 @@ def _checkpoint_lines(target: Target, device: str, collection: Collection) -> li
         return [f"dit: {target.name} ({blocks} blocks): {checkpoint.about}"]
     dtype = checkpoint.settings.dtype
     how = dtype if options.offload == "none" else f"{dtype}, offload {options.offload}"
-    stored = _stored(baselines.file_of(target.baselines, target.name, device, dtype))
+    stored = _stored(baselines.file_of(target.baselines, target.name, device, dtype), options.rigour)
     lines = [f"dit: {target.name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}"]
     if options.groups and not options.plans:
         path = relative(target.groups_file, Path.cwd())
@@ -52,9 +53,10 @@ def _checkpoint_lines(target: Target, device: str, collection: Collection) -> li
     return lines
 
 
-def _stored(wanted: Path) -> str:
+def _stored(wanted: Path, rigour: Rigour) -> str:
     """Which file of stored values will be compared with, if any."""
     path, exact = baselines.choose_file(wanted)
     if path is None:
-        return f"no baseline for {wanted.stem}: nothing is judged"
+        red = ": every case fails (--dit-strict)" if rigour is Rigour.STRICT else ": nothing is judged"
+        return f"no baseline for {wanted.stem}{red}"
     return f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")

@@ -50,7 +50,8 @@ class Labs:
             raise HarnessError(self.broken)
         if target.name not in self.opened:
             lab = self._load(target.checkpoint)
-            reference = reference_for(lab, target.baselines, updates=self.options.update is not None)
+            updates, rigour = self.options.update is not None, self.options.rigour
+            reference = reference_for(lab, target.baselines, updates=updates, rigour=rigour)
             self.opened[target.name] = OpenLab(lab, reference)
         return self.opened[target.name]
 

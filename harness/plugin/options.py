@@ -20,6 +20,7 @@ from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError
+from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import Perturbation, before_torch, read
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
@@ -50,7 +51,8 @@ class Options:
     """The command line's options, checked; None and () are options that were left out.
 
     ``stacks``, ``ranges``, ``strategies`` and ``plans`` replace a case file's own grid. ``groups`` says that the ranges
-    first, middle and last are measured groups and no fractions of the depth. ``rounds`` are timed pairs of forwards,
+    first, middle and last are measured groups and no fractions of the depth. ``rigour`` says which cases fail that
+    can't be compared with stored values. ``rounds`` are timed pairs of forwards,
     ``threads`` torch's on the CPU, ``calibrate`` is a number of perturbed runs.
     """
 
@@ -64,6 +66,7 @@ class Options:
     prompts: Path | None
     quick: bool
     update: UpdateMode | None
+    rigour: Rigour
     run_id: str
     reports: Path
     device: str | None
@@ -131,6 +134,7 @@ def from_config(config: pytest.Config) -> Options:
         prompts=config.invocation_params.dir / prompts if prompts else None,
         quick=quick,
         update=update,
+        rigour=_rigour(_one_of("unjudged", text("unjudged"), ("ok",)), strict=bool(config.getoption("dit_strict"))),
         run_id=run_id,
         reports=reports,
         device=text("device"),
@@ -146,6 +150,12 @@ def from_config(config: pytest.Config) -> Options:
         calibrate=_calibrate(config, quick=quick, update=update),
         analysis=bool(config.getoption("dit_analysis")),
     )
+
+
+def _rigour(unjudged: str | None, *, strict: bool) -> Rigour:
+    if unjudged is not None and strict:
+        raise pytest.UsageError("--dit-strict and --dit-unjudged=ok are opposites; leave out one of them")
+    return Rigour.STRICT if strict else Rigour.USUAL if unjudged is None else Rigour.LENIENT
 
 
 def _whole(name: str, value: str | None, least: int) -> int | None:

@@ -52,7 +52,8 @@ class Session:
         if not self.process.worker:
             self._journal = Journal(self.folder)
         for target in self.collection.targets:  # none in the controller of pytest-xdist
-            for note in self.labs.open(target).lab.notes:
+            opened = self.labs.open(target)
+            for note in (*opened.reference.lines(), *opened.lab.notes):
                 self._say(f"{target.name}: {note}")
 
     def ablation(self, parameter: Parameter, item: pytest.Item) -> AblationFixture:

@@ -8,8 +8,8 @@ from harness.report.ranking_table import (
     cells,
     columns_of,
     errors,
+    foot,
     headings,
-    left_out,
     strategy_cells,
     strategy_columns,
     timed,
@@ -37,8 +37,8 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         if not ranking.rows:
             continue
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        if text := left_out(ranking):
-            out += ["", text.replace("|", "\\|")]
+        for line in foot(ranking):
+            out += ["", line.replace("|", "\\|").replace("*", "\\*")]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out.append("")

@@ -149,6 +149,11 @@ def errors(ranking: Ranking) -> list[str]:
     ]
 
 
+def foot(ranking: Ranking) -> list[str]:
+    """The lines under a table: what is no column, and what the gates compared with."""
+    return [*filter(None, [left_out(ranking)]), *ranking.gates]
+
+
 def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
     """One line of the summary per strategy."""
     values = dataclasses.asdict(group)
@@ -181,6 +186,9 @@ def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
             "speed_up_high": row.latency.high,
             "theoretical_speed_up": row.latency.theory,
             "peak_bytes": row.latency.peak_bytes,
+            "image_speed_up": row.value("image_speed_up"),
+            "image_seconds": row.value("image_seconds"),
+            "control_image_seconds": row.value("control_image_seconds"),
         }
     return out
 
@@ -195,6 +203,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "tiers": ranking.tiers,
             "left_out": dict(ranking.left_out),
             "errors": dict(ranking.errors),
+            "gates": list(ranking.gates),
             "rows": [_flat(ranking, row) for row in ranking.rows],
             "groups": [dataclasses.asdict(group) for group in ranking.groups],
         }

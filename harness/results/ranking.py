@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
@@ -11,6 +12,7 @@ import numpy as np
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
+from harness.results.gate_lines import gate_lines
 from harness.results.records import Kind, Latency, Measurement, Record, Status
 from harness.results.statistics import by_prompt, mean_interval, rank_intervals
 
@@ -54,6 +56,10 @@ def _timed(latency: Latency | None) -> dict[str, float]:
     if latency is None:
         return {}
     figures = {"speed_up": latency.ratio, "theoretical_speed_up": latency.theory}
+    if latency.image_speed_up is not None:
+        figures["image_speed_up"] = latency.image_speed_up
+        figures["image_seconds"] = statistics.median(latency.image_variant)
+        figures["control_image_seconds"] = statistics.median(latency.image_control)
     if latency.peak_bytes and latency.control_peak_bytes:
         figures["memory"] = 100 * (latency.peak_bytes / latency.control_peak_bytes - 1)
     return figures
@@ -83,6 +89,7 @@ class Ranking:
     by: RankedBy = RankedBy.HARM
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])  # metrics that are no columns, and why
     errors: Mapping[str, str] = field(default_factory=dict[str, str])  # cases that are not ranked, and what they raised
+    gates: tuple[str, ...] = ()  # what the gates compared with
 
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
@@ -114,7 +121,7 @@ def _rankings(every: Sequence[Record]) -> list[Ranking]:
         if not any(r.fingerprint.judge for r in mine):
             out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
         elif quality:
-            out.append(_rank(checkpoint, quality, latency))
+            out.append(replace(_rank(checkpoint, quality, latency), gates=gate_lines(mine)))
     return out
 
 

@@ -7,6 +7,7 @@ fingerprint of everything that can change a number.
 from __future__ import annotations
 
 import enum
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -16,6 +17,7 @@ from harness.results.fingerprint import Fingerprint
 from harness.results.serialise import checked_schema, from_plain, to_plain
 
 _SCHEMA = 1
+TIMED_BATCH = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 class Status(enum.StrEnum):
@@ -27,7 +29,8 @@ class Status(enum.StrEnum):
     REGRESSION = "regression"  # worse than the baseline allows
     STALE = "stale"  # better than the baseline allows: stale, or the ablation was not applied
     NONDETERMINISM = "nondeterminism"  # within every tolerance, but not bitwise what the same fingerprint gave
-    MISSING = "missing"  # the baseline file has no entry for this case
+    INCOMPARABLE = "incomparable"  # there is a baseline file, but it was measured with other prompts, say
+    MISSING = "missing"  # the baseline file has no entry for this case, or the run has no value for the entry
     UNJUDGED = "unjudged"  # no baseline file, or a plan by hand
     UPDATED = "updated"  # the entry was written by this run
     INSENSITIVE = "insensitive"  # green, but one more skipped block would be green, too
@@ -38,7 +41,17 @@ class Status(enum.StrEnum):
         return self in _RED
 
 
-_RED = frozenset({Status.ERROR, Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
+_RED = frozenset(
+    {
+        Status.ERROR,
+        Status.NOTHING,
+        Status.REGRESSION,
+        Status.STALE,
+        Status.NONDETERMINISM,
+        Status.INCOMPARABLE,
+        Status.MISSING,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,10 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Latency:
-    """Paired samples of the transformer's forward, in seconds: ``control[i]`` was timed beside ``variant[i]``."""
+    """Paired samples of the transformer's forward, in seconds: ``control[i]`` was timed beside ``variant[i]``.
+
+    ``low`` and ``high`` are the 95 % interval of the speed-up ``ratio``.
+    """
 
     control: tuple[float, ...]
     variant: tuple[float, ...]
@@ -72,11 +88,24 @@ class Latency:
     theory: float  # speed-up if every block cost the same and nothing else cost anything
     peak_bytes: int | None = None
     control_peak_bytes: int | None = None
+    image_control: tuple[float, ...] = ()  # seconds per image, encoders and VAE included, in the same pairs
+    image_variant: tuple[float, ...] = ()
+
+    @property
+    def image_speed_up(self) -> float | None:
+        """The control's time for an image, from prompt to pixels, over the variant's: median of pairs, None untimed."""
+        if not self.image_variant:
+            return None
+        return statistics.median(c / v for c, v in zip(self.image_control, self.image_variant, strict=True))
 
 
 @dataclass(frozen=True)
 class Check:
-    """One gated metric against its baseline; ``limit`` is the far end of what is allowed on the side that matters."""
+    """One gated metric against its baseline, on both sides of which it may be as far away as the tolerance says.
+
+    ``value`` is NaN where a stored figure was not measured. ``low`` and ``high`` are the value's interval where the
+    gate asks whether all of it is outside the tolerance, as with times.
+    """
 
     metric: str
     value: float
@@ -85,6 +114,8 @@ class Check:
     status: Status
     source: str = ""
     effect: float | None = None  # how far one more skipped block moves the value, where that was measured
+    low: float | None = None
+    high: float | None = None
 
     @property
     def excess(self) -> float:

@@ -1,4 +1,4 @@
-"""An upgrade that breaks a family, end to end: real models, real pytest, and a plugin in the place of a new diffusers."""
+"""An upgrade that breaks a family, end to end: real models, real pytest, a plugin in the place of a new diffusers."""
 
 from __future__ import annotations
 
