@@ -144,15 +144,19 @@ def _commit(repository: str, reference: str) -> str:
     """The commit that a branch or a tag of a repository points to; a whole commit as it is. Raises HarnessError."""
     if re.fullmatch(r"[0-9a-f]{40}", reference):
         return reference
-    url = repository.removeprefix(GIT)
+    # A branch before a tag, as pip has it; what an annotated tag is about stands behind ^{}. A bare name would also
+    # match the end of others (x/main).
+    names = [f"refs/heads/{reference}", f"refs/tags/{reference}^{{}}", f"refs/tags/{reference}", reference]
     try:
-        done = _call(["git", "ls-remote", "--exit-code", url, reference, f"{reference}^{{}}"])
+        done = _call(["git", "ls-remote", repository.removeprefix(GIT), *names])
     except OSError:
         raise HarnessError(f"git is not installed, so {repository}@{reference} can't be had") from None
-    if done.returncode:
-        why = _last_error(done) if done.stderr.strip() else "it has no such branch or tag"
-        raise HarnessError(f"{repository} has no {reference}: {why}")
-    return done.stdout.split()[-2]  # what a tag is about comes after the tag itself
+    commits = {name: commit for commit, _, name in (line.partition("\t") for line in done.stdout.splitlines())}
+    for name in names:
+        if name in commits:
+            return commits[name]
+    why = _last_error(done) if done.returncode else "it has no such branch or tag"
+    raise HarnessError(f"{repository} has no {reference}: {why}")
 
 
 def _make(folder: Path, recipe: _Recipe) -> None:

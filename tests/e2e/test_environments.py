@@ -159,6 +159,7 @@ def repository(tmp_path):
     commit(folder, 1)
     git(folder, "tag", "-a", "v1", "-m", "one")
     commit(folder, 2)
+    git(folder, "branch", "other/main", "v1")  # its name ends like that of the main branch
     return folder
 
 

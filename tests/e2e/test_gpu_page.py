@@ -53,13 +53,14 @@ def desk(tmp_path, pipelines):
     prompts = (BUNDLED / "prompts.txt").read_text().splitlines()[:4]
     (folder / "prompts.txt").write_text("\n".join(prompts) + "\n")
     (folder / ".venv" / "bin").mkdir(parents=True)
-    for name in ("python", "pytest"):
-        (folder / ".venv" / "bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {_MODULE[name]} "$@"\n')
+    for name, module in {"python": "", "pytest": "-m pytest"}.items():
+        (folder / ".venv" / "bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
         (folder / ".venv" / "bin" / name).chmod(0o755)
     variables = {
         **{k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
         "PATH": os.pathsep.join((str(folder / ".venv" / "bin"), os.environ["PATH"])),
         "PYTHONPATH": str(ROOT),
+        "PYTEST_ADDOPTS": "-p harness.plugin",
         **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "a"),
         **dict.fromkeys(("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"), "a@example.invalid"),
     }
@@ -80,9 +81,6 @@ def desk(tmp_path, pipelines):
     run("git init -q && git add . && git commit -q -m 'Cases'")
     run.folder = folder
     return run
-
-
-_MODULE = {"python": "", "pytest": "-m pytest -p harness.plugin"}
 
 
 def break_it(folder):
