@@ -155,7 +155,8 @@ def _commit(repository: str, reference: str) -> str:
     for name in names:
         if name in commits:
             return commits[name]
-    why = _last_error(done) if done.returncode else "it has no such branch or tag"
+    fatal = [line.removeprefix("fatal: ") for line in done.stderr.splitlines() if line.startswith("fatal: ")]
+    why = (fatal or [_last_error(done)])[0] if done.returncode else "it has no such branch or tag"
     raise HarnessError(f"{repository} has no {reference}: {why}")
 
 

@@ -30,8 +30,8 @@ def test_what_the_new_version_lacks_is_named_with_the_reason():
     assert "\n".join(["## Missing or failed: m, float32", "", *table, *rows]) in text
     assert "| m | float32 | 0.33 | 0.35 | 2 | 2 | 0 | 0 | 2 | 0 | 0 |" in text
     page = every(answers)
-    assert "| s-swap | quality | - | - | - | - | only in A | - |" in page
-    assert "| s-reverse | quality | - | - | - | - | failed in B | error |" in page
+    assert "| s-swap | quality | - | - | - | 0 | only in A | - |" in page
+    assert "| s-reverse | quality | - | - | - | 0 | failed in B | error |" in page
 
 
 def test_a_crash_is_said_and_long_lists_are_cut():
