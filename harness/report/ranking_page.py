@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.report.ranking_table import (
     cells,
     columns_of,
+    errors,
     foot,
     headings,
     strategy_cells,
@@ -35,6 +36,11 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     for ranking in rankings:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
+        if ranking.errors:
+            heading, *lines = errors(ranking)
+            out += [f"**{heading}**", "", *(f"- `{line}`" for line in lines), ""]
+        if not ranking.rows:
+            continue
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
         out += [text.replace("|", "\\|").replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
@@ -57,6 +63,8 @@ def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
     fingerprint = next(r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
     how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
+    if not ranking.rows:
+        how = "nothing was measured"
     if ranking.by is not RankedBy.HARM:
         how = "ranked by speed-up" if timed(ranking) else "not ranked, as no latency was measured"
     return (
