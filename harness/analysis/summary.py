@@ -10,12 +10,11 @@ import numpy as np
 
 from harness.analysis.predictors import Additivity, Correlation, additivity, spearman
 from harness.analysis.profile import Stream
-from harness.analysis.segmentation import Grouping, group
+from harness.analysis.segmentation import GROUPS, Grouping, group
 from harness.analysis.study import Study
 from harness.results.arrays import Array
 from harness.results.statistics import by_prompt
 
-_GROUPS = 3  # first, middle, last
 _EVERYWHERE = "all stacks"
 # The measures that may predict a block's harm, and what each costs; a run is one sampling of all prompts. None of them
 # reads the judge's features, which harm is made of. What costs AS_HARM spares nothing: the same run gives harm itself.
@@ -67,11 +66,14 @@ def velocities(study: Study) -> dict[str, dict[str, float]]:
 
 
 def groupings(study: Study) -> dict[str, Grouping]:
-    """Each stack's image stream on the trajectory, cut into GROUPS groups; stacks of fewer blocks are left out."""
+    """Each stack's image stream on the trajectory, cut into as many groups as stand out, two to six.
+
+    Into three where no number does; stacks of fewer blocks than that are left out.
+    """
     return {
-        stack: group(study.trajectory.stream(stack, "image"), _GROUPS)
+        stack: group(study.trajectory.stream(stack, "image"))
         for stack, length in study.stacks.items()
-        if length >= _GROUPS
+        if length >= GROUPS
     }
 
 

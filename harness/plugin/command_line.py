@@ -49,6 +49,12 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="W",
     )
+    option(
+        "images",
+        "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of "
+        "the model's own",
+        metavar="FOLDER",
+    )
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
     option(
         "trust-judge", "rank and compare also by a judge that fails its check; the table says so", action="store_true"

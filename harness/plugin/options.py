@@ -38,6 +38,7 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "baseline_update": "random weights have no quality, so there is nothing to store",
     "prompts": "random weights make no images, so no prompts are used",
     "judge": "random weights make no images, so nothing is judged",
+    "images": "random weights make no images, so nothing is measured on them",
     "metric": "random weights make no images, so nothing is measured on them",
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
@@ -65,6 +66,7 @@ class Options:
     windows: tuple[Window, ...]
     groups: bool
     prompts: Path | None
+    images: Path | None
     quick: bool
     update: UpdateMode | None
     rigour: Rigour
@@ -114,7 +116,7 @@ def from_config(config: pytest.Config) -> Options:
     quick = bool(config.getoption("dit_quick"))
     if quick and update is not None:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")
-    prompts = text("prompts")
+    prompts, images = text("prompts"), text("images")
     weights = text("weights")
     if weights is not None:
         _check_weights(weights, {name: text(name) for name in _NOT_WITH_RANDOM_WEIGHTS})
@@ -135,6 +137,7 @@ def from_config(config: pytest.Config) -> Options:
         windows=_windows(several("steps_window")),
         groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
+        images=config.invocation_params.dir / images if images else None,
         quick=quick,
         update=update,
         rigour=_rigour(_one_of("unjudged", text("unjudged"), ("ok",)), strict=bool(config.getoption("dit_strict"))),

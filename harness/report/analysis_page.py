@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Prediction
 
 _LEGENDS = {
-    "groups": "Each stack's image stream, cut into first, middle and last where the similarities of its states, after "
-    "the mean over tokens was taken away, fall best into three groups. Gain is the share of their scatter that the cut "
-    "explains; without groups is what it explains in a stack without groups (similarity that decays smoothly with "
-    "distance), and p how often such a stack gains as much; stability is how often the same boundary comes out when "
-    "prompts are drawn anew. Where p is above .05 there is no evidence of groups of blocks, and the cut is arbitrary.",
+    "groups": "Each stack's image stream, cut where the similarities of its states, after the mean over tokens was "
+    "taken away, fall best into groups: two to six of them, the number that stands out most from a stack without "
+    "groups, or three (first, middle, last) where none does. Gain is the share of their scatter that the cut explains; "
+    "without groups is what it explains in a stack without groups (similarity that decays smoothly with distance), and "
+    "p how often such a stack stands out as much for any number of groups; stability is how often the same boundary "
+    "comes out when prompts are drawn anew. Where p is above .05 there is no evidence of groups of blocks, and the cut "
+    "is arbitrary.",
     "predictors": "Spearman's rank correlation of each measure with the harm of skipping a block, over blocks, with a "
     "95 % interval; p of a permutation test, not adjusted for the number of measures. Depth is the block's index: a "
     "measure that does not beat it is of no use as a predictor. What costs a run a block spares nothing: the same run "

@@ -34,8 +34,10 @@ _QUALITY = (
 
 def title(ranking: Ranking) -> str:
     """What is ranked by what."""
-    if ranking.by is RankedBy.HARM:
+    if ranking.by is RankedBy.HARM and ranking.rows:
         return f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)"
+    if not ranking.rows:
+        return f"nothing to rank: {ranking.checkpoint}"
     refused = ranking.judge_check is not None and ranking.judge_check.refused
     if timed(ranking):
         why = "the judge is refused" if refused else "no quality measured"
@@ -193,6 +195,16 @@ def _opinion_line(opinion: SecondOpinion) -> str:
     )
 
 
+def errors(ranking: Ranking) -> list[str]:
+    """A title and a line for each case that raised and is not ranked; nothing where there is none."""
+    if not ranking.errors:
+        return []
+    return [
+        f"not ranked, as the test raised ({len(ranking.errors)}):",
+        *(f"{name}: {line}" for name, line in ranking.errors.items()),
+    ]
+
+
 def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
     """One line of the summary per strategy."""
     values = dataclasses.asdict(group)
@@ -253,6 +265,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "left_out": dict(ranking.left_out),
             "judge_check": None if ranking.judge_check is None else dataclasses.asdict(ranking.judge_check),
             "second_opinions": [dataclasses.asdict(opinion) for opinion in ranking.opinions],
+            "errors": dict(ranking.errors),
             "gates": list(ranking.gates),
             "rows": [_flat(ranking, row) for row in ranking.rows],
             "groups": [dataclasses.asdict(group) for group in ranking.groups],

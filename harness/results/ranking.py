@@ -111,6 +111,7 @@ class Ranking:
     timed_batch: int | None = None
     judge_check: JudgeCheck | None = None
     opinions: tuple[SecondOpinion, ...] = ()
+    errors: Mapping[str, str] = field(default_factory=dict[str, str])  # cases that are not ranked, and what they raised
     gates: tuple[str, ...] = ()  # what the gates compared with
 
 
@@ -120,9 +121,21 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
     Ordered by harm. A collapsed image scores like grey, so a few of them weigh in a variant's harm as what they
     are; a variant of which most images collapsed is no model any more and comes after all others, whatever its
     score. Only variants measured on the same number of prompts are ranked together: the larger set wins.
-    Where a lab has no judge there is no harm, and the fastest variant comes first.
+    Where a lab has no judge there is no harm, and the fastest variant comes first. A case whose test raised before it
+    was measured is not ranked, but named in ``errors``; of a checkpoint that has nothing else there is a ranking
+    without rows.
     """
     every = list(records)
+    ranked = {ranking.checkpoint: ranking for ranking in _rankings([r for r in every if r.measured or not r.error])}
+    for record in every:
+        if record.error and not record.measured:
+            ranking = ranked.get(record.checkpoint, Ranking(record.checkpoint, (), (), 0, 0))
+            name = f"{record.case} (latency)" if record.kind is Kind.LATENCY else record.case
+            ranked[record.checkpoint] = replace(ranking, errors={**ranking.errors, name: record.error})
+    return list(ranked.values())
+
+
+def _rankings(every: Sequence[Record]) -> list[Ranking]:
     out: list[Ranking] = []
     for checkpoint in dict.fromkeys(r.checkpoint for r in every):
         mine = [r for r in every if r.checkpoint == checkpoint]

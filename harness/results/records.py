@@ -24,6 +24,7 @@ TIMED_BATCH = 8  # images in the forward that is timed, where the checkpoint's b
 class Status(enum.StrEnum):
     """The outcome of comparing one metric, or a whole record, with its baseline."""
 
+    ERROR = "error"  # the test raised; the note is the exception's first line
     OK = "ok"
     NOTHING = "did nothing"  # bitwise the control's latents, under a plan that isn't the identity
     REGRESSION = "regression"  # worse than the baseline allows
@@ -44,6 +45,7 @@ class Status(enum.StrEnum):
 
 _RED = frozenset(
     {
+        Status.ERROR,
         Status.NOTHING,
         Status.REGRESSION,
         Status.STALE,
@@ -204,14 +206,34 @@ class Record:
             window=case.window,
         )
 
+    @property
+    def error(self) -> str:
+        """The first line of what the test raised where its status is ``error``; else nothing."""
+        return self.verdict.notes[-1] if self.verdict.status is Status.ERROR and self.verdict.notes else ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a measurement or a timing in it."""
+        return self.measurement is not None or self.latency is not None
+
     @classmethod
     def of_control(
-        cls, fingerprint: Fingerprint, verdict: Verdict, measurement: Measurement, *, nodeid: str = "", run: str = ""
+        cls,
+        fingerprint: Fingerprint,
+        verdict: Verdict,
+        measurement: Measurement | None,
+        *,
+        test: str = "",
+        nodeid: str = "",
+        run: str = "",
     ) -> Record:
-        """The record of the un-ablated model of the fingerprint's checkpoint."""
+        """The record of the un-ablated model of the fingerprint's checkpoint.
+
+        ``test`` names a test of the control that raised: its record is another one than that of the control's figures.
+        """
         return cls(
             kind=Kind.CONTROL,
-            case=f"{fingerprint.checkpoint}-control",
+            case=f"{fingerprint.checkpoint}-control" + (f"[{test}]" if test else ""),
             nodeid=nodeid,
             checkpoint=fingerprint.checkpoint,
             stack="",

@@ -39,7 +39,7 @@ def stream(stack, name, length, bins, rng):
         table[EMPTY] = 0 if table is count else np.nan
     draws = np.repeat(np.nanmean(centred, axis=0)[None], 2, axis=0)
     angles_drawn = np.repeat(np.nanmean(angular, axis=0)[None], 2, axis=0)
-    return Stream(stack, name, count, cosine, centred, centred, angular, angular, draws, angles_drawn)
+    return Stream(stack, name, count, cosine, centred, centred, angular, angular, draws, angles_drawn, angles_drawn)
 
 
 def given_of(name, setting="trajectory", prompts=8):

@@ -16,7 +16,7 @@ from harness.results.judge_check import JudgeCheck
 from harness.results.ranking import rank
 from harness.results.records import Measurement, Record, Status, Verdict
 from harness.results.statistics import Interval, seed_sd_interval
-from tests.helpers.records import FINGERPRINT, PROMPTS, latency, quality
+from tests.helpers.records import FINGERPRINT, PROMPTS, latency, quality, raised
 
 
 def test_least_harmful_first_and_collapsed_last():
@@ -198,3 +198,21 @@ def test_the_checker_ranks_beside_harm():
     text = " ".join(draw([ranking], 300, colour=False).split())
     assert "second opinion: checker, by its loss, ranks with Spearman 0.32 [" in text
     assert "they part most at m-s-a (# 1 by harm, 3)" in text
+
+
+def test_what_raised_is_not_ranked_but_named():
+    run = [quality("skip", 1.0), raised(quality("swap", 0.1), "TypeError: x"), quality("reverse", 0.2)]
+    timing = raised(latency("skip", 1.2), "RuntimeError: y")
+    other = replace(raised(quality("skip", 0.3), "OSError: z"), checkpoint="n", case="n-s-skip")
+    ranking, nothing = rank([*run, timing, other])
+    assert [row.case for row in ranking.rows] == ["m-s-reverse", "m-s-skip"]
+    assert ranking.errors == {"m-s-swap": "TypeError: x", "m-s-skip (latency)": "RuntimeError: y"}
+    assert (nothing.checkpoint, nothing.rows, nothing.errors) == ("n", (), {"n-s-skip": "OSError: z"})
+
+
+def test_what_was_measured_before_its_test_raised_is_ranked_and_says_so():
+    made = quality("skip", 1.0)
+    late = replace(made, verdict=replace(made.verdict, status=Status.ERROR, notes=("AssertionError: too slow",)))
+    (ranking,) = rank([late, quality("swap", 0.1)])
+    assert [(row.case, row.gate) for row in ranking.rows][1] == ("m-s-skip", Status.ERROR)
+    assert ranking.errors == {}
