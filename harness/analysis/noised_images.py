@@ -6,6 +6,7 @@ it with its caption, without guidance. What else the transformer is given is wha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,13 @@ class CaptionedImages:
 
     pixels: Pixels
     captions: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The first 12 letters of a SHA-256 of pixels and captions."""
+        content = hashlib.sha256(np.ascontiguousarray(self.pixels).tobytes())
+        content.update("\n".join(self.captions).encode())
+        return content.hexdigest()[:12]
 
 
 def read_images(folder: Path, height: int, width: int) -> CaptionedImages:

@@ -20,11 +20,13 @@ from harness.ablation.grid import Ask, expand, grid
 from harness.cli.inventory import RANGES, CheckpointEntry, Listed, checkpoints, metrics, strategies
 from harness.cli.tables import draw, overview, planned
 from harness.errors import ExtensionError, HarnessError
+from harness.gates import baselines
+from harness.gates.reference import stored_unit
 from harness.lab import cost
 from harness.models import prompts
 from harness.models.checkpoints.resolve import Checkpoint, blueprint, resolve
 
-_NEED_CHECKPOINT = ("stack", "range", "strategy", "plan", "steps", "prompts", "measure")
+_NEED_CHECKPOINT = ("stack", "range", "strategy", "plan", "steps", "seeds", "prompts", "measure")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a plan written by hand, instead of a grid (repeat for more)",
     )
     parser.add_argument("--steps", metavar="N", help="denoising steps (default: the checkpoint's)")
+    parser.add_argument("--seeds", metavar="N", help="seeds that a variant is run on (default: 1)")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="a file of prompts (default: the checkpoint's)")
     parser.add_argument("--measure", action="store_true", help="load it and time one batch, to say how long it takes")
     parser.add_argument("--device", default=None, help="where to time it (default: the GPU where there is one)")
@@ -83,15 +86,19 @@ def _width() -> int | None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    steps = _steps(arguments.steps)
+    steps = _whole("steps", arguments.steps) or 0
     checkpoint = blueprint(arguments.checkpoint).checkpoint  # a published one needs nothing on this disk
     cases = _cases(arguments, checkpoint)
     texts = prompts.read(arguments.prompts or checkpoint.prompts_file or prompts.DEFAULT)
-    asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps)
+    seeds = _whole("seeds", arguments.seeds) or 1
+    asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps, seeds)
+    folder = baselines.find_folder(Path.cwd())
+    wanted = folder and baselines.file_of(folder, checkpoint.name, "cpu", checkpoint.settings.dtype)
+    unit = stored_unit(wanted, checkpoint.name) if wanted else None
     timed = _measured(arguments, texts, steps) if arguments.measure else None
     seconds = None if timed is None else asked.seconds(timed["batch"], timed["forward"])
     if arguments.json:
-        print(json.dumps(_plain(checkpoint, cases, asked, timed, seconds), indent=2))
+        print(json.dumps(_plain(checkpoint, cases, asked, timed, seconds, unit), indent=2))
         return
     time = "not known: --measure loads the checkpoint and times one batch"
     if timed is not None and seconds is not None:
@@ -99,15 +106,15 @@ def _plan(arguments: argparse.Namespace) -> None:
             f"about {duration(seconds)} on {timed['device']}: a batch of {timed['images']} took "
             f"{timed['batch']:.2f} s, a forward in it {timed['forward']:.3f} s (without loading, judging and latency)"
         )
-    print(draw(planned(checkpoint, cases, asked, time), _width()), end="")
+    print(draw(planned(checkpoint, cases, asked, time, unit), _width()), end="")
 
 
-def _steps(arguments: str | None) -> int:
-    if arguments is None:
-        return 0
-    if not arguments.isdecimal() or int(arguments) < 1:
-        raise HarnessError(f"--steps takes a whole number from 1, not {arguments!r}")
-    return int(arguments)
+def _whole(name: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise HarnessError(f"--{name} takes a whole number from 1, not {text!r}")
+    return int(text)
 
 
 def _cases(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
@@ -139,9 +146,14 @@ def _measured(arguments: argparse.Namespace, texts: Sequence[str], steps: int) -
 
 
 def _plain(
-    checkpoint: Checkpoint, cases: Sequence[Case], asked: cost.Cost, timed: dict[str, Any] | None, seconds: float | None
+    checkpoint: Checkpoint,
+    cases: Sequence[Case],
+    asked: cost.Cost,
+    timed: dict[str, Any] | None,
+    seconds: float | None,
+    unit: float | None,
 ) -> dict[str, Any]:
-    """Everything of a plan, for programs; ``seconds`` is null where nothing was timed."""
+    """A plan for programs; ``seconds`` is null where nothing was timed, ``unit`` (of harm) where none is stored."""
     return {
         "checkpoint": checkpoint.name,
         "family": checkpoint.family.name,
@@ -160,6 +172,9 @@ def _plain(
             "passes_of_the_control": asked.controls,
             "disk_bytes": asked.disk,
             "seconds": seconds,
+            "half_width_sd": asked.half_width,
+            "told_apart_sd": asked.told_apart,
+            "sd_points": unit,
         },
         "timed": timed,
     }

@@ -15,6 +15,7 @@ from harness.ablation.ranges import DEPTHS, spans
 from harness.cli.inventory import OWN, RANGES, CheckpointEntry, Listed
 from harness.lab.cost import Cost, share
 from harness.models.checkpoints.resolve import Checkpoint
+from harness.report.cost_line import power_line
 from harness.report.text import counted
 
 _NOTHING = "-"
@@ -79,8 +80,11 @@ def blocks(stacks: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {stack}" for stack, number in stacks.items()) or _NOTHING
 
 
-def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str) -> list[Section]:
-    """A checkpoint's stacks, the cases of a grid over it, and what they cost; ``time`` is how long they take."""
+def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str, unit: float | None) -> list[Section]:
+    """A checkpoint's stacks, the cases of a grid over it, what they cost, and how much harm they can tell apart.
+
+    ``time`` is how long they take, ``unit`` the unit of harm in points of the score, None where none is stored.
+    """
     settings = checkpoint.settings
     about = (
         f"{checkpoint.name}: {checkpoint.family.transformer}, {blocks(checkpoint.stacks)} blocks; {cost.steps} steps, "
@@ -94,7 +98,7 @@ def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str
     return [
         Section(about, ("stack", "blocks", *(depth for depth in DEPTHS if depth != "each")), ranges),
         Section(counted(len(cases), "case"), ("variant", "plan", "of the control's blocks"), listed),
-        Section("what they cost", ("", "how much"), [*_costs(cost), ("time", time)]),
+        Section("what they cost", ("", "how much"), [*_costs(cost), ("time", time), ("power", power_line(cost, unit))]),
     ]
 
 
@@ -105,7 +109,8 @@ def _resolved(depth: str, length: int) -> str:
 def _costs(cost: Cost) -> list[tuple[str, str]]:
     """One row for each kind of cost."""
     cases = counted(cost.cases, "case")
-    runs = f"{counted(cost.prompts, 'prompt')} x ({cases} + {counted(cost.seeds, 'seed')} of the control)"
+    each = f" x {counted(cost.variant_seeds, 'seed')}" if cost.variant_seeds > 1 else ""
+    runs = f"{counted(cost.prompts, 'prompt')} x ({cases}{each} + {counted(cost.seeds, 'seed')} of the control)"
     twice = ", each image in it twice: with and without the prompt" if cost.guided else ""
     passes = f"with the control itself as much as {cost.controls:.1f} passes of it over all prompts"
     return [

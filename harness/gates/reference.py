@@ -104,6 +104,15 @@ def why_no_floors(baseline: Baseline, fingerprint: Fingerprint) -> str:
     return f"the noise floors are of other arithmetic ({usual}, here {fingerprint.arithmetic or 'not known'})"
 
 
+def stored_unit(wanted: Path, checkpoint: str) -> float | None:
+    """The unit of harm in points that a baseline file, or one of another device beside it, holds; None without a file.
+
+    Raises BaselineError where the file can't be read.
+    """
+    path, _ = baselines.choose_file(wanted)
+    return None if path is None else baselines.load(path, checkpoint, unsigned=True).seed_sd
+
+
 def reference_for(lab: LabProtocol, folder: Path, *, updates: bool = False, rigour: Rigour = Rigour.USUAL) -> Reference:
     """The reference of an open lab under a baselines folder; the lab takes the stored unit of harm.
 

@@ -61,11 +61,47 @@ def update_cases(folder: Path, records: Sequence[Record], mode: UpdateMode) -> l
         fingerprint = own[0].fingerprint
         path = baselines.file_of(folder, name, fingerprint.device, fingerprint.dtype)
         baseline = open_for_update(path, fingerprint)
+        own = _in_own_unit(baseline, own, mode)
         changed = [_store_record(baseline, record, mode) for record in own]  # every record, not up to the first change
         if any(changed):
             baselines.save(baseline)
             written.append(path)
     return written
+
+
+def _in_own_unit(baseline: Baseline, records: Sequence[Record], mode: UpdateMode) -> list[Record]:
+    """The records with their harms in the unit of harm of the model that they are of.
+
+    A run measures in the stored unit, so that a change of the control can't rescale every harm. Where everything is
+    stored anew and the weights are others, that unit belongs to another model: then this run's control gives the unit,
+    and what the file keeps of cases that did not run is converted, too.
+    """
+    control = next((r.measurement for r in records if r.kind is Kind.CONTROL and r.measurement is not None), None)
+    others = baseline.facts is not None and baseline.facts.weights != records[0].fingerprint.weights
+    if mode is not UpdateMode.ALL or not others or control is None or baseline.control is None:
+        return list(records)
+    unit = control.summary["seed_sd"]
+    factor = baseline.control.seed_sd / unit
+    for case, entries in baseline.cases.items():
+        if "harm" in entries:
+            baseline.cases[case] = {**entries, "harm": _scaled(entries["harm"], factor)}
+    baseline.control = replace(baseline.control, seed_sd=unit)
+    return [_measured_in(record, unit) for record in records]
+
+
+def _scaled(entry: Entry, factor: float) -> Entry:
+    tolerance, effect = (None if v is None else rounded(v * factor) for v in (entry.tolerance, entry.effect))
+    mode = None if entry.mode is None else replace(entry.mode, value=rounded(entry.mode.value * factor))
+    return replace(entry, value=rounded(entry.value * factor), tolerance=tolerance, effect=effect, mode=mode)
+
+
+def _measured_in(record: Record, unit: float) -> Record:
+    measured = record.measurement
+    if measured is None or "clip_delta" not in measured.summary:
+        return record
+    # As the lab computes it, so that the next run finds the very same harm.
+    harm = {"seed_sd": unit, "harm": -measured.summary["clip_delta"] / unit}
+    return replace(record, measurement=replace(measured, summary={**measured.summary, **harm}))
 
 
 def update_figures(
@@ -119,7 +155,8 @@ def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
     if record.kind is Kind.CONTROL:
         return _store_control(baseline, record, mode)
     values, n = _values(record)
-    if not values or record.strategy.startswith("plan-") or record.verdict.status is Status.NOTHING:
+    worthless = record.verdict.status in (Status.NOTHING, Status.REFUSED)
+    if not values or record.strategy.startswith("plan-") or worthless:
         return False
     if baseline.control is None:
         if "seed_sd" not in values:
@@ -134,13 +171,13 @@ def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
 
 
 def _store_control(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
-    if record.measurement is None:
+    if record.measurement is None or record.verdict.status is Status.REFUSED:
         return False
     kept = _store_latents(baseline, record, mode)
     if baseline.control is not None and mode is UpdateMode.MISSING:
         return kept
     measured = ControlFigures.of(record.measurement.summary)
-    # The unit of harm is never estimated again: that would rescale every stored harm.
+    # The stored harms are in the stored unit, which only _in_own_unit changes.
     unit = measured.seed_sd if baseline.control is None else baseline.control.seed_sd
     baseline.control = replace(measured, seed_sd=unit)
     baseline.facts = facts(record.fingerprint, record.measurement.latents_sha256)

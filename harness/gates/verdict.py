@@ -1,6 +1,7 @@
 """The verdict on a measurement: how it compares with the stored values. Pure functions of data, without pytest.
 
-Three rules, in this order of weight: an ablation whose latents are bitwise the control's did nothing; every gated
+Four rules, in this order of weight: an ablation whose latents are bitwise the control's did nothing; the scores of a
+judge that failed its check say nothing; every gated
 figure stays within its tolerance of the stored value, on both sides; and under the very fingerprint of the stored
 values the latents are bitwise the stored ones, since nothing is left that could have changed them.
 """
@@ -41,16 +42,16 @@ def judge(
     stored values, what its mode stores is ``updated`` and no failure. Never raises: what there is nothing to compare
     with is ``unjudged``, ``incomparable`` or ``missing``, with the reason in the notes (:func:`nothing_to_compare`).
     """
-    verdict = _against_stored(case, measurement, reference, update)
+    verdict = _trusted(_against_stored(case, measurement, reference, update), measurement)
     return _did_nothing(verdict, measurement.latents_sha256, control.latents_sha256, str(case.plan))
 
 
 def judge_control(measurement: Measurement, reference: Reference, update: UpdateMode | None = None) -> Verdict:
     """The verdict on the control's own figures: its score, collapses, reseed distance and FID between seeds."""
     if verdict := nothing_to_compare(reference, update):
-        return verdict
+        return _trusted(verdict, measurement)
     verdict = _same_bits(compare_control(measurement, reference), _control_id(reference), measurement, reference)
-    return verdict if update is None else accepted(verdict, update)
+    return _trusted(verdict if update is None else accepted(verdict, update), measurement)
 
 
 def judge_latency(case: Case, latency: Latency, reference: Reference, update: UpdateMode | None = None) -> Verdict:
@@ -68,10 +69,14 @@ def judge_latency(case: Case, latency: Latency, reference: Reference, update: Up
     if reference.baseline is not None and not reference.exact:
         return unjudged(f"relative times are those of another device ({reference.baseline.device})")
     stored = reference.baseline.cases.get(case.id, {}) if reference.baseline else {}
+    strict = reference.rigour is Rigour.STRICT
     if (batch := _stored_batch(reference)) is not None and batch != latency.batch and TIME in stored:
         return unjudged(f"timed with a batch of {latency.batch}, where the stored value is of {batch}")
     if tolerance_for(reference.tolerances, case.id, TIME) is None:
         return unjudged("no entry of tolerances.toml makes latency a gate")
+    if TIME not in stored and update is None:
+        # Quality can be stored without times, as with --benchmark-skip: that is a fault in a strict run alone.
+        return _missing("no relative time is stored for this case", Status.MISSING, red=strict)
     verdict = compare(case.id, {TIME: 1.0 / latency.ratio}, stored, reference.tolerances, [TIME])
     verdict = _over_interval(verdict, 1.0 / latency.high, 1.0 / latency.low if latency.low > 0 else math.inf)
     return verdict if update is None else accepted(verdict, update)
@@ -239,6 +244,14 @@ def _did_nothing(verdict: Verdict, latents: str, control: str, plan: str) -> Ver
         "computes what the model computes"
     )
     return replace(verdict, status=Status.NOTHING, notes=(*verdict.notes, note))
+
+
+def _trusted(verdict: Verdict, measurement: Measurement) -> Verdict:
+    """Red where the judge was refused, whatever the figures that follow from its scores say."""
+    check = measurement.judge_check
+    if check is None or not check.refused:
+        return verdict
+    return replace(verdict, status=Status.REFUSED, notes=(*verdict.notes, check.sentence))
 
 
 def _same_bits(verdict: Verdict, case: str, measurement: Measurement, reference: Reference) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,10 @@ from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.lab.observation import Observation, distances, to_bytes
 from harness.lab.protocol import Forward, ImageCall, VariantRun
+from harness.lab.seeds import SeedFigures, check_scores, check_seeds, combined
 from harness.metrics import distribution, openclip, pairs
 from harness.metrics.judge import OpenClipJudge
+from harness.metrics.judge_check import check_judge
 from harness.metrics.metric_set import open_metrics
 from harness.models import environment, loading
 from harness.models import prompts as prompt_files
@@ -28,6 +31,7 @@ from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
 from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
+from harness.results.judge_check import JudgeCheck
 from harness.results.records import TIMED_BATCH, Measurement
 from harness.results.rounding import rounded
 from harness.surgery.trace import check_trace, traced
@@ -83,11 +87,14 @@ class Lab:
 
     The unit of harm is the control's seed-to-seed sd in score points. Where a baseline is stored, its unit
     is fixed with :meth:`fix_unit`, so that a change of the control can't rescale every harm. ``checkpoint`` may be
-    a name or a folder, too; without ``prompts`` they are the checkpoint's own, or else the set that comes with the
-    package. ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
-    ``ViT-L-14/openai``. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
+    a name or a folder, too; prompts that aren't given are the checkpoint's own, or else the set that comes with the
+    package; as a mapping they are prompts by category, as :func:`harness.models.prompts.categories` reads them.
+    ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
+    ``ViT-L-14/openai``. With ``trust_judge`` a judge that fails its check ranks and gates all the same, and every
+    record says so. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
     built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
-    :func:`harness.models.loading.load`.
+    :func:`harness.models.loading.load`. ``variant_seeds`` is the number of seeds that a variant is run on, at most the
+    control's.
 
     Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or one of ``metrics`` can't be
     used.
@@ -99,24 +106,31 @@ class Lab:
         self,
         checkpoint: Checkpoint | str,
         *,
-        prompts: Sequence[str] | None = None,
+        prompts: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         device: torch.device | None = None,
         judge: str | None = None,
         metrics: Sequence[str] = (),
         offload: str = "none",
+        variant_seeds: int = 1,
+        trust_judge: bool = False,
     ) -> None:
         if isinstance(checkpoint, str):
             checkpoint = resolve(checkpoint)
         settings = checkpoint.settings
+        check_seeds(checkpoint.name, settings.seeds, variant_seeds)
         self.checkpoint = checkpoint
+        self.variant_seeds = variant_seeds
         self.device = device or environment.pick_device(None)
         if prompts is None:
-            prompts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
-        self.prompts = list(prompts)
+            prompts = prompt_files.categories(checkpoint.prompts_file or prompt_files.DEFAULT)
+        named = prompts if isinstance(prompts, Mapping) else {"": prompts}
+        self.prompts = [prompt for group in named.values() for prompt in group]
+        self.categories = tuple(name for name, group in named.items() for _ in group) if any(named) else ()
         # A judge or a metric that can't be used is reported before a large model is loaded.
         source = openclip.find(judge or openclip.of_checkpoint(checkpoint))
         self.metrics = open_metrics(settings, self.prompts, metrics, self.device)
         self.offload = offload
+        self.trust_judge = trust_judge
         pipeline = loading.load(checkpoint, self.device, offload=offload)
         self.sampler = Sampler(pipeline, checkpoint.family, settings, settings.batch)
         self.notes = tuple(self.sampler.check(self.prompts))
@@ -129,7 +143,7 @@ class Lab:
         """Everything that can change a number measured here."""
         checkpoint = self.checkpoint
         added = () if checkpoint.lora is None else (checkpoint.lora,)
-        return environment.fingerprint(
+        whole = environment.fingerprint(
             checkpoint,
             self.device,
             (*_SAMPLING, "negative_prompt") if checkpoint.settings.negative_prompt else _SAMPLING,
@@ -141,13 +155,17 @@ class Lab:
             machine=environment.machine(self.device),
             perturbed=self.sampler.perturbed,
         )
+        if self.variant_seeds == 1:
+            return whole  # as in all baselines of before there was a choice
+        return dataclasses.replace(whole, sampling={**whole.sampling, "variant_seeds": self.variant_seeds})
 
     @cached_property
     def control(self) -> Control:
-        """The control's images for every seed, measured once."""
+        """The control's images for every seed, measured once. Raises HarnessError where its scores give no unit."""
         seeds = tuple(
             self.observe(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
         )
+        check_scores(self.checkpoint.name, {seed: observed.scores for seed, observed in enumerate(seeds)})
         gaps: dict[str, list[float]] = {}
         for a, b in combinations(seeds, 2):
             for name, values in distances(a, b).items():
@@ -164,6 +182,14 @@ class Lab:
             seed_sd=rounded(statistics.pooled_seed_sd(scores)),
             extra=self.metrics.control([(s.images, s.extra) for s in seeds]),
         )
+
+    @cached_property
+    def judge_check(self) -> JudgeCheck:
+        """Whether the judge scores the control's images of the first seed above worse ones; checked once.
+
+        Labs made by :meth:`anew` keep it: a fault of the model is no fault of the judge.
+        """
+        return check_judge(self.judge, self.control.seeds[0].images, self.prompts, overruled=self.trust_judge)
 
     @property
     def seed_sd(self) -> float:
@@ -213,17 +239,40 @@ class Lab:
         return samples
 
     def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> VariantRun[Observation]:
-        """Measure a variant on seed 0 of every prompt against the control's images of the same seed.
+        """Measure a variant against the control's images of the same prompts and seeds.
 
-        ``plan`` is a Plan or its text, which may name the stack (``"double: 0-3 8-18"``). It holds in all denoising
-        steps, or in the inclusive ``window`` of them, 0-based. Raises PlanError or CaseError where one of them doesn't
-        fit the checkpoint, SurgeryError where the plan did not take hold.
+        It runs on the first ``variant_seeds`` seeds; the images that are returned are those of seed 0. ``plan`` is a
+        Plan or its text, which may name the stack (``"double: 0-3 8-18"``). It holds in all denoising steps, or in the
+        inclusive ``window`` of them, 0-based. Raises PlanError or CaseError where one of them doesn't fit the
+        checkpoint, SurgeryError where the plan did not take hold, HarnessError where the control gives no unit.
         """
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         control = self.control
-        variant = self.observe(self.sample(plan, stack, window=window))
-        base = control.seeds[0]
+        variants = [self.observe(self.sample(plan, stack, seed, window=window)) for seed in range(self.variant_seeds)]
+        values, summary = combined([self._against(*both) for both in zip(variants, control.seeds, strict=False)])
+        harms = statistics.by_prompt(values["harm"], len(self.prompts))
+        unit = statistics.seed_sd_interval(control.scores)
+        summary |= {
+            "seed_sd_low": unit.low,
+            "seed_sd_high": unit.high,
+            "worst_tenth": statistics.worst_tenth(harms),
+            "lost_share": float((harms > self.seed_sd).mean()),
+        }
+        measured = Measurement(
+            n=len(values["harm"]),
+            prompts=len(self.prompts),
+            values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
+            summary=summary,
+            latents_sha256=variants[0].samples.sha256(),
+            left_out=self.metrics.left_out(len(self.prompts)),
+            judge_check=self.judge_check,
+        )
+        return VariantRun(measured, variants[0])
+
+    def _against(self, variant: Observation, base: Observation) -> SeedFigures:
+        """The figures of a variant's images of one seed against the control's."""
+        control = self.control
         harm = base.scores - variant.scores
         apart = distances(variant, base)
         values: dict[str, Values] = {
@@ -254,17 +303,7 @@ class Lab:
             values["score_min"] = variant.least
             summary["clip_min"] = float((variant.least - base.least).mean())
         extra = self.metrics.compare((base.images, base.extra), (variant.images, variant.extra), control.extra)
-        values |= extra.values
-        summary |= extra.summary
-        measured = Measurement(
-            n=len(harm),
-            prompts=len(self.prompts),
-            values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
-            summary=summary,
-            latents_sha256=variant.samples.sha256(),
-            left_out=self.metrics.left_out(len(self.prompts)),
-        )
-        return VariantRun(measured, variant)
+        return SeedFigures({**values, **extra.values}, {**summary, **extra.summary})
 
     def control_measurement(self) -> Measurement:
         """The control's own scores over all seeds, and the figures that stand for it in a baseline."""
@@ -276,6 +315,9 @@ class Lab:
             summary=control.summary(),
             latents_sha256=control.latents_sha256,
             left_out=self.metrics.left_out(len(self.prompts)),
+            judge_check=self.judge_check,
+            texts=tuple(self.prompts),
+            categories=self.categories,
         )
 
     def control_images(self) -> Images:

@@ -145,10 +145,17 @@ class Sampler:
         return Samples(torch.cat(images), torch.cat(latents))
 
     def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
-        """The same from plain prompts and generators, through the pipeline's own encoding and drawing."""
-        generators = [generator_for(p, seed) for p in prompts]
+        """The same from plain prompts and generators, through the pipeline's own encoding and drawing.
+
+        In the same batches: more images at once than the sampling takes may not fit into memory.
+        """
         others = self.adapter.plain_prompt_arguments(self.settings)
-        return self._call({"prompt": list(prompts), "generator": generators, **others})
+        made: list[Samples] = []
+        for start in range(0, len(prompts), self.batch):
+            part = list(prompts[start : start + self.batch])
+            generators = [generator_for(p, seed) for p in part]
+            made.append(self._call({"prompt": part, "generator": generators, **others}))
+        return Samples(torch.cat([some.images for some in made]), torch.cat([some.latents for some in made]))
 
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""

@@ -49,7 +49,16 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="W",
     )
+    option(
+        "images",
+        "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of "
+        "the model's own",
+        metavar="FOLDER",
+    )
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
+    option(
+        "trust-judge", "rank and compare also by a judge that fails its check; the table says so", action="store_true"
+    )
     option(
         "judge",
         "score by this open_clip model instead of the checkpoint's own: ARCHITECTURE/TAG, or a folder (with '=')",
@@ -82,6 +91,7 @@ def add_options(parser: pytest.Parser) -> None:
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
     option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")
+    option("seeds", "seeds that a variant is run on, at most the control's (default: 1)", metavar="N")
     option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
     option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
     option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")

@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 
 from harness.gates import baselines
+from harness.gates.reference import stored_unit
 from harness.gates.rigour import Rigour
 from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 from harness.plugin.collection import Collection
 from harness.plugin.parameters import Target
-from harness.report.cost_line import cost_line
+from harness.report.cost_line import cost_line, power_line
 from harness.report.text import relative
 
 _SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
@@ -41,15 +42,24 @@ def _checkpoint_lines(target: Target, device: str, collection: Collection) -> li
         return [f"dit: {target.name} ({blocks} blocks): {checkpoint.about}"]
     dtype = checkpoint.settings.dtype
     how = dtype if options.offload == "none" else f"{dtype}, offload {options.offload}"
-    stored = _stored(baselines.file_of(target.baselines, target.name, device, dtype), options.rigour)
+    wanted = baselines.file_of(target.baselines, target.name, device, dtype)
+    stored = _stored(wanted, options.rigour)
     lines = [f"dit: {target.name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}"]
     if options.groups and not options.plans:
         path = relative(target.groups_file, Path.cwd())
         lines.append(f"dit: first, middle and last of {target.name} are measured groups, from {path}")
     if cases := collection.cases_with_images(target):
         prompts = cost.prompt_count(checkpoint.prompts_file, options.prompts)
-        total = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, prompts)
-        lines.append(f"dit: {cost_line(total)}")
+        total = cost.cost(
+            checkpoint.stacks,
+            checkpoint.settings,
+            checkpoint.family,
+            cases,
+            prompts,
+            variant_seeds=options.seeds,
+        )
+        power = power_line(total, stored_unit(wanted, target.name))
+        lines += [f"dit: {line}" for line in (cost_line(total), power) if line]
     return lines
 
 

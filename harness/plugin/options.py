@@ -38,10 +38,12 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "baseline_update": "random weights have no quality, so there is nothing to store",
     "prompts": "random weights make no images, so no prompts are used",
     "judge": "random weights make no images, so nothing is judged",
+    "images": "random weights make no images, so nothing is measured on them",
     "metric": "random weights make no images, so nothing is measured on them",
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
+    "seeds": "random weights make no images, so there are no seeds",
     "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
 
@@ -64,6 +66,7 @@ class Options:
     windows: tuple[Window, ...]
     groups: bool
     prompts: Path | None
+    images: Path | None
     quick: bool
     update: UpdateMode | None
     rigour: Rigour
@@ -71,12 +74,14 @@ class Options:
     reports: Path
     device: str | None
     rounds: int
+    seeds: int
     threads: int | None
     weights: str | None
     dtype: str | None
     lora: str | None
     offload: str
     judge: str | None
+    trust_judge: bool
     metrics: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
@@ -111,7 +116,7 @@ def from_config(config: pytest.Config) -> Options:
     quick = bool(config.getoption("dit_quick"))
     if quick and update is not None:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")
-    prompts = text("prompts")
+    prompts, images = text("prompts"), text("images")
     weights = text("weights")
     if weights is not None:
         _check_weights(weights, {name: text(name) for name in _NOT_WITH_RANDOM_WEIGHTS})
@@ -132,6 +137,7 @@ def from_config(config: pytest.Config) -> Options:
         windows=_windows(several("steps_window")),
         groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
+        images=config.invocation_params.dir / images if images else None,
         quick=quick,
         update=update,
         rigour=_rigour(_one_of("unjudged", text("unjudged"), ("ok",)), strict=bool(config.getoption("dit_strict"))),
@@ -139,12 +145,14 @@ def from_config(config: pytest.Config) -> Options:
         reports=reports,
         device=text("device"),
         rounds=_whole("rounds", text("rounds"), least=4) or (8 if quick else 12),
+        seeds=_whole("seeds", text("seeds"), least=1) or 1,
         threads=_whole("threads", text("threads"), least=1),
         weights=weights,
         dtype=_one_of("dtype", text("dtype"), DTYPES),
         lora=_name_or_path(config, "lora", text("lora")),
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
         judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
+        trust_judge=bool(config.getoption("dit_trust_judge")),
         metrics=tuple(_metric(config, value) for value in config.getoption("dit_metric") or ()),
         perturbations=_perturbations(config.getoption("dit_perturb") or ()),
         calibrate=_calibrate(config, quick=quick, update=update),

@@ -14,6 +14,7 @@ from harness.report.ranking_table import (
     strategy_columns,
     timed,
 )
+from harness.report.task_section import task_markdown
 from harness.report.text import markdown_table
 from harness.results.columns import extra_kind
 from harness.results.figure import RankedBy
@@ -21,6 +22,10 @@ from harness.results.ranking import Ranking
 from harness.results.records import Record
 
 _SPEED_NOTE = "Variants are ranked by speed-up where no quality was measured, as with random weights, which have none."
+_SHUFFLE_NOTE = (
+    "Shuffle draws only permutations that are at least as far from the model's own order as the average one; random "
+    "draws any but that order."
+)
 
 
 def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
@@ -37,12 +42,13 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
         if not ranking.rows:
             continue
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        for line in foot(ranking):
-            out += ["", line.replace("|", "\\|").replace("*", "\\*")]
+        out += [text.replace("|", "\\|").replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        out.append("")
+        out += ["", *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
+    if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):
+        note += [_SHUFFLE_NOTE, ""]
     return "\n".join([*out, *note, *_legend(rankings), ""])
 
 
@@ -56,7 +62,9 @@ def _legend(rankings: Sequence[Ranking]) -> list[str]:
 def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
     fingerprint = next(r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
-    how = f"{ranking.prompts} prompts, {ranking.tiers} tiers" if ranking.rows else "nothing was measured"
+    how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
+    if not ranking.rows:
+        how = "nothing was measured"
     if ranking.by is not RankedBy.HARM:
         how = "ranked by speed-up" if timed(ranking) else "not ranked, as no latency was measured"
     return (

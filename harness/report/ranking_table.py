@@ -7,16 +7,29 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.report.text import NOTHING, number
+from harness.report.text import NOTHING, counted, number
 from harness.results.columns import extra, strategy_table, table
 from harness.results.figure import Column, Figure, RankedBy
+from harness.results.rank_intervals import LEAST_FOR_TIERS
 from harness.results.ranking import Ranking, Row, StrategySummary
+from harness.results.second_opinion import SecondOpinion
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # What a row says of quality, in files; a ranking by speed leaves it out.
-_QUALITY = ("rank_low", "rank_high", "tier", "harm", "harm_low", "harm_high", "collapsed", "pareto")
+_QUALITY = (
+    "rank_low",
+    "rank_high",
+    "tier",
+    "harm",
+    "harm_low",
+    "harm_high",
+    "points_low",
+    "points_high",
+    "collapsed",
+    "pareto",
+)
 
 
 def title(ranking: Ranking) -> str:
@@ -25,8 +38,12 @@ def title(ranking: Ranking) -> str:
         return f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)"
     if not ranking.rows:
         return f"nothing to rank: {ranking.checkpoint}"
+    refused = ranking.judge_check is not None and ranking.judge_check.refused
     if timed(ranking):
-        return f"fastest variant, by speed-up (no quality measured): {ranking.checkpoint}"
+        why = "the judge is refused" if refused else "no quality measured"
+        return f"fastest variant, by speed-up ({why}): {ranking.checkpoint}"
+    if refused:
+        return f"not ranked (the judge is refused, no latency measured): {ranking.checkpoint}"
     return f"not ranked (no latency measured): {ranking.checkpoint}"
 
 
@@ -71,7 +88,7 @@ def headings(columns: Sequence[Column]) -> tuple[str, ...]:
 def cells(row: Row, columns: Sequence[Column], *, short: bool = False) -> tuple[str, ...]:
     """One line of the table. A figure that was not measured is a dash, never a zero.
 
-    ``short`` leaves the intervals of rank and speed-up out, for narrow terminals.
+    ``short`` leaves the intervals of rank, harm and speed-up out, for narrow terminals.
     """
     return tuple(_cell(row, column, short=short) for column in columns)
 
@@ -81,9 +98,7 @@ def _cell(row: Row, column: Column, *, short: bool) -> str:
     if column.name in _WRITTEN:
         return _WRITTEN[column.name](row, form, short)
     value = row.value(column.name)
-    if value is not None and isinstance(column, Figure) and column.negated:
-        value = 0.0 - value  # and not -value: no minus zero
-    return number(value, form)
+    return number(_signed(value, column) if isinstance(column, Figure) else value, form)
 
 
 def _rank(row: Row, _form: str, short: bool) -> str:
@@ -94,11 +109,15 @@ def _variant(row: Row, _form: str, _short: bool) -> str:
     return f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}"
 
 
-def _harm(row: Row, form: str, _short: bool) -> str:
-    """``0.42 \u00b10.11``."""
-    if row.harm is None or row.harm_high is None:
+def _points(row: Row, form: str, short: bool) -> str:
+    """``0.42 [0.31, 0.58]``: harm in points."""
+    change = row.value("clip_delta")
+    if change is None:
         return NOTHING
-    return f"{row.harm:{form}} \u00b1{row.harm_high - row.harm:{form}}"
+    text = f"{0.0 - change:{form}}"  # and not -change: no minus zero
+    if short or row.points_low is None or row.points_high is None:
+        return text
+    return f"{text} [{row.points_low:{form}}, {row.points_high:{form}}]"
 
 
 def _speed_up(row: Row, form: str, short: bool) -> str:
@@ -125,7 +144,7 @@ _WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
     "rank": _rank,
     "variant": _variant,
     "plan": lambda row, _form, _short: row.plan,
-    "harm": _harm,
+    "clip_delta": _points,
     "speed_up": _speed_up,
     "memory": _memory,
     "same_as_listed": _surgery,
@@ -133,10 +152,47 @@ _WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
 }
 
 
+def foot(ranking: Ranking) -> tuple[str, ...]:
+    """The lines below a table: the unit, the batches, what is missing and why, gates, judge, second opinions."""
+    lines: list[str] = []
+    unit = ranking.unit
+    if unit is not None:
+        lines.append(
+            f"1 sd = {unit.value:.2f} points (95 % interval {unit.low:.2f} to {unit.high:.2f}), of this checkpoint and "
+            "these prompts alone"
+        )
+    if ranking.timed_batch is not None:
+        sampled = f"; images were sampled {ranking.sampled_batch} at a time" if ranking.sampled_batch else ""
+        lines.append(f"speed-up: of a forward of {counted(ranking.timed_batch, 'image')}{sampled}")
+    if ranking.by is RankedBy.HARM and not ranking.tiers:
+        lines.append(f"no tiers: {counted(ranking.prompts, 'prompt')}, and tiers need {LEAST_FOR_TIERS}")
+    lines += [left_out(ranking)] if ranking.left_out else []
+    lines += ranking.gates
+    lines += [] if ranking.judge_check is None else [ranking.judge_check.sentence]
+    return (*lines, *map(_opinion_line, ranking.opinions))
+
+
 def left_out(ranking: Ranking) -> str:
     """``left out: lpips (no weights ...)``: the metrics that are no columns, by name; nothing where there are none."""
     said = ", ".join(f"{name} ({why})" for name, why in ranking.left_out.items())
     return f"left out: {said}" if said else ""
+
+
+def _opinion_line(opinion: SecondOpinion) -> str:
+    """``by the checker: Spearman .89 [.85, .92] with harm, ...; they part most at ...``."""
+    alike = opinion.alike
+    what = "distance from the control (a drift, not a harm)" if opinion.drift else "loss"
+    everywhere, harmful = (
+        ", ".join(f"{p.case} (# {p.by_harm:g} by harm, {p.by_other:g})" for p in parted)
+        for parted in (opinion.parted, opinion.parted_harmful)
+    )
+    return (
+        f"second opinion: {opinion.name}, by its {what}, ranks with Spearman {number(alike.value, '.2f')} "
+        f"[{number(alike.low, '.2f')}, {number(alike.high, '.2f')}] as harm does, and with "
+        f"{number(opinion.alike_harmful, '.2f')} among the {opinion.harmful} more harmful variants"
+        + (f"; they part most at {everywhere}" if everywhere else "")
+        + (f"; among the more harmful at {harmful}" if harmful else "")
+    )
 
 
 def errors(ranking: Ranking) -> list[str]:
@@ -149,18 +205,20 @@ def errors(ranking: Ranking) -> list[str]:
     ]
 
 
-def foot(ranking: Ranking) -> list[str]:
-    """The lines under a table: what is no column, and what the gates compared with."""
-    return [*filter(None, [left_out(ranking)]), *ranking.gates]
-
-
 def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
     """One line of the summary per strategy."""
     values = dataclasses.asdict(group)
     return tuple(
-        number(values[column.name], column.form) if isinstance(column, Figure) else str(values[column.name])
+        number(_signed(values[column.name], column), column.form)
+        if isinstance(column, Figure)
+        else str(values[column.name])
         for column in columns
     )
+
+
+def _signed(value: float | None, column: Figure) -> float | None:
+    """The value as its column shows it."""
+    return 0.0 - value if value is not None and column.negated else value  # and not -value: no minus zero
 
 
 def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:
@@ -195,13 +253,18 @@ def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
 
 def nested(ranking: Ranking) -> dict[str, Any]:
     """A ranking for JSON; what is not finite becomes null."""
-    return _finite(
+    return finite(
         {
             "checkpoint": ranking.checkpoint,
             "by": ranking.by.value,
             "prompts": ranking.prompts,
             "tiers": ranking.tiers,
+            "unit": None if ranking.unit is None else dataclasses.asdict(ranking.unit),
+            "sampled_batch": ranking.sampled_batch,
+            "timed_batch": ranking.timed_batch,
             "left_out": dict(ranking.left_out),
+            "judge_check": None if ranking.judge_check is None else dataclasses.asdict(ranking.judge_check),
+            "second_opinions": [dataclasses.asdict(opinion) for opinion in ranking.opinions],
             "errors": dict(ranking.errors),
             "gates": list(ranking.gates),
             "rows": [_flat(ranking, row) for row in ranking.rows],
@@ -210,9 +273,10 @@ def nested(ranking: Ranking) -> dict[str, Any]:
     )
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Nested lists and dicts with null for every number that is not finite, for which JSON has no word."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {k: finite(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
-        return [_finite(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        return [finite(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.results.figure import BOTH_TABLES, HARM_TABLE, SPEED_TABLE, Better, Column, Figure
 
 # What the bundled world's checker grades, beside the mean over them (grade) and whether all are right (all_right).
-_ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
+ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
 
 _RANKED: tuple[Column, ...] = (
     Figure(
@@ -27,8 +27,9 @@ _RANKED: tuple[Column, ...] = (
     Figure(
         name="tier",
         label="tier",
-        legend="Tier 1 holds the variants that can't be told from the least harmful one, tier 2 those of the rest that "
-        "can't be told from the least harmful of the rest, and so on.",
+        legend="Tiers part the ranking: a new one begins at the first variant that is surely more harmful than the "
+        "first of the tier before. A variant with a wide interval may stand behind such a cut without being surely "
+        "more harmful itself; its rank's interval says so. There are none with fewer than 16 prompts.",
         tables=HARM_TABLE,
         form=".0f",
         count=True,
@@ -51,12 +52,29 @@ _RANKED: tuple[Column, ...] = (
         dropped=0,
     ),
     Figure(
+        name="clip_delta",
+        label="harm",
+        unit="points",
+        legend="Harm is how much lower the judge scores the variant's images for their prompts than the control's "
+        "images of the same prompts, seeds and initial latents (0: as good as the control), in points of the score "
+        "(cosine x 100), with its 95 % interval over prompts; files hold the change of the score, which has the other "
+        "sign.",
+        tables=HARM_TABLE,
+        strategies=True,
+        form=".2f",
+        negated=True,
+        better=Better.HIGHER,
+        gated=True,
+        restates="harm",
+        stored=True,
+        files=True,
+    ),
+    Figure(
         name="harm",
         label="harm",
         unit="sd",
-        legend="Harm is how much lower the judge scores the variant's images for their prompts than the control's "
-        "images of the same prompts, seeds and initial latents, in units of the control's seed-to-seed standard "
-        "deviation (0: as good as the control), with the half-width of its 95 % interval (Student's t over prompts).",
+        legend="Harm in sd is harm in points over the unit of harm, the standard deviation of the control's score from "
+        "seed to seed; sds of two checkpoints, or of two sets of prompts, are different units.",
         tables=HARM_TABLE,
         strategies=True,
         form=".2f",
@@ -66,6 +84,7 @@ _RANKED: tuple[Column, ...] = (
         paired=True,
         scale="seed_sd",
         files=True,
+        dropped=11,
     ),
     Figure(
         name="score",
@@ -77,8 +96,37 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="seed_sd",
+        unit="points",
         legend="The unit of harm is the standard deviation of the control's score from seed to seed, pooled within "
-        "prompts; it is stored with the baseline and never estimated again.",
+        "prompts; it is stored with the baseline and estimated again only for other weights.",
+    ),
+    Figure(
+        name="seed_sd_low",
+        unit="points",
+        legend="The unit's low end is the lower end of the 95 % interval of the unit of harm, over prompts.",
+    ),
+    Figure(
+        name="seed_sd_high",
+        unit="points",
+        legend="The unit's high end is the upper end of the 95 % interval of the unit of harm, over prompts.",
+    ),
+    Figure(
+        name="worst_tenth",
+        label="worst tenth",
+        unit="points",
+        legend="Worst tenth is the mean harm of the tenth of the prompts that lose most: what a mean over all prompts "
+        "hides where most lose nothing.",
+        tables=HARM_TABLE,
+        form=".1f",
+        better=Better.LOWER,
+        files=True,
+        dropped=2,
+    ),
+    Figure(
+        name="lost_share",
+        legend="Lost share is the share of prompts whose harm is above 1 sd.",
+        better=Better.LOWER,
+        files=True,
     ),
     Figure(
         name="collapsed",
@@ -99,8 +147,9 @@ _RANKED: tuple[Column, ...] = (
         label="speed-up",
         legend="Speed-up is the time of the control's forward of the transformer over that of the variant's, the "
         "median "
-        "over pairs of forwards timed in turns, with its 95 % interval (block bootstrap); `*` marks variants that no "
-        "other beats on both harm and speed-up.",
+        "over pairs of forwards timed in turns, with an interval of at least 95 % (order statistics); `*` marks "
+        "variants that leave out blocks, are surely faster than the control, and surely faster than every less harmful "
+        "variant that leaves out blocks.",
         tables=BOTH_TABLES,
         strategies=True,
         form=".2f",
@@ -159,19 +208,6 @@ _RANKED: tuple[Column, ...] = (
         tables=SPEED_TABLE,
         form="+.1f",
         better=Better.LOWER,
-    ),
-    Figure(
-        name="clip_delta",
-        label="CLIP",
-        legend="CLIP is the mean change of the judge's score (cosine x 100).",
-        tables=HARM_TABLE,
-        form="+.1f",
-        better=Better.HIGHER,
-        gated=True,
-        restates="harm",
-        stored=True,
-        files=True,
-        dropped=11,
     ),
     Figure(
         name="clip_min",
@@ -253,6 +289,18 @@ _RANKED: tuple[Column, ...] = (
         dropped=4,
     ),
     Figure(
+        name="checker_rank",
+        label="checker #",
+        legend="Checker # is the variant's rank by the checker's loss alone, which no network has a part in; equal "
+        "variants share the mean of their ranks.",
+        tables=HARM_TABLE,
+        optional=True,
+        form=".4g",
+        better=Better.LOWER,
+        files=True,
+        dropped=4,
+    ),
+    Figure(
         name="reseed_latent",
         legend="Reseed latent is the mean distance (1 - cosine) between the control's latents of two seeds of one "
         "prompt, the unit of drift.",
@@ -299,9 +347,9 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="mmd",
-        legend="MMD is the unbiased paired squared maximum mean discrepancy of the judge's features with a cubic "
-        "kernel, "
-        "over pairs of images of different prompts (0: identical).",
+        legend="MMD is the unbiased paired squared maximum mean discrepancy of the judge's features with a Gaussian "
+        "kernel as wide as the median distance of the control's features, over pairs of images of different prompts "
+        "(0: identical).",
         better=Better.LOWER,
         stored=True,
         files=True,
@@ -334,7 +382,7 @@ _RANKED: tuple[Column, ...] = (
 def _grades() -> tuple[Figure, ...]:
     """The checker's grades of the control, and what a variant loses of them."""
     shares = {"grade": "all attributes of a caption", "all_right": "images with every attribute right"}
-    shares |= {name: f"captions whose {name}" for name in _ATTRIBUTES}
+    shares |= {name: f"captions whose {name}" for name in ATTRIBUTES}
     out: list[Figure] = []
     for name, share in shares.items():
         is_right = "that are right" if name == "grade" else "" if name == "all_right" else "is right in the image"

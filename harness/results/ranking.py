@@ -13,16 +13,25 @@ from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
 from harness.results.gate_lines import gate_lines
+from harness.results.judge_check import JudgeCheck
+from harness.results.rank_intervals import rank_intervals
 from harness.results.records import Kind, Latency, Measurement, Record, Status
-from harness.results.statistics import by_prompt, mean_interval, rank_intervals
+from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
+from harness.results.statistics import Interval, by_prompt, mean_interval, seed_sd_interval
+
+# Figures that follow from the judge's scores or features.
+_OF_THE_JUDGE = frozenset(
+    {"harm", "seed_sd", "clip_delta", "clip_min", "image_drift", "mmd", "fid", "fid_null", "fid_ratio"}
+)
 
 
 @dataclass(frozen=True)
 class Row:
     """One variant. Harm is in units of the control's seed-to-seed sd, with its 95 % interval.
 
-    What was not measured is None: without images there is neither harm nor what follows from it. ``summary`` holds
-    the other figures, by name.
+    ``points_low`` and ``points_high`` are the same interval in points of the judge's score. What was not measured is
+    None: without images there is neither harm nor what follows from it, and with too few prompts there are no tiers.
+    ``summary`` holds the other figures, by name.
     """
 
     case: str
@@ -38,6 +47,8 @@ class Row:
     harm: float | None
     harm_low: float | None
     harm_high: float | None
+    points_low: float | None
+    points_high: float | None
     collapsed: int | None
     n: int
     gate: Status
@@ -73,13 +84,20 @@ class StrategySummary:
     depth: str
     strategy: str
     cases: int
+    clip_delta: float | None
     harm: float | None
     speed_up: float | None
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """All variants of one checkpoint, least harmful (or fastest) first, and the summary per strategy."""
+    """All variants of one checkpoint, least harmful (or fastest) first, and the summary per strategy.
+
+    ``unit`` is the unit of harm in points of the judge's score with its interval, None where it isn't known;
+    ``sampled_batch`` and ``timed_batch`` are the images in one forward when sampled and when timed. ``tiers`` is 0
+    where there are none. ``judge_check`` is what is known of the judge;
+    where it was refused, nothing is ranked by harm. ``opinions`` are other measures' rankings of the same variants.
+    """
 
     checkpoint: str
     rows: tuple[Row, ...]
@@ -88,6 +106,11 @@ class Ranking:
     tiers: int
     by: RankedBy = RankedBy.HARM
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])  # metrics that are no columns, and why
+    unit: Interval | None = None
+    sampled_batch: int | None = None
+    timed_batch: int | None = None
+    judge_check: JudgeCheck | None = None
+    opinions: tuple[SecondOpinion, ...] = ()
     errors: Mapping[str, str] = field(default_factory=dict[str, str])  # cases that are not ranked, and what they raised
     gates: tuple[str, ...] = ()  # what the gates compared with
 
@@ -118,14 +141,32 @@ def _rankings(every: Sequence[Record]) -> list[Ranking]:
         mine = [r for r in every if r.checkpoint == checkpoint]
         latency = {r.case: r.latency for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
         quality = [(r, r.measurement) for r in mine if r.kind is Kind.QUALITY and r.measurement is not None]
-        if not any(r.fingerprint.judge for r in mine):
+        check = _judge_check(mine)
+        if check is not None and check.refused:
+            trusted = [r for r in mine if r.kind is not Kind.CONTROL]
+            out += [replace(r, judge_check=check) for r in _rank_by_speed(checkpoint, trusted, latency, unjudged=True)]
+        elif not any(r.fingerprint.judge for r in mine):
             out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
         elif quality:
-            out.append(replace(_rank(checkpoint, quality, latency), gates=gate_lines(mine)))
+            control = next((r.measurement for r in mine if r.kind is Kind.CONTROL), None)
+            ranking = _rank(checkpoint, quality, latency, control)
+            out.append(replace(ranking, judge_check=check, gates=gate_lines(mine)))
     return out
 
 
-def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latency: dict[str, Latency]) -> Ranking:
+def _judge_check(records: Sequence[Record]) -> JudgeCheck | None:
+    """The check of the judge: a refusal, where any record has one."""
+    checks = [r.measurement.judge_check for r in records if r.measurement is not None]
+    known = [check for check in checks if check is not None]
+    return next((check for check in known if check.refused), known[0] if known else None)
+
+
+def _rank(
+    checkpoint: str,
+    quality: Sequence[tuple[Record, Measurement]],
+    latency: dict[str, Latency],
+    control: Measurement | None,
+) -> Ranking:
     prompts = max(m.prompts for _, m in quality)
     quality = [(r, m) for r, m in quality if m.prompts == prompts]
     harms = np.stack([by_prompt(m.values["harm"], prompts) / m.summary["seed_sd"] for _, m in quality])
@@ -134,12 +175,14 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
     gone = collapsed / np.array([m.n for _, m in quality]) > 0.5
     ordered = np.where(gone[:, None], harms + 2 * (harms.max() - harms.min()) + 1, harms)
     ranks = rank_intervals(ordered)
-    pareto = _pareto(ordered.mean(axis=1), [latency.get(r.case) for r, _ in quality])
+    pareto = _pareto(ordered.mean(axis=1), [r.stack for r, _ in quality], [latency.get(r.case) for r, _ in quality])
     order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))
+    opinions = second_opinions([r.case for r, _ in quality], [m for _, m in quality])
+    checker = next((opinion.ranks for opinion in opinions if opinion.name == CHECKER), {})
     rows: list[Row] = []
     for place, i in enumerate(order, start=1):
         record, measured = quality[i]
-        interval = mean_interval(harms[i])
+        interval, unit = mean_interval(harms[i]), measured.summary["seed_sd"]
         rows.append(
             Row(
                 case=record.case,
@@ -155,16 +198,58 @@ def _rank(checkpoint: str, quality: Sequence[tuple[Record, Measurement]], latenc
                 harm=interval.value,
                 harm_low=interval.low,
                 harm_high=interval.high,
+                points_low=interval.low * unit,
+                points_high=interval.high * unit,
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary=_others(measured.summary),
+                summary=_others({**measured.summary, **_named_rank("checker_rank", checker, record.case)}),
                 latency=latency.get(record.case),
                 pareto=pareto[i],
             )
         )
     left_out = {name: why for _, m in quality for name, why in m.left_out.items()}
-    return Ranking(checkpoint, tuple(rows), _groups(rows), prompts, max(ranks.tier), left_out=left_out)
+    return Ranking(
+        checkpoint,
+        tuple(rows),
+        _groups(rows),
+        prompts,
+        max((tier for tier in ranks.tier if tier is not None), default=0),
+        left_out=left_out,
+        unit=_unit(quality[0][1], control),
+        sampled_batch=_sampled_batch(quality[0][0], prompts),
+        timed_batch=_timed_batch(rows),
+        opinions=tuple(opinions),
+    )
+
+
+def _unit(variant: Measurement, control: Measurement | None) -> Interval | None:
+    """The unit of harm as a variant was measured in it, with the interval that was measured with it.
+
+    Journals of earlier versions have no interval beside a variant; the control's scores give the same.
+    """
+    unit, summary = variant.summary["seed_sd"], variant.summary
+    if "seed_sd_low" in summary and "seed_sd_high" in summary:
+        return Interval(unit, summary["seed_sd_low"], summary["seed_sd_high"])
+    if control is None or control.n <= control.prompts:
+        return None
+    return replace(seed_sd_interval(np.reshape(control.values["score"], (control.prompts, -1))), value=unit)
+
+
+def _sampled_batch(record: Record, prompts: int) -> int | None:
+    batch = record.fingerprint.sampling.get("batch")
+    return min(int(batch), prompts) if batch is not None else None
+
+
+def _timed_batch(rows: Sequence[Row]) -> int | None:
+    """Images in the forward that was timed, where it was the same for all variants."""
+    batches = {row.latency.batch for row in rows if row.latency is not None}
+    return batches.pop() if len(batches) == 1 else None
+
+
+def _named_rank(name: str, ranks: Mapping[str, float], case: str) -> dict[str, float]:
+    """The figure of that name, where the case has a rank."""
+    return {name: ranks[case]} if case in ranks else {}
 
 
 def _others(summary: Mapping[str, float]) -> dict[str, float]:
@@ -173,8 +258,13 @@ def _others(summary: Mapping[str, float]) -> dict[str, float]:
     return {name: summary[name] for name in in_files(summary) if name not in own}
 
 
-def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency]) -> list[Ranking]:
-    """Variants by speed-up, those that were not timed last; nothing where no variant was measured."""
+def _rank_by_speed(
+    checkpoint: str, mine: Sequence[Record], latency: Mapping[str, Latency], *, unjudged: bool = False
+) -> list[Ranking]:
+    """Variants by speed-up, those that were not timed last; nothing where no variant was measured.
+
+    ``unjudged``: there were images, but the judge was refused, so that what follows from its scores is left out.
+    """
     # A case's quality record says more than its latency record, and comes first.
     records = {r.case: r for r in sorted(mine, key=lambda r: r.kind is Kind.QUALITY)}
     order = sorted(records, key=lambda case: (-latency[case].ratio if case in latency else 0.0, case))
@@ -197,34 +287,53 @@ def _rank_by_speed(checkpoint: str, mine: Sequence[Record], latency: Mapping[str
                 harm=None,
                 harm_low=None,
                 harm_high=None,
+                points_low=None,
+                points_high=None,
                 collapsed=None,
                 n=measured.n if measured else timed.batch if timed else 0,
                 gate=record.verdict.status,
-                summary=dict(measured.summary) if measured else {},
+                summary=_summary(measured, unjudged=unjudged),
                 latency=timed,
                 pareto=False,
             )
         )
-    return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, RankedBy.SPEED)] if rows else []
+    if not rows:
+        return []
+    return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, RankedBy.SPEED, timed_batch=_timed_batch(rows))]
 
 
-def _pareto(harm: np.ndarray[tuple[int], np.dtype[np.float64]], latency: Sequence[Latency | None]) -> list[bool]:
-    """True where no other variant is at least as good on harm and speed-up and better on one."""
-    out: list[bool] = []
-    for i, mine in enumerate(latency):
-        if mine is None:
-            out.append(False)
-            continue
-        out.append(
-            not any(
-                other is not None
-                and harm[j] <= harm[i]
-                and other.ratio >= mine.ratio
-                and (harm[j] < harm[i] or other.ratio > mine.ratio)
-                for j, other in enumerate(latency)
-            )
-        )
-    return out
+def _summary(measured: Measurement | None, *, unjudged: bool) -> dict[str, float]:
+    if measured is None:
+        return {}
+    return {name: v for name, v in measured.summary.items() if not (unjudged and name in _OF_THE_JUDGE)}
+
+
+def _pareto(
+    harm: np.ndarray[tuple[int], np.dtype[np.float64]], stacks: Sequence[str], latency: Sequence[Latency | None]
+) -> list[bool]:
+    """True where a variant surely saves time, and surely more than every variant that is less harmful.
+
+    Saving time is sure where blocks are left out (``theory`` above 1) and the whole interval of the speed-up is above
+    1: a permutation runs every block, and one in forty of them has an interval above 1 by chance. Of two variants of
+    one stack, whose blocks cost the same, the one that leaves out more is faster; between stacks the intervals of the
+    speed-ups have to be apart.
+    """
+
+    def stands_against(i: int, mine: Latency, j: int, other: Latency | None) -> bool:
+        """Whether variant j is as good a reason to run as i: no more harmful, and not surely slower."""
+        if i == j or other is None or other.theory <= 1 or harm[j] > harm[i]:
+            return False
+        if stacks[i] == stacks[j]:
+            return other.theory > mine.theory or (other.theory == mine.theory and harm[j] < harm[i])
+        return other.high >= mine.low if harm[j] < harm[i] else other.low > mine.high
+
+    return [
+        mine is not None
+        and mine.theory > 1
+        and mine.low > 1
+        and not any(stands_against(i, mine, j, other) for j, other in enumerate(latency))
+        for i, mine in enumerate(latency)
+    ]
 
 
 def _groups(rows: Sequence[Row]) -> tuple[StrategySummary, ...]:
@@ -239,12 +348,14 @@ def _groups(rows: Sequence[Row]) -> tuple[StrategySummary, ...]:
     for (stack, depth, name), members in keyed.items():
         speeds = [m.latency.ratio for m in members if m.latency is not None]
         harms = [m.harm for m in members if m.harm is not None]
+        deltas = [m.summary["clip_delta"] for m in members if "clip_delta" in m.summary]
         groups.append(
             StrategySummary(
                 stack=stack,
                 depth=depth,
                 strategy=name,
                 cases=len(members),
+                clip_delta=float(np.median(deltas)) if deltas else None,
                 harm=float(np.median(harms)) if harms else None,
                 speed_up=float(np.median(speeds)) if speeds else None,
             )

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from harness.ablation.case import Case
 from harness.results.fingerprint import Fingerprint
+from harness.results.judge_check import JudgeCheck
 from harness.results.serialise import checked_schema, from_plain, to_plain
 
 _SCHEMA = 1
@@ -28,6 +29,7 @@ class Status(enum.StrEnum):
     NOTHING = "did nothing"  # bitwise the control's latents, under a plan that isn't the identity
     REGRESSION = "regression"  # worse than the baseline allows
     STALE = "stale"  # better than the baseline allows: stale, or the ablation was not applied
+    REFUSED = "refused"  # the judge failed its check, so that its scores say nothing
     NONDETERMINISM = "nondeterminism"  # within every tolerance, but not bitwise what the same fingerprint gave
     INCOMPARABLE = "incomparable"  # there is a baseline file, but it was measured with other prompts, say
     MISSING = "missing"  # the baseline file has no entry for this case, or the run has no value for the entry
@@ -47,6 +49,7 @@ _RED = frozenset(
         Status.NOTHING,
         Status.REGRESSION,
         Status.STALE,
+        Status.REFUSED,
         Status.NONDETERMINISM,
         Status.INCOMPARABLE,
         Status.MISSING,
@@ -61,7 +64,9 @@ class Measurement:
     ``values`` are per image, prompt-major ((prompt 0, seed 0), (prompt 0, seed 1), ...): judge score in
     cosine x 100, harm as control - variant in the same unit, drifts relative to nothing, grades in 0..1.
     ``summary`` are figures of the whole set; ``n`` is the number of images, ``prompts`` of prompts. Figures of extra
-    metrics are called ``<metric>.<what>``; ``left_out`` says by name why some could not be measured.
+    metrics are called ``<metric>.<what>``; ``left_out`` says by name why some could not be measured. ``judge_check``
+    says whether the judge can be trusted with this checkpoint's images; None where there is no judge. A control's
+    measurement also holds the prompts' ``texts`` and their ``categories`` in the prompt file, where it has any.
     """
 
     n: int
@@ -70,6 +75,9 @@ class Measurement:
     summary: Mapping[str, float]
     latents_sha256: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+    judge_check: JudgeCheck | None = None
+    texts: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

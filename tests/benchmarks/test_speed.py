@@ -9,7 +9,8 @@ import torch
 from harness.ablation.plan import identity
 from harness.metrics.judge import OpenClipJudge
 from harness.models.checkpoints.resolve import BUNDLED
-from harness.results.statistics import paired_mmd, rank_intervals
+from harness.results.rank_intervals import rank_intervals
+from harness.results.statistics import paired_mmd
 from harness.surgery.block_contract import contract
 from harness.surgery.view import ablate
 from harness.tiny import checker, render, world

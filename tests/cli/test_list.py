@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import pytest
 
@@ -53,7 +54,11 @@ def test_a_checkpoint_and_its_cost(name, capsys):
     assert found["cost"]["forwards"] == (len(found["cases"]) + found["cost"]["seeds"]) * 10 * batches
     assert found["cost"]["guided"] is (name == "sd3.5-medium")
     assert (found["timed"], found["cost"]["seconds"]) == (None, None)
+    assert 0.2 < found["cost"]["half_width_sd"] < 0.5
+    assert found["cost"]["sd_points"] == (1.47563 if name == "flux-tiny" else None)  # stored with the baseline, or not
     text = said(capsys, *arguments)
+    known = "0.35 sd" if name == "flux-tiny" else "0.41 sd where"
+    assert re.search(rf"\npower +\d+ prompts x 1 seed: harm is known to about .*{known}", text)
     for case in found["cases"]:
         assert f"{case['id'].removeprefix(name + '-')} " in text
     assert f"\nforwards  {found['cost']['forwards']:,} of " in text

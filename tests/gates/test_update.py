@@ -9,7 +9,7 @@ import pytest
 from harness.errors import BaselineError
 from harness.gates import baselines
 from harness.gates.update import UpdateMode, open_for_update, update_cases, update_figures
-from harness.results.records import Kind, Latency, Status, Verdict
+from harness.results.records import Kind, Latency, Measurement, Record, Status, Verdict
 from tests.helpers.records import FINGERPRINT, quality
 
 
@@ -38,6 +38,33 @@ def test_a_new_file_holds_the_run_and_an_unchanged_one_is_not_written_again(tmp_
     assert stored.cases["m-s-skip"]["harm"].value == 0.5
     assert stored.latents == {"m-s-skip": (FINGERPRINT.digest, "a" * 64)}
     assert update_cases(tmp_path, [record()], UpdateMode.ALL) == []
+
+
+def test_other_weights_have_their_own_unit_of_harm(tmp_path):
+    """Where everything is stored anew; what the file keeps of cases that did not run is converted."""
+
+    def run(unit, weights, *names):
+        fingerprint = replace(FINGERPRINT, weights=weights)
+        cases = []
+        for name in names:
+            made = quality(name, 0.5)
+            summary = {**made.measurement.summary, "seed_sd": 2.0, "harm": 0.25, "clip_delta": -0.5}
+            cases.append(replace(made, fingerprint=fingerprint, measurement=replace(made.measurement, summary=summary)))
+        measured = Measurement(4, 2, {"score": (1.0, 2.0, 3.0, 4.0)}, {"seed_sd": unit, "score": 2.5})
+        return [*cases, Record.of_control(fingerprint, Verdict(Status.OK), measured)]
+
+    (path,) = update_cases(tmp_path, run(2.0, "w", "skip", "swap"), UpdateMode.ALL)
+    # The same weights, or not everything: the stored unit stays, whatever the control's spread is today.
+    update_cases(tmp_path, run(4.0, "w", "skip"), UpdateMode.ALL)
+    update_cases(tmp_path, run(4.0, "others", "skip"), UpdateMode.CHANGED)
+    assert baselines.load(path, "m").seed_sd == 2.0
+    (path,) = update_cases(tmp_path, run(2.0, "w", "skip"), UpdateMode.ALL) or [path]
+    update_cases(tmp_path, run(4.0, "others", "skip"), UpdateMode.ALL)
+    stored = baselines.load(path, "m")
+    assert stored.seed_sd == 4.0
+    assert stored.cases["m-s-skip"]["harm"].value == 0.125  # half a point, in the new unit
+    assert stored.cases["m-s-swap"]["harm"].value == 0.125
+    assert stored.cases["m-s-swap"]["clip_delta"].value == -0.5
 
 
 def test_values_inside_their_tolerance_do_not_creep(tmp_path):

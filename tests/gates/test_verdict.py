@@ -15,10 +15,11 @@ from harness.gates.baselines import Baseline, ControlFigures, Entry, Mode
 from harness.gates.reference import Reference
 from harness.gates.rigour import Rigour
 from harness.gates.tolerances import Tolerance
-from harness.gates.update import UpdateMode
+from harness.gates.update import UpdateMode, update_cases
 from harness.gates.verdict import NOT_MEASURED, accepted, compare, judge, judge_control, judge_latency, worst
 from harness.results.fingerprint import Fingerprint, facts
-from harness.results.records import Latency, Measurement, Status
+from harness.results.judge_check import JudgeCheck
+from harness.results.records import Kind, Latency, Measurement, Record, Status, Verdict
 
 STACKS = {"double": 5}
 CASE = from_id("m", STACKS, "m-double-L01-skip")
@@ -40,6 +41,9 @@ TOLERANCES = (
     Tolerance("*", "collapsed", 0.0, 0.0, "t"),
     Tolerance("*", "relative_time", 0.0, 0.1, "t"),
 )
+
+
+FAILED = JudgeCheck(8, 90.0, {"blank": -3.0}, ("blank images score higher",))
 
 
 def variant(harm=0.5, drift=0.8, latents="v" * 64):
@@ -66,6 +70,11 @@ def reference():
         (variant(harm=0.56, latents="x" * 64), Status.REGRESSION),  # what is red is not called nondeterminism
         (variant(latents="c" * 64), Status.NOTHING),
         (variant(harm=0.56, latents="c" * 64), Status.NOTHING),
+        (replace(variant(), judge_check=FAILED), Status.REFUSED),
+        (replace(variant(harm=0.56), judge_check=FAILED), Status.REFUSED),
+        (replace(variant(latents="c" * 64), judge_check=FAILED), Status.NOTHING),
+        (replace(variant(), judge_check=replace(FAILED, overruled=True)), Status.OK),
+        (replace(variant(), judge_check=replace(FAILED, faults=())), Status.OK),
     ],
 )
 def test_which_rule_decides(reference, measured, status):
@@ -201,6 +210,12 @@ def test_latency_is_red_where_its_whole_interval_is_outside(reference, ratio, lo
     assert (check.metric, check.baseline, check.tolerance) == ("relative_time", 0.5, pytest.approx(0.05))
 
 
+def test_a_time_that_nobody_stored_is_red_in_a_strict_run(reference):
+    assert judge_latency(CASE, TIMES, reference).status is Status.UNJUDGED
+    assert judge_latency(CASE, TIMES, replace(reference, rigour=Rigour.STRICT)).status is Status.MISSING
+    assert judge_latency(CASE, TIMES, reference, UpdateMode.MISSING).status is Status.UPDATED
+
+
 def test_load_moves_both_sides_and_the_gate_stays_green(reference):
     reference.baseline.cases[CASE.id]["relative_time"] = Entry(0.5, 12)
     loaded = replace(TIMES, control=(9.0,), variant=(4.5,), low=1.2, high=3.5)
@@ -232,3 +247,28 @@ def test_a_stored_mode_is_as_good_as_the_value(reference):
 @given(st.lists(st.sampled_from(Status)))
 def test_the_gravest_outcome_is_red_where_any_is(statuses):
     assert worst(statuses).red == any(status.red for status in statuses)
+
+
+@pytest.mark.parametrize("mode", [None, *UpdateMode])
+def test_a_refused_judge_is_red_also_without_stored_values_and_in_an_update(reference, mode):
+    without = replace(reference, baseline=None)
+    for stored in (reference, without):
+        for verdict in (
+            judge(CASE, replace(variant(), judge_check=FAILED), stored, CONTROL, mode),
+            judge_control(replace(CONTROL, judge_check=FAILED), stored, mode),
+        ):
+            assert verdict.status is Status.REFUSED
+            assert verdict.status.red
+            assert verdict.notes[-1].startswith("the judge is refused: blank images score higher.")
+            assert "--dit-trust-judge" in verdict.notes[-1]
+
+
+@pytest.mark.parametrize("mode", UpdateMode)
+def test_nothing_that_a_refused_judge_scored_is_stored(tmp_path, mode):
+    measured = replace(variant(), judge_check=FAILED)
+    fingerprint = replace(FINGERPRINT, checkpoint="m")
+    verdict = Verdict(Status.REFUSED)
+    control = Record.of_control(fingerprint, verdict, replace(CONTROL, judge_check=FAILED))
+    case = Record.of(CASE, Kind.QUALITY, fingerprint, verdict, measurement=measured)
+    assert update_cases(tmp_path, [control, case], mode) == []
+    assert not list(tmp_path.rglob("*.json"))

@@ -50,9 +50,9 @@ def quality(name, harm, *, collapsed=0, stack="s", words=("middle",), spread=0.3
     )
 
 
-def latency(name, ratio, stack="s"):
+def latency(name, ratio, stack="s", *, half=0.1, theory=1.3):
     record = quality(name, 0.0, stack=stack)
-    times = Latency((1.0,), (1.0 / ratio,), 8, ratio, ratio - 0.1, ratio + 0.1, 1.3)
+    times = Latency((1.0,), (1.0 / ratio,), 8, ratio, ratio - half, ratio + half, theory)
     return replace(record, kind=Kind.LATENCY, measurement=None, latency=times)
 
 

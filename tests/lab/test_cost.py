@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from harness.ablation.grid import Ask, expand, from_id
 from harness.ablation.strategies import ALL_STRATEGIES
@@ -10,7 +12,9 @@ from harness.api import sweep
 from harness.lab import cost
 from harness.lab.lab import Lab
 from harness.models.spec import AURAFLOW, FLUX, SD3, Settings
-from harness.report.cost_line import cost_line
+from harness.report.cost_line import cost_line, power_line
+from tests.simulations.coverage import students
+from tests.simulations.real import real_scores
 
 STACKS = {"double": 5, "single": 10}
 LARGER = {"double": 6, "single": 12}
@@ -70,6 +74,67 @@ def test_the_line_of_the_header():
         "20 cases: 1,280 images and 256 of the control, 96 forwards of 64 images, 1.03 of the control's blocks"
     )
     assert cost_line(cost.cost(STACKS, SETTINGS, FLUX, cases[:1], 0)) == "1 case"
+
+
+def test_several_seeds_of_a_variant_cost_as_much():
+    cases = cases_of(Ask(("double",), ("middle",), ("skip", "reverse")))
+    one, three = (cost.cost(STACKS, SETTINGS, FLUX, cases, 100, variant_seeds=n) for n in (1, 3))
+    assert (three.images, three.control_images) == (3 * one.images, one.control_images)
+    assert three.forwards == (2 * 3 + 4) * 4 * 2
+    assert three.controls == pytest.approx(4 + 3 * (12 + 15) / 15)
+    assert three.seconds(3.0, 0.5) > 2 * one.seconds(3.0, 0.5) - 4 * 2 * 3.0
+
+
+@pytest.mark.parametrize(("prompts", "seeds"), [(48, 1), (48, 4), (256, 1), (8, 1)])
+def test_the_half_width_is_that_of_reseeds(prompts, seeds):
+    """Of normal scores: a variant as far from the control as another seed, on several of its seeds."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        harms = (rng.normal(size=(prompts, seeds)) - rng.normal(size=(prompts, seeds))).mean(axis=1)
+        interval = students(harms)
+        found.append((interval.high - interval.low) / 2)
+    asked = cost.cost(STACKS, SETTINGS, FLUX, [], prompts, variant_seeds=seeds)
+    assert asked.half_width == pytest.approx(float(np.mean(found)), rel=0.05)
+
+
+def test_the_half_width_fits_the_real_control():
+    """Two seeds of FLUX's control on drawn prompts, in units of its seed-to-seed sd, on average over draws."""
+    scores, rng = real_scores(), np.random.default_rng(1)
+    unit = float(np.sqrt(scores.var(axis=1, ddof=1).mean()))
+    found = []
+    for _ in range(300):
+        drawn = rng.choice(scores[:, :2], 64)
+        interval = students(drawn[:, 0] - drawn[:, 1])
+        found.append((interval.high - interval.low) / 2 / unit)
+    assert cost.cost(STACKS, SETTINGS, FLUX, [], 64).half_width == pytest.approx(float(np.mean(found)), rel=0.2)
+
+
+def test_quantiles_are_students():
+    for freedom, probability in ((1, 0.975), (2, 0.99), (7, 0.975), (47, 1 - 0.025 / 231), (63, 1 - 0.025 / 1596)):
+        assert cost._student(probability, freedom) == pytest.approx(stats.t.ppf(probability, freedom), rel=0.01)
+
+
+def test_what_is_told_apart_is_told_apart_in_four_of_five_runs():
+    """Two of ten variants that differ by so much, all else equal, under the Bonferroni limit."""
+    rng, prompts = np.random.default_rng(2), 48
+    asked = cost.cost(STACKS, SETTINGS, FLUX, cases_of(Ask(("single",), ("each",), ("skip",))), prompts)
+    assert asked.cases == 10
+    limit = stats.t.isf(0.025 / 45, prompts - 1)
+    differences = asked.told_apart + np.sqrt(2) * rng.normal(size=(2000, prompts))
+    t = differences.mean(axis=1) / (differences.std(axis=1, ddof=1) / np.sqrt(prompts))
+    assert (t > limit).mean() == pytest.approx(0.8, abs=0.04)
+
+
+def test_the_line_says_what_can_be_seen():
+    cases = cases_of(Ask(("double",), ("middle",), ("skip", "reverse")))
+    asked = cost.cost(STACKS, SETTINGS, FLUX, cases, 48)
+    assert power_line(asked, 1.5) == (
+        "48 prompts x 1 seed: harm is known to about \u00b10.62 points (0.41 sd) where images change as much as by "
+        "another seed; two of 2 variants are told apart from about 1.24 points (0.82 sd) on"
+    )
+    assert "\u00b10.21 sd where" in power_line(cost.cost(STACKS, SETTINGS, FLUX, cases[:1], 48, 0, 4), None)
+    assert power_line(cost.cost(STACKS, SETTINGS, FLUX, cases, 1), None) == ""
 
 
 def test_the_plan_is_what_is_run(capsys):

@@ -8,6 +8,13 @@ from harness.results.ranking import rank
 from tests.helpers.records import quality, raised
 
 
+def test_the_page_says_what_a_shuffle_is():
+    for strategy, said in (("shuffle.s0", True), ("random.s0", False), ("skip", False)):
+        records = [quality(strategy, 0.5)]
+        text = markdown(records, rank(records))
+        assert ("at least as far from the model's own order as the average one" in text) is said
+
+
 def test_bars_in_plans_do_not_end_a_markdown_cell():
     records = [quality("parallel", 0.5)]
     (ranking,) = rank(records)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.report.ranking_terminal import render
@@ -14,6 +16,28 @@ def test_the_table_fits_the_terminal(width):
     assert max(len(line) for line in text.splitlines()) <= width
     assert "least harmful variant: m" in text
     assert ("plan" in text) == (width == 200)
+    assert "harm [points]" in text
+
+
+def test_the_foot_says_the_unit_and_the_batches():
+    record = quality("skip", 0.5)
+    summary = {**record.measurement.summary, "seed_sd": 1.476, "seed_sd_low": 1.05, "seed_sd_high": 2.1}
+    record = replace(
+        record,
+        measurement=replace(record.measurement, summary=summary),
+        fingerprint=replace(record.fingerprint, sampling={"batch": 4}),
+    )
+    text = render([record, latency("skip", 1.2)], 200, colour=False)
+    assert "1 sd = 1.48 points (95 % interval 1.05 to 2.10), of this checkpoint and these prompts alone" in text
+    assert "speed-up: of a forward of 8 images; images were sampled 4 at a time" in text
+    assert "no tiers" not in text
+
+
+def test_the_foot_says_why_there_are_no_tiers():
+    record = quality("skip", 0.5)
+    values = {"harm": record.measurement.values["harm"][:8]}
+    few = replace(record, measurement=replace(record.measurement, n=8, prompts=8, values=values))
+    assert "no tiers: 8 prompts, and tiers need 16" in render([few], 120, colour=False)
 
 
 def test_cases_that_raised_are_named():

@@ -129,19 +129,20 @@ def test_extra_metrics_have_their_figures_by_what_follows_the_dot():
 def test_a_table_is_as_declared():
     by_harm, by_speed = (columns.table(by) for by in RankedBy)
     assert " | ".join(c.heading for c in by_harm if not c.optional) == (
-        "# | tier | variant | plan | harm [sd] | coll. | speed-up | theory | image | CLIP | drift | checker | FID/null | gate"
+        "# | tier | variant | plan | harm [points] | harm [sd] | worst tenth [points] | coll. | speed-up | theory "
+        "| image | drift | checker | FID/null | gate"
     )
     assert " | ".join(c.heading for c in by_speed) == (
         "# | variant | plan | speed-up | theory | memory | output drift | surgery | gate"
     )
     assert " | ".join(c.heading for c in columns.strategy_table()) == (
-        "stack | range | strategy | cases | harm [sd] | speed-up"
+        "stack | range | strategy | cases | harm [points] | harm [sd] | speed-up"
     )
 
 
 def test_only_a_ranking_s_own_fields_are_kept_out_of_a_row_s_summary():
     summary = {"mmd": 1.0, "harm": 2.0, "seed_sd": 3.0, "clip_delta": 4.0, "a.drift": 5.0}
-    assert columns.in_files(summary) == ("harm", "clip_delta", "mmd", "a.drift")
+    assert columns.in_files(summary) == ("clip_delta", "harm", "mmd", "a.drift")
 
 
 # --- a figure that is added to the table ---

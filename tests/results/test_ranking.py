@@ -5,11 +5,18 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from harness.report.ranking_page import markdown
+from harness.report.ranking_table import columns_of, headings, nested, title
+from harness.report.ranking_terminal import draw
+from harness.results.figure import RankedBy
+from harness.results.judge_check import JudgeCheck
 from harness.results.ranking import rank
-from harness.results.records import Status
-from tests.helpers.records import PROMPTS, latency, quality, raised
+from harness.results.records import Measurement, Record, Status, Verdict
+from harness.results.statistics import Interval, seed_sd_interval
+from tests.helpers.records import FINGERPRINT, PROMPTS, latency, quality, raised
 
 
 def test_least_harmful_first_and_collapsed_last():
@@ -21,11 +28,75 @@ def test_least_harmful_first_and_collapsed_last():
     assert ranking.rows[0].rank_low == ranking.rows[0].rank_high == 1
 
 
-def test_pareto_marks_what_no_other_beats_on_both():
-    records = [quality(n, h) for n, h in (("a", 0.1), ("b", 0.5), ("c", 0.6), ("d", 0.05))]
-    records += [latency(n, r) for n, r in (("a", 1.1), ("b", 1.5), ("c", 1.2))]
+def starred(harms, timings):
+    stacks = {timing.strategy: timing.stack for timing in timings}
+    (ranking,) = rank([quality(n, h, stack=stacks.get(n, "s")) for n, h in harms.items()] + timings)
+    return {row.strategy for row in ranking.rows if row.pareto}
+
+
+def test_pareto_marks_what_is_surely_faster_than_all_that_harms_less():
+    harms = {"a": 0.1, "b": 0.5, "c": 0.6, "d": 0.05}
+    timings = [latency("a", 1.15), latency("b", 1.5, "t"), latency("c", 1.2)]
+    assert starred(harms, timings) == {"a", "b"}
+    # The intervals of b and a, of different stacks, overlap: b is faster by chance.
+    assert starred(harms, [latency("a", 1.15), latency("b", 1.3, "t"), latency("c", 1.2)]) == {"a"}
+
+
+def test_within_a_stack_it_is_known_what_is_faster():
+    """Its blocks cost the same: leaving out more is faster, and leaving out as many isn't, whatever was timed."""
+    harms = {"a": 0.1, "b": 0.5, "c": 0.6}
+    more = [latency("a", 1.15, theory=1.1), latency("b", 1.2, theory=1.3), latency("c", 1.6, theory=1.3)]
+    assert starred(harms, more) == {"a", "b"}
+
+
+def test_no_permutation_is_starred_for_a_lucky_timing():
+    """The least harmful variant, 1.01 times as fast, with an interval above 1: it runs every block."""
+    harms = {"shuffle": 0.1, "skip": 0.5}
+    timings = [latency("shuffle", 1.01, half=0.005, theory=1.0), latency("skip", 1.3)]
+    assert starred(harms, timings) == {"skip"}
+    assert starred(harms, [timings[0], latency("skip", 1.05)]) == set()  # 0.95 to 1.15: not surely faster
+
+
+def test_harm_in_points_has_the_interval_of_harm_in_sd():
+    record = quality("a", 0.5)
+    measured = record.measurement
+    summary = {**measured.summary, "seed_sd": 0.25, "harm": 2.0}
+    (ranking,) = rank([replace(record, measurement=replace(measured, summary=summary))])
+    (row,) = ranking.rows
+    assert row.harm == pytest.approx(2.0)
+    assert (row.points_low, row.points_high) == (pytest.approx(row.harm_low / 4), pytest.approx(row.harm_high / 4))
+
+
+def test_the_unit_comes_with_its_interval():
+    """From the variant's own record; in journals of earlier versions from the control's scores."""
+    record = quality("a", 0.5)
+    assert rank([record])[0].unit is None
+    scores = np.random.default_rng(0).normal(size=(PROMPTS, 4))
+    control = Record.of_control(
+        FINGERPRINT, Verdict(Status.OK), Measurement(scores.size, PROMPTS, {"score": tuple(scores.ravel())}, {})
+    )
+    unit = rank([record, control])[0].unit
+    assert (unit.low, unit.value) == (seed_sd_interval(scores).low, 1.0)
+    summary = {**record.measurement.summary, "seed_sd_low": 0.5, "seed_sd_high": 2.0}
+    known = replace(record, measurement=replace(record.measurement, summary=summary))
+    assert rank([known, control])[0].unit == Interval(1.0, 0.5, 2.0)
+
+
+def test_batches_are_those_of_the_records():
+    record = replace(quality("a", 0.5), fingerprint=replace(FINGERPRINT, sampling={"batch": 64}))
+    (ranking,) = rank([record, latency("a", 1.2)])
+    assert (ranking.sampled_batch, ranking.timed_batch) == (PROMPTS, 8)
+    assert rank([quality("a", 0.5)])[0].sampled_batch is None
+
+
+def test_few_prompts_are_ranked_without_tiers():
+    records = []
+    for name, harm in (("a", 0.1), ("b", 5.0)):
+        record = quality(name, harm)
+        values = {"harm": record.measurement.values["harm"][:8]}
+        records.append(replace(record, measurement=replace(record.measurement, n=8, prompts=8, values=values)))
     (ranking,) = rank(records)
-    assert {row.strategy for row in ranking.rows if row.pareto} == {"a", "b"}
+    assert (ranking.tiers, [row.tier for row in ranking.rows]) == (0, [None, None])
 
 
 def test_strategies_are_summed_up_within_equal_ranges():
@@ -70,6 +141,63 @@ def test_rankings_tell_windows_apart():
         ("shuffle-steps-0-1", 2, 1.0),
         ("shuffle-steps-2-3", 2, 2.0),
     }
+
+
+# --- the judge, and others ---
+
+FAILED = JudgeCheck(8, 90.0, {"blank": -3.0}, ("blank images score higher",))
+
+
+def judged(record, check):
+    return replace(record, measurement=replace(record.measurement, judge_check=check))
+
+
+def test_nothing_is_ranked_by_a_judge_that_failed_its_check():
+    records = [judged(quality("a", 0.1), FAILED), quality("b", 0.2), latency("b", 1.3)]
+    (ranking,) = rank(records)
+    assert ranking.by is RankedBy.SPEED
+    assert ranking.judge_check == FAILED
+    assert [row.strategy for row in ranking.rows] == ["b", "a"]
+    assert {row.harm for row in ranking.rows} == {row.tier for row in ranking.rows} == {None}
+    assert not {"harm", "clip_delta", "seed_sd"} & set().union(*(row.summary for row in ranking.rows))
+    assert title(ranking) == "fastest variant, by speed-up (the judge is refused): m"
+    assert title(rank(records[:2])[0]) == "not ranked (the judge is refused, no latency measured): m"
+    page = markdown(records, [ranking])
+    assert "the judge is refused: blank images score higher. " in page
+    assert "harm [sd]" not in page
+    assert "the judge is refused: blank images score higher. " in " ".join(draw([ranking], 200, colour=False).split())
+
+
+def test_a_judge_that_a_person_trusts_ranks_and_the_table_says_so():
+    (ranking,) = rank([judged(quality("a", 0.1), replace(FAILED, overruled=True)), quality("b", 0.2)])
+    assert ranking.by is RankedBy.HARM
+    assert "THE JUDGE FAILED ITS CHECK and ranks all the same" in draw([ranking], 200, colour=False)
+
+
+def test_a_checked_judge_is_told_under_the_table_and_in_json():
+    check = JudgeCheck(16, 96.0, {"blank": 90.0, "blur 1": 3.5})
+    (ranking,) = rank([judged(quality("a", 0.1), check)])
+    line = "(mean score 96.0); it scores lower, by points: blank 90.0, blur 1 3.5"
+    assert line in draw([ranking], 250, colour=False)
+    assert nested(ranking)["judge_check"]["lower"] == check.lower
+
+
+def test_the_checker_ranks_beside_harm():
+    records = []
+    for name, harm, loss in (("a", 1, 0.3), ("b", 2, 0.1), ("c", 3, 0.1), ("d", 4, 0.9)):
+        record = quality(name, harm)
+        measured = record.measurement
+        values = {**measured.values, "grade_loss": (loss,) * measured.n}
+        summary = {**measured.summary, "grade_loss": loss}
+        records.append(replace(record, measurement=replace(measured, values=values, summary=summary)))
+    (ranking,) = rank(records)
+    assert [row.value("checker_rank") for row in ranking.rows] == [3.0, 1.5, 1.5, 4.0]
+    assert "checker #" in headings(columns_of(ranking))
+    (opinion,) = ranking.opinions
+    assert opinion.name == "checker"
+    text = " ".join(draw([ranking], 300, colour=False).split())
+    assert "second opinion: checker, by its loss, ranks with Spearman 0.32 [" in text
+    assert "they part most at m-s-a (# 1 by harm, 3)" in text
 
 
 def test_what_raised_is_not_ranked_but_named():

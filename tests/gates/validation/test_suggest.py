@@ -42,7 +42,7 @@ def test_the_noise_that_was_measured_is_allowed_by_what_is_pasted(tmp_path):
 
 
 def test_what_gives_no_suggestion():
-    with pytest.raises(JournalError, match="m: no tolerance can be suggested: .* at least one perturbed run"):
+    with pytest.raises(JournalError, match=r"m: no tolerance can be suggested: .* at least one perturbed run"):
         suggest(run(1.0, 2.0, 3.0), [], TOLERANCES)
     with pytest.raises(JournalError, match="a perturbed run lacks m-s-swap"):
         suggest(run(1.0, 2.0, 3.0), [run(1.0, 2.0, 3.0)[:2]], TOLERANCES)

@@ -1,0 +1,104 @@
+"""Which variants are surely more harmful than which others, at once over all pairs: rank intervals and tiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.results.arrays import Array
+
+LEAST_FOR_TIERS = 16  # prompts; with fewer, intervals of differences are too rough to part anything by
+_ENOUGH = 10  # prompts in which two variants have to differ before a bootstrap says anything of their difference
+_CHUNK = 100  # draws at a time: 100 x 20,000 pairs are 16 MB
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Per variant: rank interval (1-based, inclusive) and tier (None with too few prompts).
+
+    ``critical`` is the |t| beyond which a difference of two variants is sure.
+    """
+
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+    tier: tuple[int | None, ...]
+    critical: float
+
+
+def rank_intervals(harm: npt.ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Ranks:
+    """Simultaneous rank intervals of (V, P) prompt-mean harms (Mogstad, Romano, Shaikh, Wilhelm 2024).
+
+    All pairs of variants are compared on paired prompt differences. A difference is sure where its |t| is above
+    :func:`critical_t` of all pairs together, so that with probability ``level`` every sure difference has the right
+    sign. Interval of variant v: [1 + #{surely better than v}, V - #{surely worse than v}].
+
+    Tiers follow the order of mean harm: a new one begins at the first variant that is surely more harmful than the
+    first of the tier before. A variant with a wide interval may stand behind such a cut without being surely more
+    harmful itself; its rank interval says so. docs/measurement.md has the coverage.
+    """
+    table = np.asarray(harm, dtype=np.float64)
+    variants, prompts = table.shape
+    mean = table.mean(axis=1)
+    first, second = np.triu_indices(variants, 1)
+    gap = (table[first] - table[second]).T  # (P, pairs)
+    size = max(1.0, float(np.abs(mean).max(initial=0.0)))
+    error = gap.std(axis=0, ddof=1) / np.sqrt(prompts) if prompts > 1 else np.full(len(first), np.inf)
+    noisy = error > 1e-12 * size
+    resolved = noisy & (_differing(gap, 1e-12 * size) >= min(_ENOUGH, prompts))
+    critical = critical_t(gap[:, resolved], level, draws, seed) if prompts > 1 and resolved.any() else np.inf
+    difference = gap.mean(axis=0)
+    # Where two variants differ by a constant, the difference has no error and is sure.
+    limit = critical * np.where(resolved, error, 1.0)
+    beyond = np.where(
+        resolved, np.abs(difference) > limit, (prompts > 1) & ~noisy & (np.abs(difference) > 1e-12 * size)
+    )
+    worse = np.zeros((variants, variants), dtype=np.bool_)
+    worse[first, second] = beyond & (difference > 0)
+    worse[second, first] = beyond & (difference < 0)
+    low, high = 1 + worse.sum(axis=1), variants - worse.sum(axis=0)
+    return Ranks(tuple(map(int, low)), tuple(map(int, high)), _tiers(mean, worse, prompts), critical)
+
+
+def critical_t(differences: npt.ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> float:
+    """The |t| that all (P, K) differences' means stay under at once, with probability ``level``, around their truth.
+
+    The ``level`` quantile of the largest |t| of any of the K when the P prompts are drawn anew, where each draw has its
+    own standard errors (the bootstrap-t). With the standard errors of the sample instead, 95 % is .85 on normal data
+    and .5 to .8 on real harms, whose few large losses make mean and standard error go together. Infinite where a draw
+    often enough has no spread.
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    prompts = len(values)
+    centred = values - values.mean(axis=0)
+    squared = centred**2
+    none = 1e-12 * squared.mean(axis=0)
+    rng = np.random.default_rng(seed)
+    largest = np.empty(draws)
+    for start in range(0, draws, _CHUNK):
+        count = min(_CHUNK, draws - start)
+        weights = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=count) / prompts
+        mean = weights @ centred
+        variance = weights @ squared - mean**2
+        with np.errstate(divide="ignore"):
+            t2 = np.where(variance > none, mean**2 * (prompts - 1) / np.maximum(variance, none), np.inf)
+        largest[start : start + count] = np.sqrt(t2.max(axis=1))
+    return float(np.quantile(largest, level, method="higher"))
+
+
+def _differing(gap: Array, rounding: float) -> npt.NDArray[np.intp]:
+    """(K,) numbers of prompts in which a difference is another than its median."""
+    return np.asarray((np.abs(gap - np.median(gap, axis=0)) > rounding).sum(axis=0), dtype=np.intp)
+
+
+def _tiers(mean: Array, worse: npt.NDArray[np.bool_], prompts: int) -> tuple[int | None, ...]:
+    """(V,) tiers; ``worse[i, j]`` says that variant i is surely more harmful than j."""
+    if prompts < LEAST_FOR_TIERS:
+        return (None,) * len(mean)
+    tier, number, best = np.zeros(len(mean), dtype=int), 0, -1
+    for variant in np.argsort(mean, kind="stable"):
+        if best < 0 or worse[variant, best]:
+            number, best = number + 1, int(variant)
+        tier[variant] = number
+    return tuple(map(int, tier))
