@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Profile
+from harness.analysis.profile import REDUCTIONS, Profile
 from harness.errors import HarnessError
 from harness.models.spec import Family
 from harness.results.arrays import Array
@@ -120,8 +120,10 @@ def _means(table: Array) -> Array:
     return np.asarray(np.nanmean(table, axis=0), dtype=np.float64)
 
 
-def maps(profile: Profile, stacks: Sequence[str]) -> tuple[Array, Array]:
+def maps(profile: Profile, stacks: Sequence[str], reduction: str = REDUCTIONS[0]) -> tuple[Array, Array]:
     """A profile's angular distances as one (B, L) map of the image and one of the text, stacks in running order.
+
+    ``reduction`` over tokens is one of REDUCTIONS; the study's is ``last``.
 
     Raises LokrError where the profile lacks a stack.
     """
@@ -129,7 +131,7 @@ def maps(profile: Profile, stacks: Sequence[str]) -> tuple[Array, Array]:
         streams = [[profile.stream(stack, name) for stack in stacks] for name in ("image", "text")]
     except KeyError as error:
         raise LokrError(f"the profile of {profile.checkpoint} has {error.args[0]}; measure this checkpoint") from None
-    image, text = (np.concatenate([stream.angular for stream in each], axis=1) for each in streams)
+    image, text = (np.concatenate([stream.angles(reduction) for stream in each], axis=1) for each in streams)
     return image, text
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from harness.results.arrays import Array
 
-Kind = Literal["linear", "log1p", "log", "diverging"]
+Kind = Literal["linear", "log", "diverging"]
 _SMALLEST = 1e-12  # a logarithmic scale of nothing but zeros still has two ends
 
 
@@ -32,8 +32,6 @@ class Scale:
     def place(self, values: npt.ArrayLike) -> Array:
         """Values on the axis along which the colours are spaced evenly."""
         table = np.asarray(values, dtype=np.float64)
-        if self.kind == "log1p":
-            return np.asarray(np.log1p(table), dtype=np.float64)
         if self.kind == "log":
             return np.asarray(np.log10(np.maximum(table, self.low)), dtype=np.float64)  # NaN stays NaN
         return table
