@@ -44,6 +44,7 @@ ELSEWHERE = {
     "report/false_reds_page.py": ("cli/test_false_reds.py", "the page that one command prints"),
     "report/power_page.py": ("gates/validation/test_power.py", "the page that one command prints"),
     "results/arrays.py": ("metrics/test_metric_set.py", "names of types, which say what passes between metrics"),
+    "results/judge_check.py": ("metrics/test_judge_check.py", "the result of the check that is made there"),
     "results/figure.py": ("results/test_columns.py", "the type of a declared figure"),
     "results/figure_table.py": ("results/test_columns.py", "the declared figures, and who follows them"),
     "results/figure_table_extra.py": ("results/test_columns.py", "the declared figures, and who follows them"),

@@ -23,7 +23,8 @@ from harness.analysis.hidden_states import clock
 from harness.analysis.profile import REDUCTIONS, SETTINGS, Profile
 from harness.errors import CheckpointError, OptionError, PromptError
 from harness.lab.lab import Lab
-from harness.models.sampler import Sampler, generator_for, pinned
+from harness.models.kernels import pinned
+from harness.models.sampler import Sampler, generator_for
 from harness.tiny import render, world
 
 Pixels = npt.NDArray[np.float32]

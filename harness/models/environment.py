@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from harness.errors import CheckpointError, first_line
+from harness.models.arithmetic import arithmetic
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.results.fingerprint import Fingerprint
 
@@ -75,7 +76,7 @@ def machine(device: torch.device) -> str:
 
 @cache
 def processor(device: torch.device) -> str:
-    """As :func:`machine`, whatever instruction set torch was told to use: for what holds under all of them."""
+    """As :func:`machine`, whatever instruction set torch was told to use: says where something was measured."""
     usage = "CPU capability usage"
     return _digest(["\n".join(line for line in part.split("\n") if usage not in line) for part in _parts(device)])
 
@@ -115,6 +116,7 @@ def fingerprint(
         offload=offload,
         machine=machine,
         perturbed=perturbed,
+        arithmetic=arithmetic(device, settings.dtype),
     )
 
 

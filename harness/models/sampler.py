@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harness.errors import PromptError
 from harness.models.families.base import Conditions
 from harness.models.families.registry import adapter
+from harness.models.kernels import pinned
 from harness.models.spec import Family, Settings
 from harness.models.stacks import unwrap_compiled
 
-# In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
-BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 # Called before a run's first denoising step with 0, and after each step with the number of the one that follows: the
 # pipeline's own count, since a step may take several forwards of the transformer.
 Between = Callable[[int], None]
-KERNELS: ContextVar[tuple[SDPBackend, ...]] = ContextVar("KERNELS", default=BACKENDS)
 
 
 @dataclass(frozen=True)
@@ -48,19 +43,6 @@ def generator_for(prompt: str, seed: int) -> torch.Generator:
     """A CPU generator that depends on the prompt's text and the seed alone, not on its place in a list."""
     digest = hashlib.sha256(f"{seed}\n{prompt}".encode()).digest()
     return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-@contextmanager
-def pinned() -> Iterator[None]:
-    """Inference with fixed attention kernels and without TF32 (which torch leaves on for convolutions)."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = (matmul.allow_tf32, cudnn.allow_tf32)
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
-    try:
-        with torch.inference_mode(), sdpa_kernel(list(KERNELS.get()), set_priority=True):
-            yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
 class Sampler:
@@ -163,10 +145,17 @@ class Sampler:
         return Samples(torch.cat(images), torch.cat(latents))
 
     def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
-        """The same from plain prompts and generators, through the pipeline's own encoding and drawing."""
-        generators = [generator_for(p, seed) for p in prompts]
+        """The same from plain prompts and generators, through the pipeline's own encoding and drawing.
+
+        In the same batches: more images at once than the sampling takes may not fit into memory.
+        """
         others = self.adapter.plain_prompt_arguments(self.settings)
-        return self._call({"prompt": list(prompts), "generator": generators, **others})
+        made: list[Samples] = []
+        for start in range(0, len(prompts), self.batch):
+            part = list(prompts[start : start + self.batch])
+            generators = [generator_for(p, seed) for p in part]
+            made.append(self._call({"prompt": part, "generator": generators, **others}))
+        return Samples(torch.cat([some.images for some in made]), torch.cat([some.latents for some in made]))
 
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""

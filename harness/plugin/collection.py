@@ -95,7 +95,7 @@ class Collection:
 
     def _is_requested(self, config: pytest.Config, item: pytest.Item) -> bool:
         """Whether an analysis runs: it takes minutes, and ``pytest cases/`` is about the cases."""
-        words = [word for fixture, word in _ON_REQUEST.items() if fixture in _fixtures(item)]
+        words = [word for fixture, word in _ON_REQUEST.items() if fixture in fixtures_of(item)]
         if not words or self.options.analysis:
             return True
         start = config.invocation_params.dir
@@ -110,10 +110,10 @@ class Collection:
             parameter = self.parameter(item)
             if parameter is None:
                 return (-1, 0)
-            return (names.index(parameter.target.name), 0 if parameter.case is None else 1 + _is_timed(item))
+            return (names.index(parameter.target.name), 0 if parameter.case is None else 1 + is_timed(item))
 
         items.sort(key=place)
-        tests = [(self.parameter(item), _is_timed(item)) for item in items]
+        tests = [(self.parameter(item), is_timed(item)) for item in items]
         self.selected = [SelectedTest(parameter, timed) for parameter, timed in tests if parameter is not None]
 
     def parameter(self, item: pytest.Item) -> Parameter | None:
@@ -157,9 +157,11 @@ def _is_quick(case: Case) -> bool:
     return "middle" in case.words and case.strategy in _QUICK_STRATEGIES
 
 
-def _is_timed(item: pytest.Item) -> bool:
-    return "benchmark" in _fixtures(item)
+def is_timed(item: pytest.Item) -> bool:
+    """Whether a test measures latency: whether it takes `benchmark`."""
+    return "benchmark" in fixtures_of(item)
 
 
-def _fixtures(item: pytest.Item) -> Sequence[str]:
+def fixtures_of(item: pytest.Item) -> Sequence[str]:
+    """The names of the fixtures that a test takes."""
     return getattr(item, "fixturenames", ())

@@ -20,6 +20,7 @@ from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError
+from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import Perturbation, before_torch, read
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
@@ -52,7 +53,8 @@ class Options:
     """The command line's options, checked; None and () are options that were left out.
 
     ``stacks``, ``ranges``, ``strategies`` and ``plans`` replace a case file's own grid. ``groups`` says that the ranges
-    first, middle and last are measured groups and no fractions of the depth. ``rounds`` are timed pairs of forwards,
+    first, middle and last are measured groups and no fractions of the depth. ``rigour`` says which cases fail that
+    can't be compared with stored values. ``rounds`` are timed pairs of forwards,
     ``threads`` torch's on the CPU, ``calibrate`` is a number of perturbed runs.
     """
 
@@ -67,6 +69,7 @@ class Options:
     images: Path | None
     quick: bool
     update: UpdateMode | None
+    rigour: Rigour
     run_id: str
     reports: Path
     device: str | None
@@ -78,6 +81,7 @@ class Options:
     lora: str | None
     offload: str
     judge: str | None
+    trust_judge: bool
     metrics: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
@@ -136,6 +140,7 @@ def from_config(config: pytest.Config) -> Options:
         images=config.invocation_params.dir / images if images else None,
         quick=quick,
         update=update,
+        rigour=_rigour(_one_of("unjudged", text("unjudged"), ("ok",)), strict=bool(config.getoption("dit_strict"))),
         run_id=run_id,
         reports=reports,
         device=text("device"),
@@ -147,11 +152,18 @@ def from_config(config: pytest.Config) -> Options:
         lora=_name_or_path(config, "lora", text("lora")),
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
         judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
+        trust_judge=bool(config.getoption("dit_trust_judge")),
         metrics=tuple(_metric(config, value) for value in config.getoption("dit_metric") or ()),
         perturbations=_perturbations(config.getoption("dit_perturb") or ()),
         calibrate=_calibrate(config, quick=quick, update=update),
         analysis=bool(config.getoption("dit_analysis")),
     )
+
+
+def _rigour(unjudged: str | None, *, strict: bool) -> Rigour:
+    if unjudged is not None and strict:
+        raise pytest.UsageError("--dit-strict and --dit-unjudged=ok are opposites; leave out one of them")
+    return Rigour.STRICT if strict else Rigour.USUAL if unjudged is None else Rigour.LENIENT
 
 
 def _whole(name: str, value: str | None, least: int) -> int | None:

@@ -24,7 +24,9 @@ _LEGENDS = {
     "is arbitrary.",
     "predictors": "Spearman's rank correlation of each measure with the harm of skipping a block, over blocks, with a "
     "95 % interval; p of a permutation test, not adjusted for the number of measures. Depth is the block's index: a "
-    "measure that does not beat it is of no use as a predictor.",
+    "measure that does not beat it is of no use as a predictor. What costs a run a block spares nothing: the same run "
+    "gives harm itself. By the checker: the same correlation with what the exact checker of the bundled world finds "
+    "lost, which the judge has no part in.",
     "additivity": "Harm of skipping two blocks minus the sum of the harms of skipping each, in units of the control's "
     "seed-to-seed standard deviation; off where the simultaneous 95 % interval over prompts does not contain 0.",
 }
@@ -73,14 +75,14 @@ def group_line(found: Grouping) -> str:
 
 
 def prediction_lines(found: Sequence[Prediction]) -> list[str]:
-    """The measure that ranks best over the most blocks, and what a block's index alone would tell."""
+    """The measure that ranks best over the most blocks, of those that cost less than harm, and what the index tells."""
     last = found[-1].stack if found else ""
-    known = [p for p in found if p.stack == last and p.correlation.defined]
+    known = [p for p in found if p.stack == last and p.correlation.defined and p.spares_work]
     if not known:
         return []
     best = max(known, key=lambda p: p.correlation.rho.value)
     depth = next((p for p in known if p.measure == "depth"), None)
-    lines = [f"harm of single skips is ranked best by {best.measure}: {best.correlation} ({last})"]
+    lines = [f"harm of single skips is ranked best, of what costs less, by {best.measure}: {best.correlation} ({last})"]
     return lines + ([f"depth alone: {depth.correlation}"] if depth is not None else [])
 
 
@@ -95,11 +97,17 @@ def predictors(found: Sequence[Prediction], cost: Mapping[str, str]) -> list[str
         correlation = by_name[name][stacks[-1]].correlation
         return -correlation.rho.value if correlation.defined else 2.0
 
+    checked = all(p.checker is not None for p in found)
     rows = [
-        (name, cost.get(name, ""), *(str(by_name[name][stack].correlation) for stack in stacks))
+        (
+            name,
+            cost.get(name, ""),
+            *(str(by_name[name][stack].correlation) for stack in stacks),
+            *([str(by_name[name][stacks[-1]].checker)] if checked else []),
+        )
         for name in sorted(by_name, key=rank)
     ]
-    head = ("measure", "costs", *stacks)
+    head = ("measure", "costs", *stacks, *([f"{stacks[-1]}, by the checker"] if checked else []))
     return ["## What predicts harm", "", _LEGENDS["predictors"], "", *markdown_table(head, rows), ""]
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
 from harness.report.ranking_page import markdown
-from harness.report.ranking_table import frame, nested
+from harness.report.ranking_table import finite, frame, nested
+from harness.report.task_section import task_json
 from harness.results.ranking import rank
 from harness.results.records import Record
 
@@ -21,7 +22,7 @@ def write_ranking(folder: Path, records: Sequence[Record]) -> list[Path]:
     rankings = rank(records)
     if not rankings:
         return []
-    text = json.dumps([nested(r) for r in rankings], indent=2, allow_nan=False) + "\n"
+    text = json.dumps([nested(r) | finite(task_json(records, r)) for r in rankings], indent=2, allow_nan=False) + "\n"
     made = {
         "md": markdown(records, rankings),
         "csv": frame(rankings).to_csv(index=False, float_format="%.6g"),

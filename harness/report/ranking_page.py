@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from harness.report.ranking_table import (
     cells,
     columns_of,
+    errors,
     foot,
     headings,
     strategy_cells,
     strategy_columns,
     timed,
 )
+from harness.report.task_section import task_markdown
 from harness.report.text import markdown_table
 from harness.results.columns import extra_kind
 from harness.results.figure import RankedBy
@@ -34,11 +36,16 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     for ranking in rankings:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
+        if ranking.errors:
+            heading, *lines = errors(ranking)
+            out += [f"**{heading}**", "", *(f"- `{line}`" for line in lines), ""]
+        if not ranking.rows:
+            continue
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        out += [text.replace("|", "\\|") for line in foot(ranking) for text in ("", line)]
+        out += [text.replace("|", "\\|").replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        out.append("")
+        out += ["", *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
     if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):
         note += [_SHUFFLE_NOTE, ""]
@@ -56,6 +63,8 @@ def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
     fingerprint = next(r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
     how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
+    if not ranking.rows:
+        how = "nothing was measured"
     if ranking.by is not RankedBy.HARM:
         how = "ranked by speed-up" if timed(ranking) else "not ranked, as no latency was measured"
     return (

@@ -167,8 +167,12 @@ def test_predictors_and_additivity_run_on_every_stack(project):
     result = run(project, "test_analysis.py", "-k", "predictors")
     result.assert_outcomes(passed=1, deselected=4)
     page = (project.path / "reports" / "r" / "analysis" / "flux-tiny" / "analysis.md").read_text()
-    assert "| measure | costs | double | single | all stacks |" in page
-    result.stdout.fnmatch_lines(["flux-tiny: harm of single skips is ranked best by *", "flux-tiny: depth alone: *"])
+    assert "| measure | costs | double | single | all stacks | all stacks, by the checker |" in page
+    assert "| latent drift | a run a block |" in page
+    assert "vitality" not in page  # DINOv2 isn't measured
+    result.stdout.fnmatch_lines(
+        ["flux-tiny: harm of single skips is ranked best, of what costs less, by *", "flux-tiny: depth alone: *"]
+    )
 
 
 def test_claims_get_verdicts_and_fail_only_against_stored_ones(project):

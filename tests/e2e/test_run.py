@@ -24,7 +24,7 @@ def test_cases_are_ranked_and_journaled(project):
             "dit: cpu (*threads); torch *, diffusers *, transformers *",
             "dit: flux-tiny (5 double, 10 single blocks, 4 steps, float32); no baseline for cpu-float32: *",
             "dit: 3 cases: 18 images and 24 of the control, 28 forwards of 6 images, 1.07 of the control's blocks",
-            "dit: 6 prompts x 1 seed: harm is known to about ?1.48 sd where images change as much as by another seed; *",
+            "dit: 6 prompts x 1 seed: harm is known to about ?1.48 sd where images change as much as *",
             "least harmful variant: flux-tiny (6 prompts)*",
             "*#*tier*variant*harm [[]points]*speed-up*drift*gate*",
             "*1 *- double-L01-03-*unjudged*",

@@ -62,7 +62,7 @@ def given_of(name, setting="trajectory", prompts=8):
         },
         "groups": {s: (0, 1, n - 2) for s, n in lengths.items()},
         "harm": harm,
-        "vitality": {s: rng.random(n) for s, n in lengths.items()},
+        "drift": {s: rng.random(n) for s, n in lengths.items()},
         "interactions": {s: (t, np.abs(t) > 2.5) for s, t in tables.items()},
         "predictors": {
             s: {f"measure {i}": (h.mean(axis=1) ** (i + 1), Interval(0.5, 0.1, 0.8)) for i in range(4)}

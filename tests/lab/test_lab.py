@@ -151,3 +151,19 @@ def test_the_lab_checks_every_step(lab, monkeypatch):
     monkeypatch.setattr("harness.surgery.view.AblationView.install", lambda self: None)
     with pytest.raises(SurgeryError, match="step 2, inside its window"):
         lab.run(parse("0 4"), "double", (2, 2))
+
+
+def test_the_judge_is_checked_once_and_every_measurement_says_so(lab):
+    measured, control = lab.run(parse("0 4"), "double").measurement, lab.control_measurement()
+    assert measured.judge_check is control.judge_check is lab.judge_check
+    assert (lab.judge_check.prompts, lab.judge_check.faults) == (8, ())
+    assert lab.anew().judge_check is lab.judge_check  # of a faulty model's images, later, it isn't checked
+
+
+def test_the_control_s_measurement_has_the_prompts_and_their_categories(lab):
+    assert lab.control_measurement().texts == tuple(lab.prompts)
+    assert lab.control_measurement().categories == ()
+    assert lab.run(parse("0 4"), "double").measurement.texts == ()
+    apart = Lab(lab.checkpoint, prompts={"one": lab.prompts[:3], "two": lab.prompts[3:8]})
+    assert apart.prompts == lab.prompts
+    assert apart.categories == ("one",) * 3 + ("two",) * 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import columns_of
 from harness.results.ranking import rank
-from tests.helpers.records import quality
+from tests.helpers.records import quality, raised
 
 
 def test_the_page_says_what_a_shuffle_is():
@@ -21,3 +21,14 @@ def test_bars_in_plans_do_not_end_a_markdown_cell():
     lines = markdown(records, [ranking]).splitlines()
     (row,) = (line for line in lines if "s-L01-03-parallel" in line)
     assert row.replace("\\|", "").count("|") == len(columns_of(ranking)) + 1
+
+
+def test_cases_that_raised_are_named_and_not_in_the_table():
+    records = [quality("skip", 0.5), raised(quality("swap", 0.1), "TypeError: x")]
+    page = markdown(records, rank(records))
+    assert "**not ranked, as the test raised (1):**\n\n- `m-s-swap: TypeError: x`\n" in page
+    assert not any("swap" in line for line in page.splitlines() if line.startswith("|"))
+    alone = markdown(records[1:], rank(records[1:]))
+    assert "nothing was measured" in alone
+    assert "TypeError: x" in alone
+    assert "|" not in alone

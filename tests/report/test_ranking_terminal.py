@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.report.ranking_terminal import render
-from tests.helpers.records import latency, quality
+from tests.helpers.records import latency, quality, raised
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
@@ -38,3 +38,12 @@ def test_the_foot_says_why_there_are_no_tiers():
     values = {"harm": record.measurement.values["harm"][:8]}
     few = replace(record, measurement=replace(record.measurement, n=8, prompts=8, values=values))
     assert "no tiers: 8 prompts, and tiers need 16" in render([few], 120, colour=False)
+
+
+def test_cases_that_raised_are_named():
+    broken = raised(quality("swap", 0.1), "TypeError: x")
+    text = render([quality("skip", 0.5), broken], 100, colour=False)
+    assert "not ranked, as the test raised (1):\nm-s-swap: TypeError: x\n" in text
+    assert "least harmful variant: m" in text
+    alone = render([broken], 100, colour=False)
+    assert alone == "nothing to rank: m\nnot ranked, as the test raised (1):\nm-s-swap: TypeError: x\n"

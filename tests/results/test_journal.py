@@ -10,7 +10,7 @@ from hypothesis import given
 
 from harness.ablation.grid import Ask, expand
 from harness.errors import JournalError
-from harness.results.journal import FILE, Journal, latest, read
+from harness.results.journal import FILE, Journal, latest, read, read_if_any
 from harness.results.records import Kind, Measurement, Record, Status, Verdict, from_json
 from tests.helpers import hostile
 from tests.helpers.records import FINGERPRINT, latency, quality
@@ -71,3 +71,13 @@ def test_any_line_of_a_journal_is_a_record_or_named(tmp_path_factory, line):
     except JournalError as error:
         said = str(error)
     assert str(path) in said
+
+
+def test_a_run_without_a_journal_has_no_records_where_that_is_asked_for(tmp_path):
+    assert read_if_any(tmp_path) == []
+    assert read_if_any(tmp_path / "never begun") == []
+    journal = Journal(tmp_path)
+    assert read_if_any(tmp_path) == []
+    journal.append(quality("skip", 0.5))
+    journal.close()
+    assert [r.strategy for r in read_if_any(tmp_path)] == ["skip"]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from harness.analysis.profile import Profile, Velocity
 from harness.files import write_atomically
 from harness.report.figures.curves import predictors as predictor_sheet
-from harness.report.figures.curves import vitality as vitality_sheet
+from harness.report.figures.curves import single_skips as single_skips_sheet
 from harness.report.figures.interaction import interaction
 from harness.report.figures.sheet import Sheet
 from harness.report.figures.similarity import similarity, similarity_bins
@@ -37,7 +37,7 @@ def write_all(
     velocities: Mapping[str, Velocity] | None = None,
     groups: Mapping[str, Sequence[int]] | None = None,
     harm: Mapping[str, Array] | None = None,
-    vitality: Mapping[str, Array] | None = None,
+    drift: Mapping[str, Array] | None = None,
     interactions: Mapping[str, tuple[Array, npt.NDArray[np.bool_]]] | None = None,
     predictors: Mapping[str, Mapping[str, tuple[Array, Interval]]] | None = None,
     bins: bool = False,
@@ -46,7 +46,7 @@ def write_all(
     """Write each figure as ``<name>.png`` and all of them as ``figures.html``; the paths, the page last.
 
     Everything is by stack. ``groups`` are the first blocks of a stack's groups; ``harm`` (L, P) in sds and
-    ``vitality`` (L,), image drift where a new seed is 1, are of each block skipped alone; ``interactions`` are the
+    ``drift`` (L,) of the latents, where a new seed is 1, are of each block skipped alone; ``interactions`` are the
     tables (L, L) of harm beyond the sum and of pairs beyond the noise; ``predictors`` have for each measure its values
     (L,), NaN for a block without one, and its Spearman correlation with harm. With ``bins`` there is also a PNG of the
     centred similarity in each bin of the noise level, which the page always has behind a slider. ``angles`` says how
@@ -65,7 +65,7 @@ def write_all(
         velocities=velocities or {},
         groups=groups or {},
         harm=harm or {},
-        vitality=vitality or {},
+        drift=drift or {},
         interactions=interactions or {},
         predictors=predictors or {},
         how=angles or AngleFigures(),
@@ -87,7 +87,7 @@ def sheets(
     velocities: Mapping[str, Velocity],
     groups: Mapping[str, Sequence[int]],
     harm: Mapping[str, Array],
-    vitality: Mapping[str, Array],
+    drift: Mapping[str, Array],
     interactions: Mapping[str, tuple[Array, npt.NDArray[np.bool_]]],
     predictors: Mapping[str, Mapping[str, tuple[Array, Interval]]],
     how: AngleFigures = AngleFigures(),  # noqa: B008 - frozen
@@ -101,8 +101,8 @@ def sheets(
         made += [timesteps(profile, name, groups, how) for name in names]
     if velocities:
         made.append(velocity_sheet(velocities, groups))
-    if harm or vitality:
-        made.append(vitality_sheet(checkpoint, harm, vitality, groups))
+    if harm or drift:
+        made.append(single_skips_sheet(checkpoint, harm, drift, groups))
     for stack, (table, beyond) in interactions.items():
         prompts = harm[stack].shape[1] if stack in harm else None
         made.append(interaction(checkpoint, stack, table, beyond, groups.get(stack, ()), prompts))
