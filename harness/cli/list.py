@@ -87,11 +87,11 @@ def _plan(arguments: argparse.Namespace) -> None:
     checkpoint = blueprint(arguments.checkpoint).checkpoint  # a published one needs nothing on this disk
     cases = _cases(arguments, checkpoint)
     texts = prompts.read(arguments.prompts or checkpoint.prompts_file or prompts.DEFAULT)
-    asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps)
+    total = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps)
     timed = _measured(arguments, texts, steps) if arguments.measure else None
-    seconds = None if timed is None else asked.seconds(timed["batch"], timed["forward"])
+    seconds = None if timed is None else total.seconds(timed["batch"], timed["forward"])
     if arguments.json:
-        print(json.dumps(_plain(checkpoint, cases, asked, timed, seconds), indent=2))
+        print(json.dumps(_plain(checkpoint, cases, total, timed, seconds), indent=2))
         return
     time = "not known: --measure loads the checkpoint and times one batch"
     if timed is not None and seconds is not None:
@@ -99,7 +99,7 @@ def _plan(arguments: argparse.Namespace) -> None:
             f"about {duration(seconds)} on {timed['device']}: a batch of {timed['images']} took "
             f"{timed['batch']:.2f} s, a forward in it {timed['forward']:.3f} s (without loading, judging and latency)"
         )
-    print(draw(planned(checkpoint, cases, asked, time), _width()), end="")
+    print(draw(planned(checkpoint, cases, total, time), _width()), end="")
 
 
 def _steps(arguments: str | None) -> int:
@@ -139,7 +139,7 @@ def _measured(arguments: argparse.Namespace, texts: Sequence[str], steps: int) -
 
 
 def _plain(
-    checkpoint: Checkpoint, cases: Sequence[Case], asked: cost.Cost, timed: dict[str, Any] | None, seconds: float | None
+    checkpoint: Checkpoint, cases: Sequence[Case], total: cost.Cost, timed: dict[str, Any] | None, seconds: float | None
 ) -> dict[str, Any]:
     """Everything of a plan, for programs; ``seconds`` is null where nothing was timed."""
     return {
@@ -152,13 +152,13 @@ def _plain(
             for c in cases
         ],
         "cost": {
-            **dataclasses.asdict(asked),
-            "images": asked.images,
-            "control_images": asked.control_images,
-            "images_in_a_forward": asked.together,
-            "forwards": asked.forwards,
-            "passes_of_the_control": asked.controls,
-            "disk_bytes": asked.disk,
+            **dataclasses.asdict(total),
+            "images": total.images,
+            "control_images": total.control_images,
+            "images_in_a_forward": total.together,
+            "forwards": total.forwards,
+            "passes_of_the_control": total.controls,
+            "disk_bytes": total.disk,
             "seconds": seconds,
         },
         "timed": timed,

@@ -167,17 +167,17 @@ def load(path: Path, checkpoint: str) -> Baseline:
     Raises BaselineError, naming the place, where it is unreadable, no JSON, of another schema or of another
     checkpoint. Nothing ever writes over a file that doesn't load.
     """
-    mend = "restore it from git, or move it away and run with --dit-baseline-update=all"
+    fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
         content = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
     except DataError as error:
-        raise BaselineError(f"baseline {path} is not laid out as one: {error}; {mend}") from None
+        raise BaselineError(f"baseline {path} is not laid out as one: {error}; {fix}") from None
     except (OSError, ValueError) as error:
-        raise BaselineError(f"baseline {path} can't be read: {error}; {mend}") from None
+        raise BaselineError(f"baseline {path} can't be read: {error}; {fix}") from None
     if content.checkpoint != checkpoint:
-        raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {mend}")
+        raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {fix}")
     if "seed_sd" not in content.control:
-        raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {mend}")
+        raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {fix}")
     return Baseline(
         path=path,
         checkpoint=checkpoint,

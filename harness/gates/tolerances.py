@@ -59,7 +59,7 @@ def load_tolerances(path: Path) -> list[Tolerance]:
         try:
             entry = from_plain(_Entry, no_unknown_fields(_Entry, table))
         except DataError as error:
-            raise BaselineError(f"tolerances {path}: entry {place} is wrong: {error}; mend it there") from None
+            raise BaselineError(f"tolerances {path}: entry {place} is wrong: {error}; fix it there") from None
         source = f'{path.name} "{entry.pattern}"'
         tolerances.append(Tolerance(entry.pattern, entry.metric, entry.absolute, entry.relative, source))
     return tolerances

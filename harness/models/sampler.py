@@ -80,9 +80,9 @@ class Sampler:
     @property
     def transformer(self) -> nn.Module:
         """The pipeline's transformer."""
-        found = self.pipeline.transformer
-        assert isinstance(found, nn.Module)
-        return found
+        transformer = self.pipeline.transformer
+        assert isinstance(transformer, nn.Module)
+        return transformer
 
     @property
     def device_type(self) -> str:
@@ -156,10 +156,10 @@ class Sampler:
         latents: list[Tensor] = []
         for start in range(0, len(prompts), self.batch):
             part = list(prompts[start : start + self.batch])
-            given = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
-            made = self._call(given, between=between)
-            images.append(made.images)
-            latents.append(made.latents)
+            settings = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
+            samples = self._call(settings, between=between)
+            images.append(samples.images)
+            latents.append(samples.latents)
         return Samples(torch.cat(images), torch.cat(latents))
 
     def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
@@ -186,7 +186,7 @@ class Sampler:
         pipeline = self.pipeline
         return noise.to(pipeline._execution_device, pipeline.transformer.dtype)  # noqa: SLF001 - offload has no other
 
-    def _call(self, given: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
+    def _call(self, settings: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
         last: list[Tensor] = []
 
         def keep(_pipe: Any, step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -200,7 +200,7 @@ class Sampler:
             if between is not None:
                 between(0)
             images = self.pipeline(
-                **given,
+                **settings,
                 **arguments,
                 output_type="pt",
                 callback_on_step_end=keep,

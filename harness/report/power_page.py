@@ -52,10 +52,10 @@ def _calibrated() -> list[Figure]:
     return [declared for declared in map(figure, calibrated()) if declared is not None]
 
 
-def markdown(found: Mapping[str, Sequence[FaultResult]], insensitive: Mapping[str, Sequence[str]]) -> str:
+def markdown(results: Mapping[str, Sequence[FaultResult]], insensitive: Mapping[str, Sequence[str]]) -> str:
     """The table, and the cases that would not see one more skipped block."""
     lines = ["# What the gates would see", "", legend(), ""]
-    lines += markdown_table(head(), [_cells(name, tested) for name, every in found.items() for tested in every])
+    lines += markdown_table(head(), [_cells(name, tested) for name, every in results.items() for tested in every])
     lines += ["", "## Insensitive cases", ""]
     for name, cases in insensitive.items():
         listed = ", ".join(f"`{case}`" for case in cases) or "none"

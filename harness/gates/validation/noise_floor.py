@@ -51,8 +51,10 @@ def floors(
     scale = np.maximum(np.maximum(TO_SD * np.median(gaps, axis=0), pooled), least)
     worst = float((gaps / scale).max(initial=0.0))
     tolerance = np.maximum(MARGIN * worst * scale, least)
-    made = {case: Floor(float(scale[i]), float(gaps[:, i].max()), float(tolerance[i])) for i, case in enumerate(cases)}
-    return made, worst
+    floors_by_case = {
+        case: Floor(float(scale[i]), float(gaps[:, i].max()), float(tolerance[i])) for i, case in enumerate(cases)
+    }
+    return floors_by_case, worst
 
 
 def resolution(value: float, digits: int) -> float:

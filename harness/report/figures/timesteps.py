@@ -36,12 +36,12 @@ def combined(image: Array, text: Array) -> Array:
 
 def angles(profile: Profile, name: str) -> dict[str, Array]:
     """By stack: angular distance (B, L) of the ``image`` or ``text`` stream, or of both ``combined``."""
-    found = {(s.stack, s.name): s.angular for s in profile.streams}
-    stacks = [stack for stack in profile.lengths if (stack, "image") in found or (stack, "text") in found]
+    angles = {(s.stack, s.name): s.angular for s in profile.streams}
+    stacks = [stack for stack in profile.lengths if (stack, "image") in angles or (stack, "text") in angles]
     if name != COMBINED:
-        return {stack: found[stack, name] for stack in stacks if (stack, name) in found}
-    both = [stack for stack in stacks if (stack, "image") in found and (stack, "text") in found]
-    return {stack: combined(found[stack, "image"], found[stack, "text"]) for stack in both}
+        return {stack: angles[stack, name] for stack in stacks if (stack, name) in angles}
+    both = [stack for stack in stacks if (stack, "image") in angles and (stack, "text") in angles]
+    return {stack: combined(angles[stack, "image"], angles[stack, "text"]) for stack in both}
 
 
 def timesteps(profile: Profile, name: str, groups: Mapping[str, Sequence[int]]) -> Sheet:
@@ -69,7 +69,7 @@ def timesteps(profile: Profile, name: str, groups: Mapping[str, Sequence[int]]) 
 
 def velocity(velocities: Mapping[str, Velocity], groups: Mapping[str, Sequence[int]]) -> Sheet:
     """The velocity error of skipping one block in one denoising step, mean over prompts, on a log scale."""
-    tables = {stack: found.error.mean(axis=0) for stack, found in velocities.items()}
+    tables = {stack: angles.error.mean(axis=0) for stack, angles in velocities.items()}
     one = next(iter(velocities.values()))
     names = tuple(f"step {i} (noise {level:.2f})" for i, level in enumerate(one.levels))
     y = Axis("denoising step", names, tuple(str(i) for i in range(len(names))), flipped=True)
@@ -98,10 +98,10 @@ def _weights(tables: Mapping[str, Array]) -> tuple[float, ...]:
 
 
 def _clipped(values: Array, scale: Scale) -> Scale:
-    seen = values[np.isfinite(values)]
-    if not seen.size:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
         return scale
-    high = float(np.percentile(seen, _PERCENTILE))
+    high = float(np.percentile(finite, _PERCENTILE))
     return Scale(scale.label, scale.low, high, scale.kind, clipped=True) if high > scale.low else scale
 
 
