@@ -113,7 +113,8 @@ def write_card(checkpoint: Checkpoint, report: Report) -> Path:
         + (f" away from {checkpoint.settings.negative_prompt!r}" if checkpoint.settings.negative_prompt else "")
         + f", scheduler shift {scheduler.get('shift')}",
         "- Weights: transformer and text encoders in bfloat16, run in float32",
-        f"- Measured with torch {installed['torch']}, diffusers {installed['diffusers']}, transformers {installed['transformers']}",
+        f"- Measured with torch {installed['torch']}, diffusers {installed['diffusers']}, "
+        f"transformers {installed['transformers']}",
         "",
         f"## Share of right answers on {report.layouts} held-out layouts",
         "",
