@@ -14,7 +14,7 @@ def test_layers(study):
 
 
 def test_groups(study):
-    """Blocks that resemble each other, as first, middle and last, or the answer that there are none."""
+    """Blocks that resemble each other, in two to six groups, or the answer that there are none."""
     study.check_groups()
 
 

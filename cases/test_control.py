@@ -6,6 +6,12 @@ import sys
 
 import pytest
 
+# How far latents (sd about 1) may be apart that were sampled from embeddings cached in other batches. In the same
+# batches they are bitwise equal on a CPU in every dtype; with 8 prompts in one batch instead of one in each, the most
+# that was measured on the bundled models is 8e-6 in float32 and .047 (three steps of the last bit) in bfloat16. Another
+# seed moves them by 9 and more.
+PLAIN_TOLERANCE = {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.0125}
+
 pytestmark = pytest.mark.dit("bundled")
 
 
@@ -43,8 +49,9 @@ def test_plain_prompts(control):
     control.needs_images()
     sampler = control.lab.sampler
     some = control.lab.prompts[:8]
-    plain, given = sampler.sample_plainly(some, seed=0), sampler.sample(some, seed=0)
-    assert (plain.latents - given.latents).abs().max() < 1e-4
+    plain, cached = sampler.sample_plainly(some, seed=0), sampler.sample(some, seed=0)
+    allowed = PLAIN_TOLERANCE[control.lab.checkpoint.settings.dtype]
+    assert (plain.latents.float() - cached.latents.float()).abs().max() < allowed
 
 
 def test_identity(control):

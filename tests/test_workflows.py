@@ -1,12 +1,23 @@
-"""What the workflows may do: read, with actions pinned by commit, and nothing of an event's text in a shell line."""
+"""What the workflows may do: read, with actions pinned by commit, and nothing of an event's text in a shell line.
+
+And what they call: sessions, options and packages that exist. tests/e2e/test_gpu_page.py runs the nightly's own step.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+
+from harness.cli.version_pins import git_reference
+from harness.gates.rigour import Rigour
+from harness.models.checkpoints import published
+from harness.plugin.options import from_config
 
 FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -15,6 +26,10 @@ FILES = sorted(FOLDER.glob("*.yml"))
 @pytest.fixture(params=FILES, ids=[f.stem for f in FILES])
 def workflow(request):
     return yaml.safe_load(request.param.read_text())
+
+
+def load(name):
+    return yaml.safe_load((FOLDER / f"{name}.yml").read_text())
 
 
 def steps(workflow):
@@ -27,7 +42,16 @@ def test_there_are_three():
 
 def test_permissions_are_to_read(workflow):
     assert workflow["permissions"] == {"contents": "read"}
-    assert not any("permissions" in job for job in workflow["jobs"].values())
+    assert {name for name, job in workflow["jobs"].items() if "permissions" in job} <= {"propose"}
+
+
+def test_the_job_that_may_write_runs_on_a_fresh_machine_on_request_and_installs_nothing():
+    propose = load("nightly")["jobs"]["propose"]
+    assert propose["permissions"] == {"contents": "write", "pull-requests": "write"}
+    assert propose["runs-on"] == "ubuntu-24.04"
+    assert "inputs.baselines != ''" in propose["if"]
+    lines = "".join(step.get("run", "") for step in propose["steps"])
+    assert not re.search(r"pip|pytest|python|nox", lines)
 
 
 def test_actions_are_pinned_by_commit(workflow):
@@ -55,3 +79,101 @@ def test_the_sessions_that_are_called_exist(name):
     sessions = re.findall(r"^def (\w+)\(session", (FOLDER.parents[1] / "noxfile.py").read_text(), flags=re.MULTILINE)
     assert name in sessions
     assert any(f'nox -s "{name}' in f.read_text() or f"nox -s {name}" in f.read_text() for f in FILES)
+
+
+def nightly_arguments():
+    """What the nightly step gives to pytest, with every input set."""
+    (step,) = [step for step in load("nightly")["jobs"]["cases"]["steps"] if step.get("id") == "cases"]
+    values = {"RUN": "r", "CHECKPOINT": "flux-tiny", "DTYPE": "bfloat16", "BASELINES": "missing", "ARGS": ""}
+    line = step["run"].partition("-m pytest ")[2]
+    line = re.sub(r"\$\{(\w+):\+\"(.*?)\"\}", r"\2", line).replace('"', "")
+    return re.sub(r"\$(\w+)", lambda name: values[name[1]], line).split()
+
+
+def test_the_nightly_is_strict_and_its_options_exist(pytester):
+    listed = json.loads((FOLDER.parent / "nightly.json").read_text())
+    for entry in listed:
+        arguments = [*nightly_arguments(), *entry["args"].split()]
+        config = pytester.parseconfig(*arguments)
+        options = from_config(config)
+        assert options.rigour is Rigour.STRICT
+        assert options.run_id == "r"
+
+
+def test_the_list_names_checkpoints_that_are_known_and_more_than_the_bundled_ones():
+    listed = json.loads((FOLDER.parent / "nightly.json").read_text())
+    assert all(set(entry) == {"checkpoint", "dtype", "args"} for entry in listed)
+    names = [entry["checkpoint"] for entry in listed if entry["checkpoint"]]
+    assert names
+    assert {name.lower() for name in names} <= set(published.PUBLISHED)
+    assert any("--dit-analysis" in entry["args"] for entry in listed)
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "file"),
+        ({"LISTED": '[{"checkpoint": "x", "dtype": "", "args": ""}]'}, [{"checkpoint": "x", "dtype": "", "args": ""}]),
+        (
+            {"CHECKPOINT": 'a "b" $c', "DTYPE": "bfloat16", "ARGS": "-k x", "LISTED": "[]"},
+            [{"checkpoint": 'a "b" $c', "dtype": "bfloat16", "args": "-k x"}],
+        ),
+    ],
+    ids=["the file", "the variable", "by hand"],
+)
+def test_the_list_of_a_night(variables, expected, tmp_path):
+    (step,) = [step for step in load("nightly")["jobs"]["list"]["steps"] if step.get("id") == "list"]
+    empty = dict.fromkeys(("CHECKPOINT", "DTYPE", "ARGS", "LISTED"), "")
+    environment = {"PATH": os.environ["PATH"], "GITHUB_OUTPUT": str(tmp_path / "out"), **empty, **variables}
+    command = ["bash", "-eo", "pipefail", "-c", step["run"]]
+    subprocess.run(command, cwd=FOLDER.parents[1], env=environment, check=True)
+    name, _, value = (tmp_path / "out").read_text().partition("=")
+    if expected == "file":
+        expected = json.loads((FOLDER.parent / "nightly.json").read_text())
+    assert (name, json.loads(value)) == ("checkpoints", expected)
+
+
+def test_of_each_jobs_baselines_the_changed_files_are_proposed(tmp_path):
+    (step,) = [step for step in load("nightly")["jobs"]["propose"]["steps"] if step.get("id") == "commit"]
+    for name, text in {"a/cpu.json": "a0", "b/cpu.json": "b0"}.items():
+        (tmp_path / "baselines" / name).parent.mkdir(parents=True)
+        (tmp_path / "baselines" / name).write_text(text)
+    environment = {"PATH": os.environ["PATH"], "GITHUB_OUTPUT": str(tmp_path.with_name("out")), "HOME": str(tmp_path)}
+    environment |= {"BASELINES": "changed", "BRANCH": "baselines-1"}
+    first = (
+        "git init -q -b main && git config user.name a && git config user.email a@b && git add . && git commit -qm 0"
+    )
+    subprocess.run(["bash", "-ec", first], cwd=tmp_path, env=environment, check=True)
+    for job, changed in {"0": {"a/cpu.json": "a1"}, "1": {"b/gpu.json": "new"}}.items():
+        folder = tmp_path / "stored" / f"baselines-{job}"
+        for name, text in ({"a/cpu.json": "a0", "b/cpu.json": "b0"} | changed).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step["run"]], cwd=tmp_path, env=environment, check=True)
+    assert tmp_path.with_name("out").read_text() == "changed=yes\n"
+    done = subprocess.run(
+        ["git", "show", "--stat=200", "--format=%s", "baselines-1"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.findall(r"^ (\S+) ", done.stdout, flags=re.MULTILINE)[:2] == [
+        "baselines/a/cpu.json",
+        "baselines/b/gpu.json",
+    ]
+    assert (tmp_path / "baselines" / "a" / "cpu.json").read_text() == "a1"
+
+
+def test_the_upgrade_looks_at_the_libraries_below_diffusers_and_at_its_main_branch():
+    (job,) = load("upgrade")["jobs"].values()
+    packages = job["strategy"]["matrix"]["package"]
+    assert {"diffusers", "transformers", "torch", "accelerate", "main"} == set(packages)
+    pinned = (FOLDER.parents[1] / "constraints.txt").read_text()
+    assert all(re.search(rf"^{name}==", pinned, flags=re.MULTILINE) for name in packages if name != "main")
+    assert git_reference("main") is not None
+    lines = "".join(step.get("run", "") for step in job["steps"])
+    assert 'nox -s upgrade -- --package "$PACKAGE" pinned newest' in lines
+    assert "nox -s upgrade -- pinned main" in lines
+    assert '"--fail-on-regression"' in (FOLDER.parents[1] / "noxfile.py").read_text()

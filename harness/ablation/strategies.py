@@ -55,15 +55,37 @@ def _shuffle(length: int, span: Span, s: int = 0) -> Plan:
     permutations of M is (M^2 - 1) / (3 M). The order comes from SHA-256 and so is the same on every
     Python; it depends on the seed and M alone, so that equal ranges elsewhere get equal permutations.
     """
-    m = len(span)
-    if m < 2:
-        raise CaseError(f"shuffle needs at least two blocks; range {span} has {m}")
+    m = _permuted(span, "shuffle")
     attempt = 0
     while True:
-        order = sorted(range(m), key=lambda i: hashlib.sha256(f"{s}/{m}/{attempt}/{i}".encode()).digest())
+        order = _permutation(f"{s}/{m}/{attempt}", m)
         if 3 * sum(abs(place - block) for place, block in enumerate(order)) >= m * m - 1:
             return _around(length, span, tuple(span.first + block for block in order))
         attempt += 1
+
+
+def _random(length: int, span: Span, s: int = 0) -> Plan:
+    """A seeded permutation of the range, each but the identity as likely as any other (the paper's random order).
+
+    From SHA-256, of the seed and the number of blocks alone, as in shuffle.
+    """
+    m = _permuted(span, "random")
+    attempt = 0
+    while (order := _permutation(f"random/{s}/{m}/{attempt}", m)) == list(range(m)):
+        attempt += 1
+    return _around(length, span, tuple(span.first + block for block in order))
+
+
+def _permuted(span: Span, name: str) -> int:
+    """The number of blocks of a range that is to be permuted. Raises CaseError where there is one alone."""
+    if len(span) < 2:
+        raise CaseError(f"{name} needs at least two blocks; range {span} has {len(span)}")
+    return len(span)
+
+
+def _permutation(name: str, size: int) -> list[int]:
+    """The order of 0 .. size - 1 by the hash of each with ``name``."""
+    return sorted(range(size), key=lambda i: hashlib.sha256(f"{name}/{i}".encode()).digest())
 
 
 def _parallel(length: int, span: Span, t: int = 1) -> Plan:
@@ -116,6 +138,7 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy("shuffle", _shuffle, least=2, parameters={"s": "seed"}),
         Strategy("parallel", _parallel, least=2, parameters={"t": "loops"}),
         Strategy("swap", _swap, least=2),
+        Strategy("random", _random, least=2, parameters={"s": "seed"}),
         Strategy("parallel-sum", _parallel_sum, least=2, parameters={"t": "loops"}),
         Strategy("parallel-root", _parallel_root, least=2, parameters={"t": "loops"}),
     )
@@ -183,16 +206,16 @@ def strategy_of(name: str) -> Strategy:
 @cache
 def _foreign(name: str) -> Strategy:
     point = extensions.found(extensions.STRATEGIES)[name]
-    given = extensions.loaded(point)
-    if not isinstance(given, Strategy):
-        raise extensions.broken(point, f"is a {type(given).__name__}, where a harness.Strategy is needed")
-    if given.name != name:
-        raise extensions.broken(point, f"calls itself {given.name!r}; both names must be the same")
+    strategy = extensions.loaded(point)
+    if not isinstance(strategy, Strategy):
+        raise extensions.broken(point, f"is a {type(strategy).__name__}, where a harness.Strategy is needed")
+    if strategy.name != name:
+        raise extensions.broken(point, f"calls itself {strategy.name!r}; both names must be the same")
     if name.startswith("plan-"):
         raise extensions.broken(point, "has a name that begins like that of a plan by hand (plan-)")
-    if odd := [p for p in given.parameters if not re.fullmatch("[a-z]", p)]:
+    if odd := [p for p in strategy.parameters if not re.fullmatch("[a-z]", p)]:
         raise extensions.broken(point, f"has a parameter {odd[0]!r}; a parameter is one lower case letter")
-    return replace(given, package=extensions.package(point))
+    return replace(strategy, package=extensions.package(point))
 
 
 def choose(text: str) -> ConfiguredStrategy:
@@ -201,11 +224,11 @@ def choose(text: str) -> ConfiguredStrategy:
     strategy = strategy_of(name)
     values: list[tuple[str, int]] = []
     for parameter in parameters:
-        found = re.fullmatch(r"([a-z])([0-9]{1,4})", parameter)
-        if found is None or found[1] not in strategy.parameters:
+        match = re.fullmatch(r"([a-z])([0-9]{1,4})", parameter)
+        if match is None or match[1] not in strategy.parameters:
             known = ", ".join(f"{k}N ({v})" for k, v in strategy.parameters.items()) or "none"
             raise CaseError(f"strategy {name!r} has no parameter {parameter!r} in {text!r}; it takes {known}")
-        values.append((found[1], int(found[2])))
+        values.append((match[1], int(match[2])))
     return ConfiguredStrategy(strategy, tuple(values))
 
 

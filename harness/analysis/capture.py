@@ -5,7 +5,7 @@ a group-offloaded model on a 24 GB card (a test counts it). One state of all tok
 MB. The double stack has 20 states, the single one 39; a stack's are let go when its last block has been measured, so
 that 39 x 28.3 MB = 1.10 GB are held at the most, for each prompt of the batch (under guidance the negative half is
 never copied). Three copies of a chunk of 67 MB and the 20 MB of CKA's kernels make 0.22 GB. The sums of both stacks and
-both streams, with 10 bins and 200 draws, are 7.3 MB of main memory. So capture adds 1.33 GB to what the forward needs,
+both streams, with 10 bins and 200 draws, are 7.5 MB of main memory. So capture adds 1.33 GB to what the forward needs,
 whatever the number of prompts and steps.
 """
 

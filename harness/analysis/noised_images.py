@@ -6,6 +6,7 @@ it with its caption, without guidance. What else the transformer is given is wha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from harness.analysis.hidden_states import clock
 from harness.analysis.profile import REDUCTIONS, SETTINGS, Profile
 from harness.errors import CheckpointError, OptionError, PromptError
 from harness.lab.lab import Lab
-from harness.models.sampler import Sampler, generator_for, pinned
+from harness.models.kernels import pinned
+from harness.models.sampler import Sampler, generator_for
 from harness.tiny import render, world
 
 Pixels = npt.NDArray[np.float32]
@@ -37,6 +39,13 @@ class CaptionedImages:
 
     pixels: Pixels
     captions: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """The first 12 letters of a SHA-256 of pixels and captions."""
+        content = hashlib.sha256(np.ascontiguousarray(self.pixels).tobytes())
+        content.update("\n".join(self.captions).encode())
+        return content.hexdigest()[:12]
 
 
 def read_images(folder: Path, height: int, width: int) -> CaptionedImages:

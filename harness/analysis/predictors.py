@@ -129,8 +129,9 @@ def additivity(
     The pairs share single skips and prompts, so they are judged together: the critical |t| is the ``level`` quantile
     of the largest |t| of any pair when prompts are drawn anew, carried from the normal to Student's t on P - 1
     degrees of freedom, since a bootstrap of few prompts knows the spread too well. Wrongly sure of any of 28 additive
-    pairs (nominal 5 %, simulated, normal or skewed harm): 6 to 11 % at 8 prompts, 5 to 7 % from 16 on; without that
-    step 46 and 20 %.
+    pairs (nominal 5 %, simulated, normal or mildly skewed harm): 6 to 11 % at 8 prompts, 5 to 7 % from 16 on; without
+    that step 46 and 20 %. Harms that are rare and large all to one side (lognormal) take it to 43 %:
+    :func:`harness.results.rank_intervals.critical_t` would hold there.
 
     Raises ValueError: no pairs, fewer than two prompts, a pair outside the blocks or of one block, or of another
     number of prompts, values that aren't finite.

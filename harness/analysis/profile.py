@@ -23,7 +23,8 @@ from harness.results.serialise import Count, Rule, parse, to_plain
 
 STREAMS = ("image", "text")
 SETTINGS = ("trajectory", "noised")
-REDUCTIONS = ("mean", "last")
+LAST = "last"  # the last token alone, as in the SD3.5-Large study
+REDUCTIONS = ("mean", LAST)
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Stream:
     A sample is one (prompt, noise level). ``count`` (B,) are samples. ``cosine`` and ``centred`` (B, D, D) are the
     mean over tokens and samples of cos(h_i, h_j), raw and after subtracting each sample's mean token. ``cka``
     (B, D, D) is debiased linear CKA over tokens. ``angular`` and ``angular_last`` (B, D - 1) are (1/pi) arccos(cos)
-    of consecutive states: mean over the tokens, and of the last token alone. ``draws`` (R, D, D) and
-    ``angular_draws`` (R, D - 1) are ``centred`` and ``angular`` over all bins, each with prompts drawn anew (Poisson
-    bootstrap), for intervals and stability.
+    of consecutive states: mean over the tokens, and of the last token alone. ``draws`` (R, D, D), ``angular_draws``
+    and ``angular_last_draws`` (R, D - 1) are ``centred``, ``angular`` and ``angular_last`` over all bins, each with
+    prompts drawn anew (Poisson bootstrap), for intervals and stability.
     """
 
     stack: str
@@ -48,6 +49,15 @@ class Stream:
     angular_last: Array
     draws: Array
     angular_draws: Array
+    angular_last_draws: Array
+
+    def angles(self, reduction: str) -> Array:
+        """(B, D - 1) angular distances, reduced over tokens by one of REDUCTIONS."""
+        return self.angular_last if reduction == LAST else self.angular
+
+    def angle_draws(self, reduction: str) -> Array:
+        """(R, D - 1) the bootstrap draws of :meth:`angles` over all bins."""
+        return self.angular_last_draws if reduction == LAST else self.angular_draws
 
     def overall(self, what: str) -> Array:
         """One of the measures by its field's name over all samples: the mean over bins, weighted by their counts."""
@@ -179,7 +189,7 @@ def _check(stream: Stream, bins: int, length: int) -> None:
         **dict.fromkeys(("cosine", "centred", "cka"), (bins, *table)),
         **dict.fromkeys(("angular", "angular_last"), (bins, *row)),
         "draws": (draws, *table),
-        "angular_draws": (draws, *row),
+        **dict.fromkeys(("angular_draws", "angular_last_draws"), (draws, *row)),
     }
     for name, shape in shapes.items():
         values: Array = getattr(stream, name)

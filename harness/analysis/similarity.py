@@ -105,7 +105,7 @@ class StreamSums:
         self._angular, self._last = (np.zeros((bins, depth - 1)) for _ in range(2))
         self._weight = np.zeros(draws)
         self._draws = np.zeros((draws, depth, depth))
-        self._angular_draws = np.zeros((draws, depth - 1))
+        self._angular_draws, self._last_draws = (np.zeros((draws, depth - 1)) for _ in range(2))
 
     def add(self, sample: Sample, where: int, drawn: Array) -> None:
         """Add a sample to bin ``where``; ``drawn`` (R,) is how often each draw of the bootstrap has its prompt."""
@@ -119,6 +119,7 @@ class StreamSums:
         self._weight += drawn
         self._draws += drawn[:, None, None] * sample.centred
         self._angular_draws += drawn[:, None] * sample.angular
+        self._last_draws += drawn[:, None] * sample.angular_last
 
     def stream(self) -> Stream:
         """The means over all samples so far. A draw in which no prompt was drawn is left out.
@@ -143,6 +144,7 @@ class StreamSums:
             angular_last=self._last / count[:, None],
             draws=self._draws[drawn] / weight[:, None, None],
             angular_draws=self._angular_draws[drawn] / weight[:, None],
+            angular_last_draws=self._last_draws[drawn] / weight[:, None],
         )
 
 

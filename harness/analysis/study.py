@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,15 +14,16 @@ from harness.ablation.ranges import Span
 from harness.ablation.strategies import choose
 from harness.analysis.capture import on_trajectory
 from harness.analysis.image_drift import ImageDrift, ReseedDrift, reseed_drift, squared_drift
-from harness.analysis.noised_images import on_noised
+from harness.analysis.noised_images import CaptionedImages, on_noised
 from harness.analysis.profile import Profile, Velocity
 from harness.analysis.velocity import velocity_maps
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import bundled_names
-from harness.results.arrays import Array
+from harness.results.arrays import Array, Images
 from harness.results.fingerprint import BaselineFacts, facts
 from harness.results.records import Measurement
 from harness.results.statistics import by_prompt
+from harness.tiny import checker, world
 
 
 class _VariantFigures(NamedTuple):
@@ -29,13 +31,19 @@ class _VariantFigures(NamedTuple):
 
     measurement: Measurement
     drift: ImageDrift
+    extra_objects: Array | None
 
 
 class Study:
-    """Measurements of one lab, cached. Raises what the lab raises."""
+    """Measurements of one lab, cached. Raises what the lab raises.
 
-    def __init__(self, lab: Lab) -> None:
+    ``images`` with captions are those that are noised for the angular distances; without them,
+    :func:`~harness.analysis.noised_images.on_noised` says which.
+    """
+
+    def __init__(self, lab: Lab, images: CaptionedImages | None = None) -> None:
         self.lab = lab
+        self._images = images
         self._runs: dict[tuple[str, str], _VariantFigures] = {}
 
     @property
@@ -50,13 +58,19 @@ class Study:
 
     @property
     def facts(self) -> BaselineFacts:
-        """The circumstances of all that is measured, as a baseline file keeps them."""
-        return facts(self.lab.fingerprint)
+        """The circumstances of all that is measured, as a baseline file keeps them; images of one's own are prompts."""
+        own = facts(self.lab.fingerprint)
+        return own if self._images is None else replace(own, prompts=f"{own.prompts}+{self._images.digest}")
 
     @property
     def stacks(self) -> dict[str, int]:
         """Stack name -> number of blocks."""
         return dict(self.lab.checkpoint.stacks)
+
+    @property
+    def steps(self) -> int:
+        """How many denoising steps a sampling takes."""
+        return self.lab.sampler.settings.steps
 
     def run(self, plan: Plan | str, stack: str | None = None) -> Measurement:
         """A variant's measurement; each plan is measured once."""
@@ -68,12 +82,26 @@ class Study:
         layout, detail = (unit if unit > 0 else np.nan for unit in self.reseed)
         return ImageDrift(drift.layout / layout, drift.detail / detail)
 
+    def extra_objects(self, plan: Plan | str, stack: str | None = None) -> Array | None:
+        """(P,) objects in a variant's image beyond those in the control's; None where nothing counts objects.
+
+        Only the bundled world's are counted, exactly (:mod:`harness.tiny.checker`).
+        """
+        return self._once(plan, stack).extra_objects
+
+    @property
+    def counts_objects(self) -> bool:
+        """Whether :meth:`extra_objects` can be had."""
+        return world.layouts_of(self.lab.checkpoint.settings, self.lab.prompts) is not None
+
     def _once(self, plan: Plan | str, stack: str | None) -> _VariantFigures:
         plan, stack = over_stack(self.name, self.stacks, plan, stack)
         key = (stack, str(plan.normal()))
         if key not in self._runs:
             measurement, observation = self.lab.run(plan, stack)
-            self._runs[key] = _VariantFigures(measurement, squared_drift(observation.images, self.lab.control_images()))
+            images, control = observation.images, self.lab.control_images()
+            extra = _objects(images) - _objects(control) if self.counts_objects else None
+            self._runs[key] = _VariantFigures(measurement, squared_drift(images, control), extra)
         return self._runs[key]
 
     @cached_property
@@ -126,10 +154,16 @@ class Study:
 
     @cached_property
     def noised(self) -> Profile:
-        """The layers' states on noised images; :func:`~harness.analysis.noised_images.on_noised` says which images."""
-        return on_noised(self.lab)
+        """The layers' states on noised images."""
+        own = self._images
+        return on_noised(self.lab) if own is None else on_noised(self.lab, images=own.pixels, captions=own.captions)
 
     @cached_property
     def velocities(self) -> dict[str, Velocity]:
         """By stack: the velocity error of skipping each block at each step."""
         return velocity_maps(self.lab)
+
+
+def _objects(images: Images) -> Array:
+    """(N,) objects that each image of the bundled world shows."""
+    return checker.read(images).count.astype(np.float64)

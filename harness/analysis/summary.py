@@ -10,13 +10,15 @@ import numpy as np
 
 from harness.analysis.predictors import Additivity, Correlation, additivity, spearman
 from harness.analysis.profile import Stream
-from harness.analysis.segmentation import Grouping, group
+from harness.analysis.segmentation import GROUPS, Grouping, group
 from harness.analysis.study import Study
 from harness.results.arrays import Array
+from harness.results.statistics import by_prompt
 
-_GROUPS = 3  # first, middle, last
 _EVERYWHERE = "all stacks"
-# The measures that may predict a block's harm, and what each costs; a run is one sampling of all prompts.
+# The measures that may predict a block's harm, and what each costs; a run is one sampling of all prompts. None of them
+# reads the judge's features, which harm is made of. What costs AS_HARM spares nothing: the same run gives harm itself.
+AS_HARM = "a run a block"
 PREDICTORS: Mapping[str, str] = {
     "depth": "nothing",
     "influence, image": "one run",
@@ -29,7 +31,9 @@ PREDICTORS: Mapping[str, str] = {
     "angular noised, image": "one forward a level",
     "angular noised, text": "one forward a level",
     "output MSE": "half a run a block",
-    "vitality": "a run a block",
+    "latent drift": AS_HARM,
+    "pixel drift": AS_HARM,
+    "vitality": AS_HARM,
 }
 
 
@@ -62,16 +66,22 @@ def velocities(study: Study) -> dict[str, dict[str, float]]:
 
 
 def groupings(study: Study) -> dict[str, Grouping]:
-    """Each stack's image stream on the trajectory, cut into GROUPS groups; stacks of fewer blocks are left out."""
+    """Each stack's image stream on the trajectory, cut into as many groups as stand out, two to six.
+
+    Into three where no number does; stacks of fewer blocks than that are left out.
+    """
     return {
-        stack: group(study.trajectory.stream(stack, "image"), _GROUPS)
+        stack: group(study.trajectory.stream(stack, "image"))
         for stack, length in study.stacks.items()
-        if length >= _GROUPS
+        if length >= GROUPS
     }
 
 
 def measures(study: Study, stack: str) -> dict[str, Array]:
-    """Each of PREDICTORS, (L,) over a stack's blocks; NaN for a block that writes no such stream (SD3's last, text)."""
+    """Each of PREDICTORS, (L,) over a stack's blocks; NaN for a block that writes no such stream (SD3's last, text).
+
+    Vitality is NaN throughout where DINOv2 isn't among the lab's metrics.
+    """
     length = study.stacks[stack]
     image, text = (study.trajectory.stream(stack, name) for name in ("image", "text"))
     noised = {name: study.noised.stream(stack, name) for name in ("image", "text")}
@@ -96,17 +106,25 @@ def measures(study: Study, stack: str) -> dict[str, Array]:
         noised["image"].overall("angular"),
         noised["text"].overall("angular"),
         study.velocities[stack].error.mean(axis=(0, 1)),
-        vitality(study, stack),
+        latent_drift(study, stack),
+        _of_skips(study, stack, "pixel_drift"),
+        _of_skips(study, stack, "dinov2.drift"),
     )
     return {name: by_block(values) for name, values in zip(PREDICTORS, columns, strict=True)}
 
 
-def vitality(study: Study, stack: str) -> Array:
-    """(L,) drift of the images when each block is skipped: 1 - cosine of the judge's features, in units of a reseed's.
+def latent_drift(study: Study, stack: str) -> Array:
+    """(L,) drift of the final latents when each block is skipped: 1 - cosine, in units of a reseed's.
 
-    After the vitality of Stable Flow (arXiv 2411.14430), which takes DINOv2's features instead.
+    With DINOv2's features of the images instead it is the vitality of Stable Flow (arXiv 2411.14430). Not with the
+    judge's: harm is read off those, of the same images.
     """
-    return np.array([measured.summary["image_drift"] for measured in study.single_skips(stack)])
+    return _of_skips(study, stack, "latent_drift")
+
+
+def _of_skips(study: Study, stack: str, figure: str) -> Array:
+    """(L,) a figure of skipping each block alone; NaN where it wasn't measured."""
+    return np.array([measured.summary.get(figure, np.nan) for measured in study.single_skips(stack)])
 
 
 def harms(study: Study, stack: str) -> Array:
@@ -114,32 +132,59 @@ def harms(study: Study, stack: str) -> Array:
     return np.array([study.harm(measured) for measured in study.single_skips(stack)])
 
 
+def checker_losses(study: Study, stack: str) -> Array | None:
+    """(L, P) what the exact checker finds lost when each block is skipped alone; None outside the bundled world."""
+    skips = study.single_skips(stack)
+    if any("grade_loss" not in measured.values for measured in skips):
+        return None
+    return np.array([by_prompt(measured.values["grade_loss"], measured.prompts) for measured in skips])
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """The rank correlation of a measure with the harm of skipping a block, over blocks of ``stack`` or of all."""
+    """The rank correlation of a measure with the harm of skipping a block, over blocks of ``stack`` or of all.
+
+    ``checker`` is the same with the exact checker's loss, a second opinion on what harm is; None where there is none.
+    """
 
     measure: str
     stack: str
     correlation: Correlation
+    checker: Correlation | None = None
 
     @property
     def id(self) -> str:
         """``double-rho-influence-image``."""
         return "-".join([self.stack, "rho", self.measure]).replace(",", "").replace(" ", "-").lower()
 
+    @property
+    def spares_work(self) -> bool:
+        """Whether it costs less than measuring harm itself."""
+        return PREDICTORS.get(self.measure) != AS_HARM
+
 
 def predictions(study: Study) -> list[Prediction]:
-    """Every measure on every stack, and over all blocks of the model where it has more than one stack."""
-    tables = {stack: (measures(study, stack), harms(study, stack).mean(axis=1)) for stack in study.stacks}
+    """Every measure on every stack, and over all blocks of the model where it has more than one stack.
+
+    A measure that no block has is left out.
+    """
+    tables = {stack: measures(study, stack) for stack in study.stacks}
+    outcomes = {stack: harms(study, stack).mean(axis=1) for stack in study.stacks}
+    losses = {stack: checker_losses(study, stack) for stack in study.stacks}
     out: list[Prediction] = []
     for name in PREDICTORS:
-        sides = {stack: (columns[name], harm) for stack, (columns, harm) in tables.items()}
-        if len(sides) > 1:
-            both = (np.concatenate([side[i] for side in sides.values()]) for i in (0, 1))
-            sides[_EVERYWHERE] = (next(both), next(both))
-        for stack, (values, harm) in sides.items():
+        stacks: dict[str, tuple[str, ...]] = {stack: (stack,) for stack in tables}
+        if len(stacks) > 1:
+            stacks[_EVERYWHERE] = tuple(tables)
+        for label, members in stacks.items():
+            values = np.concatenate([tables[stack][name] for stack in members])
             finite = np.isfinite(values)
-            out.append(Prediction(name, stack, spearman(values[finite], harm[finite])))
+            if not finite.any():
+                continue
+            harm = np.concatenate([outcomes[stack] for stack in members])
+            graded = [table.mean(axis=1) for stack in members if (table := losses[stack]) is not None]
+            checker = spearman(values[finite], np.concatenate(graded)[finite]) if len(graded) == len(members) else None
+            out.append(Prediction(name, label, spearman(values[finite], harm[finite]), checker))
     return out
 
 

@@ -1,6 +1,7 @@
 """Measure the angular distance across every block, on images noised to uniform levels, as the SD3.5-Large study did.
 
 Writes a record for each image and level, a profile, or figures. ``python -m harness lokr`` weighs a LoKr by them.
+``--as-published`` does all of it as the study did.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from harness.analysis import profile as profiles
-from harness.analysis.lokr.angle_records import TOP, AngleRecord, Writer
+from harness.analysis.lokr.angle_records import AngleRecord, Writer
 from harness.analysis.noised_images import on_noised, read_images
-from harness.analysis.profile import REDUCTIONS
+from harness.analysis.profile import LAST, REDUCTIONS
 from harness.cli import common
 from harness.errors import HarnessError
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import resolve
 from harness.models.environment import pick_device
 from harness.report.figures import write_all
+from harness.report.figures.timesteps import AngleFigures
 from harness.results.arrays import Array
 
 
@@ -42,7 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repeats", type=_count, default=1, help="samples of noise for each image and level (default: %(default)s)"
     )
     parser.add_argument(
-        "--last", action="store_true", help="of the last token alone, as the study did, instead of the tokens' mean"
+        "--last",
+        action="store_true",
+        help="in records and figures the angles of the last token alone, as in the study, instead of the tokens' mean "
+        "(a profile holds both)",
+    )
+    parser.add_argument(
+        "--as-published",
+        action="store_true",
+        help="as the study: the last token alone, and both streams clipped before they are combined in the figures",
     )
     common.add_device(parser)
     common.add_dtype(parser)
@@ -64,6 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     settings = checkpoint.settings
     # Before a large model is loaded.
     captioned = read_images(arguments.images, settings.height, settings.width) if arguments.images else None
+    reduction = LAST if arguments.last or arguments.as_published else REDUCTIONS[0]
     lab = Lab(checkpoint, device=pick_device(arguments.device), offload=arguments.offload)
     with ExitStack() as stack:
         writer = stack.enter_context(Writer(arguments.records)) if arguments.records else None
@@ -74,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
             levels=arguments.levels,
             repeats=arguments.repeats,
             sink=None if writer is None else _Sink(writer),
-            reduction=REDUCTIONS[1] if arguments.last else REDUCTIONS[0],
+            reduction=reduction,
         )
     if arguments.records:
         print(f"wrote {arguments.records}")
@@ -82,7 +93,8 @@ def run(arguments: argparse.Namespace) -> None:
         profiles.write(profile, arguments.profile)
         print(f"wrote {arguments.profile}")
     if arguments.figures:
-        for path in write_all(arguments.figures, checkpoint.name, noised=profile):
+        drawn = AngleFigures(reduction, clip_first=arguments.as_published)
+        for path in write_all(arguments.figures, checkpoint.name, noised=profile, angles=drawn):
             print(f"wrote {path}")
 
 
@@ -93,6 +105,6 @@ class _Sink:
         self._writer = writer
 
     def __call__(self, level: float, image: Array, text: Array) -> None:
-        """Write the angles of a noise level in 0..1, which the study gives as a timestep in 0..1000."""
+        """Write the angles of a noise level in 0..1, which is the study's timestep."""
         angles = (tuple(map(float, stream)) for stream in (text, image))
-        self._writer.add(AngleRecord(level * TOP, *angles))
+        self._writer.add(AngleRecord(level, *angles))

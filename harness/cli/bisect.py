@@ -1,9 +1,12 @@
-"""Find the first release of diffusers that changed the results, by halving the registry's list of releases.
+"""Find the first release that changed the results, by halving the registry's list of releases.
 
 Makes an environment and a run of the cases for each release that it looks at, and compares it with the old one:
 
     python -m harness bisect 0.33.1 0.42.1 --dtype bfloat16 --look-for bits -- --dit-quick -k flux
+    python -m harness bisect --package transformers 4.56.2 5.23.0
 
+Releases are those of diffusers, or of another package, beside which everything else stays as in constraints.txt. A
+release under which a case is missing or fails, or pytest itself ends with an error, has changed the results.
 An answer is right where nothing that changed changes back later: then about log2(releases) runs are enough.
 """
 
@@ -15,9 +18,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.cli import case_runs, common
-from harness.cli.case_runs import CaseRuns
+from harness.cli.case_runs import Attempt, CaseRuns
 from harness.cli.environments import Environments, check_release, releases
 from harness.cli.harness_source import harness_source
+from harness.cli.version_pins import label_of, short_name
 from harness.errors import HarnessError
 from harness.gates.comparison import Strictness, compare
 from harness.models.spec import DTYPES
@@ -26,8 +30,9 @@ from harness.results.journal import read
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("old", metavar="OLD", help="a release of diffusers, with which the others are compared")
+    parser.add_argument("old", metavar="OLD", help="a release, with which the others are compared")
     parser.add_argument("new", metavar="NEW", help="a later release")
+    common.add_package(parser)
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default: %(default)s")
     parser.add_argument(
         "--look-for",
@@ -49,24 +54,30 @@ def run(arguments: argparse.Namespace, execute: case_runs.Execute = case_runs.ex
     """
     tolerances = common.read_tolerances(arguments)
     runs = CaseRuns(arguments.cases, arguments.reports, tuple(arguments.pytest_arguments), execute)
-    candidates = between(releases("diffusers"), arguments.old, arguments.new)
+    package = arguments.package
+    candidates = between(releases(package), arguments.old, arguments.new, package)
     environments = Environments(
         arguments.environments, harness_source(arguments.environments), tuple(arguments.requirements)
     )
     strictness = Strictness(arguments.look_for)
     print(f"{len(candidates)} releases, at most {most_asked(len(candidates)) + 1} runs: {', '.join(candidates)}")
 
-    def results(release: str) -> Path:
-        (environment,) = environments.get([release])
-        return runs.make_once(
-            f"{release}-{arguments.dtype}",
+    def results(release: str) -> Attempt:
+        label = label_of(release, package)
+        (environment,) = environments.get([label])
+        return runs.attempt_once(
+            f"{short_name(label)}-{arguments.dtype}",
             environment.python,
             f"--dit-dtype={arguments.dtype}",
             made_with=environment.digest,
         )
 
     def changed(release: str) -> bool:
-        old, new = results(arguments.old), results(release)
+        old, attempt = results(arguments.old).complete(), results(release)
+        new = attempt.folder
+        if attempt.problem:
+            print(f"{release}: changed ({attempt.problem}; see its output)", flush=True)
+            return True
         differs = any(c.differs(strictness) for c in compare(read(old), read(new), tolerances))
         print(f"{release}: {'changed' if differs else 'as before'} (python -m harness compare {old} {new})", flush=True)
         return differs
@@ -79,16 +90,16 @@ def run(arguments: argparse.Namespace, execute: case_runs.Execute = case_runs.ex
         print(f"{about}: {first} is the first release that changed something, after {before(candidates, first)}")
 
 
-def between(known: Sequence[str], old: str, new: str) -> list[str]:
+def between(known: Sequence[str], old: str, new: str, package: str = "diffusers") -> list[str]:
     """The releases from one to another, both included, of a list that begins with the oldest.
 
     Raises HarnessError where the list lacks either, or ``new`` isn't the later one.
     """
     for release in (old, new):
-        check_release(release, known)
+        check_release(release, known, package)
     first, last = known.index(old), known.index(new)
     if first >= last:
-        raise HarnessError(f"diffusers {new} is not later than {old}; give the old release first")
+        raise HarnessError(f"{package} {new} is not later than {old}; give the old release first")
     return list(known[first : last + 1])
 
 

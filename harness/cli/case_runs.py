@@ -16,12 +16,27 @@ Execute = Callable[[Sequence[str]], int]
 
 _COMPLETE = "complete"  # holds the digest of what the run was made with; written last
 _OUTCOMES = {2: "it was interrupted", 4: "pytest can't be called so", 5: "no case is selected"}
+_BROKE = "something broke"
 
 
 def execute(command: Sequence[str]) -> int:
     """Run a command of an interpreter, its output on this terminal; the exit code."""
     variables = process_variables(Path(command[0]))
     return subprocess.run(command, check=False, env=variables).returncode  # noqa: S603 - pytest, by a python of ours
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run's folder, and why the run is not complete: empty where it is, whether cases are red or not."""
+
+    folder: Path
+    problem: str = ""
+
+    def complete(self) -> Path:
+        """The folder of a complete run. Raises HarnessError for any other."""
+        if self.problem:
+            raise HarnessError(f"{self.folder} is not complete: {self.problem}; see its output")
+        return self.folder
 
 
 @dataclass(frozen=True)
@@ -45,15 +60,18 @@ class CaseRuns:
 
         Red cases are a result. Raises HarnessError where pytest ends in any other way.
         """
+        return self.attempt(name, python, *options).complete()
+
+    def attempt(self, name: str, python: Path, *options: str) -> Attempt:
+        """As :meth:`make`, but a pytest that ends in another way is a result, too."""
         folder = self.reports / name
         shutil.rmtree(folder, ignore_errors=True)
         command = [str(python), "-m", "pytest", str(self.cases), "-q", "--benchmark-skip"]
         places = [f"--dit-run-id={name}", f"--dit-reports={self.reports}"]
         code = self.execute([*command, *places, *options, *self.arguments])
-        if code not in (0, 1):
-            why = _OUTCOMES.get(code, "something broke")
-            raise HarnessError(f"{folder} is not complete: pytest ended with exit code {code} ({why}); see its output")
-        return folder
+        if code in (0, 1):
+            return Attempt(folder)
+        return Attempt(folder, f"pytest ended with exit code {code} ({_OUTCOMES.get(code, _BROKE)})")
 
     def make_once(self, name: str, python: Path, *options: str, made_with: str) -> Path:
         """As :meth:`make`, but a complete run stays, if it was made with the same things.
@@ -61,15 +79,20 @@ class CaseRuns:
         These are the files of the harness, the case files, the options, and ``made_with``: a text that stands for
         the interpreter's packages and whatever else matters.
         """
+        return self.attempt_once(name, python, *options, made_with=made_with).complete()
+
+    def attempt_once(self, name: str, python: Path, *options: str, made_with: str) -> Attempt:
+        """As :meth:`make_once`, but a pytest that ends in another way is a result, too; it is not kept."""
         parts = [contents(Path(__file__).parents[1]), contents(self.cases), made_with, *options, *self.arguments]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         marker = self.reports / name / _COMPLETE
         if marker.exists() and marker.read_text(encoding="utf-8") == digest:
-            return marker.parent
-        folder = self.make(name, python, *options)
-        folder.mkdir(parents=True, exist_ok=True)
-        marker.write_text(digest, encoding="utf-8")
-        return folder
+            return Attempt(marker.parent)
+        attempt = self.attempt(name, python, *options)
+        if not attempt.problem:
+            attempt.folder.mkdir(parents=True, exist_ok=True)
+            marker.write_text(digest, encoding="utf-8")
+        return attempt
 
 
 def contents(place: Path) -> str:

@@ -90,6 +90,16 @@ def add_pytest_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "What stands behind -- goes to pytest: -- --dit-quick -k flux"
 
 
+def add_package(parser: argparse._ActionsContainer) -> None:
+    """Add ``--package``."""
+    parser.add_argument(
+        "--package",
+        default="diffusers",
+        metavar="NAME",
+        help="versions are those of this package, such as transformers, torch or accelerate (default: %(default)s)",
+    )
+
+
 def add_cases(parser: argparse._ActionsContainer, reports: Path) -> None:
     """Add ``--cases`` and ``--reports`` to a command that makes runs."""
     parser.add_argument(

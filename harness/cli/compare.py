@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="fail_on",
         action="store_const",
         const="regression",
-        help="exit 1 where anything is significantly worse, by more than its tolerance",
+        help="exit 1 where anything is significantly worse, by more than its tolerance, or a case is missing or failed",
     )
     fail.add_argument(
         "--fail-on",

@@ -1,4 +1,4 @@
-"""Virtual environments with a given diffusers and this very harness, made once and found again.
+"""Virtual environments with given versions and this very harness, made once and found again.
 
 pip's own settings decide where packages come from: ``PIP_INDEX_URL``, ``PIP_FIND_LINKS``, pip.conf.
 """
@@ -15,7 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.cli.harness_source import HarnessSource
-from harness.cli.version_pins import LABELS, NEWEST, constraint_lines, is_release, pins
+from harness.cli.version_pins import (
+    GIT,
+    LABELS,
+    MAIN,
+    NEWEST,
+    constraint_lines,
+    git_reference,
+    pins,
+    releases_asked_for,
+    short_name,
+)
 from harness.errors import HarnessError
 
 _COMPLETE = "complete"  # a file in an environment, written last
@@ -41,7 +51,7 @@ class _Recipe:
 
     @property
     def folder_name(self) -> str:
-        return f"{Path(self.label).resolve().name}-{self.digest[:12]}"
+        return f"{short_name(self.label)}-{self.digest[:12]}"
 
 
 @dataclass(frozen=True)
@@ -55,22 +65,28 @@ class Environments:
     def get(self, labels: Sequence[str]) -> list[Environment]:
         """The environment of each label. One is made where there is none of these contents.
 
-        A label is one of :data:`harness.cli.version_pins.LABELS`, a release of diffusers, or a folder with a checkout
-        of diffusers. Raises HarnessError for anything else and for a release that the registry lacks, both before an
-        environment is made, and where pip can't install one.
+        A label is one that :func:`harness.cli.version_pins.pins` knows, ``main`` or a git reference of diffusers, or a
+        folder with a checkout of it. A branch is the commit that it points to now. Raises HarnessError for anything
+        else and for a release or reference that isn't there, before an environment is made, and where pip can't
+        install one.
         """
         recipes = [self._recipe(label) for label in labels]
         missing = {r.folder_name: r for r in recipes if not (self.folder / r.folder_name / _COMPLETE).exists()}
         for recipe in missing.values():
-            if is_release(recipe.label):
-                check_release(recipe.label, releases("diffusers"))
+            for package, release in releases_asked_for(recipe.label).items():
+                check_release(release, releases(package), package)
         for name, recipe in missing.items():
             _make(self.folder / name, recipe)
         return [Environment(_python(self.folder / recipe.folder_name), recipe.digest) for recipe in recipes]
 
     def _recipe(self, label: str) -> _Recipe:
         specifiers = pins(label)
-        if specifiers is None:
+        reference = git_reference(label)
+        if reference is not None:
+            repository, commit = reference[0], _commit(*reference)
+            specifiers, wanted = NEWEST, [f"{repository}@{commit}#egg=diffusers"]  # pip reads git+file:// so alone
+            facts = [commit]
+        elif specifiers is None:
             checkout = _diffusers_checkout(label)
             specifiers, wanted = NEWEST, ["-e", str(checkout)]
             facts = [(checkout / "setup.py").read_text(encoding="utf-8")]
@@ -105,11 +121,11 @@ def releases(name: str) -> list[str]:
     return [version.strip() for version in listed[1].split(",")][::-1]
 
 
-def check_release(release: str, known: Sequence[str]) -> None:
-    """Raise HarnessError for a release of diffusers that isn't among those of the registry."""
+def check_release(release: str, known: Sequence[str], package: str = "diffusers") -> None:
+    """Raise HarnessError for a release of a package that isn't among those of the registry."""
     if release not in known:
         raise HarnessError(
-            f"the registry has no diffusers {release}; the newest that it has are {', '.join(known[-5:])}"
+            f"the registry has no {package} {release}; the newest that it has are {', '.join(known[-5:])}"
         )
 
 
@@ -117,10 +133,31 @@ def _diffusers_checkout(label: str) -> Path:
     folder = Path(label).resolve()
     if not (folder / "setup.py").exists():
         raise HarnessError(
-            f"{label!r} is no version: give a release of diffusers, one of {', '.join(LABELS)}, or a folder with a "
-            "checkout of diffusers"
+            f"{label!r} is no version: give a release of diffusers, one of {', '.join(LABELS)}, {MAIN}, a package with "
+            "its release (transformers==4.56.2), a git reference (git+URL@BRANCH), or a folder with a checkout of "
+            "diffusers"
         )
     return folder
+
+
+def _commit(repository: str, reference: str) -> str:
+    """The commit that a branch or a tag of a repository points to; a whole commit as it is. Raises HarnessError."""
+    if re.fullmatch(r"[0-9a-f]{40}", reference):
+        return reference
+    # A branch before a tag, as pip has it; what an annotated tag is about stands behind ^{}. A bare name would also
+    # match the end of others (x/main).
+    names = [f"refs/heads/{reference}", f"refs/tags/{reference}^{{}}", f"refs/tags/{reference}", reference]
+    try:
+        done = _call(["git", "ls-remote", repository.removeprefix(GIT), *names])
+    except OSError:
+        raise HarnessError(f"git is not installed, so {repository}@{reference} can't be had") from None
+    commits = {name: commit for commit, _, name in (line.partition("\t") for line in done.stdout.splitlines())}
+    for name in names:
+        if name in commits:
+            return commits[name]
+    fatal = [line.removeprefix("fatal: ") for line in done.stderr.splitlines() if line.startswith("fatal: ")]
+    why = (fatal or [_last_error(done)])[0] if done.returncode else "it has no such branch or tag"
+    raise HarnessError(f"{repository} has no {reference}: {why}")
 
 
 def _make(folder: Path, recipe: _Recipe) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.analysis import profile as profiles
 from harness.analysis.lokr.angle_records import read, timestep_means
 from harness.analysis.lokr.weighting import Weighting, blocks, dump, lycoris, maps, weigh
+from harness.analysis.profile import LAST, REDUCTIONS
 from harness.cli import common, tables
 from harness.errors import HarnessError
 from harness.files import write_atomically
@@ -30,10 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--records",
         type=Path,
         metavar="FILE.jsonl",
-        help="angular distances, one sample a line, as `angles` writes them",
+        help="angular distances, one sample a line, as `angles` writes them; also compressed (.gz, .bz2)",
     )
     source.add_argument(
         "--profile", type=Path, metavar="FILE.safetensors", help="a profile, as `angles` or an analysis writes it"
+    )
+    parser.add_argument(
+        "--last",
+        action="store_true",
+        help="of --profile, the angles of the last token alone, as in the study, instead of the tokens' mean",
     )
     parser.add_argument("--checkpoint", required=True, help="whose blocks they are: a name, a hub id or a folder")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="where the file goes")
@@ -85,8 +91,11 @@ def _maps(arguments: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Array,
                 f"{arguments.profile} is of {profile.checkpoint} with {tables.blocks(profile.lengths)}, "
                 f"{checkpoint.name} has {tables.blocks(checkpoint.stacks)}; measure this checkpoint"
             )
-        image, text = maps(profile, [stack.name for stack in checkpoint.family.stacks])
+        reduction = LAST if arguments.last else REDUCTIONS[0]
+        image, text = maps(profile, [stack.name for stack in checkpoint.family.stacks], reduction)
         return image, text, f"{arguments.profile} ({profile.checkpoint}, {profile.setting}, {profile.prompts} prompts)"
+    if arguments.last:
+        raise HarnessError("--last is of --profile; records hold one reduction, which `angles --last` chooses")
     if arguments.bins < 1:
         raise HarnessError(f"--bins {arguments.bins}: there is at least one bin")
     means = timestep_means(read(arguments.records), arguments.bins)

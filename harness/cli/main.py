@@ -44,6 +44,7 @@ COMMANDS = {
     "bisect": _Command("bisect", "find the first release of diffusers that changed the results"),
     "repeat": _Command("repeat", "run the quick cases many times without any fault, and count the red runs"),
     "false-reds": _Command("false_reds", "count the red runs among finished runs without any fault"),
+    "calibrate": _Command("calibrate", "show how noisy a calibrated run was, and suggest tolerances that allow it"),
     "power": _Command("power", "inject known faults one at a time and show which of them the gates catch"),
     "angles": _Command("angles", "measure the angular distance across every block, on noised images"),
     "lokr": _Command("lokr", "weigh blocks by angular distance and write a LyCORIS file for SimpleTuner"),

@@ -69,22 +69,21 @@ def _examine(
     if judged.baseline is None or judged.incomparable:
         why = judged.incomparable or f"there is no {judged.target}"
         raise BaselineError(f"nothing to hold {name} against: {why}; store one with --dit-baseline-update=missing")
+    # With the noise floors that the file has, also where they are of other arithmetic: the table has both.
+    baseline = baselines.load(judged.baseline.path, lab.checkpoint.name)
     wanted = arguments.case or ["*"]
-    ids = [i for i in judged.baseline.cases if any(fnmatchcase(i, pattern) for pattern in wanted)]
+    ids = [i for i in baseline.cases if any(fnmatchcase(i, pattern) for pattern in wanted)]
     if not ids:
-        raise BaselineError(f"{judged.baseline.path} has no case that matches {', '.join(wanted)}")
+        raise BaselineError(f"{baseline.path} has no case that matches {', '.join(wanted)}")
     cases = [from_id(lab.checkpoint.name, lab.checkpoint.stacks, i) for i in ids]
     tested: list[FaultResult] = []
-    for each in examine(lab, cases, judged.baseline, judged.tolerances, mutants, _progress):
+    for each in examine(lab, cases, baseline, judged.tolerances, mutants, _progress):
         tested.append(each)
         if arguments.store and each.mutant.name == SENSITIVITY_FAULT and not each.why_not:
-            store_effects(judged.baseline, each)
-            # Into the file as it is: what is judged by leaves out noise floors of another machine.
-            stored = baselines.load(judged.baseline.path, lab.checkpoint.name)
-            kept = store_effects(stored, each)
-            baselines.save(stored)
-            print(f"\rkept the effect of {SENSITIVITY_FAULT} on {kept} cases in {stored.path}", file=sys.stderr)
-    return tested, judged.baseline, judged.tolerances
+            kept = store_effects(baseline, each)
+            baselines.save(baseline)
+            print(f"\rkept the effect of {SENSITIVITY_FAULT} on {kept} cases in {baseline.path}", file=sys.stderr)
+    return tested, baseline, judged.tolerances
 
 
 def _progress(text: str) -> None:

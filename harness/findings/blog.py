@@ -1,4 +1,8 @@
-"""B1 to B10: claims of the blog that carried layers-as-painters over to DiTs, read off pictures of five prompts."""
+"""Claims of the blog that carried layers-as-painters over to DiTs, read off pictures of five prompts.
+
+B2 to B10 are here, B1 is in blog_grouping, what the blog says of single parts of one family (B11 to B19) in
+blog_details.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.ablation.ranges import Span
+from harness.findings.blog_details import DETAILS, another_depth, same_depth, small_middle, split_by
 from harness.findings.blog_grouping import SIMILARITY
 from harness.findings.claim import BLOG_SOURCE, Claim, claim
+from harness.findings.drift_questions import layout_falls, loses_all_details, loses_details, middle_groupings
 from harness.findings.harm_questions import (
+    BLOG_STRATEGIES,
     Variant,
     ablated,
     catastrophic,
+    each_block,
+    each_half,
     groups,
     less_harm,
     looped,
+    middles,
     mild,
     not_catastrophic,
     recovers,
@@ -27,30 +37,55 @@ from harness.findings.questions import Direction, Either, Question, any_of
 
 if TYPE_CHECKING:
     from harness.analysis.study import Study
-    from harness.results.arrays import Array
 
 _ALL = ("flux", "sd3", "auraflow")
-_SPLIT, _SPLIT_OF = 14, 24  # where the blog sees SD3-medium's blocks part
 
 
 def _no_groups(study: Study) -> str:
     return "" if any(groups(study)) else f"no middle of {study.name} has two blocks to rearrange"
 
 
-def _small_middle(study: Study) -> str:
-    small = [stack for stack in study.stacks if stack not in {name for name, _ in groups(study)}]
-    return f"the middle of stack {small[0]!r} is one block, with nothing to rearrange" if small else ""
-
-
 @claim(
     "B2",
-    "skipping part of a middle group is the least harmful strategy",
+    "skipping some layers of a middle group is less harmful than the other methods",
     source=BLOG_SOURCE,
     families=_ALL,
     why_not=_no_groups,
 )
+def skipping_some(study: Study) -> Sequence[Either[Question]]:
+    """On the middle of each stack, the blog's other strategies have surely more harm than skipping some of its blocks.
+
+    The others are repeat, reverse, parallel and looped parallel (three loops), each on the whole middle. Some is one
+    block (the mean over skipping each), or half of the middle (the mean over skipping each half): all comparisons have
+    to hold for one of the two.
+    """
+    return [
+        any_of(
+            *(
+                [
+                    less_harm(study, some(stack, span), rival)
+                    for stack, span in middles(study)
+                    for rival in rivals(study, stack, span, "skip", BLOG_STRATEGIES)
+                ]
+                for some in (each_block, each_half)
+            )
+        )
+    ]
+
+
+@claim(
+    "B2-whole",
+    "skipping the whole of a middle group is the least harmful strategy",
+    source=f"a wider question than B2's; not the blog's own ({BLOG_SOURCE})",
+    families=_ALL,
+    why_not=_no_groups,
+)
 def least_harmful(study: Study) -> Sequence[Question]:
-    """On the middle of each stack and on its halves, every other strategy has surely more harm than skip."""
+    """On the middle of each stack and on its halves, every other strategy has surely more harm than skip.
+
+    Some of them (swap, summed updates) hardly change a residual network, so a skip of many blocks can't be expected to
+    have less harm.
+    """
     return [
         less_harm(study, Variant(stack, span, "skip"), rival)
         for stack, span in groups(study)
@@ -92,50 +127,64 @@ def first_block(study: Study) -> Sequence[Question]:
     "ones detail",
     source=BLOG_SOURCE,
     families=("flux",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def details_and_layout(study: Study) -> Sequence[Question]:
+    """Skipping double's middle is not catastrophic, and detail drifts more than layout, each in units of its reseed.
+
+    Over single-block skips of the single stack, the share of the drift that is layout is larger in the first middle
+    grouping than in the last.
+    """
+    middle = ablated(study, "double", "middle", "skip")
+    first, last = middle_groupings(study, "single")
+    return [
+        not_catastrophic(study, middle),
+        loses_details(study, middle),
+        layout_falls(study, "single", first.blocks, last.blocks),
+    ]
+
+
+@claim(
+    "B5-strict",
+    "skipping middle double blocks is mild and loses details; the first half of the single blocks carries layout, the "
+    "second detail",
+    source=f"stricter than B5; not the blog's own ({BLOG_SOURCE})",
+    families=("flux",),
+    why_not=small_middle,
+)
+def mild_and_halves(study: Study) -> Sequence[Question]:
     """Skipping double's middle is mild, and detail drifts more than layout, each in units of its reseed.
 
     Over single-block skips of the single stack, the share of the drift that is layout is larger in the first half of
     the stack than in the second.
     """
     middle = ablated(study, "double", "middle", "skip")
-    drift = study.image_drift(middle.plan(study), "double")
-    half = study.stacks["single"] // 2
-    early = _layout_share(study, range(half))
-    late = _layout_share(study, range(study.stacks["single"] - half, study.stacks["single"]))
-    detail = over_prompts(drift.detail - drift.layout)
-    falls = over_prompts(early - late)
+    length = study.stacks["single"]
+    half = length // 2
     return [
         mild(study, middle),
-        Question(f"drift of detail - layout under {middle}", detail, Direction.MORE, 0.0, "reseeds"),
-        Question("layout's share of drift, early - late single skips", falls, Direction.MORE, 0.0, "of the drift"),
+        loses_details(study, middle),
+        layout_falls(study, "single", range(half), range(length - half, length)),
     ]
-
-
-def _layout_share(study: Study, blocks: range) -> Array:
-    """(P,) mean over skips of single blocks."""
-    plans = [Variant("single", Span(block, block), "skip").plan(study) for block in blocks]
-    return np.asarray(
-        np.mean([study.image_drift(plan, "single").layout_share for plan in plans], axis=0), dtype=np.float64
-    )
 
 
 @claim(
     "B6",
-    "reversing double keeps some concepts, reversing single is catastrophic",
+    "reversing double keeps some concepts but loses the details completely, reversing single is catastrophic",
     source=BLOG_SOURCE,
     families=("flux",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def reversing(study: Study) -> Sequence[Question]:
-    """The middle reversed: not catastrophic in the double stack, catastrophic in the single one."""
+    """The middle reversed: not catastrophic in the double stack, where the drift of the detail is at least a reseed's.
+
+    Catastrophic in the single one.
+    """
     double, single = (ablated(study, stack, "middle", "reverse") for stack in ("double", "single"))
-    return [not_catastrophic(study, double), catastrophic(study, single)]
+    return [not_catastrophic(study, double), loses_all_details(study, double), catastrophic(study, single)]
 
 
-@claim("B7", "parallel over the middle is catastrophic", source=BLOG_SOURCE, families=("flux",), why_not=_small_middle)
+@claim("B7", "parallel over the middle is catastrophic", source=BLOG_SOURCE, families=("flux",), why_not=small_middle)
 def parallel_middle(study: Study) -> Sequence[Question]:
     """The middle in parallel: catastrophic in the double stack and in the single one."""
     return [catastrophic(study, ablated(study, stack, "middle", "parallel")) for stack in ("double", "single")]
@@ -146,7 +195,7 @@ def parallel_middle(study: Study) -> Sequence[Question]:
     "looped parallel recovers the double stack to a large extent, and is catastrophic for single",
     source=BLOG_SOURCE,
     families=("flux",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def looped_parallel(study: Study) -> Sequence[Either[Question]]:
     """Over double's middle it leaves at most half of parallel's harm, and over single's middle it is catastrophic.
@@ -160,27 +209,8 @@ def looped_parallel(study: Study) -> Sequence[Either[Question]]:
     return [any_of(*([recovers(study, d, once), catastrophic(study, s)] for d, s in zip(double, single, strict=True)))]
 
 
-def _another_depth(study: Study) -> str:
-    length = study.stacks["joint"]
-    return "" if length == _SPLIT_OF else f"block {_SPLIT} of {_SPLIT_OF} has no counterpart in {length} blocks"
-
-
-def _same_depth(study: Study) -> str:
-    if study.stacks["joint"] == _SPLIT_OF:
-        return "this model has the very blocks of B9"
-    return "" if len(_sides(study)[0]) > 1 else f"{study.stacks['joint']} blocks are too few on either side of a split"
-
-
-def _sides(study: Study) -> tuple[Span, Span]:
-    """As many blocks below the split as above, where the last one, a translation layer, is left out."""
-    length = study.stacks["joint"]
-    at = length * _SPLIT // _SPLIT_OF
-    width = max(1, min(at - 1, length - 1 - at))
-    return Span(max(0, at - width), max(0, at - 1)), Span(at, at + width - 1)
-
-
 def _split(study: Study) -> Sequence[Question]:
-    below, above = _sides(study)
+    below, above = split_by(study)
     out: list[Question] = []
     for strategy in ("repeat", "parallel"):
         low, high = Variant("joint", below, strategy), Variant("joint", above, strategy)
@@ -193,7 +223,7 @@ def _split(study: Study) -> Sequence[Question]:
     "SD3 splits at 14: repeat and parallel below are catastrophic, above less so",
     source=BLOG_SOURCE,
     families=("sd3",),
-    why_not=_another_depth,
+    why_not=another_depth,
 )
 def split(study: Study) -> Sequence[Question]:
     """Repeat and parallel over blocks 5-13 are catastrophic, and each has surely less harm over blocks 14-22."""
@@ -205,7 +235,7 @@ def split(study: Study) -> Sequence[Question]:
     "B9 carried over by depth: repeat and parallel below 14/24 of the stack are catastrophic, above less so",
     source=f"B9, by depth; not the blog's own ({BLOG_SOURCE})",
     families=("sd3",),
-    why_not=_same_depth,
+    why_not=same_depth,
 )
 def split_by_depth(study: Study) -> Sequence[Question]:
     """As B9, split at 14/24 of the model's own blocks (7 of 12: blocks 3-6 against 7-10)."""
@@ -218,7 +248,7 @@ def split_by_depth(study: Study) -> Sequence[Question]:
     "slight if not all are used",
     source=BLOG_SOURCE,
     families=("auraflow",),
-    why_not=_small_middle,
+    why_not=small_middle,
 )
 def ends_of_single(study: Study) -> Sequence[Question | Either[Question]]:
     """Skipping the first, and skipping the last, has surely less harm than the mean over skips of each middle block.
@@ -244,14 +274,17 @@ def ends_of_single(study: Study) -> Sequence[Question | Either[Question]]:
 
 BLOG: tuple[Claim, ...] = (
     *SIMILARITY,
+    skipping_some,
     least_harmful,
     repeating_is_worst,
     first_block,
     details_and_layout,
+    mild_and_halves,
     reversing,
     parallel_middle,
     looped_parallel,
     split,
     split_by_depth,
     ends_of_single,
+    *DETAILS,
 )

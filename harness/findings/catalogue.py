@@ -29,9 +29,19 @@ SETS: Mapping[str, ClaimSet] = MappingProxyType(
         "blog": ClaimSet(
             "harness.findings.blog",
             "BLOG",
-            ("B1", "B1-order", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B9-depth", "B10"),
+            (
+                *("B1", "B1-order", "B1-middles", "B2", "B2-whole", "B3", "B4", "B5", "B5-strict", "B6", "B7", "B8"),
+                *("B9", "B9-depth", "B10", "B11", "B12", "B13", "B14", "B14-depth", "B15", "B16", "B17", "B18", "B19"),
+            ),
         ),
-        "sd35": ClaimSet("harness.findings.sd35", "SD35", ("C1", "C2", "C3", "C3-image", "C4")),
+        "sd35": ClaimSet(
+            "harness.findings.sd35",
+            "SD35",
+            (
+                *("C1", "C1-mean", "C2", "C2-mean", "C3", "C3-mean", "C3-text", "C3-image", "C4", "C4-mean"),
+                *("C4-listed", "C5", "C5-mean", "C6", "C6-mean", "C7", "C7-mean"),
+            ),
+        ),
     }
 )
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span, spans
 from harness.ablation.strategies import ALL_STRATEGIES
@@ -17,6 +19,9 @@ from harness.findings.questions import Direction, Question
 if TYPE_CHECKING:
     from harness.analysis.study import Study
     from harness.results.arrays import Array
+
+# What the blog tried, looped parallel with the usual three loops.
+BLOG_STRATEGIES = ("skip", "repeat", "reverse", "parallel", "parallel.t3")
 
 _OF_SCALE = "of what there is to lose"  # of the harm of images that ignore their prompts; see definitions
 
@@ -39,6 +44,33 @@ class Variant:
     def harm(self, study: Study) -> Array:
         """(P,) harm in seed-to-seed sds."""
         return study.harm(study.ablate(self.stack, self.span.first, self.span.last, self.strategy))
+
+
+@dataclass(frozen=True)
+class MeanOf:
+    """Several variants, whose harms are averaged; ``what`` names them all."""
+
+    what: str
+    variants: tuple[Variant, ...]
+
+    def __str__(self) -> str:
+        return self.what
+
+    def harm(self, study: Study) -> Array:
+        """(P,) mean harm in seed-to-seed sds."""
+        return np.asarray(np.mean([variant.harm(study) for variant in self.variants], axis=0), dtype=np.float64)
+
+
+def each_block(stack: str, span: Span) -> MeanOf:
+    """Skipping one block of a range, the mean over its blocks."""
+    singles = tuple(Variant(stack, Span(block, block), "skip") for block in span.blocks)
+    return MeanOf(f"skip one of {stack} {span}", singles)
+
+
+def each_half(stack: str, span: Span) -> MeanOf:
+    """Skipping half of a range of two blocks or more, the mean over its halves; of an odd one the lower is larger."""
+    lower, upper = Span(span.first, span.centre), Span(span.centre + 1, span.last)
+    return MeanOf(f"skip half of {stack} {span}", tuple(Variant(stack, half, "skip") for half in (lower, upper)))
 
 
 def ablated(study: Study, stack: str, where: str, strategy: str) -> Variant:
@@ -80,16 +112,30 @@ def _of_scale(study: Study, variant: Variant, direction: Direction, threshold: f
     return Question(f"harm of {variant}", evidence, direction, threshold, _OF_SCALE)
 
 
+def degrades(study: Study, variant: Variant) -> list[Question]:
+    """It has surely some harm, but not catastrophic harm: all that "artefacts" and "unnatural" say as numbers."""
+    some = Question(f"harm of {variant}", over_prompts(variant.harm(study)), Direction.MORE, 0.0, "sd")
+    return [some, not_catastrophic(study, variant)]
+
+
 def recovers(study: Study, variant: Variant, compared: Variant) -> Question:
     """At most RECOVERS of the compared variant's harm is left."""
     evidence = share(variant.harm(study), compared.harm(study))
     return Question(f"harm of {variant}", evidence, Direction.AT_MOST, RECOVERS, f"of that of {compared}")
 
 
-def less_harm(study: Study, less: Variant, more: Variant) -> Question:
+def less_harm(study: Study, less: Variant | MeanOf, more: Variant | MeanOf) -> Question:
     """``less`` has less harm than ``more``, paired over prompts."""
     what = f"harm of {more} - {less}"
     return Question(what, over_prompts(more.harm(study) - less.harm(study)), Direction.MORE, 0.0, "sd")
+
+
+def middles(study: Study) -> Iterator[tuple[str, Span]]:
+    """(stack, range): the middle of every stack, where it has at least two blocks."""
+    for stack, length in study.stacks.items():
+        for span, _ in spans("middle", length, stack):
+            if len(span) > 1:
+                yield stack, span
 
 
 def groups(study: Study) -> Iterator[tuple[str, Span]]:

@@ -84,6 +84,19 @@ def drawn(value: float, draws: npt.ArrayLike) -> Evidence:
     return interval
 
 
+def counted(value: float, draws: npt.ArrayLike) -> Evidence:
+    """A whole number with the percentile interval of its (R,) bootstrap draws, which always holds the number itself."""
+    numbers = np.asarray(draws, dtype=np.float64)
+
+    def interval(level: float) -> Interval:
+        if not len(numbers):
+            return Interval(value, -np.inf, np.inf)
+        low, high = np.quantile(numbers, [0.5 - level / 2, 0.5 + level / 2], method="closest_observation")
+        return Interval(value, min(float(low), value), max(float(high), value))
+
+    return interval
+
+
 def exact(value: float) -> Evidence:
     """A value without an interval."""
     return _between(value, value, value)
@@ -103,6 +116,28 @@ def _between(value: float, low: float, high: float) -> Evidence:
 
     def interval(_level: float) -> Interval:
         return Interval(value, low, high)
+
+    return interval
+
+
+def curvature(levels: npt.ArrayLike, values: npt.ArrayLike) -> Evidence:
+    """The quadratic coefficient of the least-squares parabola of (B,) values over (B,) levels, with its t interval.
+
+    On B - 3 degrees of freedom. Pairs with a NaN are left out; with fewer than four there is no interval.
+    """
+    x, y = (np.asarray(v, dtype=np.float64) for v in (levels, values))
+    finite = np.isfinite(x) & np.isfinite(y)
+
+    def interval(level: float) -> Interval:
+        count = int(finite.sum())
+        if count < 4:
+            return Interval(float("nan"), -np.inf, np.inf)
+        design = np.vander(x[finite] - x[finite].mean(), 3)
+        solved, *_ = np.linalg.lstsq(design, y[finite], rcond=None)
+        residual = y[finite] - design @ solved
+        variance = float(residual @ residual) / (count - 3) * np.linalg.inv(design.T @ design)[0, 0]
+        half = float(stats.t.ppf(0.5 + level / 2, count - 3)) * float(np.sqrt(variance))
+        return Interval(float(solved[0]), float(solved[0]) - half, float(solved[0]) + half)
 
     return interval
 

@@ -6,10 +6,12 @@ stay in the journal. Nothing here widens a gate: tolerances are another file, wr
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.errors import BaselineError, DataError
 from harness.files import write_atomically
@@ -21,18 +23,37 @@ from harness.results.serialise import Count, Finite, Size, parse, to_plain
 SCHEMA = 1
 
 
+UNPERTURBED = "unperturbed"  # the name of the run without a perturbation among those of a calibration
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Another value that a figure has although nothing is wrong: ``under`` are the perturbations that switch to it."""
+
+    value: Finite
+    under: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Entry:
     """A stored value over ``n`` images.
 
     ``tolerance`` is what its noise floor asks for (``--dit-calibrate``), ``effect`` how far one more skipped block
-    moves it (``python -m harness power``); None where that was not measured.
+    moves it (``python -m harness power``); None where that was not measured. Where a calibration found the figure at
+    two values instead of one, ``mode`` is the other; the tolerance holds around each.
     """
 
     value: Finite
     n: Count
     tolerance: Size | None = None
     effect: Finite | None = None
+    mode: Mode | None = None
+
+    def nearest(self, value: float) -> float:
+        """The stored value that a value is compared with: that of the nearer mode."""
+        if self.mode is not None and abs(value - self.mode.value) < abs(value - self.value):
+            return self.mode.value
+        return self.value
 
     def limit(self, tolerance: Tolerance | None) -> float:
         """How far today's value may be away: what a person allows, or less where the noise floor is lower.
@@ -69,8 +90,9 @@ class Calibration:
     """What the noise floors of a baseline (``Entry.tolerance``) were measured under, by ``--dit-calibrate``.
 
     ``max_t`` has for each metric the largest deviation of any case, in that case's own scale
-    (:mod:`harness.gates.validation.noise_floor`); a tolerance is ``margin`` times that. The noise floors hold on the
-    ``processor`` that they were measured on.
+    (:mod:`harness.gates.validation.noise_floor`); a tolerance is ``margin`` times that. The noise floors hold wherever
+    the ``arithmetic`` is that of one of their runs, which has a digest for each by its perturbation;
+    ``processor`` says where they were measured.
     """
 
     perturbations: tuple[str, ...]
@@ -80,6 +102,7 @@ class Calibration:
     capability: str
     threads: int
     versions: Mapping[str, str]
+    arithmetic: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -120,6 +143,7 @@ class _File:
     cases: Mapping[str, Mapping[str, Entry]]
     latents: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     calibration: Calibration | None = None
+    facts_digest: str = ""
 
 
 def with_effect(entry: Entry, effect: float) -> Entry:
@@ -128,9 +152,9 @@ def with_effect(entry: Entry, effect: float) -> Entry:
 
 
 def without_floors(baseline: Baseline) -> Baseline:
-    """The baseline with hand-written tolerances alone: on another machine its noise floors say nothing."""
+    """The baseline with hand-written tolerances alone: under other arithmetic its noise floors say nothing."""
     cases = {
-        case: {metric: replace(entry, tolerance=None) for metric, entry in entries.items()}
+        case: {metric: replace(entry, tolerance=None, mode=None) for metric, entry in entries.items()}
         for case, entries in baseline.cases.items()
     }
     return replace(baseline, cases=cases, calibration=None)
@@ -161,34 +185,36 @@ def choose_file(wanted: Path) -> tuple[Path | None, bool]:
     return (others[0], False) if others else (None, False)
 
 
-def load(path: Path, checkpoint: str) -> Baseline:
+def load(path: Path, checkpoint: str, *, unsigned: bool = False) -> Baseline:
     """Read a baseline file.
 
     Raises BaselineError, naming the place, where it is unreadable, no JSON, of another schema, of another checkpoint,
-    device or dtype than its path says, has a key twice, or a unit of harm that is none. Nothing ever writes over a file
-    that doesn't load.
+    device or dtype than its path says, has a key twice, or a unit of harm that is none, and where its facts are not
+    those that it was written with. Nothing ever writes over a file that doesn't load; an update alone reads one that is
+    ``unsigned``, without a digest of its facts, and writes that.
     """
-    mend = "restore it from git, or move it away and run with --dit-baseline-update=all"
+    fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
         content = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
     except DataError as error:
-        raise BaselineError(f"baseline {path} is not laid out as one: {error}; {mend}") from None
+        raise BaselineError(f"baseline {path} is not laid out as one: {error}; {fix}") from None
     except (OSError, ValueError) as error:
-        raise BaselineError(f"baseline {path} can't be read: {error}; {mend}") from None
+        raise BaselineError(f"baseline {path} can't be read: {error}; {fix}") from None
     if content.checkpoint != checkpoint:
-        raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {mend}")
+        raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {fix}")
     if "seed_sd" not in content.control:
-        raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {mend}")
+        raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {fix}")
     if not content.control["seed_sd"] > 0:
         raise BaselineError(
             f"baseline {path} has control.seed_sd {content.control['seed_sd']}, which is the unit of harm and above 0; "
-            f"{mend}"
+            f"{fix}"
         )
     if path.stem != f"{content.device}-{content.dtype}":
         raise BaselineError(
-            f"baseline {path} says that it is of {content.device!r} and {content.dtype!r}, which is another name; "
-            f"{mend}"
+            f"baseline {path} says that it is of {content.device!r} and {content.dtype!r}, which is another name; {fix}"
         )
+    if content.facts_digest != _facts_digest(content) and not (unsigned and not content.facts_digest):
+        raise BaselineError(_edited(path, content.facts_digest))
     return Baseline(
         path=path,
         checkpoint=checkpoint,
@@ -202,6 +228,22 @@ def load(path: Path, checkpoint: str) -> Baseline:
     )
 
 
+def _facts_digest(content: _File | Baseline) -> str:
+    """Twelve hex digits for what decides whether and as what a file's values are compared, so that edits show."""
+    facts = to_plain(content.facts, sparse=True) if content.facts is not None else {}
+    signed = json.dumps([content.checkpoint, content.device, content.dtype, facts], sort_keys=True)
+    return hashlib.sha256(signed.encode()).hexdigest()[:12]
+
+
+def _edited(path: Path, digest: str) -> str:
+    if digest:
+        return (
+            f"baseline {path} was edited: its facts (checkpoint, prompts, judge, sampling ...) are not those that its "
+            "values were measured with; restore it from git, or move it away and run with --dit-baseline-update=all"
+        )
+    return f"baseline {path} has no digest of its facts; --dit-baseline-update=missing writes it"
+
+
 def dump(baseline: Baseline) -> str:
     """The file's text: sorted keys, rounded values, one line a metric, so that a diff reads well."""
     lines = ["{", '  "cases": {']
@@ -212,7 +254,9 @@ def dump(baseline: Baseline) -> str:
         for j, (metric, entry) in enumerate(metrics):
             comma = "," if j < len(metrics) - 1 else ""
             optional = {"tolerance": entry.tolerance, "effect": entry.effect}
-            more = {k: rounded(v) for k, v in optional.items() if v is not None}
+            more: dict[str, Any] = {k: rounded(v) for k, v in optional.items() if v is not None}
+            if entry.mode is not None:
+                more["mode"] = {"value": rounded(entry.mode.value), "under": list(entry.mode.under)}
             value = json.dumps({"n": entry.n, "value": rounded(entry.value), **more})
             lines.append(f"      {json.dumps(metric)}: {value}{comma}")
         lines.append("    }" + ("," if i < len(names) - 1 else ""))
@@ -227,10 +271,11 @@ def dump(baseline: Baseline) -> str:
         "device": baseline.device,
         "dtype": baseline.dtype,
         "facts": to_plain(baseline.facts, sparse=True) if baseline.facts is not None else {},
+        "facts_digest": _facts_digest(baseline),
         "schema": SCHEMA,
     }
     if baseline.calibration is not None:
-        rest["calibration"] = to_plain(baseline.calibration)
+        rest["calibration"] = to_plain(baseline.calibration, sparse=True)
     lines += json.dumps(rest, indent=2, sort_keys=True).split("\n")[1:]
     return "\n".join(lines) + "\n"
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from harness.errors import JournalError
-from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.gates.tolerances import Tolerance, applying, tolerance_for
 from harness.results.arrays import Values
 from harness.results.columns import compared, is_paired
 from harness.results.figure import Better, Figure
@@ -29,10 +29,11 @@ LEVEL = 0.05  # false discovery rate over all harms and scores of one comparison
 class Movement(enum.StrEnum):
     """How a figure of run B stands to that of run A, gravest first."""
 
+    FAILED = "failed in B"  # its test raised or was red there, and not in A
+    GONE = "only in A"  # a case, or one of its figures
     WORSE = "worse"  # beyond the tolerance, and surely so over prompts
     BETTER = "better"  # the same on the other side: find out why
     CHANGED = "changed"  # beyond the tolerance, with no side or not surely
-    GONE = "only in A"
     NEW = "only in B"
     WITHIN = "within"  # moved by no more than the tolerance
     SAME = "same"  # bitwise the same images, or the same figure
@@ -40,13 +41,15 @@ class Movement(enum.StrEnum):
 
 # What is beyond a tolerance, on either side or on none.
 BEYOND = frozenset({Movement.WORSE, Movement.BETTER, Movement.CHANGED})
+# What a new version must not do: a case that vanished or broke is no better than one that got worse.
+REGRESSIONS = frozenset({Movement.FAILED, Movement.GONE, Movement.WORSE})
 TIMED = "log speed-up"  # never decides anything: the load of the machine differs from run to run
 
 
 class Strictness(enum.StrEnum):
     """What counts as a difference between two runs, the most lenient first."""
 
-    REGRESSION = "regression"  # something got surely worse than its tolerance allows
+    REGRESSION = "regression"  # a case failed or is gone, or got surely worse than its tolerance allows
     CHANGE = "change"  # something is beyond its tolerance, or only one run has it
     BITS = "bits"  # something is not bitwise the same
 
@@ -56,7 +59,8 @@ class Change:
     """One figure in both runs. ``difference`` is B - A with its 95 % interval over prompts (latency: over rounds).
 
     ``p`` is the two-sided probability of so large a difference by chance, adjusted for all that was tested;
-    ``limit`` is the tolerance in the figure's unit.
+    ``limit`` is the tolerance in the figure's unit. Of a whole case that failed or that only one run has, ``metric`` is
+    the kind of its record, and ``why`` says what is known of the reason.
     """
 
     what: str
@@ -67,6 +71,7 @@ class Change:
     limit: float
     moved: Movement
     p: float = 1.0
+    why: str = ""
 
     @property
     def excess(self) -> float:
@@ -86,23 +91,26 @@ class Comparison:
 
     def differs(self, how: Strictness) -> bool:
         """Whether the runs differ, latencies aside."""
-        seen = {change.moved for change in self.changes if change.metric != TIMED}
+        movements = {change.moved for change in self.changes if change.metric != TIMED}
         if how is Strictness.REGRESSION:
-            return Movement.WORSE in seen
+            return bool(movements & REGRESSIONS)
         if how is Strictness.CHANGE:
-            return bool(seen & (BEYOND | {Movement.GONE, Movement.NEW}))
-        return bool(seen - {Movement.SAME})
+            return bool(movements & (BEYOND | REGRESSIONS | {Movement.NEW}))
+        return bool(movements - {Movement.SAME})
 
 
 def compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> list[Comparison]:
-    """A comparison for each checkpoint that both runs measured.
+    """A comparison for each checkpoint of either run; all cases of one that only one run has are gone, or new.
 
     Checkpoints are matched by name; where that matches none and each run has just one, these two are compared.
     Tolerances are those of the regression gates (``tolerances.toml``), looked up by A's case id. Raises
     JournalError where the runs have nothing to compare, or measured it with other prompts or another judge.
     """
     pairs = _pairs(a, b)
-    return [_compare(_of(a, first), _of(b, second), tolerances) for first, second in pairs]
+    compared_names = {name for pair in pairs for name in pair}
+    alone = [r.checkpoint for r in (*a, *b) if r.checkpoint not in compared_names]
+    pairs += [(name, name) for name in dict.fromkeys(alone)]
+    return [compare_checkpoint(_of(a, first), _of(b, second), tolerances) for first, second in pairs]
 
 
 def _pairs(a: Iterable[Record], b: Iterable[Record]) -> list[tuple[str, str]]:
@@ -122,10 +130,16 @@ def _of(run: Iterable[Record], checkpoint: str) -> list[Record]:
     return [r for r in run if r.checkpoint == checkpoint]
 
 
-def _compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> Comparison:
+def compare_checkpoint(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> Comparison:
+    """The comparison of one checkpoint's records in two runs, of which one may have none.
+
+    Raises JournalError where they were measured with other prompts or another judge, and where one run holds records
+    that were measured in several ways.
+    """
     for run in (a, b):
         _check_alike(run)
-    one, two = a[0].fingerprint, b[0].fingerprint
+    one, two = (a or b)[0].fingerprint, (b or a)[0].fingerprint
+    tolerances = applying(tolerances, dtype=one.dtype, device=one.device)
     for name in ("prompts", "judge"):
         if getattr(one, name) != getattr(two, name):
             raise JournalError(
@@ -135,10 +149,15 @@ def _compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tole
     left, right = _keyed(a), _keyed(b)
     changes: list[Change] = []
     for key in dict.fromkeys([*left, *right]):
-        if key not in left or key not in right:
-            changes.append(_alone(key, left.get(key) or right[key], gone=key in left))
-        else:
-            changes += _both(left[key], right[key], tolerances)
+        old, new = left.get(key), right.get(key)
+        if new is not None and new.verdict.status.red and (old is None or not old.verdict.status.red):
+            changes.append(_failed(key, new))
+        if old is not None and new is not None:
+            changes += _both(old, new, tolerances)
+        elif old is not None:
+            changes.append(_alone(key, old, gone=True))
+        elif new is not None and not new.error:
+            changes.append(_alone(key, new, gone=False))
     return Comparison(one.checkpoint, two.checkpoint, tuple(_judged(changes)), tuple(circumstances(one, two)))
 
 
@@ -171,17 +190,25 @@ def _alone(key: tuple[str, str], record: Record, *, gone: bool) -> Change:
     return Change(key[1], key[0], a, b, Interval(nothing, nothing, nothing), 0.0, kind)
 
 
+def _failed(key: tuple[str, str], record: Record) -> Change:
+    nothing = Interval(math.nan, math.nan, math.nan)
+    why = record.error or record.verdict.status.value
+    return Change(key[1], key[0], math.nan, math.nan, nothing, 0.0, Movement.FAILED, why=why)
+
+
 def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]:
     name = case_of(a)
     if a.latency is not None and b.latency is not None:
         return [_latency(name, a.latency, b.latency)]
+    if a.measured and not b.measured and not b.verdict.status.red:
+        return [replace(_alone((a.kind, name), a, gone=True), why="; ".join(b.verdict.notes))]
     if a.measurement is None or b.measurement is None:
         return []
     if a.measurement.n != b.measurement.n or a.measurement.prompts != b.measurement.prompts:
         raise JournalError(f"{name}: {a.measurement.n} images in one run and {b.measurement.n} in the other")
     one, two = a.measurement.summary, b.measurement.summary
     prompts = a.measurement.prompts
-    found: list[Change] = []
+    changes: list[Change] = []
 
     def paired(figure: Figure) -> None:
         # Both in A's unit: another control must not rescale the harms that are compared.
@@ -191,22 +218,30 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
         )
         tolerance = tolerance_for(tolerances, a.case, figure.name)
         limit = tolerance.limit(float(before.mean())) if tolerance else 0.0
-        found.append(_paired(name, figure, before, after, limit))
+        changes.append(_paired(name, figure, before, after, limit))
 
     def plain(metric: str) -> None:
         if metric in one and metric in two:
             tolerance = tolerance_for(tolerances, a.case, metric)
             limit = tolerance.limit(one[metric]) if tolerance else 0.0
-            found.append(_plain(name, metric, one[metric], two[metric], limit))
+            changes.append(_plain(name, metric, one[metric], two[metric], limit))
+        elif metric in one:
+            gone(metric, one[metric])
+
+    def gone(metric: str, value: float) -> None:
+        nothing = Interval(math.nan, math.nan, math.nan)
+        changes.append(Change(name, metric, value, math.nan, nothing, 0.0, Movement.GONE))
 
     for figure in compared(control=a.kind == "control"):
         if not figure.paired:
             plain(figure.name)
         elif figure.name in a.measurement.values and figure.name in b.measurement.values:
             paired(figure)
+        elif figure.name in a.measurement.values:
+            gone(figure.name, one.get(figure.name, math.nan))
     if a.measurement.latents_sha256 and a.measurement.latents_sha256 == b.measurement.latents_sha256:
-        found = [replace(c, moved=Movement.SAME) if c.difference.value == 0 else c for c in found]
-    return found
+        changes = [replace(c, moved=Movement.SAME) if c.difference.value == 0 else c for c in changes]
+    return changes
 
 
 def _paired(what: str, figure: Figure, a: Values, b: Values, limit: float) -> Change:

@@ -1,4 +1,4 @@
-"""The stored values that a checkpoint is compared with: which file, and whether it applies."""
+"""The stored values that a checkpoint is compared with: which file, whether it applies, and which tolerances do."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from harness.gates import baselines
 from harness.gates.baselines import Baseline
-from harness.gates.tolerances import Tolerance, load_tolerances
-from harness.gates.update import UpdateMode, refuse_mixing
+from harness.gates.rigour import Rigour
+from harness.gates.tolerances import FILE, Tolerance, applying, tolerances_of
+from harness.gates.update import refuse_mixing
 from harness.results.fingerprint import Fingerprint, incomparable
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
+
+
+EXPLORE = "to explore: --dit-unjudged=ok"
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,9 @@ class Reference:
     """The stored values that a run is compared with. ``baseline`` is None where there is no file.
 
     ``target`` is the file that an update writes, ``exact`` False where the values were measured on another device.
-    ``incomparable`` says why the stored values don't apply (other prompts, another judge, no images): the verdict is
-    then unjudged. ``fingerprint`` is this run's.
+    ``incomparable`` says why the file doesn't apply (other prompts, another judge), ``no_images`` why there is nothing
+    to compare at all; ``rigour`` which of that is red. ``fingerprint`` is this run's, ``tolerances`` are those of its
+    dtype and device. ``no_floors`` says why the file's noise floors are not in force, empty where they are.
     """
 
     baseline: Baseline | None
@@ -31,39 +36,72 @@ class Reference:
     tolerances: tuple[Tolerance, ...]
     fingerprint: Fingerprint
     incomparable: str = ""
+    rigour: Rigour = Rigour.USUAL
+    no_images: str = ""
+    no_floors: str = ""
 
-    def why_unjudged(self, update: UpdateMode | None = None) -> str:
-        """Why nothing of this checkpoint can be compared with stored values; empty where it can."""
+    def lines(self) -> list[str]:
+        """What to say before the first test: why nothing is compared, or which tolerances are in force."""
+        if self.no_images or self.baseline is None:
+            return []
         if self.incomparable:
-            return self.incomparable
-        if self.baseline is None and update is None:
-            return f"there is no {self.target.name} for this checkpoint"
-        return ""
+            how = "nothing is judged" if self.rigour is Rigour.LENIENT else f"every case fails ({EXPLORE})"
+            return [f"{self.baseline.path.name} does not apply: {self.incomparable}; {how}"]
+        hand = f"tolerances: {self.tolerances[0].file if self.tolerances else FILE}"
+        return [f"{hand} alone; {self.no_floors}" if self.no_floors else f"{hand}, narrowed by the noise floors"]
 
 
 def find_reference(
-    folder: Path, fingerprint: Fingerprint, processor: str, *, updates: bool = False, subfolder: str = ""
+    folder: Path,
+    fingerprint: Fingerprint,
+    *,
+    updates: bool = False,
+    subfolder: str = "",
+    rigour: Rigour = Rigour.USUAL,
 ) -> Reference:
-    """Find and read the baseline and the tolerances that apply; noise floors of another processor do not.
+    """Find and read the baseline and the tolerances that apply; noise floors of another arithmetic do not.
 
-    ``processor`` is that of :func:`harness.models.environment.processor`. ``subfolder`` of the checkpoint's own folder
-    holds other values than those of its cases (``analysis``).
+    ``subfolder`` of the checkpoint's own folder holds other values than those of its cases (``analysis``).
 
     A run that ``updates`` looks only at the file that it will write. Raises BaselineError where a file can't be read,
     and where an update would mix values that were measured differently into one file.
     """
     target = baselines.file_of(folder, fingerprint.checkpoint, fingerprint.device, fingerprint.dtype, subfolder)
     path, exact = baselines.choose_file(target)
-    toml = folder / "tolerances.toml"
-    tolerances = tuple(load_tolerances(toml)) if toml.exists() else ()
+    tolerances = applying(tolerances_of(folder), dtype=fingerprint.dtype, device=fingerprint.device)
     if path is None or (updates and not exact):
-        return Reference(None, target, exact=False, tolerances=tolerances, fingerprint=fingerprint)
-    baseline = baselines.load(path, fingerprint.checkpoint)
-    if baseline.calibration is None or baseline.calibration.processor != processor:
-        baseline = baselines.without_floors(baseline)
+        return Reference(None, target, exact=False, tolerances=tolerances, fingerprint=fingerprint, rigour=rigour)
+    baseline = baselines.load(path, fingerprint.checkpoint, unsigned=updates)
     if updates:
         refuse_mixing(path, baseline.facts, fingerprint)
-    return Reference(baseline, target, exact, tolerances, fingerprint, incomparable(baseline.facts, fingerprint))
+    no_floors = why_no_floors(baseline, fingerprint)
+    return Reference(
+        baseline=baselines.without_floors(baseline) if no_floors else baseline,
+        target=target,
+        exact=exact,
+        tolerances=tolerances,
+        fingerprint=fingerprint,
+        incomparable=incomparable(baseline.facts, fingerprint),
+        rigour=rigour,
+        no_floors=no_floors,
+    )
+
+
+def why_no_floors(baseline: Baseline, fingerprint: Fingerprint) -> str:
+    """Why the noise floors of a baseline are not in force in this run; empty where they are.
+
+    They hold for the arithmetic of the runs that they were measured in, whatever the processor is called
+    (:mod:`harness.models.arithmetic`): the unperturbed one, and each perturbed one.
+    """
+    calibration = baseline.calibration
+    if calibration is None:
+        return "no noise floors are stored (--dit-calibrate)"
+    if not calibration.arithmetic:
+        return "the noise floors were stored before their arithmetic was (--dit-calibrate again)"
+    if fingerprint.arithmetic in calibration.arithmetic.values():
+        return ""
+    usual = calibration.arithmetic.get(baselines.UNPERTURBED, "?")
+    return f"the noise floors are of other arithmetic ({usual}, here {fingerprint.arithmetic or 'not known'})"
 
 
 def stored_unit(wanted: Path, checkpoint: str) -> float | None:
@@ -72,21 +110,20 @@ def stored_unit(wanted: Path, checkpoint: str) -> float | None:
     Raises BaselineError where the file can't be read.
     """
     path, _ = baselines.choose_file(wanted)
-    return None if path is None else baselines.load(path, checkpoint).seed_sd
+    return None if path is None else baselines.load(path, checkpoint, unsigned=True).seed_sd
 
 
-def reference_for(lab: LabProtocol, folder: Path, *, updates: bool = False) -> Reference:
+def reference_for(lab: LabProtocol, folder: Path, *, updates: bool = False, rigour: Rigour = Rigour.USUAL) -> Reference:
     """The reference of an open lab under a baselines folder; the lab takes the stored unit of harm.
 
     With the stored unit, a change of the control can't rescale every harm. Raises BaselineError as
     :func:`find_reference` does.
     """
-    from harness.lab.lab import Lab  # here, since they load torch
-    from harness.models.environment import processor
+    from harness.lab.lab import Lab  # here, since it loads torch
 
     if not isinstance(lab, Lab):
-        return Reference(None, folder, False, (), lab.fingerprint, lab.no_images_reason)
-    reference = find_reference(folder, lab.fingerprint, processor(lab.device), updates=updates)
+        return Reference(None, folder, False, (), lab.fingerprint, no_images=lab.no_images_reason)
+    reference = find_reference(folder, lab.fingerprint, updates=updates, rigour=rigour)
     if reference.baseline is not None and not reference.incomparable:
         lab.fix_unit(reference.baseline.seed_sd)
     return reference

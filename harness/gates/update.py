@@ -10,8 +10,8 @@ from pathlib import Path
 
 from harness.errors import BaselineError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry
-from harness.results.columns import stored as stored_figures
+from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry, Mode
+from harness.results.columns import is_stored
 from harness.results.fingerprint import BaselineFacts, Fingerprint, facts, incomparable
 from harness.results.records import Kind, Record, Status
 from harness.results.rounding import rounded
@@ -91,7 +91,8 @@ def _in_own_unit(baseline: Baseline, records: Sequence[Record], mode: UpdateMode
 
 def _scaled(entry: Entry, factor: float) -> Entry:
     tolerance, effect = (None if v is None else rounded(v * factor) for v in (entry.tolerance, entry.effect))
-    return replace(entry, value=rounded(entry.value * factor), tolerance=tolerance, effect=effect)
+    mode = None if entry.mode is None else replace(entry.mode, value=rounded(entry.mode.value * factor))
+    return replace(entry, value=rounded(entry.value * factor), tolerance=tolerance, effect=effect, mode=mode)
 
 
 def _measured_in(record: Record, unit: float) -> Record:
@@ -130,16 +131,21 @@ def update_figures(
 
 
 def update_noise_floors(
-    baseline: Baseline, floors: Mapping[str, Mapping[str, float]], calibration: Calibration
+    baseline: Baseline,
+    floors: Mapping[str, Mapping[str, float]],
+    calibration: Calibration,
+    modes: Mapping[str, Mapping[str, Mode]] | None = None,
 ) -> None:
     """Store the tolerances that noise floors ask for, by metric and case, with what they were measured under.
 
-    Raises HarnessError where the file can't be written.
+    ``modes`` are the second values of those cases that have two, by metric and case. Raises HarnessError where the file
+    can't be written.
     """
     for metric, tolerances in floors.items():
+        second = (modes or {}).get(metric, {})
         for case, tolerance in tolerances.items():
             entry = baseline.cases[case][metric]
-            baseline.cases[case][metric] = replace(entry, tolerance=rounded(tolerance))
+            baseline.cases[case][metric] = replace(entry, tolerance=rounded(tolerance), mode=second.get(case))
     baseline.calibration = calibration
     baselines.save(baseline)
 
@@ -149,20 +155,23 @@ def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
     if record.kind is Kind.CONTROL:
         return _store_control(baseline, record, mode)
     values, n = _values(record)
-    if not values or record.strategy.startswith("plan-") or record.verdict.status is Status.NOTHING:
+    worthless = record.verdict.status in (Status.NOTHING, Status.REFUSED)
+    if not values or record.strategy.startswith("plan-") or worthless:
         return False
     if baseline.control is None:
         if "seed_sd" not in values:
             return False  # a timing alone, without the unit of harm that the file begins with
         baseline.control = ControlFigures(values["seed_sd"])
         baseline.facts = facts(record.fingerprint)
-    accepted = any(check.status is Status.UPDATED for check in record.verdict.checks)
-    changed = store_values(baseline, record.case, values, n, mode, accepted=accepted)
+    accepted = [check for check in record.verdict.checks if check.status is Status.UPDATED]
+    changed = store_values(baseline, record.case, values, n, mode, accepted=bool(accepted))
+    for gone in [check.metric for check in accepted if math.isnan(check.value) and check.metric not in values]:
+        changed = baseline.cases.get(record.case, {}).pop(gone, None) is not None or changed
     return _store_latents(baseline, record, mode) or changed
 
 
 def _store_control(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
-    if record.measurement is None:
+    if record.measurement is None or record.verdict.status is Status.REFUSED:
         return False
     kept = _store_latents(baseline, record, mode)
     if baseline.control is not None and mode is UpdateMode.MISSING:
@@ -178,8 +187,8 @@ def _store_control(baseline: Baseline, record: Record, mode: UpdateMode) -> bool
 def _values(record: Record) -> tuple[dict[str, float], int]:
     """The figures of a record that may be stored, and over how many images or timings."""
     if record.latency is not None:
-        # On a CPU, or where weights move at every forward, a timing says too little to be kept.
-        if record.fingerprint.device == "cpu" or record.fingerprint.offload == "group":
+        # Where weights move at every forward, a timing says too little to be kept.
+        if record.fingerprint.offload == "group":
             return {}, 0
         return {"relative_time": 1.0 / record.latency.ratio}, len(record.latency.variant)
     if record.measurement is None:
@@ -195,12 +204,12 @@ def store_values(
     ``accepted`` says that a gate of the case was red and is accepted by this run: then the mode ``changed`` replaces
     all of the case's values, so that they were all measured together.
     """
-    entries, kept = baseline.cases.get(case, {}), stored_figures()
+    entries = baseline.cases.get(case, {})
     # A value that is replaced takes its noise floor and its effect along: they were measured around the old one.
     fresh = {
         metric: Entry(rounded(value), n)
         for metric, value in values.items()
-        if metric in kept and math.isfinite(value) and mode.writes(stored=metric in entries, red=accepted)
+        if is_stored(metric) and math.isfinite(value) and mode.writes(stored=metric in entries, red=accepted)
     }
     fresh = {m: e for m, e in fresh.items() if m not in entries or (entries[m].value, entries[m].n) != (e.value, e.n)}
     if not fresh:

@@ -8,37 +8,46 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from harness.errors import JournalError
-from harness.gates.comparison import BEYOND, TIMED, Change, Comparison, Movement, case_of, compare
+from harness.gates.comparison import BEYOND, TIMED, Change, Movement, case_of, compare_checkpoint
 from harness.gates.tolerances import Tolerance
 from harness.results.columns import figure
 from harness.results.records import Kind, Record, Status
 from harness.results.statistics import by_prompt
 
+_MEASURED, _MISSING = "measured", "missing"  # any other state of a case says why it failed
+
 
 class UpgradeVerdict(enum.StrEnum):
     """The yes or no of an upgrade, gravest first."""
 
-    NO = "no"  # something got surely worse than its tolerance allows
-    LOOK = "look"  # something moved beyond its tolerance
+    NO = "no"  # a case is missing or failed, or something got surely worse than its tolerance allows
+    LOOK = "look"  # something moved beyond its tolerance, or could not be compared
     YES = "yes"  # nothing moved by more than its tolerance
-    NOISY = "noisy"  # the null run moved, too: nothing can be said
+    NOISY = "noisy"  # the null run moved or lacks cases, too: nothing can be said
 
 
 @dataclass(frozen=True)
 class Run:
-    """One environment's journal. ``label`` is what the table calls it."""
+    """One environment's journals. ``label`` is what the table calls it.
+
+    ``problems`` say by dtype why a run is not complete: ``pytest ended with exit code 3 (something broke)``.
+    """
 
     label: str
     records: Sequence[Record]
+    problems: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
 class VersionStep:
-    """From one version to the next: the figures that moved beyond their tolerance, and how many did not."""
+    """From one version to the next: the figures that moved beyond their tolerance, and how many did not.
+
+    ``lost`` are cases and figures that are gone or failed, ``added`` counts those that only the new version has.
+    """
 
     old: str
     new: str
@@ -47,11 +56,21 @@ class VersionStep:
     within: int
     largest: float  # of all figures with a tolerance, in tolerances
     changes: tuple[Change, ...] = ()
+    lost: tuple[Change, ...] = ()
+    added: int = 0
 
     @property
     def figures(self) -> int:
         """How many figures were compared."""
         return len(self.moved) + self.same + self.within
+
+
+@dataclass(frozen=True)
+class CaseStates:
+    """What became of one case (or one figure of it) under each version: ``measured``, ``missing``, or why it failed."""
+
+    what: str
+    states: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,7 +90,8 @@ class Trace:
 class Line:
     """One figure of one case under all versions, and the gravest of its movements from version to version.
 
-    ``limit`` is the tolerance, ``verdict`` what the last version's own run said against the baseline.
+    ``limit`` is the tolerance, ``verdict`` what the last version's own run said against the baseline (None where it has
+    no such case). A case that was never measured twice has one line, whose ``metric`` is the kind of its records.
     """
 
     what: str
@@ -80,12 +100,16 @@ class Line:
     values: tuple[float | None, ...]
     limit: float
     moved: Movement
-    verdict: Status
+    verdict: Status | None
 
 
 @dataclass(frozen=True)
 class Upgrade:
-    """What an upgrade does to one checkpoint at one dtype."""
+    """What an upgrade does to one checkpoint at one dtype.
+
+    ``lost`` are the cases that an earlier version measured and the last one lacks or failed, ``broken`` those that no
+    version measured, ``cases`` how many there are in all, and ``problem`` why the last run is not complete.
+    """
 
     checkpoint: str
     dtype: str
@@ -95,18 +119,27 @@ class Upgrade:
     traces: tuple[Trace, ...]
     lines: tuple[Line, ...]
     answer: UpgradeVerdict
+    lost: tuple[CaseStates, ...] = ()
+    broken: tuple[CaseStates, ...] = ()
+    cases: int = 0
+    problem: str = ""
 
 
 def upgrades(runs: Sequence[Run], null: Run | None, tolerances: Sequence[Tolerance]) -> list[Upgrade]:
-    """One result for each checkpoint and dtype that all runs have.
+    """One result for each checkpoint and dtype of any run.
 
-    The answer is about the last version against the one before it. Raises JournalError for fewer than two runs, and
-    as :func:`harness.gates.comparison.compare` does.
+    What figures moved is about the last version against the one before it. A case that any earlier version measured and
+    the last one lacks, or in which it raised or is red, makes the answer no, and so does a last run that is not
+    complete. Raises JournalError for fewer than two runs, where the first one has no records, where complete runs have
+    nothing in common, and as :func:`harness.gates.comparison.compare` does.
     """
     if len(runs) < 2:
         raise JournalError("an upgrade needs at least two runs, the old version's and the new one's")
-    keys = [key for key in _parts(runs[0]) if all(key in _parts(run) for run in runs[1:])]
-    if not keys:
+    if not runs[0].records:
+        raise JournalError(f"the first run ({runs[0].label}) has no records, so there is nothing to compare with")
+    parts = [_parts(run) for run in runs]
+    keys = list(dict.fromkeys(key for part in parts for key in part))
+    if all(parts) and not any(all(key in part for part in parts) for key in keys):
         raise JournalError("the runs have no checkpoint and dtype in common")
     return [_upgrade(key, runs, null, tolerances) for key in keys]
 
@@ -119,9 +152,18 @@ def _parts(run: Run) -> dict[tuple[str, str], list[Record]]:
 
 
 def _upgrade(key: tuple[str, str], runs: Sequence[Run], null: Run | None, tolerances: Sequence[Tolerance]) -> Upgrade:
-    mine = [Run(run.label, _parts(run)[key]) for run in runs]
+    mine = [Run(run.label, _parts(run).get(key, ()), run.problems) for run in runs]
     steps = tuple(_step(old, new, tolerances) for old, new in pairwise(mine))
-    again = _step(mine[-1], Run(null.label, _parts(null)[key]), tolerances) if null and key in _parts(null) else None
+    again = _null_step(key, mine[-1], null, tolerances)
+    states = _states(mine)
+    figures_gone = [
+        CaseStates(f"{c.what}, {c.metric}", (*[_MEASURED] * (len(mine) - 1), _MISSING))
+        for c in steps[-1].lost
+        if c.metric not in set(Kind)
+    ]
+    lost = (*(s for s in states if _is_lost(s)), *figures_gone)
+    broken = tuple(s for s in states if not _is_lost(s) and _MEASURED not in s.states and set(s.states) - {_MISSING})
+    problem = mine[-1].problems.get(key[1], "")
     return Upgrade(
         checkpoint=key[0],
         dtype=key[1],
@@ -130,27 +172,83 @@ def _upgrade(key: tuple[str, str], runs: Sequence[Run], null: Run | None, tolera
         null=again,
         traces=tuple(_traces(mine, steps)),
         lines=tuple(_lines(mine, steps)),
-        answer=_answer(steps[-1], again),
+        answer=_answer(steps[-1], again, lost=bool(lost or problem), broken=bool(broken) or not mine[-2].records),
+        lost=lost,
+        broken=broken,
+        cases=len(states),
+        problem=problem,
     )
 
 
+def _null_step(
+    key: tuple[str, str], last: Run, null: Run | None, tolerances: Sequence[Tolerance]
+) -> VersionStep | None:
+    """The step to the null run; None where none was made at this dtype."""
+    if null is None or not last.records:
+        return None
+    made = key[1] in null.problems or any(r.fingerprint.dtype == key[1] for r in null.records)
+    return _step(last, Run(null.label, _parts(null).get(key, ())), tolerances) if made else None
+
+
+def _states(runs: Sequence[Run]) -> list[CaseStates]:
+    """The state of every case of any run under each of them."""
+    tables = [{(case_of(r), r.kind): r for r in run.records} for run in runs]
+    keys = dict.fromkeys(key for table in tables for key in table)
+    return [
+        CaseStates(
+            f"{what} (latency)" if kind is Kind.LATENCY else what,
+            tuple(_state(table.get((what, kind))) for table in tables),
+        )
+        for what, kind in keys
+    ]
+
+
+def _state(record: Record | None) -> str:
+    if record is None or not (record.measured or record.verdict.status.red):
+        return _MISSING
+    if record.verdict.status.red:
+        return record.error or f"red: {record.verdict.status.value}"
+    return _MEASURED
+
+
+def _is_lost(case: CaseStates) -> bool:
+    """Whether the last version lacks a case that an earlier one measured, or failed it and no earlier one did.
+
+    A test of the control that passes leaves no record, so one that fails may be missing from all earlier runs.
+    """
+    *earlier, last = case.states
+    if last == _MEASURED:
+        return False
+    return _MEASURED in earlier or (last != _MISSING and all(state == _MISSING for state in earlier))
+
+
 def _step(old: Run, new: Run, tolerances: Sequence[Tolerance]) -> VersionStep:
-    comparison: Comparison
-    (comparison,) = compare(old.records, new.records, tolerances)
-    changes = [c for c in comparison.changes if c.metric != TIMED]
+    if not old.records and not new.records:
+        return VersionStep(old.label, new.label, (), 0, 0, 0.0)
+    changes = [c for c in compare_checkpoint(old.records, new.records, tolerances).changes if c.metric != TIMED]
     moved = tuple(c for c in changes if c.moved in BEYOND)
-    same = sum(c.moved is Movement.SAME for c in changes)
-    largest = max((c.excess for c in changes if c.limit > 0), default=0.0)
-    within = len(changes) - len(moved) - same
-    return VersionStep(old.label, new.label, moved, same, within, largest, tuple(changes))
+    return VersionStep(
+        old.label,
+        new.label,
+        moved,
+        same=sum(c.moved is Movement.SAME for c in changes),
+        within=sum(c.moved is Movement.WITHIN for c in changes),
+        largest=max((c.excess for c in changes if c.limit > 0), default=0.0),
+        changes=tuple(changes),
+        lost=tuple(c for c in changes if c.moved in (Movement.GONE, Movement.FAILED)),
+        added=sum(c.moved is Movement.NEW for c in changes),
+    )
 
 
-def _answer(last: VersionStep, null: VersionStep | None) -> UpgradeVerdict:
-    if null is not None and null.moved:
+def _answer(last: VersionStep, null: VersionStep | None, *, lost: bool, broken: bool) -> UpgradeVerdict:
+    """``lost`` says that cases are missing or failed, ``broken`` that some could not be compared."""
+    if lost:
+        return UpgradeVerdict.NO
+    if null is not None and (null.moved or null.lost):
         return UpgradeVerdict.NOISY
     if any(c.moved is Movement.WORSE for c in last.moved):
         return UpgradeVerdict.NO
-    return UpgradeVerdict.LOOK if last.moved else UpgradeVerdict.YES
+    return UpgradeVerdict.LOOK if last.moved or broken else UpgradeVerdict.YES
 
 
 def _traces(runs: Sequence[Run], steps: Sequence[VersionStep]) -> list[Trace]:
@@ -175,7 +273,7 @@ def _traces(runs: Sequence[Run], steps: Sequence[VersionStep]) -> list[Trace]:
 
 
 def _lines(runs: Sequence[Run], steps: Sequence[VersionStep]) -> list[Line]:
-    """Every figure of every case, in the order in which the last version ran them."""
+    """Every figure of every case, in the order in which the last version ran them; then what it lacks."""
     order = list(Movement)
     gravest: dict[tuple[str, str], Change] = {}
     for step in steps:
@@ -192,9 +290,9 @@ def _lines(runs: Sequence[Run], steps: Sequence[VersionStep]) -> list[Line]:
             _values(tables, what, change.metric),
             change.limit,
             change.moved,
-            record.verdict.status,
+            tables[-1][what].verdict.status if what in tables[-1] else None,
         )
-        for what, record in tables[-1].items()
+        for what in dict.fromkeys(what for table in reversed(tables) for what in table)
         for change in gravest.values()
         if change.what == what
     ]
@@ -226,4 +324,4 @@ def _values(tables: Sequence[Mapping[str, Record]], what: str, metric: str) -> t
 
 def versions(runs: Sequence[Run]) -> dict[str, Mapping[str, str]]:
     """What each run was made with, by label."""
-    return {run.label: run.records[0].fingerprint.versions for run in runs if run.records}
+    return {run.label: run.records[0].fingerprint.versions if run.records else {} for run in runs}

@@ -1,6 +1,7 @@
 """The verdict on a measurement: how it compares with the stored values. Pure functions of data, without pytest.
 
-Three rules, in this order of weight: an ablation whose latents are bitwise the control's did nothing; every gated
+Four rules, in this order of weight: an ablation whose latents are bitwise the control's did nothing; the scores of a
+judge that failed its check say nothing; every gated
 figure stays within its tolerance of the stored value, on both sides; and under the very fingerprint of the stored
 values the latents are bitwise the stored ones, since nothing is left that could have changed them.
 """
@@ -14,14 +15,18 @@ from dataclasses import replace
 from harness.ablation.case import Case
 from harness.gates.baselines import Baseline, Entry
 from harness.gates.reference import Reference
-from harness.gates.tolerances import Tolerance, tolerance_for
+from harness.gates.rigour import Rigour
+from harness.gates.tolerances import Tolerance, gates_of, tolerance_for
 from harness.gates.update import UpdateMode
 from harness.results import columns
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import Check, Latency, Measurement, Status, Verdict
+from harness.results.records import TIMED_BATCH, Check, Latency, Measurement, Status, Verdict
 from harness.results.rounding import rounded
 
 GREEN = (Status.OK, Status.INSENSITIVE)
+NOT_MEASURED = "not measured"  # the source of a check on a stored figure without a value
+TIME = "relative_time"
+_BY_HAND = "a plan by hand has no baseline"
 
 
 def judge(
@@ -34,34 +39,83 @@ def judge(
     """The verdict on an ablated variant.
 
     ``measurement`` is the variant's, ``control`` the un-ablated model's in the same run. In a run that updates the
-    stored values, what its mode stores is ``updated`` and no failure. Never raises: what can't be compared is
-    ``unjudged``, with the reason in the notes.
+    stored values, what its mode stores is ``updated`` and no failure. Never raises: what there is nothing to compare
+    with is ``unjudged``, ``incomparable`` or ``missing``, with the reason in the notes (:func:`nothing_to_compare`).
     """
-    verdict = _against_stored(case, measurement, reference, update)
+    verdict = _trusted(_against_stored(case, measurement, reference, update), measurement)
     return _did_nothing(verdict, measurement.latents_sha256, control.latents_sha256, str(case.plan))
 
 
 def judge_control(measurement: Measurement, reference: Reference, update: UpdateMode | None = None) -> Verdict:
     """The verdict on the control's own figures: its score, collapses, reseed distance and FID between seeds."""
-    if reason := reference.why_unjudged(update):
-        return unjudged(reason)
+    if verdict := nothing_to_compare(reference, update):
+        return _trusted(verdict, measurement)
     verdict = _same_bits(compare_control(measurement, reference), _control_id(reference), measurement, reference)
-    return verdict if update is None else accepted(verdict, update)
+    return _trusted(verdict if update is None else accepted(verdict, update), measurement)
 
 
 def judge_latency(case: Case, latency: Latency, reference: Reference, update: UpdateMode | None = None) -> Verdict:
-    """The verdict on a variant's time relative to the control's; only judged on the GPU that the baseline is from."""
-    if reference.fingerprint.device == "cpu":
-        return unjudged("latency is only reported on a CPU")
+    """The verdict on a variant's time relative to the control's, which load of the machine moves alike.
+
+    It is red where the whole interval is outside the tolerance around the stored value: a noisy timing has a wide
+    interval, and says nothing. Only values from the same kind of device, and of the same batch, are compared.
+    """
     if reference.fingerprint.offload == "group":
         return unjudged("latency is only reported where weights move at every forward")
-    if reference.baseline is None or not reference.exact or reference.incomparable or case.span is None:
-        return unjudged("no latency baseline from this very device")
-    values = {"relative_time": 1.0 / latency.ratio}
-    verdict = compare(
-        case.id, values, reference.baseline.cases.get(case.id, {}), reference.tolerances, columns.latency_gated()
-    )
+    if case.span is None:
+        return unjudged(_BY_HAND)
+    if verdict := nothing_to_compare(reference, update):
+        return verdict
+    if reference.baseline is not None and not reference.exact:
+        return unjudged(f"relative times are those of another device ({reference.baseline.device})")
+    stored = reference.baseline.cases.get(case.id, {}) if reference.baseline else {}
+    strict = reference.rigour is Rigour.STRICT
+    if (batch := _stored_batch(reference)) is not None and batch != latency.batch and TIME in stored:
+        return unjudged(f"timed with a batch of {latency.batch}, where the stored value is of {batch}")
+    if tolerance_for(reference.tolerances, case.id, TIME) is None:
+        return unjudged("no entry of tolerances.toml makes latency a gate")
+    if TIME not in stored and update is None:
+        # Quality can be stored without times, as with --benchmark-skip: that is a fault in a strict run alone.
+        return _missing("no relative time is stored for this case", Status.MISSING, red=strict)
+    verdict = compare(case.id, {TIME: 1.0 / latency.ratio}, stored, reference.tolerances, [TIME])
+    verdict = _over_interval(verdict, 1.0 / latency.high, 1.0 / latency.low if latency.low > 0 else math.inf)
     return verdict if update is None else accepted(verdict, update)
+
+
+def _over_interval(verdict: Verdict, low: float, high: float) -> Verdict:
+    """The verdict on one figure by its interval: red where all of it is on one side of what is allowed."""
+    (check,) = verdict.checks
+    check = replace(check, low=low, high=high)
+    if check.baseline is not None and check.tolerance is not None and math.isfinite(check.value):
+        slower, faster = low > check.baseline + check.tolerance, high < check.baseline - check.tolerance
+        check = replace(check, status=Status.REGRESSION if slower else Status.STALE if faster else Status.OK)
+    return replace(verdict, status=check.status, checks=(check,))
+
+
+def _stored_batch(reference: Reference) -> int | None:
+    """How many images were timed at once when the stored values were measured; None where that is not known."""
+    facts = reference.baseline.facts if reference.baseline else None
+    batch = facts.sampling.get("batch") if facts else None
+    return min(TIMED_BATCH, int(batch)) if isinstance(batch, int) else None
+
+
+def nothing_to_compare(reference: Reference, update: UpdateMode | None = None) -> Verdict | None:
+    """The verdict where no stored value of the checkpoint applies; None where one may.
+
+    A file that doesn't apply is red unless the run asks for ``unjudged``, a file that isn't there only in a strict one.
+    """
+    if reference.no_images:
+        return unjudged(reference.no_images)
+    if reference.incomparable:
+        return _missing(reference.incomparable, Status.INCOMPARABLE, red=reference.rigour is not Rigour.LENIENT)
+    if reference.baseline is None and update is None:
+        why = f"there is no {reference.target.name} for this checkpoint"
+        return _missing(why, Status.MISSING, red=reference.rigour is Rigour.STRICT)
+    return None
+
+
+def _missing(reason: str, status: Status, *, red: bool) -> Verdict:
+    return Verdict(status if red else Status.UNJUDGED, notes=(reason,))
 
 
 def unjudged(reason: str) -> Verdict:
@@ -70,15 +124,17 @@ def unjudged(reason: str) -> Verdict:
 
 
 def _against_stored(case: Case, measurement: Measurement, reference: Reference, update: UpdateMode | None) -> Verdict:
-    if case.span is None and not reference.incomparable:
-        return unjudged("a plan by hand has no baseline")
-    if reason := reference.why_unjudged(update):
-        return unjudged(reason)
+    if case.span is None and not reference.no_images:
+        return unjudged(_BY_HAND)
+    if verdict := nothing_to_compare(reference, update):
+        return verdict
     stored = reference.baseline.cases.get(case.id, {}) if reference.baseline else {}
     if case.window is not None and not stored and update is None:
-        # Any number of windows can be asked for: that nobody stored this one is no fault.
-        return unjudged("nobody stored this window of steps")
-    verdict = compare(case.id, measurement.summary, stored, reference.tolerances)
+        # Any number of windows can be asked for: that nobody stored this one is a fault in a strict run alone.
+        why = "nobody stored this window of steps"
+        return _missing(why, Status.MISSING, red=reference.rigour is Rigour.STRICT)
+    quality = {metric: entry for metric, entry in stored.items() if metric not in columns.latency_gated()}
+    verdict = compare(case.id, measurement.summary, quality, reference.tolerances)
     verdict = _same_bits(verdict, case.id, measurement, reference)
     return verdict if update is None else accepted(verdict, update)
 
@@ -88,8 +144,9 @@ def compare_control(measurement: Measurement, reference: Reference) -> Verdict:
     control = reference.baseline.control if reference.baseline else None
     stored = control.by_name if control else {}
     entries = {metric: Entry(value, measurement.prompts) for metric, value in stored.items()}
-    gated = [metric for metric in columns.control_gated() if metric in measurement.summary]
-    return compare(_control_id(reference), measurement.summary, entries, reference.tolerances, gated)
+    case = _control_id(reference)
+    gates = gates_of(reference.tolerances, case, {*measurement.summary, *entries})
+    return compare(case, measurement.summary, entries, reference.tolerances, gates)
 
 
 def _control_id(reference: Reference) -> str:
@@ -103,30 +160,36 @@ def compare(
     tolerances: Sequence[Tolerance],
     gated: Iterable[str] | None = None,
 ) -> Verdict:
-    """Every gated figure against its stored value: those of a case, unless others are named. Both sides fail.
+    """Every gated figure against its stored value, or those of the names that are ``gated``. Both sides fail.
 
-    Higher is worse, except where the figure's declaration says that higher is better. A figure without a tolerance is
-    compared as finely as it is stored. A value that is not a number is a regression.
+    A figure that is stored, or could be, is gated where an entry of ``tolerances`` says so. Higher is worse, except
+    where the figure's declaration says that higher is better. A value that is not a number is a regression; one that
+    is stored and was not measured is missing, and so is one that was measured and is not stored.
     """
+    if gated is None:
+        gated = gates_of(tolerances, case, {*(name for name in values if columns.is_stored(name)), *stored})
     checks = [
-        _check(metric, values[metric], stored.get(metric), tolerance_for(tolerances, case, metric))
-        for metric in (columns.gated() if gated is None else gated)
-        if metric in values
+        _check(metric, values.get(metric), stored.get(metric), tolerance_for(tolerances, case, metric))
+        for metric in gated
+        if metric in values or metric in stored
     ]
     return Verdict(_overall(checks), tuple(checks))
 
 
-def _check(metric: str, value: float, entry: Entry | None, tolerance: Tolerance | None) -> Check:
+def _check(metric: str, value: float | None, entry: Entry | None, tolerance: Tolerance | None) -> Check:
     if entry is None:
-        return Check(metric, value, None, None, Status.MISSING)
+        return Check(metric, math.nan if value is None else value, None, None, Status.MISSING)
+    if value is None:
+        return Check(metric, math.nan, entry.value, entry.limit(tolerance), Status.MISSING, NOT_MEASURED, entry.effect)
     limit = entry.limit(tolerance)
     # Stored values are rounded, so that is how finely they can be compared.
-    change = (rounded(value) if math.isfinite(value) else value) - entry.value
+    now = rounded(value) if math.isfinite(value) else value
+    stored = entry.nearest(now)
     status = Status.OK
-    if not abs(change) <= limit:  # also where the value is NaN
-        better = change > 0 if columns.higher_is_better(metric) else change < 0
+    if not abs(now - stored) <= limit:  # also where the value is NaN
+        better = now > stored if columns.higher_is_better(metric) else now < stored
         status = Status.STALE if better else Status.REGRESSION
-    return Check(metric, value, entry.value, limit, status, _source(entry, tolerance), entry.effect)
+    return Check(metric, value, stored, limit, status, _source(entry, tolerance), entry.effect)
 
 
 def _source(entry: Entry, tolerance: Tolerance | None) -> str:
@@ -157,9 +220,13 @@ def worst(statuses: Iterable[Status]) -> Status:
 
 def accepted(verdict: Verdict, mode: UpdateMode) -> Verdict:
     """The verdict of a run that writes baselines: what the mode stores is no failure any more."""
-    writable = {s for s in (Status.REGRESSION, Status.STALE) if mode.writes(stored=True, red=True)} | {Status.MISSING}
+    replaces = mode.writes(stored=True, red=True)
+    writable = {Status.REGRESSION, Status.STALE, Status.MISSING} if replaces else {Status.MISSING}
     checks = tuple(
-        replace(check, status=Status.UPDATED) if check.status in writable else check for check in verdict.checks
+        replace(check, status=Status.UPDATED)
+        if check.status in writable and (replaces or check.source != NOT_MEASURED)
+        else check
+        for check in verdict.checks
     )
     # Bits that differ under the same fingerprint are stored anew; nothing accepts an ablation that did nothing.
     bitwise = verdict.status is Status.NONDETERMINISM and mode is not UpdateMode.MISSING
@@ -177,6 +244,14 @@ def _did_nothing(verdict: Verdict, latents: str, control: str, plan: str) -> Ver
         "computes what the model computes"
     )
     return replace(verdict, status=Status.NOTHING, notes=(*verdict.notes, note))
+
+
+def _trusted(verdict: Verdict, measurement: Measurement) -> Verdict:
+    """Red where the judge was refused, whatever the figures that follow from its scores say."""
+    check = measurement.judge_check
+    if check is None or not check.refused:
+        return verdict
+    return replace(verdict, status=Status.REFUSED, notes=(*verdict.notes, check.sentence))
 
 
 def _same_bits(verdict: Verdict, case: str, measurement: Measurement, reference: Reference) -> Verdict:

@@ -80,7 +80,7 @@ class Cost:
         """
         if self.prompts < 2:
             return None
-        return _t95(self.prompts - 1) * math.sqrt(2.0 / (self.prompts * self.variant_seeds))
+        return _student(0.975, self.prompts - 1) * math.sqrt(2.0 / (self.prompts * self.variant_seeds))
 
     @property
     def told_apart(self) -> float | None:
@@ -127,10 +127,6 @@ def cost(
         work=sum(share(case, stacks) for case in cases) / len(cases) if cases else 1.0,
         variant_seeds=variant_seeds,
     )
-
-
-def _t95(freedom: int) -> float:
-    return _student(0.975, freedom)
 
 
 def _student(probability: float, freedom: int) -> float:

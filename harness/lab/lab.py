@@ -18,10 +18,11 @@ from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.errors import CheckpointError
 from harness.lab.observation import Observation, distances, to_bytes
-from harness.lab.protocol import Forward, VariantRun
+from harness.lab.protocol import Forward, ImageCall, VariantRun
 from harness.lab.seeds import SeedFigures, check_scores, check_seeds, combined
 from harness.metrics import distribution, openclip, pairs
 from harness.metrics.judge import OpenClipJudge
+from harness.metrics.judge_check import check_judge
 from harness.metrics.metric_set import open_metrics
 from harness.models import environment, loading
 from harness.models import prompts as prompt_files
@@ -31,7 +32,8 @@ from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
 from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import Measurement
+from harness.results.judge_check import JudgeCheck
+from harness.results.records import TIMED_BATCH, Measurement
 from harness.results.rounding import rounded
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity
@@ -40,7 +42,6 @@ from harness.surgery.windowed import in_window
 
 # Settings that change the control's images.
 _SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
-_TIMED = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,11 @@ class Lab:
 
     The unit of harm is the control's seed-to-seed sd in score points. Where a baseline is stored, its unit
     is fixed with :meth:`fix_unit`, so that a change of the control can't rescale every harm. ``checkpoint`` may be
-    a name or a folder, too; without ``prompts`` they are the checkpoint's own, or else the set that comes with the
-    package. ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
-    ``ViT-L-14/openai``. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
+    a name or a folder, too; prompts that aren't given are the checkpoint's own, or else the set that comes with the
+    package; as a mapping they are prompts by category, as :func:`harness.models.prompts.categories` reads them.
+    ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
+    ``ViT-L-14/openai``. With ``trust_judge`` a judge that fails its check ranks and gates all the same, and every
+    record says so. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
     built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
     :func:`harness.models.loading.load`. ``variant_seeds`` is the number of seeds that a variant is run on, at most the
     control's.
@@ -104,12 +107,13 @@ class Lab:
         self,
         checkpoint: Checkpoint | str,
         *,
-        prompts: Sequence[str] | None = None,
+        prompts: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         device: torch.device | None = None,
         judge: str | None = None,
         metrics: Sequence[str] = (),
         offload: str = "none",
         variant_seeds: int = 1,
+        trust_judge: bool = False,
     ) -> None:
         if isinstance(checkpoint, str):
             checkpoint = resolve(checkpoint)
@@ -119,12 +123,15 @@ class Lab:
         self.variant_seeds = variant_seeds
         self.device = device or environment.pick_device(None)
         if prompts is None:
-            prompts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
-        self.prompts = list(prompts)
+            prompts = prompt_files.categories(checkpoint.prompts_file or prompt_files.DEFAULT)
+        named = prompts if isinstance(prompts, Mapping) else {"": prompts}
+        self.prompts = [prompt for group in named.values() for prompt in group]
+        self.categories = tuple(name for name, group in named.items() for _ in group) if any(named) else ()
         # A judge or a metric that can't be used is reported before a large model is loaded.
         source = openclip.find(judge or openclip.of_checkpoint(checkpoint))
         self.metrics = open_metrics(settings, self.prompts, metrics, self.device)
         self.offload = offload
+        self.trust_judge = trust_judge
         pipeline = loading.load(checkpoint, self.device, offload=offload)
         self.sampler = Sampler(pipeline, checkpoint.family, settings, settings.batch)
         self.notes = tuple(self.sampler.check(self.prompts))
@@ -177,6 +184,14 @@ class Lab:
             seed_sd=rounded(statistics.pooled_seed_sd(scores)),
             extra=self.metrics.control([(s.images, s.extra) for s in seeds]),
         )
+
+    @cached_property
+    def judge_check(self) -> JudgeCheck:
+        """Whether the judge scores the control's images of the first seed above worse ones; checked once.
+
+        Labs made by :meth:`anew` keep it: a fault of the model is no fault of the judge.
+        """
+        return check_judge(self.judge, self.control.seeds[0].images, self.prompts, overruled=self.trust_judge)
 
     @property
     def seed_sd(self) -> float:
@@ -253,6 +268,7 @@ class Lab:
             summary=summary,
             latents_sha256=variants[0].samples.sha256(),
             left_out=self.metrics.left_out(len(self.prompts)),
+            judge_check=self.judge_check,
         )
         return VariantRun(measured, variants[0])
 
@@ -301,6 +317,9 @@ class Lab:
             summary=control.summary(),
             latents_sha256=control.latents_sha256,
             left_out=self.metrics.left_out(len(self.prompts)),
+            judge_check=self.judge_check,
+            texts=tuple(self.prompts),
+            categories=self.categories,
         )
 
     def control_images(self) -> Images:
@@ -314,9 +333,15 @@ class Lab:
 
     def timed_forward(self) -> Forward:
         """What the pipeline passes to the transformer at its first step, for a batch of at most eight prompts."""
-        batch = min(_TIMED, self.checkpoint.settings.batch)
+        batch = min(TIMED_BATCH, self.checkpoint.settings.batch)
         prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
         return Forward(self.sampler.forward_arguments(prompts), batch)
+
+    def timed_images(self) -> ImageCall | None:
+        """One call of the pipeline from prompts to pixels, for the batch of :meth:`timed_forward`."""
+        batch = min(TIMED_BATCH, self.checkpoint.settings.batch)
+        prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
+        return ImageCall(lambda: self.sampler.sample_plainly(prompts, seed=0), batch)
 
     def check_identity(self, stack: str) -> None:
         """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""

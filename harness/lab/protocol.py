@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -22,6 +22,14 @@ class Forward:
     """The arguments of one forward of the transformer, as its pipeline passes them, for ``batch`` images."""
 
     arguments: Mapping[str, Any]
+    batch: int
+
+
+@dataclass(frozen=True)
+class ImageCall:
+    """``call`` makes ``batch`` images, from prompts to pixels: encoders, every denoising step and the VAE."""
+
+    call: Callable[[], object]
     batch: int
 
 
@@ -94,6 +102,10 @@ class LabProtocol(Protocol):
 
     def timed_forward(self) -> Forward:
         """The forward that latency is measured on."""
+        ...
+
+    def timed_images(self) -> ImageCall | None:
+        """What the end-to-end time of an image is measured on; None where the lab makes no images."""
         ...
 
     def check_identity(self, stack: str) -> None:

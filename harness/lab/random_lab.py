@@ -16,10 +16,10 @@ from harness.ablation.steps import Window
 from harness.errors import CaseError, SurgeryError
 from harness.lab.protocol import Forward, VariantRun
 from harness.models import environment, loading
+from harness.models.kernels import pinned
 from harness.models.random_weights.checkpoint import NO_QUALITY, NO_STEPS, RandomCheckpoint
 from harness.models.random_weights.inputs import arguments
 from harness.models.random_weights.weights import build, digest
-from harness.models.sampler import pinned
 from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
 from harness.results.records import Measurement
@@ -122,6 +122,9 @@ class RandomLab:
     def timed_forward(self) -> Forward:
         """The forward that every other method runs, too."""
         return Forward(self._arguments, self.checkpoint.settings.batch)
+
+    def timed_images(self) -> None:
+        """Random weights make no images."""
 
     def check_identity(self, stack: str) -> None:
         """Check once for each stack that the view gives bitwise the model's own output. Raises SurgeryError."""

@@ -10,7 +10,8 @@ import torch
 
 from harness.models import environment, loading
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.models.sampler import Sampler, pinned
+from harness.models.kernels import pinned
+from harness.models.sampler import Sampler
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,9 @@ class OpenClipJudge:
             return pixels
         if not self._crops:
             return self._resize(pixels, self._size).clamp(0, 1)
-        scale = max(self._size[0] / height, self._size[1] / width)
-        size = (max(self._size[0], round(height * scale)), max(self._size[1], round(width * scale)))
-        top, left = (size[0] - self._size[0]) // 2, (size[1] - self._size[1]) // 2
+        size = _covering((height, width), self._size)
+        # torchvision's CenterCrop rounds half a pixel to the even one.
+        top, left = (round((full - kept) / 2) for full, kept in zip(size, self._size, strict=True))
         resized = self._resize(pixels, size).clamp(0, 1)
         return resized[..., top : top + self._size[0], left : left + self._size[1]]
 
@@ -108,3 +108,16 @@ class OpenClipJudge:
         if inner is None:
             return len(self._tokenizer.encode(text)) + 2
         return len(inner(self._tokenizer.clean_fn(text), truncation=False).input_ids)
+
+
+def _covering(source: tuple[int, int], target: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) that an image is resized to before its centre of ``target`` is cropped out.
+
+    As open_clip's own preprocessing: for a square target torchvision's Resize, which rounds the longer side down, and
+    for any other open_clip's ResizeKeepRatio, which rounds it to the nearest.
+    """
+    if target[0] == target[1]:
+        short = min(source)
+        return (target[0] * source[0] // short, target[0] * source[1] // short)
+    ratio = min(side / wanted for side, wanted in zip(source, target, strict=True))
+    return (max(target[0], round(source[0] / ratio)), max(target[1], round(source[1] / ratio)))

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from harness.errors import CheckpointError, first_line
+from harness.models.arithmetic import arithmetic
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.results.fingerprint import Fingerprint
 
@@ -44,13 +45,13 @@ def pick_device(name: str | None) -> torch.device:
 
 def versions(*more: str) -> dict[str, str]:
     """Versions of everything that can change a number; ``more`` are packages that only this run uses."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in (*_PACKAGES, *more):
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @cache
@@ -77,7 +78,7 @@ def machine(device: torch.device) -> str:
 
 @cache
 def processor(device: torch.device) -> str:
-    """As :func:`machine`, whatever instruction set torch was told to use: for what holds under all of them."""
+    """As :func:`machine`, whatever instruction set torch was told to use: says where something was measured."""
     usage = "CPU capability usage"
     return _digest(["\n".join(line for line in part.split("\n") if usage not in line) for part in _parts(device)])
 
@@ -117,6 +118,7 @@ def fingerprint(
         offload=offload,
         machine=machine,
         perturbed=perturbed,
+        arithmetic=arithmetic(device, settings.dtype),
     )
 
 

@@ -73,7 +73,7 @@ def _check_classes(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError where a component's class is not in the installed version of its library."""
     for name, value in checkpoint.index.items():
         library, kind = value if isinstance(value, list) and len(value) == 2 else (None, None)
-        if library in _LIBRARIES and not name.startswith("_") and not hasattr(_LIBRARIES[library], kind):
+        if library in _LIBRARIES and not name.startswith("_") and not hasattr(_LIBRARIES[library], str(kind)):
             version = _LIBRARIES[library].__version__
             raise CheckpointError(
                 f"checkpoint {checkpoint.hub_id or checkpoint.folder}: {library} {version} has no {kind}, which its "

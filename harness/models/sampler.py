@@ -8,28 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from harness.errors import PromptError
 from harness.models.families.base import Conditions
 from harness.models.families.registry import adapter
+from harness.models.kernels import pinned
 from harness.models.spec import Family, Settings
 from harness.models.stacks import unwrap_compiled
 
-# In this order, on every device: the fused CPU kernel and the math one differ by 1.6e-2 in bf16.
-BACKENDS = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
 # Called before a run's first denoising step with 0, and after each step with the number of the one that follows: the
 # pipeline's own count, since a step may take several forwards of the transformer.
 Between = Callable[[int], None]
-KERNELS: ContextVar[tuple[SDPBackend, ...]] = ContextVar("KERNELS", default=BACKENDS)
 
 
 @dataclass(frozen=True)
@@ -50,19 +45,6 @@ def generator_for(prompt: str, seed: int) -> torch.Generator:
     return torch.Generator("cpu").manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-@contextmanager
-def pinned() -> Iterator[None]:
-    """Inference with fixed attention kernels and without TF32 (which torch leaves on for convolutions)."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = (matmul.allow_tf32, cudnn.allow_tf32)
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
-    try:
-        with torch.inference_mode(), sdpa_kernel(list(KERNELS.get()), set_priority=True):
-            yield
-    finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
-
-
 class Sampler:
     """One loaded pipeline and its settings, with the prompts encoded once."""
 
@@ -80,9 +62,9 @@ class Sampler:
     @property
     def transformer(self) -> nn.Module:
         """The pipeline's transformer."""
-        found = self.pipeline.transformer
-        assert isinstance(found, nn.Module)
-        return found
+        transformer = self.pipeline.transformer
+        assert isinstance(transformer, nn.Module)
+        return transformer
 
     @property
     def device_type(self) -> str:
@@ -156,17 +138,24 @@ class Sampler:
         latents: list[Tensor] = []
         for start in range(0, len(prompts), self.batch):
             part = list(prompts[start : start + self.batch])
-            given = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
-            made = self._call(given, between=between)
-            images.append(made.images)
-            latents.append(made.latents)
+            settings = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
+            samples = self._call(settings, between=between)
+            images.append(samples.images)
+            latents.append(samples.latents)
         return Samples(torch.cat(images), torch.cat(latents))
 
     def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
-        """The same from plain prompts and generators, through the pipeline's own encoding and drawing."""
-        generators = [generator_for(p, seed) for p in prompts]
+        """The same from plain prompts and generators, through the pipeline's own encoding and drawing.
+
+        In the same batches: more images at once than the sampling takes may not fit into memory.
+        """
         others = self.adapter.plain_prompt_arguments(self.settings)
-        return self._call({"prompt": list(prompts), "generator": generators, **others})
+        samples: list[Samples] = []
+        for start in range(0, len(prompts), self.batch):
+            part = list(prompts[start : start + self.batch])
+            generators = [generator_for(p, seed) for p in part]
+            samples.append(self._call({"prompt": part, "generator": generators, **others}))
+        return Samples(torch.cat([some.images for some in samples]), torch.cat([some.latents for some in samples]))
 
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""
@@ -186,7 +175,7 @@ class Sampler:
         pipeline = self.pipeline
         return noise.to(pipeline._execution_device, pipeline.transformer.dtype)  # noqa: SLF001 - offload has no other
 
-    def _call(self, given: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
+    def _call(self, settings: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
         last: list[Tensor] = []
 
         def keep(_pipe: Any, step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -200,7 +189,7 @@ class Sampler:
             if between is not None:
                 between(0)
             images = self.pipeline(
-                **given,
+                **settings,
                 **arguments,
                 output_type="pt",
                 callback_on_step_end=keep,

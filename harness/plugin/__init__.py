@@ -217,7 +217,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     report = yield
     parameter = item.config.stash[_COLLECTION].parameter(item)
-    if parameter is not None and call.when == "call":
+    dit_session = item.config.stash.get(_SESSION, None)
+    if parameter is not None and dit_session is not None and call.excinfo is not None and report.failed:
+        dit_session.record_error(parameter, item, call.excinfo.value)
+    if parameter is not None and (call.when == "call" or transport.has_output(item)):
         transport.attach(item, parameter.target, report)  # Session.pytest_runtest_logreport takes it from there
     return report
 

@@ -69,12 +69,17 @@ class AnalysisSession:
         )
 
     def _study(self, lab: LabProtocol) -> Study:
+        from harness.analysis.noised_images import read_images
         from harness.analysis.study import Study
         from harness.lab.lab import Lab
 
         if not isinstance(lab, Lab):
             pytest.skip(lab.no_images_reason)
-        return self._studies.setdefault(lab.checkpoint.name, Study(lab))
+        if lab.checkpoint.name not in self._studies:
+            folder, settings = self.labs.options.images, lab.checkpoint.settings
+            images = read_images(folder, settings.height, settings.width) if folder else None
+            self._studies[lab.checkpoint.name] = Study(lab, images)
+        return self._studies[lab.checkpoint.name]
 
     def _update_mode(self) -> UpdateMode | None:
         if self.update is not None and self.worker:

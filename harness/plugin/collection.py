@@ -13,7 +13,7 @@ from harness.gates.baselines import find_folder
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.plugin import workers
 from harness.plugin.options import Options
-from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, fixtures_of, mark_of
+from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, is_marked, mark_of, own_fixtures
 
 # Fixtures whose tests run only when asked for, and the word in -k that asks for them. Naming their file on the command
 # line does so, too, and --dit-analysis asks for all of them.
@@ -42,7 +42,7 @@ class Collection:
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Give a test its cases (``ablation``), its checkpoints (``control``, ``study``) or claims (``finding``)."""
-        fixtures = fixtures_of(metafunc)
+        fixtures = own_fixtures(metafunc)
         if not fixtures:
             return
         parameters: dict[str, Parameter] = {}
@@ -97,8 +97,8 @@ class Collection:
 
     def _is_requested(self, config: pytest.Config, item: pytest.Item) -> bool:
         """Whether an analysis runs: it takes minutes, and ``pytest cases/`` is about the cases."""
-        words = [word for fixture, word in _ON_REQUEST.items() if fixture in _fixtures(item)]
-        if not words or self.options.analysis:
+        words = [word for fixture, word in _ON_REQUEST.items() if fixture in fixtures_of(item)]
+        if not words or self.options.analysis or not is_marked(item):
             return True
         start = config.invocation_params.dir
         files = {(start / argument.partition("::")[0]).resolve() for argument in config.args}
@@ -112,10 +112,10 @@ class Collection:
             parameter = self.parameter(item)
             if parameter is None:
                 return (-1, 0)
-            return (names.index(parameter.target.name), 0 if parameter.case is None else 1 + _is_timed(item))
+            return (names.index(parameter.target.name), 0 if parameter.case is None else 1 + is_timed(item))
 
         items.sort(key=place)
-        tests = [(self.parameter(item), _is_timed(item)) for item in items]
+        tests = [(self.parameter(item), is_timed(item)) for item in items]
         self.selected = [SelectedTest(parameter, timed) for parameter, timed in tests if parameter is not None]
 
     def parameter(self, item: pytest.Item) -> Parameter | None:
@@ -145,6 +145,8 @@ def _check_same_folder(first: Checkpoint, second: Checkpoint) -> None:
 def parameter_id(item: pytest.Item) -> str | None:
     """The id of a test's parameter; None for a test that takes no fixture of ours, "" where its mark gives it none."""
     spec = getattr(item, "callspec", None)
+    if not is_marked(item):
+        return None  # fixtures and parameters of other people's may be called like ours
     for name in FIXTURES:
         if spec is not None and name in spec.params:
             value = spec.params[name]
@@ -156,9 +158,11 @@ def _is_quick(case: Case) -> bool:
     return "middle" in case.words and case.strategy in _QUICK_STRATEGIES
 
 
-def _is_timed(item: pytest.Item) -> bool:
-    return "benchmark" in _fixtures(item)
+def is_timed(item: pytest.Item) -> bool:
+    """Whether a test measures latency: whether it takes `benchmark`."""
+    return "benchmark" in fixtures_of(item)
 
 
-def _fixtures(item: pytest.Item) -> Sequence[str]:
+def fixtures_of(item: pytest.Item) -> Sequence[str]:
+    """The names of the fixtures that a test takes."""
     return getattr(item, "fixturenames", ())

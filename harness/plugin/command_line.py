@@ -49,7 +49,16 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="W",
     )
+    option(
+        "images",
+        "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of "
+        "the model's own",
+        metavar="FOLDER",
+    )
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
+    option(
+        "trust-judge", "rank and compare also by a judge that fails its check; the table says so", action="store_true"
+    )
     option(
         "judge",
         "score by this open_clip model instead of the checkpoint's own: ARCHITECTURE/TAG, or a folder (with '=')",
@@ -72,6 +81,12 @@ def add_options(parser: pytest.Parser) -> None:
         f"(what fails, too) or {UpdateMode.ALL}",
         metavar="MODE",
     )
+    option(
+        "unjudged",
+        "ok: let cases pass whose stored values don't apply, as with other prompts or another judge; they fail without",
+        metavar="ok",
+    )
+    option("strict", "let cases fail that have no stored values at all, too", action="store_true")
     option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")

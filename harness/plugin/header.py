@@ -8,6 +8,7 @@ import torch
 
 from harness.gates import baselines
 from harness.gates.reference import stored_unit
+from harness.gates.rigour import Rigour
 from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
 from harness.models.random_weights.checkpoint import RandomCheckpoint
@@ -42,7 +43,7 @@ def _checkpoint_lines(target: Target, device: str, collection: Collection) -> li
     dtype = checkpoint.settings.dtype
     how = dtype if options.offload == "none" else f"{dtype}, offload {options.offload}"
     wanted = baselines.file_of(target.baselines, target.name, device, dtype)
-    stored = _stored(wanted)
+    stored = _stored(wanted, options.rigour)
     lines = [f"dit: {target.name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}"]
     if options.groups and not options.plans:
         path = relative(target.groups_file, Path.cwd())
@@ -62,9 +63,10 @@ def _checkpoint_lines(target: Target, device: str, collection: Collection) -> li
     return lines
 
 
-def _stored(wanted: Path) -> str:
+def _stored(wanted: Path, rigour: Rigour) -> str:
     """Which file of stored values will be compared with, if any."""
     path, exact = baselines.choose_file(wanted)
     if path is None:
-        return f"no baseline for {wanted.stem}: nothing is judged"
+        red = ": every case fails (--dit-strict)" if rigour is Rigour.STRICT else ": nothing is judged"
+        return f"no baseline for {wanted.stem}{red}"
     return f"baseline {path.name}" + ("" if exact else " (another device: latency is not judged)")

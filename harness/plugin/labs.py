@@ -40,9 +40,9 @@ class Labs:
     opened: dict[str, OpenLab] = field(default_factory=dict[str, OpenLab])
 
     @cached_property
-    def prompts(self) -> list[str] | None:
-        """The prompts of ``--dit-prompts``; None means each checkpoint's own. Raises PromptError."""
-        return prompts.read(self.options.prompts) if self.options.prompts else None
+    def prompts(self) -> dict[str, list[str]] | None:
+        """The prompts of ``--dit-prompts`` by category; None means each checkpoint's own. Raises PromptError."""
+        return prompts.categories(self.options.prompts) if self.options.prompts else None
 
     def open(self, target: Target) -> OpenLab:
         """The lab of a checkpoint, from its first call on. Raises HarnessError where it can't be opened."""
@@ -50,7 +50,8 @@ class Labs:
             raise HarnessError(self.broken)
         if target.name not in self.opened:
             lab = self._load(target.checkpoint)
-            reference = reference_for(lab, target.baselines, updates=self.options.update is not None)
+            updates, rigour = self.options.update is not None, self.options.rigour
+            reference = reference_for(lab, target.baselines, updates=updates, rigour=rigour)
             self.opened[target.name] = OpenLab(lab, reference)
         return self.opened[target.name]
 
@@ -76,6 +77,7 @@ class Labs:
             judge=options.judge,
             metrics=options.metrics,
             variant_seeds=options.seeds,
+            trust_judge=options.trust_judge,
         )
         for perturbation in options.perturbations:
             apply_perturbation(lab.sampler, perturbation)

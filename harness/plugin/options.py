@@ -20,6 +20,7 @@ from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError, shortened
+from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import Perturbation, before_torch, read
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
@@ -38,6 +39,7 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "baseline_update": "random weights have no quality, so there is nothing to store",
     "prompts": "random weights make no images, so no prompts are used",
     "judge": "random weights make no images, so nothing is judged",
+    "images": "random weights make no images, so nothing is measured on them",
     "metric": "random weights make no images, so nothing is measured on them",
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
@@ -52,7 +54,8 @@ class Options:
     """The command line's options, checked; None and () are options that were left out.
 
     ``stacks``, ``ranges``, ``strategies`` and ``plans`` replace a case file's own grid. ``groups`` says that the ranges
-    first, middle and last are measured groups and no fractions of the depth. ``rounds`` are timed pairs of forwards,
+    first, middle and last are measured groups and no fractions of the depth. ``rigour`` says which cases fail that
+    can't be compared with stored values. ``rounds`` are timed pairs of forwards,
     ``threads`` torch's on the CPU, ``calibrate`` is a number of perturbed runs.
     """
 
@@ -64,8 +67,10 @@ class Options:
     windows: tuple[Window, ...]
     groups: bool
     prompts: Path | None
+    images: Path | None
     quick: bool
     update: UpdateMode | None
+    rigour: Rigour
     run_id: str
     reports: Path
     device: str | None
@@ -77,6 +82,7 @@ class Options:
     lora: str | None
     offload: str
     judge: str | None
+    trust_judge: bool
     metrics: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
@@ -137,7 +143,7 @@ def _read(config: pytest.Config) -> Options:
     for other in ("quick", "stack", "range", "strategy"):
         if config.getoption("dit_plan") and config.getoption(f"dit_{other}"):
             raise pytest.UsageError(f"--dit-plan runs that plan alone, whatever --dit-{other} says; leave out one")
-    prompts = text("prompts")
+    prompts, images = text("prompts"), text("images")
     weights = text("weights")
     if weights is not None:
         _check_weights(weights, {name: text(name) for name in _NOT_WITH_RANDOM_WEIGHTS})
@@ -158,8 +164,10 @@ def _read(config: pytest.Config) -> Options:
         windows=_windows(several("steps_window")),
         groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
+        images=config.invocation_params.dir / images if images else None,
         quick=quick,
         update=update,
+        rigour=_rigour(_one_of("unjudged", text("unjudged"), ("ok",)), strict=bool(config.getoption("dit_strict"))),
         run_id=run_id,
         reports=reports,
         device=text("device"),
@@ -171,11 +179,18 @@ def _read(config: pytest.Config) -> Options:
         lora=_name_or_path(config, "lora", text("lora")),
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
         judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
+        trust_judge=bool(config.getoption("dit_trust_judge")),
         metrics=tuple(_metric(config, value) for value in config.getoption("dit_metric") or ()),
         perturbations=_perturbations(config.getoption("dit_perturb") or ()),
         calibrate=_calibrate(config, quick=quick, update=update),
         analysis=bool(config.getoption("dit_analysis")),
     )
+
+
+def _rigour(unjudged: str | None, *, strict: bool) -> Rigour:
+    if unjudged is not None and strict:
+        raise pytest.UsageError("--dit-strict and --dit-unjudged=ok are opposites; leave out one of them")
+    return Rigour.STRICT if strict else Rigour.USUAL if unjudged is None else Rigour.LENIENT
 
 
 def _whole(name: str, value: str | None, least: int, most: int) -> int | None:

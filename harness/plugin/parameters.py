@@ -123,15 +123,20 @@ class MarkReader:
         return expand(checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured)
 
 
-def fixtures_of(metafunc: pytest.Metafunc) -> list[str]:
+def own_fixtures(metafunc: pytest.Metafunc) -> list[str]:
     """Those of our fixtures that a test takes.
 
     Their names are common words, and other people's suites have fixtures and parameters called so, too: without a mark
     of ours, such a test is none of our business.
     """
     test = metafunc.definition
-    marked = any(test.get_closest_marker(name) is not None for name in (_DIT, _DIT_FINDINGS))
-    return [name for name in FIXTURES if name in metafunc.fixturenames and (marked or _is_ours(test, name))]
+    taken = [name for name in FIXTURES if name in metafunc.fixturenames]
+    return taken if is_marked(test) else [name for name in taken if _is_ours(test, name)]
+
+
+def is_marked(test: pytest.Item) -> bool:
+    """Whether a test has a mark of ours."""
+    return any(test.get_closest_marker(name) is not None for name in (_DIT, _DIT_FINDINGS))
 
 
 def _is_ours(test: pytest.Item, fixture: str) -> bool:

@@ -13,14 +13,15 @@ from harness.gates.update import UpdateMode, update_cases
 from harness.gates.validation import calibration
 from harness.plugin import summary, transport, workers
 from harness.plugin.analysis_session import AnalysisSession
-from harness.plugin.collection import Collection
+from harness.plugin.collection import Collection, fixtures_of, is_timed
 from harness.plugin.fixtures.ablation import AblationFixture
 from harness.plugin.fixtures.control import ControlFixture
 from harness.plugin.labs import Labs
 from harness.plugin.parameters import Parameter
 from harness.plugin.progress import Progress
+from harness.plugin.raised import error_line, with_error
 from harness.results.journal import Journal, latest
-from harness.results.records import Record, from_json
+from harness.results.records import Kind, Record, from_json
 
 
 class Session:
@@ -54,7 +55,8 @@ class Session:
             for note in self._journal.notes:
                 self._say(note)
         for target in self.collection.targets:  # none in the controller of pytest-xdist
-            for note in self.labs.open(target).lab.notes:
+            opened = self.labs.open(target)
+            for note in (*opened.reference.lines(), *opened.lab.notes):
                 self._say(f"{target.name}: {note}")
 
     def ablation(self, parameter: Parameter, item: pytest.Item) -> AblationFixture:
@@ -84,9 +86,33 @@ class Session:
             records=transport.output_of(item).records,
         )
 
+    def record_error(self, parameter: Parameter, item: pytest.Item, error: BaseException) -> None:
+        """Record that a test of a case or of the control raised, unless a red verdict is what made it fail.
+
+        What the test measured before stays in its record. Nothing is recorded of a checkpoint without a lab.
+        """
+        opened = self.labs.opened.get(parameter.target.name)
+        if opened is None or not {"ablation", "control"} & set(fixtures_of(item)):
+            return
+        output = transport.output_of(item)
+        if any(record.verdict.status.red for record in output.records):
+            return
+        line = error_line(error, type_name=not isinstance(error, pytest.fail.Exception))
+        output.records[:] = with_error(
+            output.records,
+            line,
+            fingerprint=opened.lab.fingerprint,
+            case=parameter.case,
+            kind=Kind.LATENCY if is_timed(item) else Kind.QUALITY,
+            test=getattr(item, "originalname", item.name),
+            nodeid=item.nodeid,
+            run=self.folder.name,
+        )
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """In the controller (or the only process): write the journal, and say how far the run is."""
-        if self.process.worker or report.when != "call":
+        # What is raised before a test is reported then; after a test nothing is measured any more.
+        if self.process.worker or not (report.when == "call" or (report.when == "setup" and report.failed)):
             return
         data = transport.detach(report)
         for record in data.records:

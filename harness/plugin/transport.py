@@ -43,6 +43,12 @@ def output_of(item: pytest.Item) -> ItemOutput:
     return item.stash.setdefault(_OUTPUT, ItemOutput())
 
 
+def has_output(item: pytest.Item) -> bool:
+    """Whether a test has measured anything that no report carries yet."""
+    output = item.stash.get(_OUTPUT, None)
+    return output is not None and bool(output.records or output.findings)
+
+
 def attach(item: pytest.Item, target: Target, report: pytest.TestReport) -> None:
     """Let a test's report carry its output. A rerun of the test begins with an empty one."""
     output = item.stash.get(_OUTPUT, ItemOutput())

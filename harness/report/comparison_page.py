@@ -18,13 +18,21 @@ from harness.results.columns import is_paired
 
 _HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
 _QUIET = (Movement.SAME, Movement.WITHIN)
-_STYLES = {Movement.WORSE: "red", Movement.BETTER: "yellow", Movement.CHANGED: "yellow"}
+_STYLES = {
+    Movement.FAILED: "red",
+    Movement.GONE: "red",
+    Movement.WORSE: "red",
+    Movement.BETTER: "yellow",
+    Movement.CHANGED: "yellow",
+}
 _LEGEND = (
     "Harm is in units of A's seed-to-seed standard deviation, the score is cosine x 100; B - A comes with its 95 % "
     "interval over prompts. Worse and better: the difference is beyond the tolerance of tolerances.toml, and "
     "significant over prompts (false discovery rate 5 % over all harms and scores). Changed: it is beyond the "
-    "tolerance, but not significant, or the figure is not compared prompt by prompt. Speed-ups are compared as "
-    "logarithms and never fail: speed-ups of different runs are not comparable, as the load of the machine differs."
+    "tolerance, but not significant, or the figure is not compared prompt by prompt. Failed in B: the test raised or "
+    "its gate is red there, and not in A; only in A: B lacks the case. Both are regressions, as worse is. Speed-ups "
+    "are compared as logarithms and never fail: speed-ups of different runs are not comparable, as the load of the "
+    "machine differs."
 )
 
 
@@ -40,7 +48,7 @@ def _cells(change: Change) -> tuple[str, ...]:
         number(gap.value, "+.3g") + interval,
         number(change.limit, ".2g"),
         number(change.p, ".2g") if is_paired(change.metric) else NOTHING,
-        change.moved.value,
+        f"{change.moved.value}: {change.why}" if change.why else change.moved.value,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.gates.reference import Reference
-from harness.gates.verdict import compare_control
+from harness.gates.reference import EXPLORE, Reference
+from harness.gates.verdict import NOT_MEASURED, compare_control
 from harness.results import columns
 from harness.results.fingerprint import changes
 from harness.results.records import Check, Measurement, Status, Verdict
@@ -24,6 +24,8 @@ def variant_failure(
     """
     order = sorted(verdict.checks, key=lambda check: (not check.status.red, -check.excess))
     lines = [*_notes(verdict), *map(check_line, order)]
+    if reference.incomparable:
+        return "\n".join([*lines, _incomparable_help(reference)])
     if reference.baseline is not None:
         lines += [_changed_line(reference), _control_line(control, reference)]
     harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
@@ -33,6 +35,8 @@ def variant_failure(
 
 def control_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
     """The message of a red control."""
+    if reference.incomparable:
+        return "\n".join([*_notes(verdict), _incomparable_help(reference)])
     order = sorted(verdict.checks, key=lambda check: not check.status.red)
     changed = [] if reference.baseline is None else [_changed_line(reference)]
     return "\n".join([*_notes(verdict), *map(check_line, order), *changed, _accept(nodeid, "changed")])
@@ -40,7 +44,9 @@ def control_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
 
 def latency_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
     """The message of a red timing."""
-    return "\n".join([*map(check_line, verdict.checks), _accept(nodeid, _mode(verdict, reference))])
+    if reference.incomparable:
+        return "\n".join([*_notes(verdict), _incomparable_help(reference)])
+    return "\n".join([*_notes(verdict), *map(check_line, verdict.checks), _accept(nodeid, _mode(verdict, reference))])
 
 
 def figures_failure(
@@ -89,7 +95,12 @@ def _control_line(control: Measurement, reference: Reference) -> str:
 def check_line(check: Check) -> str:
     """``harm  0.41 sd   baseline 0.22   limit 0.27 (+0.05, tolerances.toml "flux-*")``."""
     unit = columns.unit(check.metric)
-    value = f"{check.metric.replace('_', ' '):<15} {check.value:<8.4g} {unit:<3}"
+    measured = "nothing" if check.source == NOT_MEASURED else f"{check.value:.4g}"
+    if check.low is not None and check.high is not None:
+        measured = f"{measured} [{check.low:.4g}, {check.high:.4g}]"
+    value = f"{check.metric.replace('_', ' '):<15} {measured:<8} {unit:<3}"
+    if check.source == NOT_MEASURED:
+        return f"{value} baseline {check.baseline:<8.4g} not measured, though it is a gate"
     if check.baseline is None or check.tolerance is None:
         return f"{value} no baseline entry"
     stored = f"{value} baseline {check.baseline:<8.4g}"
@@ -121,10 +132,18 @@ def _changes(reference: Reference) -> list[str]:
     return [] if reference.baseline is None else changes(reference.baseline.facts, reference.fingerprint)
 
 
+def _incomparable_help(reference: Reference) -> str:
+    file = reference.baseline.path if reference.baseline else reference.target
+    return f"measure as {file} was; {EXPLORE}; for new stored values, move the file away"
+
+
 def _mode(verdict: Verdict, reference: Reference) -> str:
     """The least that accepts a verdict: ``missing`` where the file has no entry of the case at all."""
-    every_entry_missing = all(check.status is Status.MISSING for check in verdict.checks)
-    return "missing" if reference.baseline is not None and verdict.checks and every_entry_missing else "changed"
+    if reference.baseline is None or verdict.status is Status.MISSING:
+        not_measured = any(check.source == NOT_MEASURED for check in verdict.checks)
+        others = any(check.status.red and check.status is not Status.MISSING for check in verdict.checks)
+        return "changed" if not_measured or others else "missing"
+    return "changed"
 
 
 def _accept(nodeid: str, mode: str) -> str:

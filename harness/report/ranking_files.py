@@ -10,7 +10,8 @@ from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
 from harness.report.ranking_page import markdown
-from harness.report.ranking_table import frame, nested
+from harness.report.ranking_table import finite, frame, nested
+from harness.report.task_section import task_json
 from harness.report.text import spreadsheet_text
 from harness.results.ranking import rank
 from harness.results.records import Record
@@ -27,14 +28,14 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
     rankings = rank(records)
     if not rankings:
         return []
-    text = json.dumps([nested(r) for r in rankings], indent=2, allow_nan=False) + "\n"
-    made = {
+    text = json.dumps([nested(r) | finite(task_json(records, r)) for r in rankings], indent=2, allow_nan=False) + "\n"
+    texts = {
         "md": markdown(records, rankings),
         "csv": frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"),
         "json": text,
     }
     written: list[Path] = []
-    for ending, content in made.items():
+    for ending, content in texts.items():
         path = folder / f"{_RANKING}.{ending}"
         try:
             write_atomically(path, content)

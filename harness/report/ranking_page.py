@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.report.ranking_table import (
     cells,
     columns_of,
+    errors,
     foot,
     headings,
     named,
@@ -14,13 +15,18 @@ from harness.report.ranking_table import (
     strategy_columns,
     timed,
 )
-from harness.report.text import markdown_table, markdown_text
+from harness.report.task_section import task_markdown
+from harness.report.text import code_text, markdown_table, markdown_text
 from harness.results.columns import extra_kind
 from harness.results.figure import RankedBy
 from harness.results.ranking import Ranking
 from harness.results.records import Record
 
 _SPEED_NOTE = "Variants are ranked by speed-up where no quality was measured, as with random weights, which have none."
+_SHUFFLE_NOTE = (
+    "Shuffle draws only permutations that are at least as far from the model's own order as the average one; random "
+    "draws any but that order."
+)
 
 
 def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
@@ -31,12 +37,19 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     for ranking in rankings:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {markdown_text(named(ranking))}", "", markdown_text(_circumstances(records, ranking)), ""]
+        if ranking.errors:
+            heading, *lines = errors(ranking)
+            out += [f"**{heading}**", "", *(f"- `{line}`" for line in map(code_text, lines)), ""]
+        if not ranking.rows:
+            continue
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        out += [markdown_text(text) for line in foot(ranking) for text in ("", line)]
+        out += [markdown_text(text).replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        out.append("")
+        out += ["", *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
+    if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):
+        note += [_SHUFFLE_NOTE, ""]
     return "\n".join([*out, *note, *_legend(rankings), ""])
 
 
@@ -52,6 +65,8 @@ def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
     fingerprint = ranking.fingerprint or next(own)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
     how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
+    if not ranking.rows:
+        how = "nothing was measured"
     if ranking.by is not RankedBy.HARM:
         how = "ranked by speed-up" if timed(ranking) else "not ranked, as no latency was measured"
     return (

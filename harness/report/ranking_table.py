@@ -13,6 +13,7 @@ from harness.results.columns import extra, strategy_table, table
 from harness.results.figure import Column, Figure, RankedBy
 from harness.results.rank_intervals import LEAST_FOR_TIERS
 from harness.results.ranking import Ranking, Row, StrategySummary
+from harness.results.second_opinion import SecondOpinion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,10 +36,16 @@ _QUALITY = (
 def title(ranking: Ranking) -> str:
     """What is ranked by what."""
     name = named(ranking)
-    if ranking.by is RankedBy.HARM:
+    if ranking.by is RankedBy.HARM and ranking.rows:
         return f"least harmful variant: {name} ({ranking.prompts} prompts)"
+    if not ranking.rows:
+        return f"nothing to rank: {name}"
+    refused = ranking.judge_check is not None and ranking.judge_check.refused
     if timed(ranking):
-        return f"fastest variant, by speed-up (no quality measured): {name}"
+        why = "the judge is refused" if refused else "no quality measured"
+        return f"fastest variant, by speed-up ({why}): {name}"
+    if refused:
+        return f"not ranked (the judge is refused, no latency measured): {name}"
     return f"not ranked (no latency measured): {name}"
 
 
@@ -153,26 +160,56 @@ _WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
 
 
 def foot(ranking: Ranking) -> tuple[str, ...]:
-    """What has to be said below the table: the unit of harm, the batches, why there are no tiers, what is left out."""
+    """The lines below a table: the unit, the batches, what is missing and why, gates, judge, second opinions."""
     lines: list[str] = []
     unit = ranking.unit
     if unit is not None:
         lines.append(
-            f"1 sd = {unit.value:.2f} points (95 % interval {unit.low:.2f} to {unit.high:.2f}), of this checkpoint and "
-            "these prompts alone"
+            f"1 sd = {unit.value:.2f} points [{unit.low:.2f}, {unit.high:.2f}], of this checkpoint and these prompts "
+            "alone"
         )
     if ranking.timed_batch is not None:
         sampled = f"; images were sampled {ranking.sampled_batch} at a time" if ranking.sampled_batch else ""
         lines.append(f"speed-up: of a forward of {counted(ranking.timed_batch, 'image')}{sampled}")
     if ranking.by is RankedBy.HARM and not ranking.tiers:
         lines.append(f"no tiers: {counted(ranking.prompts, 'prompt')}, and tiers need {LEAST_FOR_TIERS}")
-    return (*lines, *filter(None, (left_out(ranking),)))
+    lines += [left_out(ranking)] if ranking.left_out else []
+    lines += ranking.gates
+    lines += [] if ranking.judge_check is None else [ranking.judge_check.sentence]
+    return tuple(map(printable, (*lines, *map(_opinion_line, ranking.opinions))))
 
 
 def left_out(ranking: Ranking) -> str:
     """``left out: lpips (no weights ...)``: the metrics that are no columns, by name; nothing where there are none."""
     said = ", ".join(f"{name} ({why})" for name, why in ranking.left_out.items())
     return printable(f"left out: {said}") if said else ""
+
+
+def _opinion_line(opinion: SecondOpinion) -> str:
+    """``by the checker: Spearman .89 [.85, .92] with harm, ...; they part most at ...``."""
+    alike = opinion.alike
+    what = "distance from the control (a drift, not a harm)" if opinion.drift else "loss"
+    everywhere, harmful = (
+        ", ".join(f"{p.case} (# {p.by_harm:g} by harm, {p.by_other:g})" for p in parted)
+        for parted in (opinion.parted, opinion.parted_harmful)
+    )
+    return (
+        f"second opinion: {opinion.name}, by its {what}, ranks with Spearman {number(alike.value, '.2f')} "
+        f"[{number(alike.low, '.2f')}, {number(alike.high, '.2f')}] as harm does, and with "
+        f"{number(opinion.alike_harmful, '.2f')} among the {opinion.harmful} more harmful variants"
+        + (f"; they part most at {everywhere}" if everywhere else "")
+        + (f"; among the more harmful at {harmful}" if harmful else "")
+    )
+
+
+def errors(ranking: Ranking) -> list[str]:
+    """A title and a line for each case that raised and is not ranked; nothing where there is none."""
+    if not ranking.errors:
+        return []
+    return [
+        f"not ranked, as the test raised ({len(ranking.errors)}):",
+        *(printable(f"{name}: {line}") for name, line in ranking.errors.items()),
+    ]
 
 
 def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
@@ -216,13 +253,16 @@ def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
             "speed_up_high": row.latency.high,
             "theoretical_speed_up": row.latency.theory,
             "peak_bytes": row.latency.peak_bytes,
+            "image_speed_up": row.value("image_speed_up"),
+            "image_seconds": row.value("image_seconds"),
+            "control_image_seconds": row.value("control_image_seconds"),
         }
     return out
 
 
 def nested(ranking: Ranking) -> dict[str, Any]:
     """A ranking for JSON; what is not finite becomes null."""
-    return _finite(
+    return finite(
         {
             "checkpoint": ranking.checkpoint,
             **({"apart": ranking.apart} if ranking.apart else {}),
@@ -233,15 +273,20 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "sampled_batch": ranking.sampled_batch,
             "timed_batch": ranking.timed_batch,
             "left_out": dict(ranking.left_out),
+            "judge_check": None if ranking.judge_check is None else dataclasses.asdict(ranking.judge_check),
+            "second_opinions": [dataclasses.asdict(opinion) for opinion in ranking.opinions],
+            "errors": dict(ranking.errors),
+            "gates": list(ranking.gates),
             "rows": [_flat(ranking, row) for row in ranking.rows],
             "groups": [dataclasses.asdict(group) for group in ranking.groups],
         }
     )
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Nested lists and dicts with null for every number that is not finite, for which JSON has no word."""
     if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
+        return {k: finite(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list):
-        return [_finite(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
+        return [finite(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.ranking_table import cells, columns_of, foot, strategy_cells, strategy_columns, title
+from harness.report.ranking_table import cells, columns_of, errors, foot, strategy_cells, strategy_columns, title
 from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.records import Record, Status
 
-_STYLES = {Status.REGRESSION: "red", Status.STALE: "red", Status.MISSING: "red", Status.UPDATED: "yellow"}
+_STYLES = {**{status: "red" for status in Status if status.red}, Status.UPDATED: "yellow"}
 
 
 def render(records: Sequence[Record], width: int, colour: bool) -> str:
@@ -27,10 +27,16 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool) -> str:
     stream = io.StringIO()
     console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
     for ranking in rankings:
-        console.print(_ranked(ranking, console.width))
+        if ranking.rows:
+            console.print(_ranked(ranking, console.width))
+        else:
+            console.print(Text(title(ranking), style="bold"))
         for line in foot(ranking):
             console.print(Text(line))
-        console.print(_grouped(ranking))
+        for line in errors(ranking):
+            console.print(Text(line, style="red"))
+        if ranking.rows:
+            console.print(_grouped(ranking))
     return stream.getvalue()
 
 

@@ -57,6 +57,11 @@ def markdown_text(text: str) -> str:
     return printable(text).replace("|", "\\|").replace("<", "&lt;")
 
 
+def code_text(text: str) -> str:
+    """A text of anybody's to stand between backquotes in one line of Markdown."""
+    return printable(text).replace("`", "'")
+
+
 def spreadsheet_text(value: object) -> object:
     """A cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r":

@@ -5,7 +5,7 @@ All of it is read off the declarations (:mod:`harness.results.figure_table`) whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from harness.results import figure_table
@@ -38,28 +38,57 @@ def extra_kind(name: str) -> Figure:
 
 
 def gated() -> tuple[str, ...]:
-    """Names of what a case is judged by, in the order of a failure's lines: counts come last."""
-    return _names(compared(control=False))
+    """Names of what a case is judged by where ``tolerances.toml`` is the one that comes with the harness."""
+    return in_order(_names(f for f in figures() if f.gated))
 
 
 def control_gated() -> tuple[str, ...]:
-    """Names of what the control is judged by, in the order of a failure's lines."""
-    return _names(f for f in figures() if f.control_gated)
+    """Names of what the control is judged by where ``tolerances.toml`` is the one that comes with the harness."""
+    return in_order(_names(f for f in figures() if f.control_gated))
 
 
 def latency_gated() -> tuple[str, ...]:
-    """Names of what a timing is judged by."""
-    return _names(f for f in figures() if f.latency_gated)
+    """Names of what a timing is judged by where ``tolerances.toml`` is the one that comes with the harness."""
+    return in_order(_names(f for f in figures() if f.latency_gated))
 
 
-def calibrated() -> tuple[str, ...]:
-    """Names of the gated figures that have a noise floor; a count has none."""
-    return _names(f for f in figures() if f.gated and not f.count)
+def in_order(names: Collection[str]) -> tuple[str, ...]:
+    """Names of figures as they are declared, counts after the others, and those of extra metrics at the end."""
+    declared = sorted((f for f in figures() if f.name in names), key=lambda f: f.count)
+    own = _names(declared)
+    return own + tuple(sorted(set(names) - set(own)))
+
+
+def can_be_gated_names() -> tuple[str, ...]:
+    """Names of the declared figures that a baseline may hold: of a case, of the control, or of the layer analysis."""
+    grades = {f.name for f in figure_table.GRADES if not f.name.endswith("_loss")}
+    in_control = (
+        f for f in figures() if f.control_gated or f.name in grades or f.name.startswith(("seed_sd", "reseed_"))
+    )
+    return tuple(dict.fromkeys([*stored(), *_names(in_control), *_names(ANALYSIS)]))
+
+
+def can_be_gated(name: str) -> bool:
+    """Whether a baseline may hold a figure of that name."""
+    return name in can_be_gated_names() or extra(name) is not None
+
+
+def is_stored(name: str) -> bool:
+    """Whether a baseline keeps a case's figure of that name."""
+    declared = figure(name)
+    return declared is not None and declared.stored
+
+
+def is_count(name: str) -> bool:
+    """Whether a figure is a whole number, which has no noise floor."""
+    declared = figure(name)
+    return declared is not None and declared.count
 
 
 def compared(*, control: bool) -> tuple[Figure, ...]:
-    """The gated figures of a case or of the control, in the order in which two runs are compared: counts come last."""
-    return tuple(sorted((f for f in figures() if (f.control_gated if control else f.gated)), key=lambda f: f.count))
+    """The figures of a case or of the control in which two runs are compared, in that order: counts come last."""
+    chosen = (f for f in figures() if (f.control_gated if control else f.gated) and not f.restates)
+    return tuple(sorted(chosen, key=lambda f: f.count))
 
 
 def is_paired(name: str) -> bool:

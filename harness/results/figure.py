@@ -60,9 +60,11 @@ class Figure(Column):
     ``form`` is how a table writes it (``negated``: its negative), ``count`` says that it is a whole number, which
     gates compare exactly. ``better`` is None where neither side is.
 
-    ``gated``, ``control_gated`` and ``latency_gated`` figures are judged against the baseline in the record of a
-    case, of the control and of a timing. ``stored`` figures are kept in the baseline of a case, gated or not; ``files``
-    figures are in ranking.csv and ranking.json.
+    ``gated``, ``control_gated`` and ``latency_gated`` figures are those that the ``tolerances.toml`` which comes with
+    the harness makes a gate, in the record of a case, of the control and of a timing; a ``tolerances.toml`` of one's
+    own decides for itself. ``stored`` figures are kept in the baseline of a case, gated or not; ``files`` figures are
+    in ranking.csv and ranking.json. A figure that ``restates`` another one is that figure in another unit, so two runs
+    are not compared in both.
 
     A ``paired`` figure is the mean over images of the measurement's values of the same name, in units of the summary's
     figure ``scale`` where that is named: two runs are then compared prompt by prompt.
@@ -77,6 +79,7 @@ class Figure(Column):
     latency_gated: bool = False
     stored: bool = False
     files: bool = False
+    restates: str = ""
     paired: bool = False
     scale: str = ""
 

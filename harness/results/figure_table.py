@@ -10,7 +10,7 @@ from __future__ import annotations
 from harness.results.figure import BOTH_TABLES, HARM_TABLE, SPEED_TABLE, Better, Column, Figure
 
 # What the bundled world's checker grades, beside the mean over them (grade) and whether all are right (all_right).
-_ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
+ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
 
 _RANKED: tuple[Column, ...] = (
     Figure(
@@ -64,6 +64,8 @@ _RANKED: tuple[Column, ...] = (
         form=".2f",
         negated=True,
         better=Better.HIGHER,
+        gated=True,
+        restates="harm",
         stored=True,
         files=True,
     ),
@@ -82,7 +84,7 @@ _RANKED: tuple[Column, ...] = (
         paired=True,
         scale="seed_sd",
         files=True,
-        dropped=11,
+        dropped=10,
     ),
     Figure(
         name="score",
@@ -147,7 +149,7 @@ _RANKED: tuple[Column, ...] = (
         "median "
         "over pairs of forwards timed in turns, with an interval of at least 95 % (order statistics); `*` marks "
         "variants that leave out blocks, are surely faster than the control, and surely faster than every less harmful "
-        "variant.",
+        "variant that leaves out blocks.",
         tables=BOTH_TABLES,
         strategies=True,
         form=".2f",
@@ -156,8 +158,8 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="relative_time",
-        legend="Relative time is the variant's time over the control's, one over the speed-up; it is judged on a GPU "
-        "only, against a baseline from the same device.",
+        legend="Relative time is the variant's time over the control's, one over the speed-up; it fails where its "
+        "whole interval is outside the tolerance around the stored one, from the same kind of device.",
         better=Better.LOWER,
         latency_gated=True,
         stored=True,
@@ -172,6 +174,31 @@ _RANKED: tuple[Column, ...] = (
         form=".2f",
         better=Better.HIGHER,
         dropped=3,
+        files=True,
+    ),
+    Figure(
+        name="image_speed_up",
+        label="image",
+        legend="Image is the speed-up of an image from end to end, with text encoders, every denoising step and the "
+        "VAE: the control's time over the variant's, median of a few pairs.",
+        tables=HARM_TABLE,
+        form=".2f",
+        better=Better.HIGHER,
+        files=True,
+        dropped=3,
+    ),
+    Figure(
+        name="image_seconds",
+        unit="s",
+        legend="Image seconds is how long the variant takes for an image from end to end, in a batch of up to eight.",
+        better=Better.LOWER,
+        files=True,
+    ),
+    Figure(
+        name="control_image_seconds",
+        unit="s",
+        legend="Control image seconds is the same of the control.",
+        better=Better.LOWER,
         files=True,
     ),
     Figure(
@@ -205,7 +232,7 @@ _RANKED: tuple[Column, ...] = (
         gated=True,
         stored=True,
         files=True,
-        dropped=10,
+        dropped=11,
     ),
     Figure(
         name="output_drift",
@@ -262,6 +289,18 @@ _RANKED: tuple[Column, ...] = (
         dropped=4,
     ),
     Figure(
+        name="checker_rank",
+        label="checker #",
+        legend="Checker # is the variant's rank by the checker's loss alone, which no network has a part in; equal "
+        "variants share the mean of their ranks.",
+        tables=HARM_TABLE,
+        optional=True,
+        form=".4g",
+        better=Better.LOWER,
+        files=True,
+        dropped=4,
+    ),
+    Figure(
         name="reseed_latent",
         legend="Reseed latent is the mean distance (1 - cosine) between the control's latents of two seeds of one "
         "prompt, the unit of drift.",
@@ -301,15 +340,16 @@ _RANKED: tuple[Column, ...] = (
         tables=HARM_TABLE,
         form=".1f",
         better=Better.LOWER,
+        gated=True,
         stored=True,
         files=True,
         dropped=2,
     ),
     Figure(
         name="mmd",
-        legend="MMD is the unbiased paired squared maximum mean discrepancy of the judge's features with a cubic "
-        "kernel, "
-        "over pairs of images of different prompts (0: identical).",
+        legend="MMD is the unbiased paired squared maximum mean discrepancy of the judge's features with a Gaussian "
+        "kernel as wide as the median distance of the control's features, over pairs of images of different prompts "
+        "(0: identical).",
         better=Better.LOWER,
         stored=True,
         files=True,
@@ -342,7 +382,7 @@ _RANKED: tuple[Column, ...] = (
 def _grades() -> tuple[Figure, ...]:
     """The checker's grades of the control, and what a variant loses of them."""
     shares = {"grade": "all attributes of a caption", "all_right": "images with every attribute right"}
-    shares |= {name: f"captions whose {name}" for name in _ATTRIBUTES}
+    shares |= {name: f"captions whose {name}" for name in ATTRIBUTES}
     out: list[Figure] = []
     for name, share in shares.items():
         is_right = "that are right" if name == "grade" else "" if name == "all_right" else "is right in the image"

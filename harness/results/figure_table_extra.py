@@ -17,6 +17,7 @@ EXTRA: tuple[Figure, ...] = (
         form=".1f",
         better=Better.LOWER,
         files=True,
+        stored=True,
         dropped=1,
     ),
     Figure(
@@ -29,6 +30,7 @@ EXTRA: tuple[Figure, ...] = (
         form=".2f",
         better=Better.LOWER,
         files=True,
+        stored=True,
         dropped=1,
     ),
     Figure(
@@ -41,6 +43,7 @@ EXTRA: tuple[Figure, ...] = (
         form="+.2f",
         better=Better.HIGHER,
         files=True,
+        stored=True,
         dropped=1,
     ),
     Figure(
@@ -76,6 +79,7 @@ GRADE_LOSS = Figure(
     negated=True,
     better=Better.LOWER,
     files=True,
+    stored=True,
     dropped=1,
 )
 GRADE = Figure(

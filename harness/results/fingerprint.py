@@ -14,7 +14,8 @@ class Fingerprint:
     """Everything that can change a number. ``device`` is the key of the baseline file (``cpu``).
 
     ``judge`` and ``metrics`` (by name) are ids with the hashes of the weights. ``machine`` stands for processor and
-    torch build, ``perturbed`` names what was changed on purpose (``--dit-perturb``).
+    torch build, ``perturbed`` names what was changed on purpose (``--dit-perturb``). ``arithmetic`` is the digest of
+    what torch computes here (:mod:`harness.models.arithmetic`), which several machines share.
     """
 
     checkpoint: str
@@ -31,11 +32,12 @@ class Fingerprint:
     offload: str = "none"
     machine: str = ""
     perturbed: tuple[str, ...] = ()
+    arithmetic: str = ""
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits that stand for all of it."""
-        return _digest(dataclasses.asdict(self))
+        """Twelve hex digits that stand for all of it; the arithmetic follows from the rest."""
+        return _digest({k: v for k, v in dataclasses.asdict(self).items() if k != "arithmetic"})
 
     @property
     def conditions(self) -> str:
@@ -88,17 +90,31 @@ def facts(fingerprint: Fingerprint, control_latents: str = "") -> BaselineFacts:
     )
 
 
+_NOT_SAMPLING = frozenset({"batch"})  # settings that no image depends on, but for its last bits
+
+
 def incomparable(stored: BaselineFacts | None, now: BaselineFacts | Fingerprint) -> str:
-    """Why values of now can't be compared with stored ones; empty where they can, or where nothing is stored."""
+    """Why values of now can't be compared with stored ones; empty where they can, or where nothing is stored.
+
+    How many images are made at once is no reason: that is one of the perturbations that no gate may notice.
+    """
     if stored is None:
         return ""
-    other = [name for name in ("prompts", "judge", "sampling") if getattr(stored, name) != getattr(now, name)]
+    other = [name for name in ("prompts", "judge") if getattr(stored, name) != getattr(now, name)]
+    if _sampling(stored) != _sampling(now):
+        other.append("sampling")
     return f"measured with other {' and '.join(other)} than the baseline" if other else ""
+
+
+def _sampling(circumstances: BaselineFacts | Fingerprint) -> dict[str, float | int | str]:
+    return {name: value for name, value in circumstances.sampling.items() if name not in _NOT_SAMPLING}
 
 
 def changes(stored: BaselineFacts | None, now: BaselineFacts | Fingerprint) -> list[str]:
     """What differs from the circumstances of comparable stored values: ``diffusers 0.41.0 -> 0.42.1``."""
-    return [] if stored is None else _differences(stored, now, ("weights", "capability", "threads"), ("versions",))
+    if stored is None:
+        return []
+    return _differences(stored, now, ("weights", "capability", "threads"), ("sampling", "versions"))
 
 
 def circumstances(a: Fingerprint, b: Fingerprint) -> list[str]:

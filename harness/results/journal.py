@@ -71,6 +71,11 @@ def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Recor
     return latest(records)
 
 
+def read_if_any(run: Path) -> list[Record]:
+    """As :func:`read`, but no records where a run left no journal: its process ended before the first case."""
+    return read(run) if run.is_file() or any(run.glob(_PATTERN)) else []
+
+
 def latest(records: Iterable[Record]) -> list[Record]:
     """With reruns the last record of a case and kind wins, in the place of the first.
 

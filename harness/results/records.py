@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -15,20 +16,25 @@ from typing import Any, cast
 from harness.ablation.case import Case
 from harness.errors import DataError
 from harness.results.fingerprint import Fingerprint
+from harness.results.judge_check import JudgeCheck
 from harness.results.serialise import checked_schema, from_plain, to_plain
 
 _SCHEMA = 1
+TIMED_BATCH = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 class Status(enum.StrEnum):
     """The outcome of comparing one metric, or a whole record, with its baseline."""
 
+    ERROR = "error"  # the test raised; the note is the exception's first line
     OK = "ok"
     NOTHING = "did nothing"  # bitwise the control's latents, under a plan that isn't the identity
     REGRESSION = "regression"  # worse than the baseline allows
     STALE = "stale"  # better than the baseline allows: stale, or the ablation was not applied
+    REFUSED = "refused"  # the judge failed its check, so that its scores say nothing
     NONDETERMINISM = "nondeterminism"  # within every tolerance, but not bitwise what the same fingerprint gave
-    MISSING = "missing"  # the baseline file has no entry for this case
+    INCOMPARABLE = "incomparable"  # there is a baseline file, but it was measured with other prompts, say
+    MISSING = "missing"  # the baseline file has no entry for this case, or the run has no value for the entry
     UNJUDGED = "unjudged"  # no baseline file, or a plan by hand
     UPDATED = "updated"  # the entry was written by this run
     INSENSITIVE = "insensitive"  # green, but one more skipped block would be green, too
@@ -39,7 +45,18 @@ class Status(enum.StrEnum):
         return self in _RED
 
 
-_RED = frozenset({Status.NOTHING, Status.REGRESSION, Status.STALE, Status.NONDETERMINISM, Status.MISSING})
+_RED = frozenset(
+    {
+        Status.ERROR,
+        Status.NOTHING,
+        Status.REGRESSION,
+        Status.STALE,
+        Status.REFUSED,
+        Status.NONDETERMINISM,
+        Status.INCOMPARABLE,
+        Status.MISSING,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,9 @@ class Measurement:
     ``values`` are per image, prompt-major ((prompt 0, seed 0), (prompt 0, seed 1), ...): judge score in
     cosine x 100, harm as control - variant in the same unit, drifts relative to nothing, grades in 0..1.
     ``summary`` are figures of the whole set; ``n`` is the number of images, ``prompts`` of prompts. Figures of extra
-    metrics are called ``<metric>.<what>``; ``left_out`` says by name why some could not be measured.
+    metrics are called ``<metric>.<what>``; ``left_out`` says by name why some could not be measured. ``judge_check``
+    says whether the judge can be trusted with this checkpoint's images; None where there is no judge. A control's
+    measurement also holds the prompts' ``texts`` and their ``categories`` in the prompt file, where it has any.
     """
 
     n: int
@@ -58,11 +77,17 @@ class Measurement:
     summary: Mapping[str, float]
     latents_sha256: str = ""
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+    judge_check: JudgeCheck | None = None
+    texts: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Paired samples of the transformer's forward, in seconds: ``control[i]`` was timed beside ``variant[i]``."""
+    """Paired samples of the transformer's forward, in seconds: ``control[i]`` was timed beside ``variant[i]``.
+
+    ``low`` and ``high`` are the 95 % interval of the speed-up ``ratio``.
+    """
 
     control: tuple[float, ...]
     variant: tuple[float, ...]
@@ -73,11 +98,24 @@ class Latency:
     theory: float  # speed-up if every block cost the same and nothing else cost anything
     peak_bytes: int | None = None
     control_peak_bytes: int | None = None
+    image_control: tuple[float, ...] = ()  # seconds per image, encoders and VAE included, in the same pairs
+    image_variant: tuple[float, ...] = ()
+
+    @property
+    def image_speed_up(self) -> float | None:
+        """The control's time for an image, from prompt to pixels, over the variant's: median of pairs, None untimed."""
+        if not self.image_variant:
+            return None
+        return statistics.median(c / v for c, v in zip(self.image_control, self.image_variant, strict=True))
 
 
 @dataclass(frozen=True)
 class Check:
-    """One gated metric against its baseline; ``limit`` is the far end of what is allowed on the side that matters."""
+    """One gated metric against its baseline, on both sides of which it may be as far away as the tolerance says.
+
+    ``value`` is NaN where a stored figure was not measured. ``low`` and ``high`` are the value's interval where the
+    gate asks whether all of it is outside the tolerance, as with times.
+    """
 
     metric: str
     value: float
@@ -86,6 +124,8 @@ class Check:
     status: Status
     source: str = ""
     effect: float | None = None  # how far one more skipped block moves the value, where that was measured
+    low: float | None = None
+    high: float | None = None
 
     @property
     def excess(self) -> float:
@@ -168,14 +208,34 @@ class Record:
             window=case.window,
         )
 
+    @property
+    def error(self) -> str:
+        """The first line of what the test raised where its status is ``error``; else nothing."""
+        return self.verdict.notes[-1] if self.verdict.status is Status.ERROR and self.verdict.notes else ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a measurement or a timing in it."""
+        return self.measurement is not None or self.latency is not None
+
     @classmethod
     def of_control(
-        cls, fingerprint: Fingerprint, verdict: Verdict, measurement: Measurement, *, nodeid: str = "", run: str = ""
+        cls,
+        fingerprint: Fingerprint,
+        verdict: Verdict,
+        measurement: Measurement | None,
+        *,
+        test: str = "",
+        nodeid: str = "",
+        run: str = "",
     ) -> Record:
-        """The record of the un-ablated model of the fingerprint's checkpoint."""
+        """The record of the un-ablated model of the fingerprint's checkpoint.
+
+        ``test`` names a test of the control that raised: its record is another one than that of the control's figures.
+        """
         return cls(
             kind=Kind.CONTROL,
-            case=f"{fingerprint.checkpoint}-control",
+            case=f"{fingerprint.checkpoint}-control" + (f"[{test}]" if test else ""),
             nodeid=nodeid,
             checkpoint=fingerprint.checkpoint,
             stack="",

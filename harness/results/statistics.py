@@ -125,21 +125,36 @@ def median_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
 
 
 def paired_mmd(x: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> float:
-    """Unbiased squared MMD of paired (N, d) feature sets with KID's polynomial kernel (x.y / d + 1)^3.
+    """Unbiased squared MMD of paired (N, d) feature sets with a Gaussian kernel exp(-|u - v|^2 / (2 s^2)).
 
-    Only pairs from different ``groups`` (prompts; default: every row its own) enter, so that x_i and y_i,
-    drawn from the same prompt and seed, never meet; it is exactly 0 at y = x. (Gretton et al. 2012,
-    lemma 6, as the U-statistic with kernel h; Binkowski et al. 2018 for the polynomial.)
+    s is the median distance between rows of ``x`` (the control) from different ``groups`` (prompts; default: every
+    row its own), so the length of the features doesn't matter. KID's kernel (u.v / d + 1)^3, which is made for features
+    of length sqrt(d), is linear on unit features: a set that shrinks around its mean is then no further away.
+
+    Only pairs from different groups enter, so that x_i and y_i, drawn from the same prompt and seed, never meet; it is
+    exactly 0 at y = x. (Gretton et al. 2012, lemma 6, as the U-statistic with kernel h.) Raises ValueError for fewer
+    than two groups, and where all rows of ``x`` are equal, so that there is no distance to measure in.
     """
     a, b = (np.asarray(v, dtype=np.float64) for v in (x, y))
     group = np.arange(len(a)) if groups is None else np.asarray(groups)
     apart = group[:, None] != group[None, :]
     if not apart.any():
         raise ValueError("a paired MMD needs images of at least two prompts")
+    within = _squared_distances(a, a)
+    scale = float(np.median(within[apart]))
+    if scale <= 0:
+        raise ValueError("a paired MMD needs features that differ between prompts; these are all equal")
 
-    def kernel(u: Array, v: Array) -> Array:
-        return (u @ v.T / u.shape[1] + 1.0) ** 3
+    def kernel(squared: Array) -> Array:
+        return np.exp(-squared / (2.0 * scale))
 
-    cross = kernel(a, b)
-    h = kernel(a, a) + kernel(b, b) - cross - cross.T
+    cross = kernel(_squared_distances(a, b))
+    h = kernel(within) + kernel(_squared_distances(b, b)) - cross - cross.T
     return float(h[apart].mean())
+
+
+def _squared_distances(u: Array, v: Array) -> Array:
+    """(N, M) squared Euclidean distances of rows."""
+    # A copy, so that u @ u.T takes the same routine of BLAS as any other product and rounds in the same way.
+    squared = (u**2).sum(axis=1)[:, None] + (v**2).sum(axis=1)[None, :] - 2.0 * (u @ v.copy().T)
+    return np.maximum(squared, 0.0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
-from harness.models.sampler import pinned
+from harness.models.kernels import pinned
 from harness.models.stacks import find_stack, unwrap_compiled
 from harness.surgery.view import ablate
 

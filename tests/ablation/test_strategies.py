@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import permutations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +49,23 @@ def test_shuffle_is_the_same_everywhere():
     # Ids and baselines rest on these permutations: they must never change.
     found = [str(choose(f"shuffle.s{s}").plan(12, Span(3, 8))) for s in range(3)]
     assert found == ["0-2 5-7 3 8 4 9-11", "0-2 7 6 4 3 5 8-11", "0-2 5 7 4 6 8 3 9-11"]
+
+
+def test_random_order_is_any_permutation_but_the_identity():
+    plans = [choose(f"random.s{seed}").plan(6, Span(1, 4)).steps[1:5] for seed in range(1500)]
+    counts = Counter(plans)
+    assert set(counts) == set(permutations(range(1, 5))) - {(1, 2, 3, 4)}
+    assert 30 < min(counts.values()) <= max(counts.values()) < 105  # 65 expected of each, 5 standard deviations off
+    shuffled = {choose(f"shuffle.s{seed}").plan(6, Span(1, 4)).steps[1:5] for seed in range(500)}
+    assert (2, 1, 3, 4) in counts  # a swap of neighbours, which shuffle rejects as too near to the identity
+    assert (2, 1, 3, 4) not in shuffled
+    assert choose("random").plan(2, Span(0, 1)) == parse("1 0")
+
+
+def test_random_order_is_the_same_everywhere():
+    # Like shuffle's, these permutations must never change.
+    found = [str(choose(f"random.s{s}").plan(12, Span(3, 8))) for s in range(3)]
+    assert found == ["0-3 6 5 8 4 7 9-11", "0-2 6 8 7 5 4 3 9-11", "0-2 7 3 5 6 8 4 9-11"]
 
 
 @pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"skip"}))

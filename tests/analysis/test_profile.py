@@ -24,6 +24,7 @@ def stream(stack, name, depth, bins=3, draws=4, seed=0):
         **dict.fromkeys(("angular", "angular_last"), (bins, depth - 1)),
         "draws": (draws, depth, depth),
         "angular_draws": (draws, depth - 1),
+        "angular_last_draws": (draws, depth - 1),
     }
     return Stream(stack, name, **{field: rng.random(shapes[field]) for field in ARRAYS})
 

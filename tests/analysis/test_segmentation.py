@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from harness.analysis.layer_groups import spans
 from harness.analysis.profile import Profile, Stream
-from harness.analysis.segmentation import gains, group, null_draws, outputs, segment, segment_costs, stored
+from harness.analysis.segmentation import (
+    count_groups,
+    gains,
+    group,
+    null_draws,
+    outputs,
+    segment,
+    segment_costs,
+    stored,
+)
 
 
 def gram_of(points):
@@ -40,7 +49,8 @@ def stream(gram, draws=None, name="image"):
     whole = with_input(np.asarray(gram))[None]
     drawn = with_input(np.zeros((0, n, n)) if draws is None else draws)
     row = np.zeros((1, n))
-    return Stream("joint", name, np.ones(1), whole, whole, whole, row, row, drawn, np.zeros((len(drawn), n)))
+    angles = np.zeros((len(drawn), n))
+    return Stream("joint", name, np.ones(1), whole, whole, whole, row, row, drawn, angles, angles)
 
 
 def sampled(similarity, rng, prompts=16, width=100, redraws=40):
@@ -118,7 +128,7 @@ def test_what_enters_block_0_is_no_part_of_a_group():
 
 
 def test_planted_groups_are_found_where_they_are():
-    found = group(sampled(plateaus(12, 3), np.random.default_rng(0)))
+    found = group(sampled(plateaus(12, 3), np.random.default_rng(0)), 3)
     assert found.starts == (0, 4, 8)
     assert found.spans == ((0, 3), (4, 7), (8, 11))
     assert len(found.starts) == 3
@@ -131,7 +141,7 @@ def test_planted_groups_are_found_where_they_are():
 
 
 def test_an_even_path_has_no_groups():
-    found = group(sampled(along(np.ones(11)), np.random.default_rng(0)))
+    found = group(sampled(along(np.ones(11)), np.random.default_rng(0)), 3)
     assert not found.structure
     assert "no block structure" in str(found)
     assert all(same <= near for same, near in zip(found.stability, found.near, strict=True))
@@ -142,7 +152,7 @@ def test_stability_is_the_share_of_draws_with_the_boundary():
     moved = np.where(np.arange(9)[:, None] == 0, a, b)  # rolled, but the first block stays where it was
     moved = np.where(np.arange(9)[None] == 0, a, moved)
     moved[0, 1:4] = moved[1:4, 0] = 0.9
-    found = group(stream(a, np.stack([a, a, a, moved])))
+    found = group(stream(a, np.stack([a, a, a, moved])), 3)
     assert found.starts == (0, 3, 6)
     assert found.stability == (0.75, 0.75)
     assert found.near == (1.0, 1.0)
@@ -160,14 +170,14 @@ EVEN = {
 @pytest.mark.parametrize("n", [6, 12, 18])
 def test_smooth_decay_is_rarely_called_structured(name, n):
     rng = np.random.default_rng(n)
-    found = [group(sampled(along(EVEN[name](n, rng)), rng), simulations=39, seed=i).structure for i in range(40)]
+    found = [group(sampled(along(EVEN[name](n, rng)), rng), 3, simulations=39, seed=i).structure for i in range(40)]
     assert np.mean(found) <= 0.1
 
 
 @pytest.mark.parametrize(("n", "least"), [(6, 0.6), (12, 0.95), (18, 0.95)])
 def test_plateaus_are_found(n, least):
     rng = np.random.default_rng(n)
-    found = [group(sampled(plateaus(n, 3), rng), simulations=39, seed=i).structure for i in range(20)]
+    found = [group(sampled(plateaus(n, 3), rng), 3, simulations=39, seed=i).structure for i in range(20)]
     assert np.mean(found) >= least
 
 
@@ -177,13 +187,44 @@ def test_long_steps_are_found():
     for i in range(20):
         steps = np.exp(0.15 * rng.standard_normal(11))
         steps[[3, 7]] *= 8
-        found.append(group(sampled(along(steps), rng), simulations=39, seed=i))
+        found.append(group(sampled(along(steps), rng), 3, simulations=39, seed=i))
     assert np.mean([each.structure for each in found]) >= 0.75
     assert np.mean([each.starts == (0, 4, 8) for each in found]) >= 0.75
 
 
 def test_few_blocks_are_never_called_structured():
-    assert group(stream(plateaus(5, 3))).p == 1.0
+    assert group(stream(plateaus(5, 3)), 3).p == 1.0
+    assert count_groups(stream(plateaus(5, 3))).count == 1
+    whole = group(stream(plateaus(5, 3)))
+    assert (len(whole.starts), whole.p, whole.structure) == (3, 1.0, False)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5])
+def test_the_number_of_groups_is_that_of_the_plateaus(count):
+    made = sampled(plateaus(15, count), np.random.default_rng(count))
+    counted = count_groups(made)
+    assert counted.count == count
+    assert counted.draws.shape == (40,)
+    assert np.mean(counted.draws == count) > 0.9
+    found = group(made)
+    assert (len(found.starts), found.p, found.structure) == (count, counted.p, True)
+    assert len(found.stability) == count - 1
+
+
+def test_two_middle_groups_can_come_out():
+    """The blog sees two distinct middle groups in FLUX's single blocks: four groups in all."""
+    of = np.repeat(np.arange(4), [3, 7, 6, 2])
+    made = sampled(np.where(of[:, None] == of, 0.9, 0.6) + 0.1 * np.eye(18), np.random.default_rng(0))
+    found = group(made)
+    assert found.spans == ((0, 2), (3, 9), (10, 15), (16, 17))
+    kept = stored(Profile("flux", "trajectory", 16, np.array([0.0, 1.0]), {"joint": 18}, (), {}), [found])
+    assert spans(kept, "joint", 18) == {"first": (0, 2), "middle": (3, 15), "last": (16, 17)}
+
+
+def test_no_number_of_groups_stands_out_without_groups():
+    rng = np.random.default_rng(5)
+    found = [count_groups(sampled(along(EVEN["irregular"](12, rng)), rng), simulations=39, seed=i) for i in range(30)]
+    assert np.mean([each.count > 1 for each in found]) <= 0.1
 
 
 def test_null_draws_are_similarities_of_smooth_decay():
@@ -198,7 +239,7 @@ def test_null_draws_are_similarities_of_smooth_decay():
 
 
 def test_no_draws_have_no_stability():
-    found = group(stream(plateaus(9, 3)))
+    found = group(stream(plateaus(9, 3)), 3)
     assert found.structure
     assert found.stability == ()
 
@@ -210,7 +251,7 @@ def test_numbers_of_groups_that_make_no_sense(groups, said):
 
 
 def test_groups_are_stored_as_ranges():
-    found = group(sampled(plateaus(9, 3), np.random.default_rng(0)))
+    found = group(sampled(plateaus(9, 3), np.random.default_rng(0)), 3)
     profile = Profile("sd3-tiny", "trajectory", 16, np.array([0.0, 1.0]), {"joint": 9}, (), {"torch": "2"})
     kept = stored(profile, [found])
     assert kept.checkpoint == "sd3-tiny"

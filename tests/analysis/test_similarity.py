@@ -186,6 +186,9 @@ def test_draws_are_means_over_prompts_drawn_anew():
         np.testing.assert_allclose(
             stream.angular_draws[place], np.average([f.angular for f in found], axis=0, weights=table[:, r])
         )
+        np.testing.assert_allclose(
+            stream.angular_last_draws[place], np.average([f.angular_last for f in found], axis=0, weights=table[:, r])
+        )
 
 
 def test_a_lone_prompt_leaves_out_the_draws_that_miss_it():

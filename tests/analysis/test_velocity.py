@@ -21,7 +21,7 @@ from harness.analysis.velocity import (
 from harness.errors import SurgeryError
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED
-from harness.models.sampler import pinned
+from harness.models.kernels import pinned
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.trace import traced
 from harness.surgery.view import BlockView, ablate

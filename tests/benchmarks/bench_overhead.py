@@ -22,9 +22,9 @@ from harness.ablation.strategies import choose
 from harness.lab.latency import peak_bytes
 from harness.lab.random_lab import RandomLab
 from harness.models import environment
+from harness.models.kernels import pinned
 from harness.models.random_weights import checkpoint as randomised
 from harness.models.random_weights.checkpoint import KINDS, RandomCheckpoint
-from harness.models.sampler import pinned
 from harness.results.statistics import Interval, speed_up
 from harness.surgery.view import AblationView
 

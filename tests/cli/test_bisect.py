@@ -74,6 +74,13 @@ def test_releases_that_cannot_be_searched(old, new, message):
         between(KNOWN, old, new)
 
 
+def test_releases_of_another_package_are_called_so():
+    with pytest.raises(HarnessError, match="the registry has no transformers 9"):
+        between(KNOWN, "0.33.1", "9", "transformers")
+    with pytest.raises(HarnessError, match=r"transformers 0\.33\.1 is not later than 0\.34\.0"):
+        between(KNOWN, "0.34.0", "0.33.1", "transformers")
+
+
 def test_without_tolerances_or_cases_nothing_is_begun(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["bisect", "0.33.1", "0.35.0"]) == 4

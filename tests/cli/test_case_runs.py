@@ -32,7 +32,7 @@ class Runs:
         self.calls.append(list(command))
         options = dict(word.split("=", 1) for word in command if word.startswith("--dit-r"))
         folder = Path(options["--dit-reports"]) / options["--dit-run-id"]
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "journal").write_text(str(len(self.calls)))
         return self.code
 
@@ -61,15 +61,24 @@ def test_red_cases_are_a_result(cases):
 
 
 @pytest.mark.parametrize(
-    ("code", "why"), [(2, "interrupted"), (3, "something broke"), (4, "can't be called so"), (5, "no case is selected")]
+    ("code", "why"),
+    [
+        (2, "interrupted"),
+        (3, "something broke"),
+        (4, "can't be called so"),
+        (5, "no case is selected"),
+        (-11, "something broke"),
+    ],
 )
 def test_any_other_end_is_an_error(cases, code, why):
     made = Runs(cases, code=code)
     with pytest.raises(HarnessError, match=rf"reports/r is not complete: pytest ended with exit code {code} \(.*{why}"):
         made.runs.make_once("r", PYTHON, made_with="a")
+    attempt = made.runs.attempt_once("r", PYTHON, made_with="a")
+    assert attempt.problem.startswith(f"pytest ended with exit code {code} (")
     made.code = 0
     made.runs.make_once("r", PYTHON, made_with="a")
-    assert len(made.calls) == 2  # what was not complete doesn't count
+    assert len(made.calls) == 3  # what was not complete doesn't count
 
 
 def test_a_complete_run_is_not_made_again(cases):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -47,6 +48,11 @@ def test_the_command_from_records(tmp_path, capsys):
     rules = json.loads(out.read_text())["apply_preset"]["name_algo_map"]
     assert len(rules) == 4 * 38
     assert agreement([rules[f"transformer_blocks.{n}.ff*"]["factor"] for n in range(38)])[1] == 37
+    packed = tmp_path / "angular.jsonl.gz"
+    packed.write_bytes(gzip.compress(records.read_bytes()))
+    before = out.read_text()
+    assert main([*arguments[:2], str(packed), *arguments[3:], "--critical", "0,31,35", "--as-published"]) == 0
+    assert out.read_text() == before
     assert main([*arguments, "--critical", ""]) == 0
     rules = json.loads(out.read_text())["apply_preset"]["name_algo_map"]
     assert len(rules) == 4 * 38 + 2
@@ -60,6 +66,7 @@ def test_the_command_from_records(tmp_path, capsys):
         (["--checkpoint", "sd3.5-large", "--critical", "40"], "critical block 40 is none of the 38 blocks"),
         (["--checkpoint", "sd3.5-large", "--bins", "0"], "--bins 0"),
         (["--checkpoint", "nothing"], "'nothing' is neither"),
+        (["--checkpoint", "sd3.5-large", "--last"], "--last is of --profile"),
     ],
 )
 def test_the_command_says_what_is_wrong(tmp_path, capsys, arguments, said):

@@ -29,6 +29,8 @@ def folder(tmp_path, monkeypatch):
         ([], "an upgrade needs at least two runs"),
         (["--run", "0.33.1"], "one version alone (0.33.1) can't be compared"),
         (["--run", "0.33.1", "0.33.1"], "two of the versions are called 0.33.1"),
+        (["--run", "--package", "torch", "2.9.1", "2.9.1"], "two of the versions are called torch-2.9.1"),
+        (["a=nowhere", "b=nowhere"], "there is no run nowhere"),
         (["--run", "a/diffusers", "b/diffusers"], "two of the versions are called diffusers"),
         (["--run", "--null", "x"], "--run makes the null run itself; leave out --null"),
         (["--run", "0.33.1", "a=b"], "'a=b' is no version: give a release of diffusers, one of 0.33.1, 0.35.2, pinned"),
@@ -71,5 +73,10 @@ def test_the_command(journals, capsys):
     assert (journals / "out.md").read_text().startswith("# Upgrade check")
     assert command(journals, old, new, "--fail-on-regression") == 1
     assert command(journals, new, new.replace("0.42=", "again="), "--fail-on-regression") == 0
+    (journals / "empty").mkdir()
+    assert command(journals, old, f"0.43={journals / 'empty'}", "--fail-on-regression") == 1
+    assert "**m, float32: no** (3 of 3 cases are missing or failed under 0.43)" in capsys.readouterr().out
+    noisy = (new, new.replace("0.42=", "again="), "--null", journals / "0.35", "--fail-on-regression")
+    assert command(journals, *noisy) == 1  # nothing can be said
     assert command(journals, old, "0.42") == 4
     assert "is no LABEL=RUN" in capsys.readouterr().err

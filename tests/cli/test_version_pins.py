@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cli.version_pins import LABELS, NEWEST, OLDEST, constraint_lines, package, pins
+from harness.cli.version_pins import (
+    LABELS,
+    NEWEST,
+    OLDEST,
+    constraint_lines,
+    git_reference,
+    label_of,
+    named_versions,
+    package,
+    pins,
+    releases_asked_for,
+    short_name,
+)
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -46,3 +58,74 @@ def test_constraints_of_the_packages_in_question_are_replaced():
 )
 def test_the_package_of_a_requirement(requirement, name):
     assert package(requirement) == name
+
+
+@pytest.mark.parametrize(
+    ("label", "specifiers"),
+    [
+        ("transformers==4.56.2", {"huggingface_hub": "", "tokenizers": "", "transformers": "==4.56.2"}),
+        ("torch==newest", {"torchvision": "", "torch": ""}),
+        ("accelerate==1.10.0", {"accelerate": "==1.10.0"}),
+        ("Open-CLIP-torch==3.2.0", {"open_clip_torch": "==3.2.0"}),
+        ("torch==2.9.1, torchvision==0.24.1", {"torch": "==2.9.1", "torchvision": "==0.24.1"}),
+        (
+            "diffusers==0.35.2,transformers==5.23.0",
+            {"transformers": "==5.23.0", "huggingface_hub": "", "tokenizers": "", "diffusers": "==0.35.2"},
+        ),
+    ],
+)
+def test_any_package_with_its_release(label, specifiers):
+    assert pins(label) == specifiers
+
+
+def test_a_release_of_diffusers_alone_has_its_usual_companions_however_it_is_written():
+    assert pins("diffusers==0.34.0") == pins("0.34.0")
+
+
+@pytest.mark.parametrize("label", ["transformers=4.56.2", "==4.56.2", "transformers==", "a==1,b", "a b==1", "./a==1/x"])
+def test_what_is_no_package_with_its_release(label):
+    assert named_versions(label) == {}
+    assert pins(label) is None
+
+
+def test_what_the_registry_is_asked_for():
+    assert releases_asked_for("0.34.0") == {"diffusers": "0.34.0"}
+    assert releases_asked_for("transformers==4.56.2,torch==newest") == {"transformers": "4.56.2"}
+    assert [releases_asked_for(label) for label in ("newest", "main", "some/folder")] == [{}, {}, {}]
+
+
+@pytest.mark.parametrize(
+    ("version", "package", "label"),
+    [
+        ("4.56.2", "transformers", "transformers==4.56.2"),
+        ("2.9", "torch", "torch==2.9"),
+        ("5.0.0rc1", "transformers", "transformers==5.0.0rc1"),
+        ("newest", "accelerate", "accelerate==newest"),
+        ("pinned", "transformers", "pinned"),
+        ("0.35.2", "diffusers", "0.35.2"),
+        ("newest", "diffusers", "newest"),
+        ("torch==2.9.1", "transformers", "torch==2.9.1"),
+        ("main", "transformers", "main"),
+    ],
+)
+def test_a_version_of_another_package(version, package, label):
+    assert label_of(version, package) == label
+
+
+@pytest.mark.parametrize(
+    ("label", "reference", "name"),
+    [
+        ("main", ("git+https://github.com/huggingface/diffusers", "main"), "main"),
+        ("git+https://a.b/c/diffusers@v0.42", ("git+https://a.b/c/diffusers", "v0.42"), "diffusers-v0.42"),
+        ("git+https://a.b/c/diffusers.git", ("git+https://a.b/c/diffusers.git", "HEAD"), "diffusers-HEAD"),
+        ("git+ssh://git@a.b/c/diffusers", ("git+ssh://git@a.b/c/diffusers", "HEAD"), "diffusers-HEAD"),
+        ("git+file:///x/d@some/branch", ("git+file:///x/d", "some/branch"), "d-some-branch"),
+        ("transformers==4.56.2", None, "transformers-4.56.2"),
+        ("torch==2.9.1,torchvision==0.24.1", None, "torch-2.9.1-torchvision-0.24.1"),
+        ("0.35.2", None, "0.35.2"),
+        ("some/checkout", None, "checkout"),
+    ],
+)
+def test_git_references_and_short_names(label, reference, name):
+    assert git_reference(label) == reference
+    assert short_name(label) == name

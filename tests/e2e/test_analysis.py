@@ -6,8 +6,9 @@ import json
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
-from harness.analysis import layer_groups
+from harness.analysis import layer_groups, profile
 from harness.findings.claim import ClaimVerdict
 from harness.findings.expected import load
 from harness.gates import baselines
@@ -166,8 +167,12 @@ def test_predictors_and_additivity_run_on_every_stack(project):
     result = run(project, "test_analysis.py", "-k", "predictors")
     result.assert_outcomes(passed=1, deselected=4)
     page = (project.path / "reports" / "r" / "analysis" / "flux-tiny" / "analysis.md").read_text()
-    assert "| measure | costs | double | single | all stacks |" in page
-    result.stdout.fnmatch_lines(["flux-tiny: harm of single skips is ranked best by *", "flux-tiny: depth alone: *"])
+    assert "| measure | costs | double | single | all stacks | all stacks, by the checker |" in page
+    assert "| latent drift | a run a block |" in page
+    assert "vitality" not in page  # DINOv2 isn't measured
+    result.stdout.fnmatch_lines(
+        ["flux-tiny: harm of single skips is ranked best, of what costs less, by *", "flux-tiny: depth alone: *"]
+    )
 
 
 def test_claims_get_verdicts_and_fail_only_against_stored_ones(project):
@@ -236,3 +241,17 @@ def test_random_weights_have_nothing_to_look_into(project):
         "-p", "no:randomly", "--dit-weights=random:small", "--dit-run-id=r", "test_analysis.py", "-k", "velocity"
     )
     result.assert_outcomes(skipped=1, deselected=4)
+
+
+def test_images_of_ones_own_are_noised(project):
+    """A folder that isn't there is one line; with one, figures are not held against those of the model's own images."""
+    result = run(project, "test_analysis.py", "-k", "layers", "--dit-images=nowhere")
+    result.assert_outcomes(errors=1, deselected=4)
+    result.stdout.fnmatch_lines(["*there is no folder of images *nowhere*"])
+    folder = project.path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (48, 64), "red").save(folder / "a.png")
+    (folder / "a.txt").write_text("a large solid red circle on a grey background\n")
+    assert run(project, "test_analysis.py", "-k", "layers", "--dit-images=pictures").ret == 0
+    written = profile.read(project.path / "reports" / "r" / "analysis" / "flux-tiny" / "noised.safetensors")
+    assert written.prompts == 1

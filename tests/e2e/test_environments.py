@@ -25,7 +25,7 @@ import zipfile
 def build_wheel(folder, config_settings=None, metadata_directory=None):
     info = "diffusers-0.50.0.dev0.dist-info"
     with zipfile.ZipFile(folder + "/diffusers-0.50.0.dev0-py3-none-any.whl", "w") as archive:
-        archive.writestr("diffusers.pth", {source!r})
+        archive.writestr({name!r}, {text!r})
         archive.writestr(info + "/METADATA", "Metadata-Version: 2.1\\nName: diffusers\\nVersion: 0.50.0.dev0\\n")
         archive.writestr(info + "/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         archive.writestr(info + "/RECORD", "")
@@ -112,7 +112,7 @@ def test_a_checkout_of_diffusers_is_installed_editable_and_more_beside_it(index,
     (checkout / "pyproject.toml").write_text(
         '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
     )
-    (checkout / "backend.py").write_text(BACKEND.format(source=str(checkout / "src")))
+    (checkout / "backend.py").write_text(BACKEND.format(name="diffusers.pth", text=str(checkout / "src")))
     monkeypatch.chdir(tmp_path)
     (environment,) = Environments(tmp_path / "made", source, ("ballast==1.0",)).get(["mine/diffusers"])
     assert environment.python.parents[1].name.startswith("diffusers-")
@@ -120,6 +120,78 @@ def test_a_checkout_of_diffusers_is_installed_editable_and_more_beside_it(index,
     code = "import diffusers; print(diffusers.MINE)"
     done = subprocess.run([environment.python, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "2\n"
+
+
+@pytest.mark.slow
+def test_another_package_alone_has_its_release_and_the_rest_stays_pinned(index, source, tmp_path):
+    (environment,) = Environments(tmp_path / "made", source, ("transformers",)).get(["transformers==4.51.3"])
+    assert environment.python.parents[1].name.startswith("transformers-4.51.3-")
+    expected = {"transformers": "4.51.3", "diffusers": "0.42.1", "ballast": "1.0", "tokenizers": "0.23.3"}
+    assert expected.items() <= installed(environment).items()
+    (newest,) = Environments(tmp_path / "made", source).get(["ballast==newest"])
+    assert installed(newest)["ballast"] == "2.0"
+
+
+def git(folder, *arguments):
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.invalid", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit(folder, number):
+    """A commit of a diffusers whose module holds that number."""
+    module = {"name": "diffusers/__init__.py", "text": f"NUMBER = {number}\n"}
+    (folder / "backend.py").write_text(BACKEND.format(**module))
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", str(number))
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository of diffusers with two commits on its main branch, the first one tagged."""
+    folder = tmp_path / "upstream" / "diffusers"
+    folder.mkdir(parents=True)
+    git(folder, "init", "-q")
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    commit(folder, 1)
+    git(folder, "tag", "-a", "v1", "-m", "one")
+    commit(folder, 2)
+    git(folder, "branch", "other/main", "v1")  # its name ends like that of the main branch
+    return folder
+
+
+@pytest.mark.slow
+def test_a_git_reference_is_the_commit_that_it_points_to_now(index, source, repository, tmp_path):
+    def module(label):
+        (environment,) = Environments(tmp_path / "made", source).get([label])
+        code = "import diffusers; print(diffusers.NUMBER)"
+        done = subprocess.run([environment.python, "-c", code], capture_output=True, text=True, check=True)
+        return done.stdout.strip(), environment.python.parents[1].name
+
+    here = f"git+file://{repository}"
+    number, name = module(f"{here}@main")
+    assert (number, name.startswith("diffusers-main-")) == ("2", True)
+    assert module(f"{here}@v1")[0] == "1"
+    assert module(f"{here}@main") == (number, name)
+    commit(repository, 3)
+    assert module(f"{here}@main")[0] == "3"  # the branch moved on, and another environment was made
+
+
+def test_a_git_reference_is_looked_up_without_making_anything(index, source, repository, tmp_path):
+    def digest(reference):
+        return Environments(tmp_path / "made", source)._recipe(f"git+file://{repository}{reference}").digest
+
+    head = git(repository, "rev-parse", "HEAD")
+    assert digest("@main") == digest(f"@{head}") == digest("")
+    assert digest("@v1") == digest("@" + git(repository, "rev-parse", "HEAD~1")) != digest("@main")
+    with pytest.raises(HarnessError, match=r"git\+file://\S*diffusers has no nothing: it has no such branch or tag"):
+        digest("@nothing")
+    with pytest.raises(HarnessError, match=r"git\+file://\S*nowhere has no main: "):
+        Environments(tmp_path / "made", source).get([f"git+file://{repository.parent}/nowhere@main"])
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.slow
@@ -135,6 +207,14 @@ def test_what_pip_cannot_install_is_one_line(what, index, source, tmp_path):
     (log,) = (tmp_path / "made").glob("*/log.txt")
     assert str(raised.value).endswith(f"; see {log}")
     assert "No matching distribution" in log.read_text() or "conflict" in log.read_text()
+
+
+def test_a_release_of_another_package_that_the_registry_lacks_is_one_line(index, source, tmp_path):
+    with pytest.raises(
+        HarnessError, match=r"^the registry has no transformers 4.0.0; the newest that it has are 4.51.3"
+    ):
+        Environments(tmp_path / "made", source).get(["transformers==4.0.0"])
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_release_that_the_registry_lacks_is_one_line_and_makes_nothing(index, source, tmp_path):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from harness.results.journal import read
-from tests.helpers.projects import CASES, LATENCY, SKIP, run
+from tests.helpers.projects import CASES, LATENCY, SKIP, baseline, run
 
 
 def test_latency_is_timed_in_pairs(project):
@@ -18,6 +18,11 @@ def test_latency_is_timed_in_pairs(project):
     assert len(record.latency.control) == len(record.latency.variant) == 6
     assert record.latency.low <= record.latency.ratio <= record.latency.high
     assert record.latency.theory > 1
+    assert len(record.latency.image_control) == len(record.latency.image_variant) == 2
+    assert record.latency.image_speed_up > 0
+    assert min(record.latency.image_variant) * record.latency.batch > min(record.latency.variant)  # several forwards
+    row = json.loads((project.path / "reports" / "r" / "ranking.json").read_text())[0]["rows"][0]
+    assert row["image_speed_up"] == record.latency.image_speed_up
     data = json.loads((project.path / "bench.json").read_text())
     (bench,) = data["benchmarks"]
     assert bench["extra_info"]["case"] == SKIP
@@ -40,3 +45,28 @@ def test_disabled_benchmarks_are_not_measured(project):
     (record,) = (r for r in read(project.path / "reports" / "r") if r.kind == "latency")
     assert record.latency is None
     assert record.verdict.notes == ("not measured: benchmarks are disabled",)
+
+
+TIMED = """
+[[tolerance]]
+pattern = "*"
+metric = "relative_time"
+relative = 0.5
+"""
+
+
+def test_a_stored_time_is_a_gate_on_a_cpu_too(project):
+    project.makepyfile(test_mine=CASES + LATENCY)
+    with (project.path / "baselines" / "tolerances.toml").open("a") as file:
+        file.write(TIMED)
+    assert run(project, "-k", "skip", "--dit-baseline-update=missing").ret == 0
+    assert run(project, "-k", "skip").ret == 0
+    data = json.loads(baseline(project).read_text())
+    stored = data["cases"][SKIP]["relative_time"]["value"]
+    assert 0.3 < stored < 1.2
+    for factor, word in ((3, "better than it was: stale"), (0.1, "limit")):
+        data["cases"][SKIP]["relative_time"]["value"] = stored * factor
+        baseline(project).write_text(json.dumps(data))
+        result = run(project, "-k", "skip")
+        result.assert_outcomes(passed=1, failed=1, deselected=4)
+        result.stdout.fnmatch_lines([f"relative time *[[]*[]]*baseline *{word}*"])

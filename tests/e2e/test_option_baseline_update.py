@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.helpers.projects import CASES, SKIP, baseline, run
+from tests.helpers.projects import CASES, SKIP, baseline, rewrite, run
 
 
 def test_update_then_pass_then_a_changed_value_fails(project):
@@ -15,8 +15,8 @@ def test_update_then_pass_then_a_changed_value_fails(project):
     data = json.loads(baseline(project).read_text())
     data["cases"][SKIP]["harm"]["value"] -= 0.2
     data["facts"]["versions"]["diffusers"] = "0.1.0"
-    text = json.dumps(data)
-    baseline(project).write_text(text)
+    rewrite(baseline(project), data)
+    text = baseline(project).read_text()
     result = run(project)
     assert result.ret == 1
     result.assert_outcomes(passed=3, failed=1)
@@ -54,7 +54,7 @@ def test_the_control_line_says_when_the_model_moved_too(project):
     data["cases"][SKIP]["harm"]["value"] -= 0.2
     data["facts"]["control_latents"] = "0" * 64
     data["control"]["score"] += 1
-    baseline(project).write_text(json.dumps(data))
+    rewrite(baseline(project), data)
     result = run(project)
     result.assert_outcomes(passed=2, failed=2)
     result.stdout.fnmatch_lines(["control: moved too (score *), so look for a change of the model *"])

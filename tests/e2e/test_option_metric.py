@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
 from harness.cli.main import main
@@ -124,6 +125,30 @@ def test_a_judge_by_folder_judges(project):
     given = {r.case: r for r in read(project.path / "reports" / "r")}
     assert {k: r.measurement for k, r in own.items()} == {k: r.measurement for k, r in given.items()}
     assert {r.fingerprint.judge for r in given.values()} == {r.fingerprint.judge for r in own.values()}
+
+
+def test_a_judge_with_random_weights_is_refused_unless_a_person_trusts_it(project):
+    texts = (BUNDLED / "prompts.txt").read_text().splitlines()[:8]
+    (project.path / "prompts.txt").write_text("\n".join(texts))
+    shutil.copytree(BUNDLED / "judge", project.path / "bad")
+    weights = project.path / "bad" / "open_clip_model.safetensors"
+    mixed = torch.Generator().manual_seed(0)
+    state = {
+        name: values.flatten()[torch.randperm(values.numel(), generator=mixed)].view_as(values).contiguous()
+        for name, values in load_file(weights).items()
+    }
+    save_file(state, weights, metadata={"format": "pt"})
+    result = run(project, "--dit-judge=bad")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*refused: the judge is refused: *images* not surely scored lower*"])
+    page = (project.path / "reports" / "r" / "ranking.md").read_text()
+    assert "the judge is refused: " in page
+    assert "harm [sd]" not in page
+    shutil.rmtree(project.path / "reports")
+    run(project, "--dit-judge=bad", "--dit-trust-judge").assert_outcomes(passed=2)
+    page = (project.path / "reports" / "r" / "ranking.md").read_text()
+    assert "THE JUDGE FAILED ITS CHECK" in page
+    assert "harm [sd]" in page
 
 
 def test_a_metric_that_is_asked_for_is_a_column_also_from_the_journal(project, dino, capsys):

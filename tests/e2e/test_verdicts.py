@@ -12,12 +12,12 @@ import torch
 from harness.gates import baselines
 from harness.gates.baselines import Calibration
 from harness.gates.validation.perturbations import choose
+from harness.models.arithmetic import arithmetic
 from harness.models.checkpoints.resolve import BUNDLED
-from harness.models.environment import processor
 from harness.results.journal import read
 from harness.results.records import Status
 from harness.results.serialise import to_plain
-from tests.helpers.projects import SKIP, baseline, run
+from tests.helpers.projects import SKIP, baseline, rewrite, run
 
 
 @pytest.fixture
@@ -82,11 +82,12 @@ def test_a_case_that_would_not_see_one_more_skipped_block_is_marked(stored):
 
 
 def test_a_noise_floor_narrows_a_gate_and_never_widens_it(stored):
-    here = processor(torch.device("cpu"))
+    here = arithmetic(torch.device("cpu"), "float32")
 
     def moved(by, tolerance, where=here):
         def change(data):
-            calibrated = Calibration(("ulp=1",), 1.5, {"harm": 1.0}, where, "AVX512", 2, {"torch": "2.15.0"})
+            versions, digests = {"torch": "2.15.0"}, {"unperturbed": "x", "ulp=1": where}
+            calibrated = Calibration(("ulp=1",), 1.5, {"harm": 1.0}, "p", "AVX512", 2, versions, digests)
             data["calibration"] = to_plain(calibrated)
             data["cases"][SKIP]["harm"]["value"] -= by
             data["cases"][SKIP]["harm"]["tolerance"] = tolerance
@@ -96,13 +97,18 @@ def test_a_noise_floor_narrows_a_gate_and_never_widens_it(stored):
     stored.edit(moved(0.01, 0.001))  # inside tolerances.toml's .05, outside the floor
     result = run(stored)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["harm *limit *(+0.001, noise floor)"])
+    result.stdout.fnmatch_lines(
+        ["*tolerances: tolerances.toml, narrowed by the noise floors", "harm *limit *(+0.001, noise floor)"]
+    )
+    result.stdout.fnmatch_lines(["tolerances in force: *noise floor (harm)*"])
     stored.edit(moved(0.2, 100.0))
     result = run(stored)
     assert result.ret == 1
     result.stdout.fnmatch_lines(['harm *limit *(+0.05, tolerances.toml "[*]")'])
     stored.edit(moved(-0.2, 0.001, "another"))  # elsewhere the floor says nothing
-    assert run(stored).ret == 0
+    result = run(stored)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*tolerances.toml alone; the noise floors are of other arithmetic (x, here *"])
     assert run(stored, "--dit-baseline-update=changed").ret == 0
     assert baselines.load(baseline(stored), "flux-tiny").cases[SKIP]["harm"].tolerance == 0.001  # and is not lost
 
@@ -112,13 +118,14 @@ def test_a_foreign_device_gates_quality_and_never_bits(stored):
     data = json.loads(path.read_text())
     data["device"] = "nvidia-h200"
     data["latents"] = {case: [pair[0], "0" * 64] for case, pair in data["latents"].items()}
-    path.with_name("nvidia-h200-float32.json").write_text(json.dumps(data))
+    foreign = path.with_name("nvidia-h200-float32.json")
+    rewrite(foreign, data)
     path.unlink()
     result = run(stored)
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*baseline nvidia-h200-float32.json (another device: latency is not judged)"])
     data["cases"][SKIP]["harm"]["value"] -= 1
-    path.with_name("nvidia-h200-float32.json").write_text(json.dumps(data))
+    rewrite(foreign, data)
     assert run(stored).ret == 1
 
 
@@ -144,6 +151,8 @@ def test_calibrating_keeps_the_noise_floor_of_every_case(stored):
     )
     made = baselines.load(baseline(stored), "flux-tiny")
     assert list(made.calibration.perturbations) == chosen
+    assert list(made.calibration.arithmetic) == ["unperturbed", *chosen]
+    assert made.calibration.arithmetic["unperturbed"] == arithmetic(torch.device("cpu"), "float32")
     for case, metrics in made.cases.items():
         for metric in ("harm", "latent_drift"):
             assert metrics[metric].value == before["cases"][case][metric]["value"]

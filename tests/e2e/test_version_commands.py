@@ -28,6 +28,7 @@ from tests.helpers.wheels import pip_settings, write_wheel
 pytestmark = pytest.mark.slow
 ROOT = Path(harness.__file__).parents[1]
 MOVED_AT = "0.35.0"
+CRASHES_AT = "0.34.0"  # and loses a case, where the arguments of pytest say so
 RELEASES = ("0.33.1", "0.34.0", MOVED_AT, "0.35.1", "0.36.0")
 BESIDE = {
     "transformers": ("4.51.3", "4.56.2", "5.23.0"),
@@ -36,14 +37,20 @@ BESIDE = {
 }
 TOLERANCES = '[[tolerance]]\npattern = "*"\nmetric = "*"\nabsolute = 0.05\nrelative = 0.0\n'
 PYTEST = """
-import json, shutil, sys
+import json, sys
 from importlib import metadata
 from pathlib import Path
 options = dict(word.split("=", 1) for word in sys.argv if word.startswith("--dit-") and "=" in word)
 folder = Path(options["--dit-reports"]) / options["--dit-run-id"]
+release = metadata.version("diffusers")
+if "crash" in sys.argv and release == __CRASHES_AT__:
+    sys.exit(3)
 folder.mkdir(parents=True)
 journals = Path(__JOURNALS__)
-shutil.copy(journals / (metadata.version("diffusers") + ".jsonl"), folder / "shard-1-of-1.jsonl")
+lines = (journals / (release + ".jsonl")).read_text().splitlines(keepends=True)
+if "lose" in sys.argv and release == __CRASHES_AT__:
+    lines = lines[:-1]
+(folder / "shard-1-of-1.jsonl").write_text("".join(lines))
 (folder / "seen.json").write_text(json.dumps({
     "arguments": sys.argv[1:],
     "packages": {d.name: d.version for d in metadata.distributions() if str(d.locate_file("")).startswith(sys.prefix)},
@@ -73,7 +80,8 @@ def index(tmp_path_factory):
     for name, versions in BESIDE.items():
         for version in versions:
             write_wheel(folder, name, version)
-    files = {"pytest/__init__.py": "", "pytest/__main__.py": PYTEST.replace("__JOURNALS__", repr(str(journals)))}
+    pytest_source = PYTEST.replace("__JOURNALS__", repr(str(journals))).replace("__CRASHES_AT__", repr(CRASHES_AT))
+    files = {"pytest/__init__.py": "", "pytest/__main__.py": pytest_source}
     write_wheel(folder, "pytest", pins["pytest"], files)
     wheel, _ = rebuild_wheel(metadata.distribution("setuptools"), folder)  # builds the checkout
     wheel.rename(folder / wheel.name)
@@ -168,6 +176,43 @@ def test_an_upgrade_makes_its_runs_and_says_yes_or_no(project):
     runs = [f"{label}=reports/upgrade/{label}-float32" for label in ("0.33.1", "newest")]
     compared = project("upgrade", *runs, "--null", "reports/upgrade/newest-float32-null")
     assert compared.stdout.strip() == (reports / "upgrade.md").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("lose", "1 of 2 cases are missing or failed under 0.34.0"),
+        (
+            "crash",
+            "2 of 2 cases are missing or failed under 0.34.0; the run under 0.34.0 is not complete: pytest ended with "
+            "exit code 3 (something broke)",
+        ),
+    ],
+)
+def test_a_version_that_loses_a_case_or_crashes_is_no(project, what, reason):
+    versions = ("0.33.1", CRASHES_AT)
+    command = ("upgrade", "--run", *versions, "--dtype", "float32", "--reports", f"reports/{what}")
+    done = project(*command, "--fail-on-regression", "--", "-k", what, code=1)
+    assert f"- **m, float32: no** ({reason})" in done.stdout
+    assert "| s-reverse | measured | missing |" in done.stdout
+    backwards = ("upgrade", "--run", *reversed(versions), "--dtype", "float32", "--reports", f"reports/{what}-old")
+    if what == "crash":  # without the old version's run there is nothing to compare with
+        assert "is not complete: pytest ended with exit code 3" in project(*backwards, "--", "-k", what, code=4).stderr
+    else:
+        assert "- **m, float32: yes**" in project(*backwards, "--", "-k", what).stdout
+    bisected = project("bisect", *versions, "--reports", f"reports/bisect-{what}", "--", "-k", what)
+    assert "0.34.0 is the first release that changed something, after 0.33.1" in bisected.stdout
+
+
+def test_versions_of_another_package(project):
+    command = ("upgrade", "--run", "--package", "transformers", "4.51.3", "newest", "--reports", "reports/package")
+    done = project(*command, "--dtype", "float32", "--fail-on-regression")
+    assert "m, float32: yes" in done.stdout
+    for name, version in {"transformers-4.51.3": "4.51.3", "transformers-newest": "5.23.0"}.items():
+        packages = project.seen(f"package/{name}-float32")["packages"]
+        assert (packages["transformers"], packages["diffusers"]) == (version, "0.36.0")  # as constraints.txt has it
+    command = ("bisect", "--package", "transformers", "4.51.3", "4.56.2", "--reports", "reports/package")
+    assert "nothing changed from 4.51.3 to 4.56.2" in project(*command).stdout
 
 
 def test_a_release_that_is_not_there_is_one_line(project):

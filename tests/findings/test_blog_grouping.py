@@ -51,6 +51,18 @@ def test_similarities_that_group_less_than_a_smooth_decay_contradict(monkeypatch
     assert judge(CLAIMS["B1"], made).verdict is ClaimVerdict.CONTRADICTED
 
 
+def test_two_middle_groupings_of_the_single_blocks():
+    stacks = {"double": 6, "single": 18}
+    four, three = (gram(*groups, within=0.95, across=0.3) for groups in ((3, 7, 6, 2), (3, 12, 3)))
+    supported = judge(CLAIMS["B1-middles"], similar("flux", gram(2, 2, 2), four, stacks=stacks))
+    assert supported.verdict is ClaimVerdict.SUPPORTED
+    contradicted = judge(CLAIMS["B1-middles"], similar("flux", gram(2, 2, 2), three, stacks=stacks))
+    assert contradicted.verdict is ClaimVerdict.CONTRADICTED
+    assert contradicted.decisive.value.value == 3
+    none = judge(CLAIMS["B1-middles"], similar("flux", gram(2, 2, 2), smooth(18), stacks=stacks, noise=0.1))
+    assert none.verdict is not ClaimVerdict.SUPPORTED
+
+
 def test_the_order_of_grouping_between_models():
     strong, weak, none = gram(3, 6, 3), gram(3, 6, 3, within=0.8, across=0.5), smooth(12)
     flux = similar("flux", gram(2, 2, 2), strong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 
 from harness.errors import BaselineError, HarnessError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry
+from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry, Mode
 from harness.gates.tolerances import Tolerance
 from harness.gates.update import UpdateMode, store_values
 from harness.gates.verdict import accepted, compare
@@ -23,6 +24,7 @@ from tests.helpers import hostile
 from tests.helpers.records import FINGERPRINT
 
 CASE = "flux-tiny-double-L01-skip"
+ALL = [Tolerance("*", "harm", 0.05, 0.1, "t")]
 TOLERANCES = [Tolerance("flux-*", "harm", 0.05, 0.1, 'tolerances.toml "flux-*"')]
 
 
@@ -64,26 +66,20 @@ def test_one_line_a_metric(baseline):
         ),
         (lambda t: t.replace('"seed_sd": 1.5', '"seed_sd": 0'), r"control\.seed_sd 0\.0, which is the unit of harm"),
         (lambda t: t.replace('"seed_sd": 1.5', '"seed_sd": -1'), r"control\.seed_sd -1\.0, which is the unit of harm"),
-        (lambda t: t.replace('"device": "cpu"', '"device": "cuda"'), "says that it is of 'cuda' and 'float32'"),
-        (lambda t: t.replace('"dtype": "float32"', '"dtype": "float16"'), "says that it is of 'cpu' and 'float16'"),
+        (lambda t: t.replace('"prompts": "p"', '"prompts": "q"'), "was edited: its facts .* are not those"),
+        (lambda t: t.replace('"steps": 4', '"steps": 5'), "was edited: its facts"),
+        (lambda t: t.replace('"device": "cpu"', '"device": "nvidia-h200"'), "was edited: its facts"),
+        (lambda t: t.replace('"dtype": "float32"', '"dtype": "bfloat16"'), "was edited: its facts"),
+        (
+            lambda t: re.sub('  "facts_digest": .*\n', "", t),
+            "has no digest of its facts; --dit-baseline-update=missing",
+        ),
         (lambda t: t.replace('"seed_sd"', '"seed_s"'), r"not laid out as one: control\.seed_sd is missing"),
     ],
     ids=[
-        "cut",
-        "empty",
-        "a list",
-        "another schema",
-        "foreign",
-        "not a number",
-        "text",
-        "twice",
-        "negative n",
-        "negative tolerance",
-        "unit 0",
-        "unit -1",
-        "device",
-        "dtype",
-        "no unit",
+        *("cut", "empty", "a list", "another schema", "foreign", "not a number", "text"),
+        *("twice", "negative n", "negative tolerance", "unit 0", "unit -1"),
+        *("other prompts", "other sampling", "another device", "another dtype", "no digest", "no unit"),
     ],
 )
 def test_a_broken_file_is_one_clear_error(baseline, damage, message):
@@ -107,15 +103,28 @@ def test_every_file_of_the_repository_comes_back_to_the_byte(path):
 
 def test_a_file_with_everything_comes_back(baseline):
     baseline.latents = {CASE: ("0" * 12, "f" * 64)}
-    baseline.calibration = Calibration(("ulp=1",), 1.5, {"harm": 17.0}, "a7dc", "AVX512", 2, {"torch": "2.15.0"})
+    baseline.calibration = Calibration(
+        ("ulp=1",), 1.5, {"harm": 17.0}, "a7dc", "AVX512", 2, {"torch": "2.15.0"}, {"unperturbed": "d", "ulp=1": "d"}
+    )
     baseline.facts = replace(baseline.facts, control_latents="e" * 64)
-    baseline.cases[CASE]["harm"] = Entry(0.22, 64, 0.01, 0.5)
+    baseline.cases[CASE]["harm"] = Entry(0.22, 64, 0.01, 0.5, Mode(0.25, ("cpu=avx2",)))
     baselines.save(baseline)
     assert baselines.load(baseline.path, "flux-tiny") == baseline
     data = json.loads(baseline.path.read_text())
     assert data["facts"]["control_latents"] == "e" * 64
     assert data["calibration"]["perturbations"] == ["ulp=1"]
     assert "calibration" not in json.loads(baselines.dump(baselines.without_floors(baseline)))
+
+
+def test_an_update_reads_a_file_without_a_digest_and_no_file_with_a_wrong_one(baseline):
+    baselines.save(baseline)
+    text = baseline.path.read_text()
+    baseline.path.write_text(re.sub('  "facts_digest": .*\n', "", text))
+    baselines.save(baselines.load(baseline.path, "flux-tiny", unsigned=True))
+    assert baseline.path.read_text() == text
+    baseline.path.write_text(text.replace('"prompts": "p"', '"prompts": "q"'))
+    with pytest.raises(BaselineError, match="was edited"):
+        baselines.load(baseline.path, "flux-tiny", unsigned=True)
 
 
 def test_the_unit_of_harm_is_the_controls(baseline):
@@ -134,6 +143,7 @@ VALID = {
     "control": {"seed_sd": 1.5, "score": 95.0},
     "cases": {CASE: {"harm": {"n": 64, "value": 0.22, "tolerance": 0.1, "effect": 0.3}}},
     "latents": {CASE: ["0" * 12, "f" * 64]},
+    "facts_digest": "",
     "calibration": to_plain(Calibration(("ulp=1",), 1.5, {"harm": 17.0}, "a7dc", "AVX512", 2, {"torch": "2.15.0"})),
 }
 
@@ -181,14 +191,15 @@ def test_higher_is_better_for_scores(baseline):
     assert verdict.status is Status.REGRESSION
 
 
-def test_without_a_tolerance_only_equality_passes(baseline):
-    stored = {"collapsed": Entry(0.0, 64)}
-    assert compare(CASE, {"collapsed": 0.0}, stored, []).status is Status.OK
-    assert compare(CASE, {"collapsed": 1.0}, stored, []).status is Status.REGRESSION
+def test_within_a_tolerance_of_nothing_only_equality_passes(baseline):
+    stored, exact = {"collapsed": Entry(0.0, 64)}, [Tolerance("*", "collapsed", 0.0, 0.0, "t")]
+    assert compare(CASE, {"collapsed": 0.0}, stored, exact).status is Status.OK
+    assert compare(CASE, {"collapsed": 1.0}, stored, exact).status is Status.REGRESSION
+    assert compare(CASE, {"collapsed": 1.0}, stored, []).checks == ()  # the tolerances alone say what is a gate
 
 
 def test_a_missing_entry_is_red(baseline):
-    verdict = compare("other-case", {"harm": 0.1}, {}, TOLERANCES)
+    verdict = compare("flux-other", {"harm": 0.1}, {}, TOLERANCES)
     assert verdict.status is Status.MISSING
     assert verdict.status.red
 
@@ -211,7 +222,7 @@ def test_update_modes(baseline, mode, value, written):
 
 def test_a_new_case_is_added_by_missing(baseline):
     values = {"harm": 0.5, "mmd": 0.1, "not-stored": 3.0, "psnr": float("inf")}
-    verdict = accepted(compare("new", values, {}, []), UpdateMode.MISSING)
+    verdict = accepted(compare("new", values, {}, ALL), UpdateMode.MISSING)
     assert verdict.status is Status.UPDATED
     assert store_values(baseline, "new", values, 64, UpdateMode.MISSING, accepted=True)
     assert set(baseline.cases["new"]) == {"harm", "mmd"}

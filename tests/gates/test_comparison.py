@@ -10,8 +10,8 @@ import pytest
 
 from harness.errors import JournalError
 from harness.gates.comparison import LEVEL, Movement, Strictness, compare
-from harness.results.records import Kind, Latency
-from tests.helpers.records import FINGERPRINT, PROMPTS, TOLERANCES, quality, shifted
+from harness.results.records import Kind, Latency, Record, Status, Verdict
+from tests.helpers.records import FINGERPRINT, PROMPTS, TOLERANCES, latency, quality, raised, shifted
 
 
 def one(records, others, tolerances=TOLERANCES):
@@ -121,7 +121,70 @@ def test_a_case_that_only_one_run_has_is_a_change():
     run = [quality("skip", 1.0), quality("reverse", 0.2)]
     (found,) = compare(run, run[:1], TOLERANCES)
     assert found.differs(Strictness.CHANGE)
-    assert not found.differs(Strictness.REGRESSION)
+    assert found.differs(Strictness.REGRESSION)
+    (added,) = compare(run[:1], run, TOLERANCES)
+    assert added.differs(Strictness.CHANGE)
+    assert not added.differs(Strictness.REGRESSION)
+
+
+def test_a_checkpoint_that_only_one_run_has_is_gone_or_new():
+    other = [
+        replace(r, checkpoint="n", case=r.case.replace("m-", "n-", 1), fingerprint=replace(FINGERPRINT, checkpoint="n"))
+        for r in (quality("skip", 1.0),)
+    ]
+    both, gone = compare([quality("skip", 1.0), *other], [quality("skip", 1.0)], TOLERANCES)
+    assert {c.moved for c in both.changes} == {Movement.SAME}
+    assert [(gone.a, c.what, c.moved) for c in gone.changes] == [("n", "s-skip", Movement.GONE)]
+    _, new = compare([quality("skip", 1.0)], [quality("skip", 1.0), *other], TOLERANCES)
+    assert [c.moved for c in new.changes] == [Movement.NEW]
+    assert not new.differs(Strictness.REGRESSION)
+
+
+def test_a_case_that_raised_failed_unless_it_did_before():
+    run = [quality("skip", 1.0)]
+    broken = [raised(run[0], "TypeError: forward() missing 1 argument")]
+    found = one(run, broken)
+    assert [(c.what, c.moved, c.why) for c in found.changes] == [
+        ("s-skip", Movement.FAILED, "TypeError: forward() missing 1 argument")
+    ]
+    assert found.differs(Strictness.REGRESSION)
+    assert one(broken, broken).changes == ()
+    assert not one(broken, run).differs(Strictness.REGRESSION)
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s.red])
+def test_a_case_whose_gate_turned_red_failed(status):
+    found = one([quality("skip", 1.0)], [quality("skip", 1.0, status=status)])
+    assert [c.moved for c in found.changes if c.metric == "quality"] == [Movement.FAILED]
+    assert found.differs(Strictness.REGRESSION)
+    red = [quality("skip", 1.0, status=status)]
+    assert not one(red, red).differs(Strictness.REGRESSION)
+
+
+def test_a_test_of_the_control_that_raised_failed_although_no_record_says_that_it_passed():
+    run = [quality("skip", 1.0)]
+    error = Record.of_control(FINGERPRINT, Verdict(Status.ERROR, notes=("AssertionError",)), None, test="test_identity")
+    (change,) = [c for c in one(run, [*run, error]).changes if c.moved is Movement.FAILED]
+    assert (change.what, change.metric, change.why) == ("control[test_identity]", "control", "AssertionError")
+
+
+def test_a_figure_that_vanished_is_gone():
+    run = [quality("skip", 1.0)]
+    summary = {k: v for k, v in run[0].measurement.summary.items() if k != "collapsed"}
+    found = one(run, [replace(run[0], measurement=replace(run[0].measurement, summary=summary))])
+    assert [(c.metric, c.moved) for c in found.changes if c.moved is not Movement.SAME] == [
+        ("collapsed", Movement.GONE)
+    ]
+    assert found.differs(Strictness.REGRESSION)
+
+
+def test_a_timing_that_was_not_made_is_gone():
+    made = latency("skip", 1.2)
+    not_made = replace(
+        made, latency=None, verdict=Verdict(Status.UNJUDGED, notes=("not measured: benchmarks are off",))
+    )
+    (change,) = one([made], [not_made]).changes
+    assert (change.moved, change.why) == (Movement.GONE, "not measured: benchmarks are off")
 
 
 def test_a_run_of_two_measurements_is_not_compared():

@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from harness.ablation.case import by_hand
 from harness.ablation.grid import from_id
-from harness.gates.baselines import Baseline, ControlFigures, Entry
+from harness.gates.baselines import Baseline, ControlFigures, Entry, Mode
 from harness.gates.reference import Reference
+from harness.gates.rigour import Rigour
 from harness.gates.tolerances import Tolerance
-from harness.gates.update import UpdateMode
-from harness.gates.verdict import judge, judge_control, judge_latency, worst
-from harness.results.fingerprint import Fingerprint
-from harness.results.records import Latency, Measurement, Status
+from harness.gates.update import UpdateMode, update_cases
+from harness.gates.verdict import NOT_MEASURED, accepted, compare, judge, judge_control, judge_latency, worst
+from harness.results.fingerprint import Fingerprint, facts
+from harness.results.judge_check import JudgeCheck
+from harness.results.records import Kind, Latency, Measurement, Record, Status, Verdict
 
 STACKS = {"double": 5}
 CASE = from_id("m", STACKS, "m-double-L01-skip")
@@ -34,7 +36,14 @@ FINGERPRINT = Fingerprint(
     versions={"torch": "2"},
 )
 CONTROL = Measurement(n=8, prompts=4, values={}, summary={"score": 90.0, "seed_sd": 1.0}, latents_sha256="c" * 64)
-TOLERANCES = tuple(Tolerance("*", metric, 0.05, 0.0, "t") for metric in ("harm", "latent_drift", "score"))
+TOLERANCES = (
+    *(Tolerance("*", metric, 0.05, 0.0, "t") for metric in ("harm", "latent_drift", "score")),
+    Tolerance("*", "collapsed", 0.0, 0.0, "t"),
+    Tolerance("*", "relative_time", 0.0, 0.1, "t"),
+)
+
+
+FAILED = JudgeCheck(8, 90.0, {"blank": -3.0}, ("blank images score higher",))
 
 
 def variant(harm=0.5, drift=0.8, latents="v" * 64):
@@ -61,6 +70,11 @@ def reference():
         (variant(harm=0.56, latents="x" * 64), Status.REGRESSION),  # what is red is not called nondeterminism
         (variant(latents="c" * 64), Status.NOTHING),
         (variant(harm=0.56, latents="c" * 64), Status.NOTHING),
+        (replace(variant(), judge_check=FAILED), Status.REFUSED),
+        (replace(variant(harm=0.56), judge_check=FAILED), Status.REFUSED),
+        (replace(variant(latents="c" * 64), judge_check=FAILED), Status.NOTHING),
+        (replace(variant(), judge_check=replace(FAILED, overruled=True)), Status.OK),
+        (replace(variant(), judge_check=replace(FAILED, faults=())), Status.OK),
     ],
 )
 def test_which_rule_decides(reference, measured, status):
@@ -77,7 +91,9 @@ def test_bits_of_another_fingerprint_are_not_compared(reference):
     ("change", "case", "note"),
     [
         ({"baseline": None}, CASE, "there is no cpu-float32.json for this checkpoint"),
-        ({"incomparable": "measured with other prompts than the baseline"}, CASE, "measured with other prompts"),
+        ({"incomparable": "other prompts", "rigour": Rigour.LENIENT}, CASE, "other prompts"),
+        ({"no_images": "random weights make no images", "rigour": Rigour.STRICT}, CASE, "random weights make no"),
+        ({"incomparable": "other prompts"}, by_hand("m", STACKS, "double: 0 2-4"), "a plan by hand has no baseline"),
         ({}, by_hand("m", STACKS, "double: 0 2-4"), "a plan by hand has no baseline"),
         ({}, replace(CASE, window=(0, 1), steps=4), "nobody stored this window of steps"),
     ],
@@ -126,18 +142,133 @@ def test_the_control_is_judged_on_its_own_figures(reference):
     assert judge_control(worse, replace(reference, baseline=None)).status is Status.UNJUDGED
 
 
-def test_latency_is_judged_on_the_very_device_alone(reference):
-    times = Latency((1.0,), (0.5,), batch=1, ratio=2.0, low=1.9, high=2.1, theory=2.0)
-    assert judge_latency(CASE, times, reference).notes == ("latency is only reported on a CPU",)
-    gpu = replace(reference, fingerprint=replace(FINGERPRINT, device="nvidia-h200"))
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"incomparable": "other prompts"}, Status.INCOMPARABLE),
+        ({"incomparable": "other prompts", "rigour": Rigour.STRICT}, Status.INCOMPARABLE),
+        ({"baseline": None}, Status.UNJUDGED),
+        ({"baseline": None, "rigour": Rigour.STRICT}, Status.MISSING),
+    ],
+)
+def test_a_file_that_does_not_apply_is_red_and_in_a_strict_run_one_that_is_not_there(reference, change, status):
+    other = replace(reference, **change)
+    verdicts = judge(CASE, variant(), other, CONTROL), judge_control(CONTROL, other), judge_latency(CASE, TIMES, other)
+    assert {verdict.status for verdict in verdicts} == {status}
+    assert Status.INCOMPARABLE.red
+    assert all(verdict.notes for verdict in verdicts)
+
+
+def test_a_window_that_nobody_stored_is_red_in_a_strict_run(reference):
+    windowed = replace(CASE, window=(0, 1), steps=4)
+    strict = replace(reference, rigour=Rigour.STRICT)
+    assert judge(windowed, variant(), strict, CONTROL).status is Status.MISSING
+
+
+def test_a_gated_figure_that_is_stored_and_was_not_measured_is_red(reference):
+    unmeasured = compare(CASE.id, {}, reference.baseline.cases[CASE.id], TOLERANCES)
+    assert unmeasured.status is Status.MISSING
+    assert [check.metric for check in unmeasured.checks] == ["harm", "latent_drift", "collapsed"]
+    assert all(check.source == NOT_MEASURED for check in unmeasured.checks)
+    assert accepted(unmeasured, UpdateMode.MISSING).status is Status.MISSING
+    assert accepted(unmeasured, UpdateMode.CHANGED).status is Status.UPDATED
+
+
+def test_an_entry_of_the_tolerances_makes_any_stored_figure_a_gate_and_nothing_else_does(reference):
+    stored = {**reference.baseline.cases[CASE.id], "fid_ratio": Entry(1.0, 4), "psnr": Entry(20.0, 4)}
+    measured = {**variant().summary, "fid_ratio": 50.0, "psnr": 10.0}
+    assert compare(CASE.id, measured, stored, TOLERANCES).status is Status.OK
+    for metric in ("fid_ratio", "psnr"):
+        more = (*TOLERANCES, Tolerance("*", metric, 0.1, 0.0, "t"))
+        assert compare(CASE.id, measured, stored, more).status is Status.REGRESSION
+    assert compare(CASE.id, measured, stored, ()).checks == ()
+
+
+# Order statistics of pairs give the interval; here it is given.
+TIMES = Latency((1.0,), (0.5,), batch=8, ratio=2.0, low=1.9, high=2.1, theory=2.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "status"),
+    [
+        (2.0, 1.9, 2.1, Status.OK),
+        (1.9, 1.88, 1.92, Status.OK),
+        (1.7, 1.5, 1.85, Status.OK),  # a noisy timing, part of which is allowed
+        (1.7, 1.65, 1.75, Status.REGRESSION),
+        (2.4, 2.3, 2.5, Status.STALE),
+        (2.4, 2.1, 2.7, Status.OK),
+        (1.0, 0.0, 30.0, Status.OK),  # a timing that says nothing
+    ],
+)
+@pytest.mark.parametrize("device", ["cpu", "nvidia-h200"])
+def test_latency_is_red_where_its_whole_interval_is_outside(reference, ratio, low, high, status, device):
+    here = replace(reference, fingerprint=replace(FINGERPRINT, device=device))
+    reference.baseline.cases[CASE.id]["relative_time"] = Entry(0.5, 12)  # .45 to .55, so 1.82 to 2.22
+    verdict = judge_latency(CASE, replace(TIMES, ratio=ratio, low=low, high=high), here)
+    assert verdict.status is status
+    (check,) = verdict.checks
+    assert (check.metric, check.baseline, check.tolerance) == ("relative_time", 0.5, pytest.approx(0.05))
+
+
+def test_a_time_that_nobody_stored_is_red_in_a_strict_run(reference):
+    assert judge_latency(CASE, TIMES, reference).status is Status.UNJUDGED
+    assert judge_latency(CASE, TIMES, replace(reference, rigour=Rigour.STRICT)).status is Status.MISSING
+    assert judge_latency(CASE, TIMES, reference, UpdateMode.MISSING).status is Status.UPDATED
+
+
+def test_load_moves_both_sides_and_the_gate_stays_green(reference):
     reference.baseline.cases[CASE.id]["relative_time"] = Entry(0.5, 12)
-    assert judge_latency(CASE, times, gpu).status is Status.OK
-    assert judge_latency(CASE, replace(times, ratio=1.5), gpu).status is Status.REGRESSION
-    assert judge_latency(CASE, times, replace(gpu, exact=False)).status is Status.UNJUDGED
-    moving = replace(gpu, fingerprint=replace(gpu.fingerprint, offload="group"))
-    assert judge_latency(CASE, times, moving).status is Status.UNJUDGED
+    loaded = replace(TIMES, control=(9.0,), variant=(4.5,), low=1.2, high=3.5)
+    assert judge_latency(CASE, loaded, reference).status is Status.OK
+
+
+def test_what_is_no_latency_to_compare_with_is_unjudged(reference):
+    reference.baseline.cases[CASE.id]["relative_time"] = Entry(0.5, 12)
+    assert judge_latency(CASE, TIMES, replace(reference, exact=False)).status is Status.UNJUDGED
+    moving = replace(reference, fingerprint=replace(FINGERPRINT, offload="group"))
+    assert judge_latency(CASE, TIMES, moving).status is Status.UNJUDGED
+    assert judge_latency(CASE, TIMES, replace(reference, tolerances=())).status is Status.UNJUDGED
+    reference.baseline.facts = facts(replace(FINGERPRINT, sampling={"batch": 64}))
+    assert judge_latency(CASE, TIMES, reference).status is Status.OK  # eight of 64 are timed
+    assert judge_latency(CASE, replace(TIMES, batch=1), reference).notes[0].startswith("timed with a batch of 1")
+
+
+def test_a_stored_mode_is_as_good_as_the_value(reference):
+    reference.baseline.cases[CASE.id]["harm"] = Entry(0.986, 4, 0.002, mode=Mode(0.958, ("cpu=avx2",)))
+    statuses = {harm: judge(CASE, variant(harm=harm), reference, CONTROL).status for harm in (0.987, 0.957, 0.97, 0.9)}
+    assert statuses == {
+        0.987: Status.OK,
+        0.957: Status.OK,
+        0.97: Status.REGRESSION,
+        0.9: Status.STALE,
+    }
 
 
 @given(st.lists(st.sampled_from(Status)))
 def test_the_gravest_outcome_is_red_where_any_is(statuses):
     assert worst(statuses).red == any(status.red for status in statuses)
+
+
+@pytest.mark.parametrize("mode", [None, *UpdateMode])
+def test_a_refused_judge_is_red_also_without_stored_values_and_in_an_update(reference, mode):
+    without = replace(reference, baseline=None)
+    for stored in (reference, without):
+        for verdict in (
+            judge(CASE, replace(variant(), judge_check=FAILED), stored, CONTROL, mode),
+            judge_control(replace(CONTROL, judge_check=FAILED), stored, mode),
+        ):
+            assert verdict.status is Status.REFUSED
+            assert verdict.status.red
+            assert verdict.notes[-1].startswith("the judge is refused: blank images score higher.")
+            assert "--dit-trust-judge" in verdict.notes[-1]
+
+
+@pytest.mark.parametrize("mode", UpdateMode)
+def test_nothing_that_a_refused_judge_scored_is_stored(tmp_path, mode):
+    measured = replace(variant(), judge_check=FAILED)
+    fingerprint = replace(FINGERPRINT, checkpoint="m")
+    verdict = Verdict(Status.REFUSED)
+    control = Record.of_control(fingerprint, verdict, replace(CONTROL, judge_check=FAILED))
+    case = Record.of(CASE, Kind.QUALITY, fingerprint, verdict, measurement=measured)
+    assert update_cases(tmp_path, [control, case], mode) == []
+    assert not list(tmp_path.rglob("*.json"))

@@ -39,7 +39,7 @@ def stream(stack, name, length, bins, rng):
         table[EMPTY] = 0 if table is count else np.nan
     draws = np.repeat(np.nanmean(centred, axis=0)[None], 2, axis=0)
     angles_drawn = np.repeat(np.nanmean(angular, axis=0)[None], 2, axis=0)
-    return Stream(stack, name, count, cosine, centred, centred, angular, angular, draws, angles_drawn)
+    return Stream(stack, name, count, cosine, centred, centred, angular, angular, draws, angles_drawn, angles_drawn)
 
 
 def given_of(name, setting="trajectory", prompts=8):
@@ -62,7 +62,7 @@ def given_of(name, setting="trajectory", prompts=8):
         },
         "groups": {s: (0, 1, n - 2) for s, n in lengths.items()},
         "harm": harm,
-        "vitality": {s: rng.random(n) for s, n in lengths.items()},
+        "drift": {s: rng.random(n) for s, n in lengths.items()},
         "interactions": {s: (t, np.abs(t) > 2.5) for s, t in tables.items()},
         "predictors": {
             s: {f"measure {i}": (h.mean(axis=1) ** (i + 1), Interval(0.5, 0.1, 0.8)) for i in range(4)}

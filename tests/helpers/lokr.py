@@ -45,6 +45,7 @@ def angular_stream(stack, name, length, seed, bins=3):
         rng.random((bins, length)),
         np.zeros((2, depth, depth)),
         np.zeros((2, length)),
+        np.zeros((2, length)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.gates.rigour import Rigour
 from harness.plugin.options import Options
 
 DEFAULTS = Options(
@@ -17,16 +18,18 @@ DEFAULTS = Options(
     prompts=None,
     quick=False,
     update=None,
+    rigour=Rigour.USUAL,
     run_id="r",
     reports=Path("reports"),
     device=None,
     rounds=12,
-    seeds=1,
     threads=None,
     weights=None,
     dtype=None,
     lora=None,
     offload="none",
+    seeds=1,
+    trust_judge=False,
     judge=None,
     metrics=(),
     perturbations=(),

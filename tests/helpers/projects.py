@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from harness.gates import baselines
 from harness.results.journal import read
 
 CASES = """
@@ -53,6 +56,12 @@ def run(project, *arguments):
 def baseline(project):
     """Where its values are stored."""
     return project.path / "baselines" / "flux-tiny" / "cpu-float32.json"
+
+
+def rewrite(path, data):
+    """Write a baseline file with other facts as if it had been measured so: with the digest of its facts."""
+    path.write_text(json.dumps({key: value for key, value in data.items() if key != "facts_digest"}))
+    baselines.save(baselines.load(path, data["checkpoint"], unsigned=True))
 
 
 def listed(project, *arguments):

@@ -71,3 +71,8 @@ def shifted(record, by):
             summary={**measured.summary, "harm": float(harm.mean())},
         ),
     )
+
+
+def raised(record, line):
+    """The record of the same case where its test raised before anything was measured."""
+    return replace(record, measurement=None, latency=None, verdict=Verdict(Status.ERROR, notes=(line,)))

@@ -139,6 +139,7 @@ def _together(found, bins, draws):
         "angular_last": mean(4),
         "draws": np.array([np.average([m[1] for _, _, m in found], axis=0, weights=w) for w in table]),
         "angular_draws": np.array([np.average([m[3] for _, _, m in found], axis=0, weights=w) for w in table]),
+        "angular_last_draws": np.array([np.average([m[4] for _, _, m in found], axis=0, weights=w) for w in table]),
     }
 
 

@@ -39,12 +39,24 @@ class Made:
     layout: Any = None  # the same of drifts: (layout, detail)
     noised: Profile | None = None
     facts: BaselineFacts = FACTS
+    objects: Any = None  # extra objects by (stack, plan); None where nothing counts them
+    steps: int = 4
+    velocities: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
         self.stacks = self.stacks or STACKS[self.family]
         self.rng = np.random.default_rng(0)
         self.prompt_ignoring_harm = 10.0 + self.rng.normal(size=PROMPTS)
         self.asked = []
+        lengths = self.stacks.items()
+        self.trajectory = profile(*(stream(stack, "image", _smooth(length)) for stack, length in lengths))
+
+    @property
+    def counts_objects(self):
+        return self.objects is not None
+
+    def extra_objects(self, plan, stack):
+        return self.objects(stack, str(plan)) + self.rng.normal(size=PROMPTS) * self.noise
 
     @property
     def name(self):
@@ -65,6 +77,12 @@ class Made:
         layout, detail = self.layout(stack, str(plan))
         wobble = 1 + self.rng.normal(size=(2, PROMPTS)) * self.noise
         return ImageDrift(layout * wobble[0], detail * wobble[1])
+
+
+def _smooth(blocks):
+    """Similarities that decay with distance, without groups."""
+    place = np.arange(blocks)
+    return np.exp(-0.1 * np.abs(place[:, None] - place))
 
 
 def parts(**by_strategy):
@@ -111,7 +129,8 @@ def stream(stack="joint", name="image", states=None, angular=None, noise=0.003, 
         angular=angular,
         angular_last=angular,
         draws=centred + (shaken + shaken.swapaxes(1, 2)) / 2,
-        angular_draws=angular.mean(axis=0) + rng.normal(size=(draws, depth - 1)) * noise,
+        angular_draws=(drawn := angular.mean(axis=0) + rng.normal(size=(draws, depth - 1)) * noise),
+        angular_last_draws=drawn,
     )
 
 

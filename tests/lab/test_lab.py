@@ -174,3 +174,19 @@ def test_a_control_that_collapses_is_one_line(tmp_path):
     for measure in (broken.control_measurement, lambda: broken.run("double: 0 4")):
         with pytest.raises(CheckpointError, match=message):
             measure()
+
+
+def test_the_judge_is_checked_once_and_every_measurement_says_so(lab):
+    measured, control = lab.run(parse("0 4"), "double").measurement, lab.control_measurement()
+    assert measured.judge_check is control.judge_check is lab.judge_check
+    assert (lab.judge_check.prompts, lab.judge_check.faults) == (8, ())
+    assert lab.anew().judge_check is lab.judge_check  # of a faulty model's images, later, it isn't checked
+
+
+def test_the_control_s_measurement_has_the_prompts_and_their_categories(lab):
+    assert lab.control_measurement().texts == tuple(lab.prompts)
+    assert lab.control_measurement().categories == ()
+    assert lab.run(parse("0 4"), "double").measurement.texts == ()
+    apart = Lab(lab.checkpoint, prompts={"one": lab.prompts[:3], "two": lab.prompts[3:8]})
+    assert apart.prompts == lab.prompts
+    assert apart.categories == ("one",) * 3 + ("two",) * 5

@@ -80,7 +80,7 @@ def test_a_lab_without_images_is_timed_as_well(random_labs):
         stack = next(iter(lab.checkpoint.stacks))
         length = lab.checkpoint.stacks[stack]
         latency = measure_latency(
-            lab, by_hand(lab.checkpoint.name, lab.checkpoint.stacks, f"{stack}: 0-{length - 2}"), rounds=4
+            lab, by_hand(lab.checkpoint.name, lab.checkpoint.stacks, f"{stack}: 0-{length - 2}"), rounds=8
         )
         assert latency.theory > 1
         assert 0 < latency.low <= latency.ratio <= latency.high

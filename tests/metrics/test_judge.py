@@ -6,15 +6,17 @@ import shutil
 from itertools import pairwise
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import ndimage
 
 from harness.errors import CheckpointError, PromptError
 from harness.metrics import openclip
-from harness.metrics.judge import OpenClipJudge
+from harness.metrics.judge import OpenClipJudge, _covering
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.tiny import render, world
 
@@ -114,6 +116,31 @@ def test_images_of_another_shape_are_cropped_at_the_centre_or_squashed(judge, sc
     squashing = OpenClipJudge(openclip.find(BUNDLED / "judge"), CPU)
     squashing._crops = False
     assert not np.allclose(squashing.embed_images(wide), judge.embed_images(images[:20]), atol=0.05)
+
+
+@pytest.mark.parametrize("size", [(1024, 768), (768, 1024), (97, 131), (300, 40), (40, 40), (512, 512)])
+def test_images_are_prepared_as_open_clip_does_it(judge, size):
+    """The resized shape is torchvision's (298 rows for 1024 x 768 and a side of 224, where rounding gives 299)."""
+    from torchvision.transforms.functional import _compute_resized_output_size
+
+    assert _covering(size, (224, 224)) == tuple(_compute_resized_output_size(size, [224]))
+    smooth = ndimage.gaussian_filter(np.random.default_rng(16).normal(0, 900, (3, *size)), (0, 2, 2)) + 128
+    image = np.clip(smooth, 0, 255).astype(np.uint8)
+    prepare = open_clip.image_transform(40, is_train=False, resize_mode="shortest", interpolation="bicubic")
+    theirs = prepare(Image.fromarray(image.transpose(1, 2, 0)))
+    ours = judge._fit(torch.from_numpy(image[None]).float().div(255))[0]
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD))
+    assert float((ours - (theirs * std + mean)).abs().mean()) < 0.005  # open_clip rounds to bytes
+
+
+def test_a_judge_that_is_not_square_covers_its_field_as_open_clip_does_it():
+    from open_clip.transform import ResizeKeepRatio
+
+    for source in ((1024, 768), (100, 333), (37, 91)):
+        keep = ResizeKeepRatio((224, 160))
+        assert list(_covering(source, (224, 160))) == keep.get_params(
+            Image.new("RGB", source[::-1]), (224, 160), 0.0, 0.0
+        )
 
 
 def caption(text):

@@ -39,6 +39,24 @@ def test_cached_prompts_and_drawn_latents_are_the_pipelines_own(sampler):
 
 
 @pytest.mark.parametrize("sampler", ALL, indirect=True, ids=IDS)
+def test_plain_prompts_are_sampled_in_the_same_batches(sampler, monkeypatch):
+    """One call for all needs more memory than the sampling does, and in bfloat16 moved latents by .047."""
+    sizes = []
+    call = sampler._call
+    monkeypatch.setattr(sampler, "batch", 1)
+
+    def counting(given, **more):
+        sizes.append(len(given["prompt"]))
+        return call(given, **more)
+
+    monkeypatch.setattr(sampler, "_call", counting)
+    plain = sampler.sample_plainly(PROMPTS, seed=3)
+    assert sizes == [1, 1]
+    monkeypatch.setattr(sampler, "_call", call)
+    assert torch.equal(plain.latents, sampler.sample(PROMPTS, seed=3).latents)
+
+
+@pytest.mark.parametrize("sampler", ALL, indirect=True, ids=IDS)
 def test_an_image_does_not_depend_on_its_neighbours(sampler):
     both = sampler.sample(PROMPTS, seed=3).latents
     alone = torch.cat([sampler.sample([prompt], seed=3).latents for prompt in PROMPTS])

@@ -13,7 +13,7 @@ from harness import Ask, plugin
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.plugin import workers
 from harness.plugin.collection import Collection, SelectedTest, parameter_id
-from harness.plugin.parameters import FIXTURES, fixtures_of
+from harness.plugin.parameters import FIXTURES, own_fixtures
 from tests.helpers.options import DEFAULTS
 
 HERE = Path(__file__)
@@ -44,9 +44,15 @@ class Metafunc:
         ]
 
 
-def item(fixtures=(), path=HERE, **params):
-    spec = SimpleNamespace(params=params) if params else None
-    return SimpleNamespace(callspec=spec, fixturenames=fixtures, path=path, extra_keyword_matches=set(), params=params)
+def item(fixtures=(), path=HERE, marked=True, **params):
+    return SimpleNamespace(
+        callspec=SimpleNamespace(params=params) if params else None,
+        fixturenames=fixtures,
+        path=path,
+        extra_keyword_matches=set(),
+        params=params,
+        get_closest_marker=lambda name: CASES.mark if marked and name == "dit" else None,
+    )
 
 
 def collect(*tests, **options):
@@ -214,10 +220,13 @@ def test_a_fixture_or_a_parameter_of_another_suite_with_a_name_of_ours_is_left_a
     parametrized = Metafunc("control", "ablation")
     for names in ("control, ablation", ["control", "ablation"], ("control", "ablation")):
         parametrized.definition.iter_markers = lambda _, names=names: [pytest.mark.parametrize(names, []).mark]
-        assert fixtures_of(parametrized) == []
-    assert fixtures_of(theirs) == []
+        assert own_fixtures(parametrized) == []
+    assert own_fixtures(theirs) == []
     assert collect(theirs, parametrized)[1] == []
-    assert fixtures_of(Metafunc("control")) == ["control"]
+    others = [item(("finding",), marked=False, finding="x"), item(("study",), marked=False)]
+    Collection(DEFAULTS).narrow(config(), kept := list(others))
+    assert kept == others
+    assert own_fixtures(Metafunc("control")) == ["control"]
 
 
 def test_a_fixture_of_another_kind_needs_no_mark():

@@ -7,7 +7,14 @@ from dataclasses import replace
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import columns_of
 from harness.results.ranking import rank
-from tests.helpers.records import quality
+from tests.helpers.records import quality, raised
+
+
+def test_the_page_says_what_a_shuffle_is():
+    for strategy, said in (("shuffle.s0", True), ("random.s0", False), ("skip", False)):
+        records = [quality(strategy, 0.5)]
+        text = markdown(records, rank(records))
+        assert ("at least as far from the model's own order as the average one" in text) is said
 
 
 def test_bars_in_plans_do_not_end_a_markdown_cell():
@@ -27,3 +34,14 @@ def test_what_a_foreign_journal_says_is_text_in_a_table():
     assert not {c for c in page if not c.isprintable()} - {"\n"}
     rows = [line for line in page.split("\n") if line.startswith("| ")]
     assert len({line.replace("\\|", "").count("|") for line in rows[:3]}) == 1
+
+
+def test_cases_that_raised_are_named_and_not_in_the_table():
+    records = [quality("skip", 0.5), raised(quality("swap", 0.1), "TypeError: x")]
+    page = markdown(records, rank(records))
+    assert "**not ranked, as the test raised (1):**\n\n- `m-s-swap: TypeError: x`\n" in page
+    assert not any("swap" in line for line in page.splitlines() if line.startswith("|"))
+    alone = markdown(records[1:], rank(records[1:]))
+    assert "nothing was measured" in alone
+    assert "TypeError: x" in alone
+    assert "|" not in alone

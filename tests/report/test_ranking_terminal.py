@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.report.ranking_terminal import render
-from tests.helpers.records import latency, quality
+from tests.helpers.records import latency, quality, raised
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
@@ -29,7 +29,7 @@ def test_the_foot_says_the_unit_and_the_batches():
     )
     timing = replace(latency("skip", 1.2), fingerprint=record.fingerprint)
     text = render([record, timing], 200, colour=False)
-    assert "1 sd = 1.48 points (95 % interval 1.05 to 2.10), of this checkpoint and these prompts alone" in text
+    assert "1 sd = 1.48 points [1.05, 2.10], of this checkpoint and these prompts alone" in text
     assert "speed-up: of a forward of 8 images; images were sampled 4 at a time" in text
     assert "no tiers" not in text
 
@@ -48,3 +48,12 @@ def test_what_a_foreign_journal_says_is_shown_and_not_obeyed():
     text = render([replace(record, **names, words=(bad,))], 200, colour=False)
     assert not {c for c in text if not c.isprintable()} - {"\n"}
     assert "\\x1b[31m" in text
+
+
+def test_cases_that_raised_are_named():
+    broken = raised(quality("swap", 0.1), "TypeError: x")
+    text = render([quality("skip", 0.5), broken], 100, colour=False)
+    assert "not ranked, as the test raised (1):\nm-s-swap: TypeError: x\n" in text
+    assert "least harmful variant: m" in text
+    alone = render([broken], 100, colour=False)
+    assert alone == "nothing to rank: m\nnot ranked, as the test raised (1):\nm-s-swap: TypeError: x\n"

@@ -13,7 +13,9 @@ import pytest
 from harness.ablation.plan import parse
 from harness.gates import comparison
 from harness.gates.baselines import Entry
-from harness.gates.tolerances import Tolerance, load_tolerances
+from harness.gates.tolerances import DEFAULTS, Tolerance, load_tolerances
+from harness.gates.validation.faults import FAULTS
+from harness.gates.validation.power import Effect, FaultResult
 from harness.gates.verdict import compare
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import bundled_names, resolve
@@ -55,9 +57,9 @@ def test_names_are_unique():
 def test_every_gated_figure_is_stored():
     """But those of the control, of which a baseline keeps all."""
     assert {*columns.gated(), *columns.latency_gated()} <= set(columns.stored())
-    assert columns.gated() == ("harm", "latent_drift", "collapsed")
-    assert columns.control_gated() == ("score", "collapsed", "reseed_latent", "fid_null")
-    assert columns.calibrated() == ("harm", "latent_drift")
+    assert columns.gated() == ("clip_delta", "harm", "latent_drift", "fid_ratio", "collapsed")
+    assert columns.control_gated() == ("score", "reseed_latent", "fid_null", "collapsed")
+    assert [f.name for f in columns.compared(control=False)] == ["harm", "latent_drift", "fid_ratio", "collapsed"]
 
 
 def test_every_gated_figure_has_a_better_side():
@@ -105,9 +107,14 @@ def test_what_baselines_hold_is_declared(name):
     assert {metric for case in analysis["cases"].values() for metric in case} <= {f.name for f in ANALYSIS}
 
 
-def test_tolerances_are_of_what_is_gated():
+@pytest.mark.parametrize("path", [BASELINES / "tolerances.toml", DEFAULTS], ids=["stored", "shipped"])
+def test_tolerances_are_of_what_is_declared_as_gated(path):
     gated = {*columns.gated(), *columns.control_gated(), *columns.latency_gated(), *(f.name for f in ANALYSIS)}
-    assert {tolerance.metric for tolerance in load_tolerances(BASELINES / "tolerances.toml")} <= gated
+    assert {tolerance.metric for tolerance in load_tolerances(path)} == gated
+
+
+def test_the_shipped_tolerances_are_those_of_this_repository():
+    assert (BASELINES / "tolerances.toml").read_bytes() == DEFAULTS.read_bytes()
 
 
 def test_extra_metrics_have_their_figures_by_what_follows_the_dot():
@@ -123,7 +130,7 @@ def test_a_table_is_as_declared():
     by_harm, by_speed = (columns.table(by) for by in RankedBy)
     assert " | ".join(c.heading for c in by_harm if not c.optional) == (
         "# | tier | variant | plan | harm [points] | harm [sd] | worst tenth [points] | coll. | speed-up | theory "
-        "| drift | checker | FID/null | gate"
+        "| image | drift | checker | FID/null | gate"
     )
     assert " | ".join(c.heading for c in by_speed) == (
         "# | variant | plan | speed-up | theory | memory | output drift | surgery | gate"
@@ -176,13 +183,14 @@ def test_an_added_figure_is_judged_stored_and_compared():
     tolerances = [Tolerance("*", "edge_sharpness", 0.1, 0.0, "t")]
     stored = {"edge_sharpness": Entry(3.0, 16)}
     assert "edge_sharpness" in columns.stored()
-    assert "edge_sharpness" in columns.calibrated()
+    assert "edge_sharpness" in columns.can_be_gated_names()
     for value, status in ((2.0, Status.REGRESSION), (4.0, Status.STALE), (3.05, Status.OK)):
         assert compare("m-s-skip", {"edge_sharpness": value}, stored, tolerances).status is status
     (found,) = comparison.compare([sharp(3.0)], [sharp(2.0)], tolerances)
     assert {c.metric: c.difference.value for c in found.changes}["edge_sharpness"] == -1
-    assert power_page.head()[4:7] == ("by harm", "by drift", "by sharp")
-    assert "edge sharpness" in power_page.legend()
+    checks = compare("m-s-skip", {"edge_sharpness": 2.0}, stored, tolerances).checks
+    tested = FaultResult(FAULTS[0], (Effect(FAULTS[0].name, "m-s-skip", checks, checks),))
+    assert "| cases red | by sharp | weakest |" in power_page.markdown({"m": [tested]}, {"m": []})
 
 
 @pytest.mark.usefixtures("added")

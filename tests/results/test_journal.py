@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.ablation.grid import Ask, expand
 from harness.errors import JournalError
-from harness.results.journal import FILE, Journal, latest, read
+from harness.results.journal import FILE, Journal, latest, read, read_if_any
 from harness.results.records import Kind, Measurement, Record, Status, Verdict, from_json
 from tests.helpers import hostile
 from tests.helpers.records import FINGERPRINT, latency, quality
@@ -161,3 +161,13 @@ def test_what_was_measured_differently_is_no_rerun():
     elsewhere = replace(first, fingerprint=replace(FINGERPRINT, capability="AVX2", threads=8, machine="other"))
     assert latest([first, other]) == [first, other]
     assert latest([first, elsewhere]) == [elsewhere]
+
+
+def test_a_run_without_a_journal_has_no_records_where_that_is_asked_for(tmp_path):
+    assert read_if_any(tmp_path) == []
+    assert read_if_any(tmp_path / "never begun") == []
+    journal = Journal(tmp_path)
+    assert read_if_any(tmp_path) == []
+    journal.append(quality("skip", 0.5))
+    journal.close()
+    assert [r.strategy for r in read_if_any(tmp_path)] == ["skip"]

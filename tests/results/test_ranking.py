@@ -8,10 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.report.ranking_page import markdown
+from harness.report.ranking_table import columns_of, headings, nested, title
+from harness.report.ranking_terminal import draw
+from harness.results.figure import RankedBy
+from harness.results.judge_check import JudgeCheck
 from harness.results.ranking import rank
 from harness.results.records import Measurement, Record, Status, Verdict
 from harness.results.statistics import Interval, seed_sd_interval
-from tests.helpers.records import FINGERPRINT, PROMPTS, latency, quality
+from tests.helpers.records import FINGERPRINT, PROMPTS, latency, quality, raised
 
 
 def test_least_harmful_first_and_collapsed_last():
@@ -24,16 +29,24 @@ def test_least_harmful_first_and_collapsed_last():
 
 
 def starred(harms, timings):
-    (ranking,) = rank([quality(n, h) for n, h in harms.items()] + timings)
+    stacks = {timing.strategy: timing.stack for timing in timings}
+    (ranking,) = rank([quality(n, h, stack=stacks.get(n, "s")) for n, h in harms.items()] + timings)
     return {row.strategy for row in ranking.rows if row.pareto}
 
 
 def test_pareto_marks_what_is_surely_faster_than_all_that_harms_less():
     harms = {"a": 0.1, "b": 0.5, "c": 0.6, "d": 0.05}
-    timings = [latency("a", 1.15), latency("b", 1.5), latency("c", 1.2)]
+    timings = [latency("a", 1.15), latency("b", 1.5, "t"), latency("c", 1.2)]
     assert starred(harms, timings) == {"a", "b"}
-    # The intervals of b and a overlap: b is faster by chance.
-    assert starred(harms, [latency("a", 1.15), latency("b", 1.3), latency("c", 1.2)]) == {"a"}
+    # The intervals of b and a, of different stacks, overlap: b is faster by chance.
+    assert starred(harms, [latency("a", 1.15), latency("b", 1.3, "t"), latency("c", 1.2)]) == {"a"}
+
+
+def test_within_a_stack_it_is_known_what_is_faster():
+    """Its blocks cost the same: leaving out more is faster, and leaving out as many isn't, whatever was timed."""
+    harms = {"a": 0.1, "b": 0.5, "c": 0.6}
+    more = [latency("a", 1.15, theory=1.1), latency("b", 1.2, theory=1.3), latency("c", 1.6, theory=1.3)]
+    assert starred(harms, more) == {"a", "b"}
 
 
 def test_no_permutation_is_starred_for_a_lucky_timing():
@@ -166,3 +179,78 @@ def test_a_variant_that_can_not_be_ranked_is_left_out_and_said(values, summary, 
     (ranking,) = rank([quality("a", 0.5), bad])
     assert [row.strategy for row in ranking.rows] == ["a"]
     assert ranking.left_out == {"m-s-bad": why}
+
+
+# --- the judge, and others ---
+
+FAILED = JudgeCheck(8, 90.0, {"blank": -3.0}, ("blank images score higher",))
+
+
+def judged(record, check):
+    return replace(record, measurement=replace(record.measurement, judge_check=check))
+
+
+def test_nothing_is_ranked_by_a_judge_that_failed_its_check():
+    records = [judged(quality("a", 0.1), FAILED), quality("b", 0.2), latency("b", 1.3)]
+    (ranking,) = rank(records)
+    assert ranking.by is RankedBy.SPEED
+    assert ranking.judge_check == FAILED
+    assert [row.strategy for row in ranking.rows] == ["b", "a"]
+    assert {row.harm for row in ranking.rows} == {row.tier for row in ranking.rows} == {None}
+    assert not {"harm", "clip_delta", "seed_sd"} & set().union(*(row.summary for row in ranking.rows))
+    assert title(ranking) == "fastest variant, by speed-up (the judge is refused): m"
+    assert title(rank(records[:2])[0]) == "not ranked (the judge is refused, no latency measured): m"
+    page = markdown(records, [ranking])
+    assert "the judge is refused: blank images score higher. " in page
+    assert "harm [sd]" not in page
+    assert "the judge is refused: blank images score higher. " in " ".join(draw([ranking], 200, colour=False).split())
+
+
+def test_a_judge_that_a_person_trusts_ranks_and_the_table_says_so():
+    (ranking,) = rank([judged(quality("a", 0.1), replace(FAILED, overruled=True)), quality("b", 0.2)])
+    assert ranking.by is RankedBy.HARM
+    assert "THE JUDGE FAILED ITS CHECK and ranks all the same" in draw([ranking], 200, colour=False)
+
+
+def test_a_checked_judge_is_told_under_the_table_and_in_json():
+    check = JudgeCheck(16, 96.0, {"blank": 90.0, "blur 1": 3.5})
+    (ranking,) = rank([judged(quality("a", 0.1), check)])
+    line = "(mean score 96.0); it scores lower, by points: blank 90.0, blur 1 3.5"
+    assert line in draw([ranking], 250, colour=False)
+    assert nested(ranking)["judge_check"]["lower"] == check.lower
+
+
+def test_the_checker_ranks_beside_harm():
+    records = []
+    for name, harm, loss in (("a", 1, 0.3), ("b", 2, 0.1), ("c", 3, 0.1), ("d", 4, 0.9)):
+        record = quality(name, harm)
+        measured = record.measurement
+        values = {**measured.values, "grade_loss": (loss,) * measured.n}
+        summary = {**measured.summary, "grade_loss": loss}
+        records.append(replace(record, measurement=replace(measured, values=values, summary=summary)))
+    (ranking,) = rank(records)
+    assert [row.value("checker_rank") for row in ranking.rows] == [3.0, 1.5, 1.5, 4.0]
+    assert "checker #" in headings(columns_of(ranking))
+    (opinion,) = ranking.opinions
+    assert opinion.name == "checker"
+    text = " ".join(draw([ranking], 300, colour=False).split())
+    assert "second opinion: checker, by its loss, ranks with Spearman 0.32 [" in text
+    assert "they part most at m-s-a (# 1 by harm, 3)" in text
+
+
+def test_what_raised_is_not_ranked_but_named():
+    run = [quality("skip", 1.0), raised(quality("swap", 0.1), "TypeError: x"), quality("reverse", 0.2)]
+    timing = raised(latency("skip", 1.2), "RuntimeError: y")
+    other = replace(raised(quality("skip", 0.3), "OSError: z"), checkpoint="n", case="n-s-skip")
+    ranking, nothing = rank([*run, timing, other])
+    assert [row.case for row in ranking.rows] == ["m-s-reverse", "m-s-skip"]
+    assert ranking.errors == {"m-s-swap": "TypeError: x", "m-s-skip (latency)": "RuntimeError: y"}
+    assert (nothing.checkpoint, nothing.rows, nothing.errors) == ("n", (), {"n-s-skip": "OSError: z"})
+
+
+def test_what_was_measured_before_its_test_raised_is_ranked_and_says_so():
+    made = quality("skip", 1.0)
+    late = replace(made, verdict=replace(made.verdict, status=Status.ERROR, notes=("AssertionError: too slow",)))
+    (ranking,) = rank([late, quality("swap", 0.1)])
+    assert [(row.case, row.gate) for row in ranking.rows][1] == ("m-s-skip", Status.ERROR)
+    assert ranking.errors == {}

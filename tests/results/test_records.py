@@ -36,7 +36,10 @@ def test_numbers_survive(value):
         (lambda d: d.update(schema=0), "record has schema 0, this version reads 1"),
         (lambda d: d.pop("case"), "record.case is missing"),
         (lambda d: d.update(words="x"), "record.words is 'x', not a list"),
-        (lambda d: d["verdict"].update(status="fine"), "record.verdict.status is 'fine', not one of ok, did nothing"),
+        (
+            lambda d: d["verdict"].update(status="fine"),
+            "record.verdict.status is 'fine', not one of error, ok, did nothing",
+        ),
         (lambda d: d["measurement"].update(n=None), "record.measurement.n is None, not a whole number"),
         (lambda d: d.update(fingerprint=3), "record.fingerprint is 3, not an object"),
     ],

@@ -164,8 +164,11 @@ def test_mmd_is_its_definition():
     x, y = rng.normal(size=(2, 6, 3))
     groups = np.array([0, 0, 1, 1, 2, 2])
 
+    distances = [np.linalg.norm(x[i] - x[j]) for i in range(6) for j in range(6) if groups[i] != groups[j]]
+    scale = np.median(np.square(distances))
+
     def k(a, b):
-        return (a @ b / 3 + 1) ** 3
+        return np.exp(-(np.linalg.norm(a - b) ** 2) / (2 * scale))
 
     total = [
         k(x[i], x[j]) + k(y[i], y[j]) - k(x[i], y[j]) - k(x[j], y[i])
@@ -174,6 +177,22 @@ def test_mmd_is_its_definition():
         if groups[i] != groups[j]
     ]
     assert paired_mmd(x, y, groups) == pytest.approx(np.mean(total))
+
+
+def test_mmd_sees_a_shrunk_spread_and_no_length():
+    """KID's kernel on unit features gave -3e-4 for a set pulled to its mean, as if it were closer than itself."""
+    rng = np.random.default_rng(10)
+    x = rng.normal(size=(64, 64)) + 4 * rng.normal(size=64)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    shrunk = x.mean(axis=0) + 0.3 * (x - x.mean(axis=0))
+    moved = x + 0.05 * rng.normal(size=x.shape) / 8
+    assert paired_mmd(x, shrunk) > 0.02 > 10 * abs(paired_mmd(x, moved))
+    assert paired_mmd(100 * x, 100 * shrunk) == pytest.approx(paired_mmd(x, shrunk))
+
+
+def test_mmd_of_features_that_are_all_equal_is_refused():
+    with pytest.raises(ValueError, match="all equal"):
+        paired_mmd(np.ones((4, 3)), np.ones((4, 3)))
 
 
 def test_mmd_is_unbiased_for_independent_sets():

@@ -1,22 +1,26 @@
 """Angular distances of layers, one sample a line: the record format of the SD3.5-Large layer study.
 
-A line is ``{"timestep": 512.3, "encoder_hidden_states": [...], "hidden_states": [...]}``: for each block the angle
+A line is ``{"timestep": 0.512, "encoder_hidden_states": [...], "hidden_states": [...]}``: for each block the angle
 (1/pi) arccos(cos) in 0..1 between what enters and what leaves it, of the text (encoder_hidden_states) and of the
 image (hidden_states). SD3.5-Large gives 38 and 37: its last block returns no text. A model of several stacks has its
 blocks in running order.
 
-Timesteps are written on diffusers' scale, 0 (clean) to 1000 (noise). Files that hold noise levels 0..1 are read as
-well: :func:`timestep_means` takes a file in which no timestep is above 1 for one of those.
+Timesteps are written as the study writes them, 0 (clean) to 1 (noise), so that its notebook bins them. Files on
+diffusers' scale of 0 to 1000 are read as well: :func:`timestep_means` takes a file in which a timestep is above 1 for
+one of those. Files compressed with gzip, like the study's own, or with bzip2 are read as they are.
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TextIO
+from typing import IO, Self, TextIO, cast
 
 import numpy as np
 
@@ -25,7 +29,9 @@ from harness.files import parse_json
 from harness.results.arrays import Array
 from harness.results.serialise import from_plain, no_unknown_fields, to_plain
 
-TOP = 1000.0
+_TOP = 1000.0  # of diffusers' timesteps
+_LONGEST = 2**20  # bytes of a line; the study's have 2 KB
+_COMPRESSED = (b"\x1f\x8b", b"BZh")  # how files of gzip and of bzip2 begin
 
 
 class RecordError(HarnessError, ValueError):
@@ -34,7 +40,7 @@ class RecordError(HarnessError, ValueError):
 
 @dataclass(frozen=True)
 class AngleRecord:
-    """One sample: ``timestep`` 0..1000 (or 0..1), angles 0..1 of the text and of the image, block by block."""
+    """One sample: ``timestep`` 0..1 (or 0..1000), angles 0..1 of the text and of the image, block by block."""
 
     timestep: float
     encoder_hidden_states: tuple[float, ...]
@@ -52,7 +58,7 @@ class AngleRecord:
 
 def _checked(record: AngleRecord) -> AngleRecord:
     """The same record. Raises ValueError where a number isn't finite or out of range, or there are no angles."""
-    if not 0.0 <= record.timestep <= TOP:  # also where it is NaN
+    if not 0.0 <= record.timestep <= _TOP:  # also where it is NaN
         raise ValueError(f"timestep {record.timestep!r} is outside 0..1000")
     for name in ("encoder_hidden_states", "hidden_states"):
         angles = getattr(record, name)
@@ -65,29 +71,42 @@ def _checked(record: AngleRecord) -> AngleRecord:
 
 
 def read(path: Path) -> Iterator[AngleRecord]:
-    """The records of a file, one at a time: memory doesn't grow with it. Empty lines are passed over.
+    """The records of a file, plain or compressed, one at a time: memory doesn't grow with it. Empty lines are skipped.
 
-    Raises RecordError, naming file and line: no such file, no JSON object, a key missing or unknown, no numbers,
-    numbers that aren't finite or out of range, another number of angles than in the line before.
+    Raises RecordError, naming file and line: no such file, a damaged archive, no JSON object, a key missing or unknown,
+    no numbers, numbers that aren't finite or out of range, another number of angles than in the line before.
     """
     shape = None
     place = 0
     try:
-        with path.open("rb") as lines:
-            for line in lines:
+        with _open(path) as lines:
+            while line := lines.readline(_LONGEST):
                 place += 1
                 if line.isspace():
                     continue
+                if len(line) == _LONGEST and not line.endswith(b"\n"):
+                    raise ValueError(f"the line is longer than {_LONGEST} bytes, which is no record")
                 data = no_unknown_fields(AngleRecord, parse_json(line.decode("utf-8")), "record")
                 record = _checked(from_plain(AngleRecord, data, "record"))
                 if shape is not None and record.shape != shape:
                     raise ValueError(f"{_lengths(record.shape)}, after {_lengths(shape)} in the lines above")
                 shape = record.shape
                 yield record
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise RecordError(f"{path} is a damaged archive, after line {place}: {error}; copy or write it again") from None
     except OSError as error:
         raise RecordError(f"can't read the records {path}: {error.strerror or error}") from None
     except ValueError as error:
         raise RecordError(f"{path}, line {place}: {error}; leave the line out or write the file again") from None
+
+
+def _open(path: Path) -> IO[bytes]:
+    """The file's lines, decompressed where its first bytes are those of gzip or bzip2, whatever its name."""
+    with path.open("rb") as file:
+        head = file.read(3)
+    if head.startswith(_COMPRESSED[0]):
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    return bz2.open(path, "rb") if head.startswith(_COMPRESSED[1]) else path.open("rb")
 
 
 def _lengths(shape: tuple[int, int]) -> str:
@@ -97,8 +116,9 @@ def _lengths(shape: tuple[int, int]) -> str:
 class Writer:
     """Appends records to a file, each as a whole line at once, so that a killed run loses at most the last.
 
-    A context manager. Raises RecordError for a record that couldn't be read back, or of another shape than the one
-    before it, and where the file can't be written.
+    A context manager. Raises RecordError for a record that couldn't be read back, whose timestep is above 1, or of
+    another shape than the one before it, where the file holds timesteps of 0..1000 or is compressed, and where it can't
+    be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -108,12 +128,25 @@ class Writer:
 
     def __enter__(self) -> Self:
         try:
-            self._shape = next((record.shape for record in read(self.path)), None) if self.path.exists() else None
+            if self.path.exists():
+                self._check_the_file_so_far()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise RecordError(f"can't write {self.path}: {error.strerror or error}") from None
         return self
+
+    def _check_the_file_so_far(self) -> None:
+        with self.path.open("rb") as file:
+            if file.read(3).startswith(_COMPRESSED):
+                raise RecordError(f"{self.path} is compressed, and lines are appended as plain text; name another file")
+        for record in read(self.path):
+            self._shape = record.shape
+            if record.timestep > 1.0:
+                raise RecordError(
+                    f"{self.path} has a timestep of {record.timestep:g}, on diffusers' scale, and records are written "
+                    "with timesteps of 0..1; name another file"
+                )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -130,6 +163,8 @@ class Writer:
             raise RecordError(f"{self.path} has {_lengths(self._shape)} a line, this record {_lengths(record.shape)}")
         try:
             line = _checked(record).line()
+            if record.timestep > 1.0:
+                raise ValueError(f"timestep {record.timestep!r} is outside 0..1; divide diffusers' timesteps by 1000")
         except ValueError as error:
             raise RecordError(f"no record for {self.path}: {error}") from None
         self._shape = record.shape
@@ -168,9 +203,9 @@ class _Sums:
         self.image[bin_] += record.hidden_states
 
     def means(self) -> Means:
-        seen = np.where(self.count > 0, self.count, np.nan)[:, None]
+        samples = np.where(self.count > 0, self.count, np.nan)[:, None]
         edges = np.linspace(0.0, 1.0, len(self.count) + 1)
-        return Means(edges, self.count, self.text / seen, self.image / seen)
+        return Means(edges, self.count, self.text / samples, self.image / samples)
 
 
 def timestep_means(records: Iterable[AngleRecord], bins: int = 10, top: float | None = None) -> Means:
@@ -187,7 +222,7 @@ def timestep_means(records: Iterable[AngleRecord], bins: int = 10, top: float | 
     for place, record in enumerate(records):
         if not sums:
             shape = record.shape
-            sums = [_Sums(bins, each, shape) for each in ((1.0, TOP) if top is None else (top,))]
+            sums = [_Sums(bins, each, shape) for each in ((1.0, _TOP) if top is None else (top,))]
         if record.shape != shape:
             raise RecordError(f"record {place} has {_lengths(record.shape)}, the ones before {_lengths(shape)}")
         if len(sums) == 2 and record.timestep > 1.0:

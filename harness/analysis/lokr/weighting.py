@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.profile import Profile
+from harness.analysis.profile import REDUCTIONS, Profile
 from harness.errors import HarnessError
 from harness.models.spec import Family
 from harness.results.arrays import Array
@@ -66,11 +66,11 @@ def critical_blocks(image: npt.ArrayLike, text: npt.ArrayLike) -> tuple[int, ...
     The study names its critical layers (0, 31, 35) without a rule; this one gives just those from its means: image 0
     and 35, text 0 and 31.
     """
-    found: set[int] = set()
+    numbers: set[int] = set()
     for table in (image, text):
         means = _means(np.asarray(table, dtype=np.float64))
-        found |= set(map(int, np.flatnonzero(means >= np.percentile(means, _OUTLIER))))
-    return tuple(sorted(found))
+        numbers |= set(map(int, np.flatnonzero(means >= np.percentile(means, _OUTLIER))))
+    return tuple(sorted(numbers))
 
 
 def weigh(image: npt.ArrayLike, text: npt.ArrayLike, critical: Collection[int] | None = None) -> Weighting:
@@ -83,8 +83,8 @@ def weigh(image: npt.ArrayLike, text: npt.ArrayLike, critical: Collection[int] |
     a, b = (np.asarray(table, dtype=np.float64) for table in (image, text))
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b) or b.shape[1] not in (a.shape[1], a.shape[1] - 1) or a.size == 0:
         raise LokrError(f"maps of {a.shape} (bins, image) and {b.shape} (bins, text) don't go together")
-    seen = ~np.isnan(a).all(axis=1) & ~np.isnan(b).all(axis=1)
-    a, b = a[seen], b[seen]
+    measured = ~np.isnan(a).all(axis=1) & ~np.isnan(b).all(axis=1)
+    a, b = a[measured], b[measured]
     if not len(a) or not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise LokrError("the maps hold no sample, or values that aren't finite; measure them again")
     length, weighed = a.shape[1], b.shape[1]
@@ -120,8 +120,10 @@ def _means(table: Array) -> Array:
     return np.asarray(np.nanmean(table, axis=0), dtype=np.float64)
 
 
-def maps(profile: Profile, stacks: Sequence[str]) -> tuple[Array, Array]:
+def maps(profile: Profile, stacks: Sequence[str], reduction: str = REDUCTIONS[0]) -> tuple[Array, Array]:
     """A profile's angular distances as one (B, L) map of the image and one of the text, stacks in running order.
+
+    ``reduction`` over tokens is one of REDUCTIONS; the study's is ``last``.
 
     Raises LokrError where the profile lacks a stack.
     """
@@ -129,7 +131,7 @@ def maps(profile: Profile, stacks: Sequence[str]) -> tuple[Array, Array]:
         streams = [[profile.stream(stack, name) for stack in stacks] for name in ("image", "text")]
     except KeyError as error:
         raise LokrError(f"the profile of {profile.checkpoint} has {error.args[0]}; measure this checkpoint") from None
-    image, text = (np.concatenate([stream.angular for stream in each], axis=1) for each in streams)
+    image, text = (np.concatenate([stream.angles(reduction) for stream in each], axis=1) for each in streams)
     return image, text
 
 

@@ -10,12 +10,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BaselineError, HarnessError
-from harness.gates.baselines import Baseline, Calibration
+from harness.gates.baselines import UNPERTURBED, Baseline, Calibration, Mode
 from harness.gates.reference import Reference
 from harness.gates.tolerances import Tolerance, tolerance_for
 from harness.gates.update import update_noise_floors
@@ -23,7 +23,7 @@ from harness.gates.validation import noise_floor
 from harness.gates.validation.perturbations import Perturbation, choose
 from harness.gates.verdict import GREEN
 from harness.models.environment import processor
-from harness.results.columns import calibrated
+from harness.results.columns import in_order, is_count, latency_gated
 from harness.results.fingerprint import Fingerprint
 from harness.results.journal import read
 from harness.results.records import Kind, Record
@@ -49,13 +49,21 @@ class NoiseFloors:
     """The noise floors of one metric of one checkpoint.
 
     ``tolerances`` are what each case needs, ``max_t`` is the largest deviation of any case, in scales; ``capped`` are
-    the cases that are noisier than tolerances.toml allows.
+    the cases that are noisier than tolerances.toml allows; ``modes`` are those with two values, and the second one.
     """
 
     metric: str
     tolerances: Mapping[str, float]
     max_t: float
     capped: tuple[str, ...]
+    modes: Mapping[str, Mode] = field(default_factory=dict[str, Mode])
+
+    def mode_lines(self) -> list[str]:
+        """A line for each case with two values, which names the switch."""
+        return [
+            f"{self.metric} of {case} has a second value, {mode.value:.6g}, under {', '.join(mode.under)}; it is kept"
+            for case, mode in self.modes.items()
+        ]
 
     def __str__(self) -> str:
         ordered = sorted(self.tolerances.values())
@@ -93,11 +101,17 @@ def calibrate(
     for name, reference in references.items():
         assert reference.baseline is not None  # check() has seen a verdict
         floors = noise_floors(reference.baseline, records, runs, reference.tolerances)
-        calibration = _calibration(floors, list(runs), _fingerprint(records, name), processor(first.device))
-        update_noise_floors(reference.baseline, {f.metric: f.tolerances for f in floors}, calibration)
+        perturbed = {perturbation: _fingerprint(every, name) for perturbation, every in runs.items()}
+        calibration = _calibration(floors, _fingerprint(records, name), perturbed, processor(first.device))
+        tolerances, modes = {f.metric: f.tolerances for f in floors}, {f.metric: f.modes for f in floors}
+        update_noise_floors(reference.baseline, tolerances, calibration, modes)
         written.append(reference.baseline.path)
         for line in floors:
             say(f"{name}: {line}")
+            for mode in line.mode_lines():
+                say(f"{name}: {mode}")
+        if any(line.capped for line in floors):
+            say(f"to allow that noise: python -m harness calibrate {run.folder} --suggest")
     return written
 
 
@@ -144,7 +158,7 @@ def check(records: Sequence[Record], checkpoint: str) -> None:
     if off:
         raise BaselineError(
             f"{checkpoint} is not calibrated: {off[0].case} is {off[0].verdict.status.value} "
-            f"({len(off)} such in all), and a regression can't be calibrated away; mend it or accept it first"
+            f"({len(off)} such in all), and a regression can't be calibrated away; fix it or accept it first"
         )
 
 
@@ -154,14 +168,19 @@ def noise_floors(
     runs: Mapping[str, Sequence[Record]],
     tolerances: Sequence[Tolerance],
 ) -> list[NoiseFloors]:
-    """The noise floors of a baseline's cases, for each metric that has one.
+    """The noise floors of a baseline's cases, for each metric that is a gate and no count.
 
     Deviations are measured from the unperturbed ``records``, not from the stored values; ``runs`` are the perturbed
     ones. Raises BaselineError where a perturbed run lacks a case or holds a value that is not finite.
     """
     floors: list[NoiseFloors] = []
-    for metric in calibrated():
-        values = _values(records, baseline, metric)
+    stored = {metric for entries in baseline.cases.values() for metric in entries}
+    for metric in in_order([name for name in stored if not is_count(name) and name not in latency_gated()]):
+        values = {
+            case: value
+            for case, value in _values(records, baseline, metric).items()
+            if tolerance_for(tolerances, case, metric) is not None
+        }
         if not values:
             continue
         digits = {case: noise_floor.resolution(baseline.cases[case][metric].value, DIGITS) for case in values}
@@ -172,7 +191,13 @@ def noise_floors(
             raise BaselineError(f"{baseline.checkpoint} is not calibrated: {error}") from None
         needed = {case: floor.tolerance for case, floor in by_case.items()}
         capped = [case for case in needed if _is_capped(baseline, case, metric, needed[case], tolerances)]
-        floors.append(NoiseFloors(metric, needed, max_t, tuple(capped)))
+        names = list(runs)
+        modes = {
+            case: Mode(rounded(floor.mode), tuple(names[number] for number in floor.switched))
+            for case, floor in by_case.items()
+            if floor.mode is not None
+        }
+        floors.append(NoiseFloors(metric, needed, max_t, tuple(capped), modes))
     return floors
 
 
@@ -182,17 +207,18 @@ def _is_capped(baseline: Baseline, case: str, metric: str, needed: float, tolera
 
 
 def _calibration(
-    floors: Sequence[NoiseFloors], perturbations: Sequence[str], fingerprint: Fingerprint, measured_on: str
+    floors: Sequence[NoiseFloors], fingerprint: Fingerprint, perturbed: Mapping[str, Fingerprint], measured_on: str
 ) -> Calibration:
-    """What noise floors were measured under; they hold on the same processor only."""
+    """What noise floors were measured under; they hold for the arithmetic of these runs only."""
     return Calibration(
-        perturbations=tuple(perturbations),
+        perturbations=tuple(perturbed),
         margin=noise_floor.MARGIN,
         max_t={f.metric: rounded(f.max_t) for f in floors},
         processor=measured_on,
         capability=fingerprint.capability,
         threads=fingerprint.threads,
         versions=dict(fingerprint.versions),
+        arithmetic={UNPERTURBED: fingerprint.arithmetic, **{name: f.arithmetic for name, f in perturbed.items()}},
     )
 
 

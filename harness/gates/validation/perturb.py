@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend
 
 from harness.gates.validation.perturbations import Perturbation
-from harness.models.sampler import KERNELS, Sampler
+from harness.models.kernels import KERNELS
+from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 
 ATTENTION = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}

@@ -7,7 +7,7 @@ Only the tolerance gates of the cases count here: the bitwise check and the cont
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.ablation.case import Case
 from harness.errors import BaselineError
@@ -17,7 +17,7 @@ from harness.gates.tolerances import Tolerance
 from harness.gates.validation.faults import FAULTS, Fault
 from harness.gates.verdict import compare
 from harness.lab.lab import Lab
-from harness.results.columns import gated
+from harness.results.columns import latency_gated
 from harness.results.records import Check, Status
 
 SENSITIVITY_FAULT = "one-more-skipped"  # the fault that decides whether a case is sensitive
@@ -25,21 +25,26 @@ SENSITIVITY_FAULT = "one-more-skipped"  # the fault that decides whether a case 
 
 @dataclass(frozen=True)
 class Effect:
-    """What one fault did to one case: its gates' checks against the stored values."""
+    """What one fault did to one case: its gates' checks against the stored values.
+
+    ``checks`` are those with the noise floors that the file has, ``by_hand`` those with tolerances.toml alone, as on
+    another machine.
+    """
 
     mutant: str
     case: str
     checks: tuple[Check, ...]
+    by_hand: tuple[Check, ...]
 
     @property
     def caught(self) -> tuple[str, ...]:
         """The metrics that were red."""
-        return tuple(c.metric for c in self.checks if c.status.red)
+        return caught(self.checks)
 
-    @property
-    def excess(self) -> float:
-        """The largest effect in tolerances."""
-        return max((c.excess for c in self.checks if c.tolerance), default=0.0)
+
+def caught(checks: Sequence[Check]) -> tuple[str, ...]:
+    """The metrics that are red."""
+    return tuple(c.metric for c in checks if c.status.red)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,11 @@ class FaultResult:
         """How many cases would have been red."""
         return sum(bool(e.caught) for e in self.effects)
 
+    @property
+    def flagged_by_hand(self) -> int:
+        """How many would have been red with tolerances.toml alone."""
+        return sum(bool(caught(e.by_hand)) for e in self.effects)
+
 
 def examine(
     lab: Lab,
@@ -64,7 +74,7 @@ def examine(
     mutants: Sequence[Fault] = FAULTS,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[FaultResult]:
-    """Measure every case under every fault. ``baseline`` must have been measured like ``lab``.
+    """Measure every case under every fault. ``baseline`` must have been measured like ``lab``, noise floors included.
 
     Raises BaselineError where a case has no stored value, or where the lab without any fault is red on one of them:
     then there is something to find out first.
@@ -74,7 +84,7 @@ def examine(
         null = _effect(lab, cases[0], baseline, tolerances, Fault("none", "no fault"))
         if null.caught:
             raise BaselineError(
-                f"{cases[0].id} is red without any fault ({', '.join(null.caught)}); run its cases and mend that first"
+                f"{cases[0].id} is red without any fault ({', '.join(null.caught)}); run its cases and fix that first"
             )
     for mutant in mutants:
         if not mutant.applies(lab.sampler):
@@ -95,8 +105,10 @@ def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Toler
     if stored is None:
         raise BaselineError(f"{baseline.path} has no entry for {case.id}; store one with --dit-baseline-update=missing")
     measured, _ = lab.run(mutant.plan(case.plan, case.length, case.span), case.stack, case.window)
-    verdict = compare(case.id, measured.summary, stored, tolerances)
-    return Effect(mutant.name, case.id, verdict.checks)
+    stored = {metric: entry for metric, entry in stored.items() if metric not in latency_gated()}
+    by_hand = {metric: replace(entry, tolerance=None, mode=None) for metric, entry in stored.items()}
+    checks, hand = (compare(case.id, measured.summary, each, tolerances).checks for each in (stored, by_hand))
+    return Effect(mutant.name, case.id, checks, hand)
 
 
 def store_effects(baseline: Baseline, tested: FaultResult) -> int:
@@ -105,7 +117,7 @@ def store_effects(baseline: Baseline, tested: FaultResult) -> int:
     for effect in tested.effects:
         entries = baseline.cases[effect.case]
         for check in effect.checks:
-            if check.metric in gated() and check.baseline is not None and check.tolerance:
+            if check.baseline is not None and check.tolerance:
                 size = abs(check.value - check.baseline)
                 entries[check.metric] = baselines.with_effect(entries[check.metric], size)
         kept += 1
@@ -116,7 +128,8 @@ def insensitive(baseline: Baseline, tolerances: Sequence[Tolerance]) -> list[str
     """The stored cases whose gates would not see one more skipped block, by the effects that are stored."""
     out: list[str] = []
     for case, entries in baseline.cases.items():
-        values = {metric: entry.value for metric, entry in entries.items()}
-        if compare(case, values, entries, tolerances).status is Status.INSENSITIVE:
+        stored = {metric: entry for metric, entry in entries.items() if metric not in latency_gated()}
+        values = {metric: entry.value for metric, entry in stored.items()}
+        if compare(case, values, stored, tolerances).status is Status.INSENSITIVE:
             out.append(case)
     return out

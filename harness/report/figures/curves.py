@@ -1,4 +1,4 @@
-"""Curves over the blocks: harm and image drift of skipping each block alone, and measures that should predict harm."""
+"""Curves over the blocks: harm and latent drift of skipping each block alone, and measures that should predict harm."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from harness.report.text import counted, titled
 from harness.results.arrays import Array
 from harness.results.statistics import Interval, mean_interval
 
-_VITALITY = "Vitality: each block skipped alone"
+_SINGLE_SKIPS = "Each block skipped alone"
 _PREDICTORS = "Measures against harm"
 _LEVEL = 0.95
 _ACROSS = 3
 _DECADES = 30.0  # a measure that spans more than this factor has a logarithmic axis
-_DRIFT = "image drift (reseed = 1)"
+_DRIFT = "latent drift (reseed = 1)"
 
 
-def vitality(
+def single_skips(
     checkpoint: str,
     harm: Mapping[str, Array],
     drift: Mapping[str, Array],
     groups: Mapping[str, Sequence[int]],
 ) -> Sheet:
-    """``harm`` (L, P) by stack, in seed-to-seed sds, above image ``drift`` (L,) by stack, on axes of their own.
+    """``harm`` (L, P) by stack, in seed-to-seed sds, above latent ``drift`` (L,) by stack, on axes of their own.
 
-    Drift is Stable Flow's vitality (arXiv 2411.14430), 1 - cosine of image features, here as a share of what a new
-    seed of the control gives. Either mapping may be empty.
-    Raises ValueError where neither holds a stack.
+    Drift is 1 - cosine of the final latents, as a share of what a new seed of the control gives. Either mapping may be
+    empty. Raises ValueError where neither holds a stack.
     """
     rows = []
     if harm:
@@ -37,7 +36,7 @@ def vitality(
     if drift:
         rows.append(_row([_drift(stack, values, groups.get(stack, ())) for stack, values in drift.items()]))
     if not rows:
-        raise ValueError("a vitality curve needs the harm or the drift of at least one stack")
+        raise ValueError("a curve of single skips needs the harm or the drift of at least one stack")
     note = []
     if harm:
         prompts = next(iter(harm.values())).shape[1]
@@ -47,13 +46,13 @@ def vitality(
         )
     if drift:
         note.append(
-            "Drift: one minus the cosine of image features against the control's (Stable Flow's vitality), "
-            "as a share of what a new seed gives."
+            "Drift: one minus the cosine of the final latents against the control's, as a share of what a new seed "
+            "gives."
         )
     if any(panel.x.cuts for row in rows for panel in row.panels if isinstance(panel, Dots)):
         note.append("Dashed: borders of groups.")
     title = f"{checkpoint}: what skipping one block does"
-    return Sheet("vitality", _VITALITY, title, " ".join(note), tuple(rows))
+    return Sheet("vitality", _SINGLE_SKIPS, title, " ".join(note), tuple(rows))
 
 
 def predictors(checkpoint: str, stack: str, measures: Mapping[str, tuple[Array, Interval]], harm: Array) -> Sheet:
@@ -88,8 +87,8 @@ def _correlation(rho: Interval) -> str:
 
 
 def _spans_decades(values: Array) -> bool:
-    seen = values[np.isfinite(values)]
-    return bool(seen.size and seen.min() > 0 and seen.max() > _DECADES * seen.min())
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() > _DECADES * finite.min())
 
 
 def _row(panels: list[Dots]) -> SheetRow:
@@ -103,8 +102,8 @@ def _row(panels: list[Dots]) -> SheetRow:
 
 
 def _harm(stack: str, table: Array, starts: Sequence[int]) -> Dots:
-    found = [mean_interval(row, _LEVEL) for row in table]
-    value, low, high = (np.array([getattr(one, end) for one in found]) for end in ("value", "low", "high"))
+    intervals = [mean_interval(row, _LEVEL) for row in table]
+    value, low, high = (np.array([getattr(one, end) for one in intervals]) for end in ("value", "low", "high"))
     ends = np.concatenate([value, low, high])
     return Dots(
         "", value, block_axis(f"{stack} block", len(table), starts), titled("harm"), _reach(ends), "harm", low, high
@@ -117,5 +116,5 @@ def _drift(stack: str, values: Array, starts: Sequence[int]) -> Dots:
 
 
 def _reach(values: Array) -> tuple[float, float]:
-    seen = values[np.isfinite(values)]
-    return (min(0.0, float(seen.min(initial=0.0))), max(0.0, float(seen.max(initial=0.0))))
+    finite = values[np.isfinite(values)]
+    return (min(0.0, float(finite.min(initial=0.0))), max(0.0, float(finite.max(initial=0.0))))

@@ -179,7 +179,7 @@ def _heat(page: _Page, panel: Heat, place: Place) -> list[dict[str, Any]]:
         above = f"{name}<br>" if panel.frames else f"{panel.title}<br>" if panel.title else ""
         shown = {"z": packed(table)}
         value = "%{z:.4g}"
-        if scale.kind.startswith("log"):
+        if scale.kind == "log":
             shown = {"z": packed(scale.place(table)), "customdata": packed(table)}
             value = "%{customdata:.4g}"
         hover = f"{above}%{{y}}<br>%{{x}}<br>{panel.word} {value}<extra></extra>"

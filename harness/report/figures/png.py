@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import FuncNorm, LogNorm, Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -108,8 +108,6 @@ def _box(rect: Rect, layout: Layout) -> tuple[float, float, float, float]:
 def _norm(scale: Scale) -> Normalize:
     if scale.kind == "log":
         return LogNorm(scale.low, scale.high, clip=True)
-    if scale.kind == "log1p":
-        return FuncNorm((np.log1p, np.expm1), scale.low, scale.high)
     return Normalize(scale.low, scale.high)
 
 

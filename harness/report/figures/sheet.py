@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from harness.results.arrays import Array
 
-Kind = Literal["linear", "log1p", "log", "diverging"]
+Kind = Literal["linear", "log", "diverging"]
 _SMALLEST = 1e-12  # a logarithmic scale of nothing but zeros still has two ends
 
 
@@ -32,8 +32,6 @@ class Scale:
     def place(self, values: npt.ArrayLike) -> Array:
         """Values on the axis along which the colours are spaced evenly."""
         table = np.asarray(values, dtype=np.float64)
-        if self.kind == "log1p":
-            return np.asarray(np.log1p(table), dtype=np.float64)
         if self.kind == "log":
             return np.asarray(np.log10(np.maximum(table, self.low)), dtype=np.float64)  # NaN stays NaN
         return table
@@ -58,12 +56,12 @@ def _round_step(step: float) -> float:
 def _decades(low: float, high: float, most: int) -> list[float]:
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for parts in ((1, 2, 5), (1, 3), (1,)):
-        found = [m * 10.0**e for e in exponents for m in parts if low * (1 - 1e-9) <= m * 10.0**e <= high * (1 + 1e-9)]
-        if 2 <= len(found) <= most:
-            return found
+        ticks = [m * 10.0**e for e in exponents for m in parts if low * (1 - 1e-9) <= m * 10.0**e <= high * (1 + 1e-9)]
+        if 2 <= len(ticks) <= most:
+            return ticks
     every = max(1, -(-len(exponents) // most))
-    found = [10.0**e for e in exponents[::every] if low <= 10.0**e <= high]
-    return found or [low, high]
+    ticks = [10.0**e for e in exponents[::every] if low <= 10.0**e <= high]
+    return ticks or [low, high]
 
 
 def span(values: npt.ArrayLike, label: str, kind: Kind = "linear", *, low: float | None = None) -> Scale:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import tracemalloc
 
@@ -101,7 +103,7 @@ def test_memory_does_not_grow_with_the_records(tmp_path):
 
 def test_writing_appends(tmp_path):
     path = tmp_path / "more" / "some.jsonl"
-    records = made(4)
+    records = made(4, top=1.0)
     write(path, records[:1])
     with Writer(path) as writer:
         for i, record in enumerate(records[1:], start=2):
@@ -112,16 +114,20 @@ def test_writing_appends(tmp_path):
 @pytest.mark.parametrize(
     ("record", "said"),
     [
-        (AngleRecord(5.0, (0.1,), (0.2, 0.3, 0.4)), "has 2 text and 3 image angles a line, this record 1 text"),
+        (AngleRecord(0.5, (0.1,), (0.2, 0.3, 0.4)), "has 2 text and 3 image angles a line, this record 1 text"),
         (AngleRecord(float("nan"), (0.1, 0.2), (0.2, 0.3, 0.4)), "timestep nan is outside 0..1000"),
-        (AngleRecord(5.0, (0.1, float("inf")), (0.2, 0.3, 0.4)), "encoder_hidden_states has inf"),
+        (AngleRecord(0.5, (0.1, float("inf")), (0.2, 0.3, 0.4)), "encoder_hidden_states has inf"),
+        (
+            AngleRecord(512.0, (0.1, 0.2), (0.2, 0.3, 0.4)),
+            "timestep 512.0 is outside 0..1; divide",
+        ),
     ],
 )
 def test_what_could_not_be_read_is_not_written(tmp_path, record, said):
     path = tmp_path / "some.jsonl"
-    write(path, made(1))
-    with pytest.raises(RecordError) as error:
-        write(path, [record])
+    write(path, made(1, top=1.0))
+    with pytest.raises(RecordError) as error, Writer(path) as writer:
+        writer.add(record)
     assert said in str(error.value)
     assert len(list(read(path))) == 1
 
@@ -179,6 +185,41 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_what_cannot_be_averaged(records, top, said):
     with pytest.raises(RecordError, match=said):
         timestep_means(records, top=top)
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [("gz", gzip.compress), ("bz2", bz2.compress), ("dat", gzip.compress)])
+def test_the_studys_own_files_are_compressed(tmp_path, suffix, compress):
+    plain, packed = tmp_path / "some.jsonl", tmp_path / f"some.jsonl.{suffix}"
+    records = made(40, top=1.0)
+    write(plain, records)
+    packed.write_bytes(compress(plain.read_bytes()))
+    assert list(read(packed)) == records
+    with pytest.raises(RecordError, match="is compressed, and lines are appended as plain text"), Writer(packed):
+        pass
+    packed.write_bytes(compress(plain.read_bytes())[:-20])
+    with pytest.raises(RecordError, match=f"{packed} is a damaged archive, after line"):
+        list(read(packed))
+    packed.write_bytes(compress(b'{"timestep": 5}\n'))
+    with pytest.raises(RecordError, match=r"line 1: record.encoder_hidden_states is missing"):
+        list(read(packed))
+
+
+def test_a_line_that_never_ends_does_not_fill_the_memory(tmp_path):
+    path = tmp_path / "some.jsonl.gz"
+    path.write_bytes(gzip.compress(b" 1" * 20_000_000))
+    tracemalloc.start()
+    with pytest.raises(RecordError, match="line 1: the line is longer than 1048576 bytes"):
+        list(read(path))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10e6
+
+
+def test_records_of_the_other_scale_are_not_appended_to(tmp_path):
+    path = tmp_path / "some.jsonl"
+    write(path, made(3))
+    with pytest.raises(RecordError, match="on diffusers' scale, and records are written with"):
+        Writer(path).__enter__()
 
 
 def test_a_writer_that_is_closed(tmp_path):

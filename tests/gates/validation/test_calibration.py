@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import BaselineError
 from harness.gates import baselines
-from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry
+from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry, Mode
 from harness.gates.update import update_noise_floors
 from harness.gates.validation.calibration import arguments, check, noise_floors
 from harness.gates.validation.noise_floor import MARGIN
@@ -48,6 +48,23 @@ def test_the_noise_floor_of_a_case_is_how_far_it_moves(baseline):
     assert baseline.cases["m-s-skip"]["harm"].tolerance is None  # nothing is stored here
 
 
+def test_two_values_are_kept_with_the_name_of_the_switch(baseline):
+    switched = {"cpu=avx2": -0.028, "batch=2": 0.0, "threads=1": 0.0, "ulp=1": 0.0, "cpu=default": -0.028}
+    runs = {
+        name: run(1.0 + 1e-5 * place, 1.0 - 1e-5 * place, 1.0 + by) for place, (name, by) in enumerate(switched.items())
+    }
+    (floors,) = noise_floors(baseline, run(1.0, 1.0, 1.0), runs, TOLERANCES)
+    assert floors.modes == {"m-s-swap": Mode(0.972, ("cpu=avx2", "cpu=default"))}
+    assert floors.tolerances["m-s-swap"] < 0.001
+    assert floors.capped == ()
+    (line,) = floors.mode_lines()
+    assert line == "harm of m-s-swap has a second value, 0.972, under cpu=avx2, cpu=default; it is kept"
+
+
+def test_what_is_no_gate_has_no_noise_floor(baseline):
+    assert noise_floors(baseline, run(1.0, 1.0, 1.0), {"ulp=1": run(1.0, 1.0, 1.0)}, ()) == []
+
+
 def test_what_a_perturbed_run_lacks_is_named(baseline):
     with pytest.raises(BaselineError, match="m is not calibrated: a perturbed run lacks m-s-swap"):
         noise_floors(baseline, run(1.0, 1.0, 1.0), {"ulp=1": run(1.0, 1.0, 1.0)[:2]}, TOLERANCES)
@@ -55,9 +72,13 @@ def test_what_a_perturbed_run_lacks_is_named(baseline):
 
 def test_noise_floors_are_stored_beside_the_values(baseline):
     before = baseline.cases["m-s-skip"]["harm"]
-    calibration = Calibration(("ulp=1",), MARGIN, {"harm": 1.5}, "cpu", "AVX512", 2, {"torch": "2.15.0"})
-    update_noise_floors(baseline, {"harm": {"m-s-skip": 0.0123456789}}, calibration)
+    calibration = Calibration(
+        ("ulp=1",), MARGIN, {"harm": 1.5}, "cpu", "AVX512", 2, {"torch": "2.15.0"}, {"ulp=1": "d"}
+    )
+    modes = {"harm": {"m-s-reverse": Mode(0.958, ("cpu=avx2",))}}
+    update_noise_floors(baseline, {"harm": {"m-s-skip": 0.0123456789, "m-s-reverse": 0.01}}, calibration, modes)
     stored = baselines.load(baseline.path, "m")
+    assert stored.cases["m-s-reverse"]["harm"].mode == modes["harm"]["m-s-reverse"]
     assert stored.cases["m-s-skip"]["harm"] == replace(before, tolerance=pytest.approx(0.0123457, rel=1e-3))
     assert stored.cases["m-s-swap"] == baseline.cases["m-s-swap"]
     assert stored.calibration == calibration

@@ -8,7 +8,8 @@ import torch
 from harness.gates.validation.perturb import apply_perturbation
 from harness.gates.validation.perturbations import read
 from harness.models.checkpoints.resolve import Settings
-from harness.models.sampler import BACKENDS, KERNELS, Sampler
+from harness.models.kernels import BACKENDS, KERNELS
+from harness.models.sampler import Sampler
 from harness.models.spec import FLUX
 from harness.tiny import flux, render, vae
 from tests.helpers.models import perturbed

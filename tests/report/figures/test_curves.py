@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.report.figures.curves import predictors, vitality
+from harness.report.figures.curves import predictors, single_skips
 from harness.report.figures.png import png
 from harness.results.statistics import Interval, mean_interval
 from tests.helpers.analyses import given_of, near, traces, unpacked
 
 
-def test_vitality_has_harm_with_its_interval_over_drift():
+def test_single_skips_have_harm_with_its_interval_over_drift():
     found = given_of("flux-tiny")
-    harm, drift = found["harm"], found["vitality"]
-    data = traces(vitality("flux-tiny", harm, drift, {}))
+    harm, drift = found["harm"], found["drift"]
+    data = traces(single_skips("flux-tiny", harm, drift, {}))
     assert [t["type"] for t in data] == ["scatter", "scatter", "bar", "bar"]
     intervals = [mean_interval(row) for row in harm["single"]]
     near(unpacked(data[1]["y"]), [i.value for i in intervals])
@@ -25,7 +25,7 @@ def test_vitality_has_harm_with_its_interval_over_drift():
 
 def test_one_prompt_has_no_interval():
     harm = {"double": np.array([[0.3], [0.1]])}
-    sheet = vitality("m", harm, {}, {})
+    sheet = single_skips("m", harm, {}, {})
     assert "no interval from one prompt" in sheet.caption
     assert "error_y" not in traces(sheet)[0]
     assert png(sheet)
