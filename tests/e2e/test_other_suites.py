@@ -113,6 +113,6 @@ def test_with_benchmark_json_and_no_timing_a_mistake_is_exit_4_and_a_case_is_ran
     project.makeini(f"[pytest]\nfilterwarnings =\n    {lines}\n")
     result = run(project, "--benchmark-json=out.json", *arguments)
     assert result.ret == code
-    text = result.stdout.str() + result.stderr.str()
+    text = result.stdout.str() + "\n" + result.stderr.str()
     assert "Traceback" not in text
     assert any(fnmatch(line, shown) for line in text.splitlines())
