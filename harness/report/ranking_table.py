@@ -158,8 +158,8 @@ def foot(ranking: Ranking) -> tuple[str, ...]:
     unit = ranking.unit
     if unit is not None:
         lines.append(
-            f"1 sd = {unit.value:.2f} points (95 % interval {unit.low:.2f} to {unit.high:.2f}), of this checkpoint and "
-            "these prompts alone"
+            f"1 sd = {unit.value:.2f} points [{unit.low:.2f}, {unit.high:.2f}], of this checkpoint and these prompts "
+            "alone"
         )
     if ranking.timed_batch is not None:
         sampled = f"; images were sampled {ranking.sampled_batch} at a time" if ranking.sampled_batch else ""

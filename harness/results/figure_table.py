@@ -84,7 +84,7 @@ _RANKED: tuple[Column, ...] = (
         paired=True,
         scale="seed_sd",
         files=True,
-        dropped=11,
+        dropped=10,
     ),
     Figure(
         name="score",
@@ -232,7 +232,7 @@ _RANKED: tuple[Column, ...] = (
         gated=True,
         stored=True,
         files=True,
-        dropped=10,
+        dropped=11,
     ),
     Figure(
         name="output_drift",

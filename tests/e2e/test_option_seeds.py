@@ -35,9 +35,8 @@ def test_values_of_one_seed_are_not_compared_with_those_of_two(project):
     [
         (["--dit-seeds=5"], "*can't run on 5 seeds: checkpoint 'flux-tiny' measures its control on 4 *"),
         (["--dit-seeds=0"], "*--dit-seeds takes a whole number from 1, not '0'*"),
-        (["--dit-weights=random", "--dit-seeds=2"], "*leave out --dit-seeds*"),
     ],
-    ids=["beyond-the-control", "none", "random-weights"],
+    ids=["beyond-the-control", "none"],
 )
 def test_seeds_that_there_are_not_are_refused(project, arguments, message):
     result = run(project, *arguments)

@@ -189,6 +189,7 @@ def test_an_ablation_that_did_not_take_hold_fails_plainly(project, monkeypatch):
         (["--dit-weights=random", "--dit-offload=model"], "*made on the device; leave out --dit-offload*"),
         (["--dit-weights=random", "--dit-metric=lpips"], "*so nothing is measured on them; leave out --dit-metric*"),
         (["--dit-weights=random", "--dit-images=x"], "*so nothing is measured on them; leave out --dit-images*"),
+        (["--dit-weights=random", "--dit-seeds=2"], "*so there are no seeds; leave out --dit-seeds*"),
         (["--dit-weights=random", "--dit-steps-window=0"], "*no denoising steps to *leave out --dit-steps-window*"),
         (
             ["--dit-weights=random", "--dit-range-source=groups"],
@@ -211,6 +212,7 @@ def test_an_ablation_that_did_not_take_hold_fails_plainly(project, monkeypatch):
         "offload",
         "metric",
         "images",
+        "seeds",
         "window",
         "groups",
         "unknown",

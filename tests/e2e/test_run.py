@@ -28,7 +28,7 @@ def test_cases_are_ranked_and_journaled(project):
             "least harmful variant: flux-tiny (6 prompts)*",
             "*#*tier*variant*harm [[]points]*speed-up*drift*gate*",
             "*1 *- double-L01-03-*unjudged*",
-            "1 sd = * points (95 % interval * to *), of this checkpoint and these prompts alone",
+            "1 sd = * points [[]*, *], of this checkpoint and these prompts alone",
             "no tiers: 6 prompts, and tiers need 16",
             "by strategy*",
             "wrote reports?r?ranking.md",

@@ -28,7 +28,7 @@ def test_the_foot_says_the_unit_and_the_batches():
         fingerprint=replace(record.fingerprint, sampling={"batch": 4}),
     )
     text = render([record, latency("skip", 1.2)], 200, colour=False)
-    assert "1 sd = 1.48 points (95 % interval 1.05 to 2.10), of this checkpoint and these prompts alone" in text
+    assert "1 sd = 1.48 points [1.05, 2.10], of this checkpoint and these prompts alone" in text
     assert "speed-up: of a forward of 8 images; images were sampled 4 at a time" in text
     assert "no tiers" not in text
 
