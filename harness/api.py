@@ -32,7 +32,7 @@ def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None
 
     ``device`` is torch's name for one (default: the GPU where there is one), ``dtype`` ``float32``, ``bfloat16`` or
     ``float16`` (default: the checkpoint's own). In eval mode, from safetensors files on this disk alone.
-    Raises CheckpointError with the command that mends it where the checkpoint can't be found or loaded.
+    Raises CheckpointError with the command that fixes it where the checkpoint can't be found or loaded.
     """
     # These load torch, which ranking records does without.
     from harness.models import environment, loading

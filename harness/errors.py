@@ -48,12 +48,12 @@ class ExtensionError(HarnessError):
 
 
 class MetricError(HarnessError):
-    """An extra metric that can't be measured: ``short`` is why, in a few words, ``mend`` what to do about it."""
+    """An extra metric that can't be measured: ``short`` is why, in a few words, ``fix`` what to do about it."""
 
-    def __init__(self, name: str, short: str, mend: str) -> None:
-        super().__init__(f"metric {name!r}: {short}; {mend}")
+    def __init__(self, name: str, short: str, fix: str) -> None:
+        super().__init__(f"metric {name!r}: {short}; {fix}")
         self.short = short
-        self.mend = mend
+        self.fix = fix
 
 
 class OptionError(HarnessError, ValueError):

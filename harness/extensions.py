@@ -2,7 +2,7 @@
 
 Finding reads the packages' metadata alone; nothing of theirs is imported before it is asked for by name
 (checkpoints aside, whose names stand in what the entry point leads to). Whatever is wrong with one is an
-ExtensionError that names the package and the mend.
+ExtensionError that names the package and the fix.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def broken(point: EntryPoint, what: str) -> ExtensionError:
     """The error for a package's entry point of which something is wrong."""
     kind = _KINDS.get(point.group, "extension")
     return ExtensionError(
-        f"{kind} {point.name!r} of package {package(point)} {what}; mend {point.value} there, or leave it out: "
+        f"{kind} {point.name!r} of package {package(point)} {what}; fix {point.value} there, or leave it out: "
         f"pip uninstall {package(point).split()[0]}"
     )
 
@@ -92,15 +92,15 @@ def checkpoints(taken: frozenset[str] = frozenset()) -> Mapping[str, Added]:
 
 
 def _mapping(point: EntryPoint) -> Mapping[Any, Any]:
-    given = loaded(point)
-    if callable(given):
+    named = loaded(point)
+    if callable(named):
         try:
-            given = given()
+            named = named()
         except Exception as error:
             raise broken(point, f"fails when it is called: {first_line(error, with_type=True)}") from error
-    if not isinstance(given, Mapping):
-        raise broken(point, f"is a {type(given).__name__}, where a mapping of names to folders or hub ids is needed")
-    return given
+    if not isinstance(named, Mapping):
+        raise broken(point, f"is a {type(named).__name__}, where a mapping of names to folders or hub ids is needed")
+    return named
 
 
 def _check_name(kind: str, name: str, point: EntryPoint, grammar: re.Pattern[str]) -> None:

@@ -1,4 +1,4 @@
-"""What other packages add: a real one, installed, and broken ones, each named with its mend."""
+"""What other packages add: a real one, installed, and broken ones, each named with its fix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ IMPORTS = "from harness.ablation.plan import Plan\nfrom harness.ablation.strateg
             "mine = bad_one:MINE",
             "import no_such_module",
             "strategy 'mine' of package bad-one 0.3 doesn't load: ModuleNotFoundError: No module named "
-            "'no_such_module'; mend bad_one:MINE there, or leave it out: pip uninstall bad-one",
+            "'no_such_module'; fix bad_one:MINE there, or leave it out: pip uninstall bad-one",
         ),
         ("mine = bad_one:MINE", "", "doesn't load: AttributeError: module 'bad_one' has no attribute 'MINE'"),
         (
@@ -40,7 +40,7 @@ IMPORTS = "from harness.ablation.plan import Plan\nfrom harness.ablation.strateg
         (
             "mine = bad_one:MINE",
             "MINE = Strategy('mine', lambda length, span: 1 / 0, 1)",
-            "'mine' of package bad-one 0.3 fails on range 1-2: ZeroDivisionError: division by zero; mend bad_one:MINE",
+            "'mine' of package bad-one 0.3 fails on range 1-2: ZeroDivisionError: division by zero; fix bad_one:MINE",
         ),
         (
             "mine = bad_one:MINE",

@@ -49,8 +49,8 @@ def expand(
                 for span, words in spans(name, length, stack, measured.get(stack)):
                     for text in ask.strategies:
                         case = _case(checkpoint, stack, length, span, choose(text), words)
-                        for made in [] if case is None else in_windows(case, windows, steps):
-                            cases.setdefault((stack, made.plan, made.window), made)
+                        for windowed in [] if case is None else in_windows(case, windows, steps):
+                            cases.setdefault((stack, windowed.plan, windowed.window), windowed)
     return sorted(cases.values(), key=lambda c: (list(stacks).index(c.stack), _order(c)))
 
 
@@ -59,8 +59,8 @@ def in_windows(case: Case, windows: Sequence[Window], steps: int) -> list[Case]:
 
     Raises CaseError for a window beyond the last step.
     """
-    found = dict.fromkeys(within(window, steps, case.checkpoint) for window in windows or (None,))
-    return [_in_window(case, window, steps) for window in found]
+    match = dict.fromkeys(within(window, steps, case.checkpoint) for window in windows or (None,))
+    return [_in_window(case, window, steps) for window in match]
 
 
 def _in_window(case: Case, window: Window | None, steps: int) -> Case:
@@ -109,11 +109,11 @@ def from_id(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
     """
     rest = text.removeprefix(f"{checkpoint}-")
     for stack, length in stacks.items():
-        found = re.fullmatch(rf"{re.escape(stack)}-L(\d+)(?:-(\d+))?-(.+)", rest)
-        if found is not None and rest != text:
-            span = Span(int(found[1]), int(found[2] or found[1]))
+        match = re.fullmatch(rf"{re.escape(stack)}-L(\d+)(?:-(\d+))?-(.+)", rest)
+        if match is not None and rest != text:
+            span = Span(int(match[1]), int(match[2] or match[1]))
             # A strategy of another package may be called like a window.
-            strategy, window = (found[3], None) if found[3] in names() else split(found[3])
+            strategy, window = (match[3], None) if match[3] in names() else split(match[3])
             case = _case(checkpoint, stack, length, span, choose(strategy), ())
             case = case and replace(case, window=window)
             if case is not None and case.id == text:

@@ -170,14 +170,14 @@ class _Reader:
         self.tokens: list[tuple[str, str, int]] = []  # kind, text, column (1-based)
         at, end = 0, len(text)
         while at < end:
-            found = _TOKEN.match(text, at)
-            if found is None:
+            match = _TOKEN.match(text, at)
+            if match is None:
                 column = at + len(text[at:]) - len(text[at:].lstrip())
                 word = re.split(r"[\s()|]", text[column:], maxsplit=1)[0] or text[column]
                 raise self.error(f"does not understand {word!r}", column + 1)
-            assert found.lastgroup is not None
-            self.tokens.append((found.lastgroup, found[found.lastgroup], found.start(found.lastgroup) + 1))
-            at = found.end()
+            assert match.lastgroup is not None
+            self.tokens.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup) + 1))
+            at = match.end()
         self.at = 0
 
     def error(self, what: str, column: int) -> PlanError:

@@ -60,11 +60,11 @@ def spans(name: str, length: int, stack: str = "", parts: Parts | None = None) -
     ``parts`` are first, middle and last where they were measured. A depth that this stack doesn't have (a middle of
     fewer than four blocks has no halves) gives []. Raises CaseError for an unknown name or a range outside the stack.
     """
-    found = {depth: Span(*part) for depth, part in (_by_depth(length) if parts is None else parts).items()}
+    spans = {depth: Span(*part) for depth, part in (_by_depth(length) if parts is None else parts).items()}
     if name in ("first", "middle", "last"):
-        return [(found[name], (name,))] if name in found else []
+        return [(spans[name], (name,))] if name in spans else []
     if name in ("middle-lower", "middle-upper"):
-        middle = found.get("middle")
+        middle = spans.get("middle")
         if middle is None or len(middle) < 4:
             return []
         half = middle.centre

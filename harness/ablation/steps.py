@@ -18,10 +18,10 @@ WORD = "window"  # for -k
 
 def read(text: str) -> Window:
     """The window of ``0-1`` or ``2``. Raises CaseError naming what is wrong with it."""
-    found = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text.strip(), flags=re.ASCII)
-    if found is None:
+    match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text.strip(), flags=re.ASCII)
+    if match is None:
         raise CaseError(f"window {text!r} is no range of denoising steps; write a step (2) or a range (0-1), from 0")
-    first, last = int(found[1]), int(found[2] or found[1])
+    first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
         raise CaseError(f"window {text!r} runs backwards; write it from the lower step to the higher: {last}-{first}")
     return first, last
@@ -37,8 +37,8 @@ def suffix(window: Iterable[int] | None) -> str:
 
 def split(text: str) -> tuple[str, Window | None]:
     """The text without such an ending, and its window: ``skip-steps-0-1`` is ``skip`` and (0, 1)."""
-    found = re.fullmatch(r"(.+)-steps-(\d{1,4}(?:-\d{1,4})?)", text, flags=re.ASCII)
-    return (text, None) if found is None else (found[1], read(found[2]))
+    match = re.fullmatch(r"(.+)-steps-(\d{1,4}(?:-\d{1,4})?)", text, flags=re.ASCII)
+    return (text, None) if match is None else (match[1], read(match[2]))
 
 
 def within(window: Window | None, steps: int, checkpoint: str) -> Window | None:

@@ -206,16 +206,16 @@ def strategy_of(name: str) -> Strategy:
 @cache
 def _foreign(name: str) -> Strategy:
     point = extensions.found(extensions.STRATEGIES)[name]
-    given = extensions.loaded(point)
-    if not isinstance(given, Strategy):
-        raise extensions.broken(point, f"is a {type(given).__name__}, where a harness.Strategy is needed")
-    if given.name != name:
-        raise extensions.broken(point, f"calls itself {given.name!r}; both names must be the same")
+    strategy = extensions.loaded(point)
+    if not isinstance(strategy, Strategy):
+        raise extensions.broken(point, f"is a {type(strategy).__name__}, where a harness.Strategy is needed")
+    if strategy.name != name:
+        raise extensions.broken(point, f"calls itself {strategy.name!r}; both names must be the same")
     if name.startswith("plan-"):
         raise extensions.broken(point, "has a name that begins like that of a plan by hand (plan-)")
-    if odd := [p for p in given.parameters if not re.fullmatch("[a-z]", p)]:
+    if odd := [p for p in strategy.parameters if not re.fullmatch("[a-z]", p)]:
         raise extensions.broken(point, f"has a parameter {odd[0]!r}; a parameter is one lower case letter")
-    return replace(given, package=extensions.package(point))
+    return replace(strategy, package=extensions.package(point))
 
 
 def choose(text: str) -> ConfiguredStrategy:
@@ -224,11 +224,11 @@ def choose(text: str) -> ConfiguredStrategy:
     strategy = strategy_of(name)
     values: list[tuple[str, int]] = []
     for parameter in parameters:
-        found = re.fullmatch(r"([a-z])(\d{1,4})", parameter)
-        if found is None or found[1] not in strategy.parameters:
+        match = re.fullmatch(r"([a-z])(\d{1,4})", parameter)
+        if match is None or match[1] not in strategy.parameters:
             known = ", ".join(f"{k}N ({v})" for k, v in strategy.parameters.items()) or "none"
             raise CaseError(f"strategy {name!r} has no parameter {parameter!r} in {text!r}; it takes {known}")
-        values.append((found[1], int(found[2])))
+        values.append((match[1], int(match[2])))
     return ConfiguredStrategy(strategy, tuple(values))
 
 

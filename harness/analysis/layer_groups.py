@@ -17,7 +17,7 @@ from harness.results.serialise import Finite, parse
 
 _SCHEMA = 1
 FILE = "groups.json"
-_MEND = "restore it from git, or measure the groups again"
+_FIX = "restore it from git, or measure the groups again"
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,15 @@ def read(path: Path, checkpoint: str | None = None) -> Groups:
             f"groups {path} are not there; measure them, or leave out --dit-range-source=groups"
         ) from None
     except DataError as error:
-        raise BaselineError(f"groups {path} are not laid out as such: {error}; {_MEND}") from None
+        raise BaselineError(f"groups {path} are not laid out as such: {error}; {_FIX}") from None
     except (OSError, ValueError) as error:
-        raise BaselineError(f"groups {path} can't be read: {error}; {_MEND}") from None
+        raise BaselineError(f"groups {path} can't be read: {error}; {_FIX}") from None
     if checkpoint is not None and groups.checkpoint != checkpoint:
-        raise BaselineError(f"groups {path} belong to checkpoint {groups.checkpoint!r}, not {checkpoint!r}; {_MEND}")
+        raise BaselineError(f"groups {path} belong to checkpoint {groups.checkpoint!r}, not {checkpoint!r}; {_FIX}")
     for name, stack in groups.stacks.items():
         wrong = _wrong(stack)
         if wrong:
-            raise BaselineError(f"groups {path}: stack {name!r} {wrong}; {_MEND}")
+            raise BaselineError(f"groups {path}: stack {name!r} {wrong}; {_FIX}")
     return groups
 
 
@@ -124,21 +124,21 @@ def spans(groups: Groups, stack: str, length: int) -> dict[str, tuple[int, int]]
     middle. Raises BaselineError for a stack that isn't there, has another length, or has no block structure.
     """
     name = groups.checkpoint
-    found = groups.stacks.get(stack)
-    if found is None:
+    grouping = groups.stacks.get(stack)
+    if grouping is None:
         known = ", ".join(sorted(groups.stacks)) or "none"
         raise BaselineError(f"the groups of {name} have no stack {stack!r} (there are: {known}); measure them again")
-    if found.length != length:
+    if grouping.length != length:
         raise BaselineError(
-            f"the groups of {name} cut a stack {stack!r} of {found.length} blocks, this one has {length}; "
+            f"the groups of {name} cut a stack {stack!r} of {grouping.length} blocks, this one has {length}; "
             "measure them again"
         )
-    if not found.structure or len(found.starts) < 2:
+    if not grouping.structure or len(grouping.starts) < 2:
         raise BaselineError(
-            f"stack {stack!r} of {name} has no block structure (p = {found.p:.3g}), so it has no groups; leave out "
+            f"stack {stack!r} of {name} has no block structure (p = {grouping.p:.3g}), so it has no groups; leave out "
             "--dit-range-source=groups, or write the ranges as first, middle, last or in numbers"
         )
-    starts = found.starts
+    starts = grouping.starts
     cut = {"first": (0, starts[1] - 1), "last": (starts[-1], length - 1)}
     if len(starts) > 2:
         cut["middle"] = (starts[1], starts[-1] - 1)

@@ -114,11 +114,11 @@ def segment(gram: Array, most: int) -> tuple[Array, list[Starts]]:
     starts = []
     for k in range(1, most + 1):
         end = np.full(gram.shape[:-2], n)
-        found = []
+        segments = []
         for back in backs[: k - 1][::-1]:
             end = np.take_along_axis(back, end[..., None], axis=-1)[..., 0]
-            found.append(end)
-        starts.append(np.stack([np.zeros_like(end), *found[::-1]], axis=-1))
+            segments.append(end)
+        starts.append(np.stack([np.zeros_like(end), *segments[::-1]], axis=-1))
     return np.stack(totals, axis=-1), starts
 
 

@@ -84,7 +84,7 @@ class Environments:
         reference = git_reference(label)
         if reference is not None:
             repository, commit = reference[0], _commit(*reference)
-            specifiers, wanted = NEWEST, [f"diffusers @ {repository}@{commit}"]
+            specifiers, wanted = NEWEST, [f"{repository}@{commit}#egg=diffusers"]  # pip reads git+file:// so alone
             facts = [commit]
         elif specifiers is None:
             checkout = _diffusers_checkout(label)

@@ -82,9 +82,9 @@ def checkpoints() -> list[CheckpointEntry]:
     return entries
 
 
-def _entry(found: Checkpoint, source: str, package: str = OWN) -> CheckpointEntry:
-    where = "here" if found.hub_id == "" else cached(found.hub_id)
-    return CheckpointEntry(found.name, found.family.name, found.stacks, where, source, package)
+def _entry(checkpoint: Checkpoint, source: str, package: str = OWN) -> CheckpointEntry:
+    where = "here" if checkpoint.hub_id == "" else cached(checkpoint.hub_id)
+    return CheckpointEntry(checkpoint.name, checkpoint.family.name, checkpoint.stacks, where, source, package)
 
 
 def _foreign(name: str, other: extensions.Added) -> CheckpointEntry:

@@ -91,14 +91,14 @@ def _plan(arguments: argparse.Namespace) -> None:
     cases = _cases(arguments, checkpoint)
     texts = prompts.read(arguments.prompts or checkpoint.prompts_file or prompts.DEFAULT)
     seeds = _whole("seeds", arguments.seeds) or 1
-    asked = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps, seeds)
+    total = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps, seeds)
     folder = baselines.find_folder(Path.cwd())
     wanted = folder and baselines.file_of(folder, checkpoint.name, "cpu", checkpoint.settings.dtype)
     unit = stored_unit(wanted, checkpoint.name) if wanted else None
     timed = _measured(arguments, texts, steps) if arguments.measure else None
-    seconds = None if timed is None else asked.seconds(timed["batch"], timed["forward"])
+    seconds = None if timed is None else total.seconds(timed["batch"], timed["forward"])
     if arguments.json:
-        print(json.dumps(_plain(checkpoint, cases, asked, timed, seconds, unit), indent=2))
+        print(json.dumps(_plain(checkpoint, cases, total, timed, seconds, unit), indent=2))
         return
     time = "not known: --measure loads the checkpoint and times one batch"
     if timed is not None and seconds is not None:
@@ -106,7 +106,7 @@ def _plan(arguments: argparse.Namespace) -> None:
             f"about {duration(seconds)} on {timed['device']}: a batch of {timed['images']} took "
             f"{timed['batch']:.2f} s, a forward in it {timed['forward']:.3f} s (without loading, judging and latency)"
         )
-    print(draw(planned(checkpoint, cases, asked, time, unit), _width()), end="")
+    print(draw(planned(checkpoint, cases, total, time, unit), _width()), end="")
 
 
 def _whole(name: str, text: str | None) -> int | None:
@@ -148,7 +148,7 @@ def _measured(arguments: argparse.Namespace, texts: Sequence[str], steps: int) -
 def _plain(
     checkpoint: Checkpoint,
     cases: Sequence[Case],
-    asked: cost.Cost,
+    total: cost.Cost,
     timed: dict[str, Any] | None,
     seconds: float | None,
     unit: float | None,
@@ -164,16 +164,16 @@ def _plain(
             for c in cases
         ],
         "cost": {
-            **dataclasses.asdict(asked),
-            "images": asked.images,
-            "control_images": asked.control_images,
-            "images_in_a_forward": asked.together,
-            "forwards": asked.forwards,
-            "passes_of_the_control": asked.controls,
-            "disk_bytes": asked.disk,
+            **dataclasses.asdict(total),
+            "images": total.images,
+            "control_images": total.control_images,
+            "images_in_a_forward": total.together,
+            "forwards": total.forwards,
+            "passes_of_the_control": total.controls,
+            "disk_bytes": total.disk,
             "seconds": seconds,
-            "half_width_sd": asked.half_width,
-            "told_apart_sd": asked.told_apart,
+            "half_width_sd": total.half_width,
+            "told_apart_sd": total.told_apart,
             "sd_points": unit,
         },
         "timed": timed,

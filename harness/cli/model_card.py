@@ -92,7 +92,7 @@ def _shares(images: np.ndarray[Any, np.dtype[np.uint8]], layouts: world.Layouts)
 def write_card(checkpoint: Checkpoint, report: Report) -> Path:
     """``README.md`` beside the weights."""
     path = checkpoint.folder / "README.md"
-    found = versions()
+    installed = versions()
     rows = [
         ("VAE reconstructions", report.reconstructions),
         (f"pipeline, {checkpoint.settings.steps} steps", report.pipeline),
@@ -113,7 +113,8 @@ def write_card(checkpoint: Checkpoint, report: Report) -> Path:
         + (f" away from {checkpoint.settings.negative_prompt!r}" if checkpoint.settings.negative_prompt else "")
         + f", scheduler shift {scheduler.get('shift')}",
         "- Weights: transformer and text encoders in bfloat16, run in float32",
-        f"- Measured with torch {found['torch']}, diffusers {found['diffusers']}, transformers {found['transformers']}",
+        f"- Measured with torch {installed['torch']}, diffusers {installed['diffusers']}, "
+        f"transformers {installed['transformers']}",
         "",
         f"## Share of right answers on {report.layouts} held-out layouts",
         "",
@@ -156,7 +157,7 @@ def write_judge_card(folder: Path, layouts: int) -> Path:
     shuffled = judge.score(features, [*texts[1:], texts[0]])
     best = (features @ judge.embed_texts(texts).T).argmax(axis=1)
     top1 = judge_training.same_scene(unseen)[np.arange(layouts), best].mean()
-    found = versions()
+    installed = versions()
     lines = [
         "# judge",
         "",
@@ -166,8 +167,8 @@ def write_judge_card(folder: Path, layouts: int) -> Path:
         "",
         f"- {parameters(judge.model):,} parameters; {render.SIDE} px, patches of "
         f"{judge_training.MODEL['vision_cfg']['patch_size']}; temperature fixed at {judge_training.TEMPERATURE}",
-        f"- Measured with torch {found['torch']}, open_clip {found['open-clip-torch']}, on renders of {layouts} "
-        "held-out layouts",
+        f"- Measured with torch {installed['torch']}, open_clip {installed['open-clip-torch']}, on renders of "
+        f"{layouts} held-out layouts",
         "",
         "| | |",
         "| --- | --- |",

@@ -50,16 +50,16 @@ def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
     Raises BaselineError, naming the file, where it is unreadable, no JSON, of another schema or another checkpoint.
     """
     path = folder / checkpoint / FILE
-    mend = "restore it from git, or move it away and run with --dit-baseline-update=all"
+    fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
     if not path.exists():
         return ExpectedVerdicts(path, checkpoint)
     try:
         data = checked_schema(parse_json(path.read_text(encoding="utf-8")), _SCHEMA)
         content = from_plain(_File, empty_as_none(data, "measured"))
     except (OSError, ValueError) as error:
-        raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {mend}") from None
+        raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {fix}") from None
     if content.checkpoint != checkpoint:
-        raise BaselineError(f"{path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {mend}")
+        raise BaselineError(f"{path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {fix}")
     return ExpectedVerdicts(path, checkpoint, dict(content.claims), content.measured)
 
 

@@ -192,17 +192,17 @@ def load(path: Path, checkpoint: str, *, unsigned: bool = False) -> Baseline:
     checkpoint, and where its facts are not those that it was written with. Nothing ever writes over a file that
     doesn't load; an update alone reads one that is ``unsigned``, without a digest of its facts, and writes that.
     """
-    mend = "restore it from git, or move it away and run with --dit-baseline-update=all"
+    fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
         content = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
     except DataError as error:
-        raise BaselineError(f"baseline {path} is not laid out as one: {error}; {mend}") from None
+        raise BaselineError(f"baseline {path} is not laid out as one: {error}; {fix}") from None
     except (OSError, ValueError) as error:
-        raise BaselineError(f"baseline {path} can't be read: {error}; {mend}") from None
+        raise BaselineError(f"baseline {path} can't be read: {error}; {fix}") from None
     if content.checkpoint != checkpoint:
-        raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {mend}")
+        raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {fix}")
     if "seed_sd" not in content.control:
-        raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {mend}")
+        raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {fix}")
     if content.facts_digest != _facts_digest(content) and not (unsigned and not content.facts_digest):
         raise BaselineError(_edited(path, content.facts_digest))
     return Baseline(

@@ -91,12 +91,12 @@ class Comparison:
 
     def differs(self, how: Strictness) -> bool:
         """Whether the runs differ, latencies aside."""
-        seen = {change.moved for change in self.changes if change.metric != TIMED}
+        movements = {change.moved for change in self.changes if change.metric != TIMED}
         if how is Strictness.REGRESSION:
-            return bool(seen & REGRESSIONS)
+            return bool(movements & REGRESSIONS)
         if how is Strictness.CHANGE:
-            return bool(seen & (BEYOND | REGRESSIONS | {Movement.NEW}))
-        return bool(seen - {Movement.SAME})
+            return bool(movements & (BEYOND | REGRESSIONS | {Movement.NEW}))
+        return bool(movements - {Movement.SAME})
 
 
 def compare(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> list[Comparison]:
@@ -192,7 +192,7 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
         raise JournalError(f"{name}: {a.measurement.n} images in one run and {b.measurement.n} in the other")
     one, two = a.measurement.summary, b.measurement.summary
     prompts = a.measurement.prompts
-    found: list[Change] = []
+    changes: list[Change] = []
 
     def paired(figure: Figure) -> None:
         # Both in A's unit: another control must not rescale the harms that are compared.
@@ -202,19 +202,19 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
         )
         tolerance = tolerance_for(tolerances, a.case, figure.name)
         limit = tolerance.limit(float(before.mean())) if tolerance else 0.0
-        found.append(_paired(name, figure, before, after, limit))
+        changes.append(_paired(name, figure, before, after, limit))
 
     def plain(metric: str) -> None:
         if metric in one and metric in two:
             tolerance = tolerance_for(tolerances, a.case, metric)
             limit = tolerance.limit(one[metric]) if tolerance else 0.0
-            found.append(_plain(name, metric, one[metric], two[metric], limit))
+            changes.append(_plain(name, metric, one[metric], two[metric], limit))
         elif metric in one:
             gone(metric, one[metric])
 
     def gone(metric: str, value: float) -> None:
         nothing = Interval(math.nan, math.nan, math.nan)
-        found.append(Change(name, metric, value, math.nan, nothing, 0.0, Movement.GONE))
+        changes.append(Change(name, metric, value, math.nan, nothing, 0.0, Movement.GONE))
 
     for figure in compared(control=a.kind == "control"):
         if not figure.paired:
@@ -224,8 +224,8 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
         elif figure.name in a.measurement.values:
             gone(figure.name, one.get(figure.name, math.nan))
     if a.measurement.latents_sha256 and a.measurement.latents_sha256 == b.measurement.latents_sha256:
-        found = [replace(c, moved=Movement.SAME) if c.difference.value == 0 else c for c in found]
-    return found
+        changes = [replace(c, moved=Movement.SAME) if c.difference.value == 0 else c for c in changes]
+    return changes
 
 
 def _paired(what: str, figure: Figure, a: Values, b: Values, limit: float) -> Change:

@@ -76,7 +76,7 @@ def load_tolerances(path: Path) -> list[Tolerance]:
         try:
             entry = from_plain(_Entry, no_unknown_fields(_Entry, table))
         except DataError as error:
-            raise BaselineError(f"tolerances {path}: entry {place} is wrong: {error}; mend it there") from None
+            raise BaselineError(f"tolerances {path}: entry {place} is wrong: {error}; fix it there") from None
         if not columns.can_be_gated(entry.metric):
             raise BaselineError(
                 f"tolerances {path}: entry {place} is wrong: no baseline holds {entry.metric!r}, so it gates nothing; "

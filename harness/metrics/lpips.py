@@ -91,8 +91,8 @@ def _mend(path: Path) -> str:
 
 def make(where: str | None, device: torch.device) -> Lpips:
     """From one file that holds everything or the folder of the two; by default torch's own. Raises MetricError."""
-    given = Path(where) if where else torch_folder()
-    paths = (given,) if given.is_file() else (given / BACKBONE, given / HEADS)
+    place = Path(where) if where else torch_folder()
+    paths = (place,) if place.is_file() else (place / BACKBONE, place / HEADS)
     for path in paths:
         if not path.exists():
             raise MetricError(NAME, f"no weights: {path.name} is not there", _mend(path))

@@ -24,7 +24,7 @@ from harness.metrics.batches import Kind
 from harness.models.spec import Settings
 from harness.results.arrays import Features, Images, Values
 
-_MEND = "mend the metric, or leave it out"
+_FIX = "fix the metric, or leave it out"
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,10 @@ def _grades(grader: Grader, images: Images, prompts: Sequence[str]) -> dict[str,
     graded = grader(images, prompts)
     if set(graded) != set(grader.grades):
         short = f"gave the grades {', '.join(graded) or 'none'} where it names {', '.join(grader.grades)}"
-        raise MetricError(grader.name, short, _MEND)
+        raise MetricError(grader.name, short, _FIX)
     out = {name: _checked(grader, graded[name], len(images), 1).astype(np.float64) for name in grader.grades}
     if outside := [name for name, values in out.items() if values.size and not 0 <= values.min() <= values.max() <= 1]:
-        raise MetricError(grader.name, f"gave values outside 0..1 as {outside[0]!r}", _MEND)
+        raise MetricError(grader.name, f"gave values outside 0..1 as {outside[0]!r}", _FIX)
     return out
 
 
@@ -166,5 +166,5 @@ def _checked(metric: Metric, values: npt.NDArray[Kind], images: int, dimensions:
     if wrong or not np.isfinite(values).all():
         shape = "x".join(map(str, values.shape))
         short = f"gave {shape} values for {images} images" if wrong else "gave values that are not finite"
-        raise MetricError(metric.name, short, _MEND)
+        raise MetricError(metric.name, short, _FIX)
     return values

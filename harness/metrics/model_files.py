@@ -44,10 +44,10 @@ def torch_folder() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def weight_file(name: str, where: str | None, file: str, mend: str) -> Path:
+def weight_file(name: str, where: str | None, file: str, fix: str) -> Path:
     """``where`` itself if it is a file, else ``file`` in that folder, by default in torch's own.
 
-    ``mend`` may hold ``{path}``. Raises MetricError where it isn't there, is damaged, or is no safetensors file.
+    ``fix`` may hold ``{path}``. Raises MetricError where it isn't there, is damaged, or is no safetensors file.
     """
     path = Path(where) if where else torch_folder() / file
     if path.is_dir():
@@ -58,7 +58,7 @@ def weight_file(name: str, where: str | None, file: str, mend: str) -> Path:
             name, f"{path} is no safetensors file", f"convert it: python -m harness convert {path} {converted}"
         )
     if not path.exists():
-        raise MetricError(name, f"no weights: {path.name} is not there", mend.format(path=path))
+        raise MetricError(name, f"no weights: {path.name} is not there", fix.format(path=path))
     checked(name, path)
     return path
 
@@ -69,19 +69,19 @@ def model_folder(name: str, where: str | None, repository: str, needed: Sequence
     Raises MetricError where it, one of the files ``needed`` or a weight file isn't there, or is damaged.
     """
     if where and Path(where).is_dir():
-        folder, mend = Path(where), f"save the whole model into {where} with save_pretrained"
+        folder, fix = Path(where), f"save the whole model into {where} with save_pretrained"
     else:
         hub_id = where or repository
         if not hub_cache.is_id(hub_id):
             raise MetricError(name, f"{hub_id!r} is neither a folder nor a hub id", f"leave it out for {repository}")
-        mend = f"run: {hub_cache.download(hub_id, _MODEL_FILES)}"
+        fix = f"run: {hub_cache.download(hub_id, _MODEL_FILES)}"
         found = hub_cache.snapshot(hub_id)
         if found is None:
-            raise MetricError(name, f"no weights: {hub_id} is not in the hub cache", mend)
+            raise MetricError(name, f"no weights: {hub_id} is not in the hub cache", fix)
         folder = found
     missing = [file for file in needed if not (folder / file).exists()] or _missing_weights(folder)
     if missing:
-        raise MetricError(name, f"no {missing[0]} in {folder}", mend)
+        raise MetricError(name, f"no {missing[0]} in {folder}", fix)
     for path in sorted(folder.glob("model*.safetensors")):
         checked(name, path)
     return folder

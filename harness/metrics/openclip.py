@@ -69,10 +69,10 @@ def find(where: str | Path) -> Source:
 
 def of_checkpoint(checkpoint: Checkpoint) -> str | Path:
     """What a checkpoint's settings name, a folder seen from the checkpoint's own or a judge's name; or the default."""
-    given, folder = checkpoint.settings.judge, checkpoint.judge_folder
+    judge, folder = checkpoint.settings.judge, checkpoint.judge_folder
     if folder is None:
         return DEFAULT
-    return given if not folder.is_dir() and _NAMED.fullmatch(given) else folder
+    return judge if not folder.is_dir() and _NAMED.fullmatch(judge) else folder
 
 
 def _folder(folder: Path) -> Source:

@@ -40,9 +40,9 @@ class PickScore(TextScorer):
     def __call__(self, images: Images, texts: Sequence[str]) -> Values:
         """(N,) scores of (N, 3, H, W) uint8 images with their texts."""
         split = Pieces.of([pieces(text, self._length, self._context, NAME) for text in texts])
-        seen = in_portions(self._embed_images, images, most=32).astype(np.float64)[split.rows]
+        features = in_portions(self._embed_images, images, most=32).astype(np.float64)[split.rows]
         read = np.stack([self._embed_text(text) for text in split.texts]).astype(np.float64)
-        return split.mean(float(self._model.logit_scale.exp()) * (seen * read).sum(axis=1))
+        return split.mean(float(self._model.logit_scale.exp()) * (features * read).sum(axis=1))
 
     def _length(self, text: str) -> int:
         return len(self._tokenizer(text, truncation=False).input_ids)

@@ -74,17 +74,17 @@ def open_all(texts: Sequence[str], device: torch.device, *, trying: bool) -> Ope
             raise HarnessError(f"{NONE!r} leaves all metrics out; it can't stand beside another")
         return Opened()
     asked = _parse_all(texts)
-    made = {one.name: make(one, device) for one in asked}
+    metrics = {one.name: make(one, device) for one in asked}
     left_out: list[tuple[str, str]] = []
     for name in BUILT_IN if trying else ():
-        if name in made:
+        if name in metrics:
             continue
         try:
-            made[name] = make(Asked(name), device)
+            metrics[name] = make(Asked(name), device)
         except MetricError as error:
             left_out.append((name, error.short))
     order = [*BUILT_IN, *(one.name for one in asked if one.name not in BUILT_IN)]
-    return Opened(tuple(made[name] for name in order if name in made), tuple(left_out))
+    return Opened(tuple(metrics[name] for name in order if name in metrics), tuple(left_out))
 
 
 def make(asked: Asked, device: torch.device) -> Metric:

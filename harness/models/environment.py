@@ -43,13 +43,13 @@ def pick_device(name: str | None) -> torch.device:
 
 def versions(*more: str) -> dict[str, str]:
     """Versions of everything that can change a number; ``more`` are packages that only this run uses."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in (*_PACKAGES, *more):
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 @cache

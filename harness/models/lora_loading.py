@@ -38,8 +38,8 @@ def put_on(pipeline: Any, path: Path, name: str) -> None:
     where = {"weight_name": path.name, "use_safetensors": True, "local_files_only": True}
     try:
         with _quiet():
-            found = pipeline.lora_state_dict(str(path.parent), **where)
-            wanted = _wanted(found[0] if isinstance(found, tuple) else found)
+            state = pipeline.lora_state_dict(str(path.parent), **where)
+            wanted = _wanted(state[0] if isinstance(state, tuple) else state)
             _check(wanted, {key for key in wanted if not _fits(wanted[key], key, pipeline)}, path, name)
             pipeline.load_lora_weights(str(path.parent), adapter_name=_ADAPTER, **where)
     except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError, ImportError) as error:

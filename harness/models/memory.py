@@ -71,50 +71,50 @@ def part(files: Sequence[Path]) -> Part:
 
 def parts(checkpoint: Checkpoint) -> dict[str, Part]:
     """Component -> its weights, largest first."""
-    found = {name: part(files) for name, files in weight_files(checkpoint.folder, checkpoint.index).items()}
-    return dict(sorted(found.items(), key=lambda item: -item[1].floats))
+    parts = {name: part(files) for name, files in weight_files(checkpoint.folder, checkpoint.index).items()}
+    return dict(sorted(parts.items(), key=lambda item: -item[1].floats))
 
 
-def needed(found: Mapping[str, Part], dtype: str, offload: str) -> int:
+def needed(parts: Mapping[str, Part], dtype: str, offload: str) -> int:
     """Bytes on the device."""
     if offload == "group":
-        return max((p.layer(dtype) for p in found.values()), default=0)
-    sizes = [p.size(dtype) for p in found.values()]
+        return max((p.layer(dtype) for p in parts.values()), default=0)
+    sizes = [p.size(dtype) for p in parts.values()]
     return max(sizes, default=0) if offload == "model" else sum(sizes)
 
 
-def fits(found: Mapping[str, Part], dtype: str, offload: str, room: Room) -> bool:
+def fits(parts: Mapping[str, Part], dtype: str, offload: str, room: Room) -> bool:
     """Whether the weights fit on the device, and on their way there in main memory."""
-    return needed(found, dtype, offload) <= room.device and needed(found, dtype, "none") <= room.main
+    return needed(parts, dtype, offload) <= room.device and needed(parts, dtype, "none") <= room.main
 
 
-def mends(found: Mapping[str, Part], dtype: str, offload: str, room: Room) -> list[str]:
+def remedies(parts: Mapping[str, Part], dtype: str, offload: str, room: Room) -> list[str]:
     """The options, one or two at a time, under which the weights would fit; the fewest and mildest first."""
     narrow = ["bfloat16"] if SIZES[dtype] > SIZES["bfloat16"] else []
     # On a CPU there is nothing to offload to.
     modes = [] if room.where == "cpu" else OFFLOADS[OFFLOADS.index(offload) + 1 :]
     tries = [(dtype, mode) for mode in modes] + [(kind, offload) for kind in narrow]
-    good = [pair for pair in tries if fits(found, *pair, room)]
+    good = [pair for pair in tries if fits(parts, *pair, room)]
     if not good:
-        good = [pair for pair in ((kind, mode) for kind in narrow for mode in modes) if fits(found, *pair, room)]
-    return [_mend(found, kind, mode, dtype, offload) for kind, mode in good]
+        good = [pair for pair in ((kind, mode) for kind in narrow for mode in modes) if fits(parts, *pair, room)]
+    return [_remedy(parts, kind, mode, dtype, offload) for kind, mode in good]
 
 
-def _mend(found: Mapping[str, Part], kind: str, mode: str, dtype: str, offload: str) -> str:
+def _remedy(parts: Mapping[str, Part], kind: str, mode: str, dtype: str, offload: str) -> str:
     options = ([f"--dit-offload={mode}"] if mode != offload else []) + (
         [f"--dit-dtype={kind}"] if kind != dtype else []
     )
     about = {"none": "", "model": "largest part ", "group": "largest layer "}[mode]
-    return f"{' '.join(options)} ({about}{_gb(needed(found, kind, mode))} GB)"
+    return f"{' '.join(options)} ({about}{_gb(needed(parts, kind, mode))} GB)"
 
 
-def refusal(name: str, found: Mapping[str, Part], dtype: str, offload: str, room: Room) -> str:
-    """The message for weights that don't fit, with the arithmetic and the mends that would do; empty where they fit."""
-    if fits(found, dtype, offload, room):
+def refusal(name: str, parts: Mapping[str, Part], dtype: str, offload: str, room: Room) -> str:
+    """The message for weights that don't fit, with the arithmetic and the fixes that would do; empty where they fit."""
+    if fits(parts, dtype, offload, room):
         return ""
-    sizes = {part_name: p.size(dtype) for part_name, p in found.items()}
+    sizes = {part_name: p.size(dtype) for part_name, p in parts.items()}
     total = " + ".join(f"{part_name} {_gb(size)}" for part_name, size in sizes.items())
-    need = needed(found, dtype, offload)
+    need = needed(parts, dtype, offload)
     if need > room.device:
         what = {"none": total, "model": f"its largest part, of {total}", "group": f"its largest layer, of {total}"}
         said = f"need {_gb(need)} GB in {dtype}: {what[offload]}; {_gb(room.device)} GB are free on {room.where}"
@@ -123,7 +123,7 @@ def refusal(name: str, found: Mapping[str, Part], dtype: str, offload: str, room
             f"need {_gb(sum(sizes.values()))} GB of main memory in {dtype} while it is loaded: {total}; "
             f"{_gb(room.main)} GB are free"
         )
-    options = mends(found, dtype, offload, room)
+    options = remedies(parts, dtype, offload, room)
     end = f"try {', or '.join(options)}" if options else "no dtype or offload makes it fit: use a larger machine"
     return f"checkpoint {name!r} doesn't fit: its weights alone {said}; {end}"
 

@@ -62,9 +62,9 @@ class Sampler:
     @property
     def transformer(self) -> nn.Module:
         """The pipeline's transformer."""
-        found = self.pipeline.transformer
-        assert isinstance(found, nn.Module)
-        return found
+        transformer = self.pipeline.transformer
+        assert isinstance(transformer, nn.Module)
+        return transformer
 
     @property
     def device_type(self) -> str:
@@ -138,10 +138,10 @@ class Sampler:
         latents: list[Tensor] = []
         for start in range(0, len(prompts), self.batch):
             part = list(prompts[start : start + self.batch])
-            given = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
-            made = self._call(given, between=between)
-            images.append(made.images)
-            latents.append(made.latents)
+            settings = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
+            samples = self._call(settings, between=between)
+            images.append(samples.images)
+            latents.append(samples.latents)
         return Samples(torch.cat(images), torch.cat(latents))
 
     def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
@@ -150,12 +150,12 @@ class Sampler:
         In the same batches: more images at once than the sampling takes may not fit into memory.
         """
         others = self.adapter.plain_prompt_arguments(self.settings)
-        made: list[Samples] = []
+        samples: list[Samples] = []
         for start in range(0, len(prompts), self.batch):
             part = list(prompts[start : start + self.batch])
             generators = [generator_for(p, seed) for p in part]
-            made.append(self._call({"prompt": part, "generator": generators, **others}))
-        return Samples(torch.cat([some.images for some in made]), torch.cat([some.latents for some in made]))
+            samples.append(self._call({"prompt": part, "generator": generators, **others}))
+        return Samples(torch.cat([some.images for some in samples]), torch.cat([some.latents for some in samples]))
 
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""
@@ -175,7 +175,7 @@ class Sampler:
         pipeline = self.pipeline
         return noise.to(pipeline._execution_device, pipeline.transformer.dtype)  # noqa: SLF001 - offload has no other
 
-    def _call(self, given: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
+    def _call(self, settings: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
         last: list[Tensor] = []
 
         def keep(_pipe: Any, step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -189,7 +189,7 @@ class Sampler:
             if between is not None:
                 between(0)
             images = self.pipeline(
-                **given,
+                **settings,
                 **arguments,
                 output_type="pt",
                 callback_on_step_end=keep,

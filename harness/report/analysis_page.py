@@ -38,14 +38,14 @@ def _figures_legend(names: Iterable[str]) -> str:
     return " ".join(["All are means over the noise levels.", *(f.legend for f in declared if f is not None)])
 
 
-def figures(title: str, found: Mapping[str, Mapping[str, float]]) -> list[str]:
+def figures(title: str, by_name: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The gated figures, a row a stream or stack."""
-    rows = [(case, name, number(value, ".4g")) for case, values in found.items() for name, value in values.items()]
-    legend = _figures_legend(name for values in found.values() for name in values)
+    rows = [(case, name, number(value, ".4g")) for case, values in by_name.items() for name, value in values.items()]
+    legend = _figures_legend(name for values in by_name.values() for name in values)
     return [f"## {title}", "", legend, "", *markdown_table(("of", "figure", "value"), rows), ""]
 
 
-def groups(found: Mapping[str, Grouping]) -> list[str]:
+def groups(groupings: Mapping[str, Grouping]) -> list[str]:
     """The cut of every stack."""
     head = ("stack", "groups", "gain", "without groups", "p", "stability", "block structure")
     rows = [
@@ -58,26 +58,26 @@ def groups(found: Mapping[str, Grouping]) -> list[str]:
             " ".join(number(s, ".2f") for s in g.stability),
             "yes" if g.structure else "no",
         )
-        for stack, g in found.items()
+        for stack, g in groupings.items()
     ]
     return ["## Groups", "", _LEGENDS["groups"], "", *markdown_table(head, rows), ""]
 
 
-def _cut(found: Grouping) -> str:
+def _cut(grouping: Grouping) -> str:
     """``0-1 2-5 6``."""
-    return " ".join(range_text(first, last) for first, last in found.spans)
+    return " ".join(range_text(first, last) for first, last in grouping.spans)
 
 
-def group_line(found: Grouping) -> str:
+def group_line(grouping: Grouping) -> str:
     """One stack's answer in one line."""
-    answer = f"falls into {_cut(found)}" if found.structure else "no block structure"
-    return f"{found.stack} {answer} (p = {found.p:.3g})"
+    answer = f"falls into {_cut(grouping)}" if grouping.structure else "no block structure"
+    return f"{grouping.stack} {answer} (p = {grouping.p:.3g})"
 
 
-def prediction_lines(found: Sequence[Prediction]) -> list[str]:
+def prediction_lines(predictions: Sequence[Prediction]) -> list[str]:
     """The measure that ranks best over the most blocks, of those that cost less than harm, and what the index tells."""
-    last = found[-1].stack if found else ""
-    known = [p for p in found if p.stack == last and p.correlation.defined and p.spares_work]
+    last = predictions[-1].stack if predictions else ""
+    known = [p for p in predictions if p.stack == last and p.correlation.defined and p.spares_work]
     if not known:
         return []
     best = max(known, key=lambda p: p.correlation.rho.value)
@@ -86,18 +86,18 @@ def prediction_lines(found: Sequence[Prediction]) -> list[str]:
     return lines + ([f"depth alone: {depth.correlation}"] if depth is not None else [])
 
 
-def predictors(found: Sequence[Prediction], cost: Mapping[str, str]) -> list[str]:
+def predictors(predictions: Sequence[Prediction], cost: Mapping[str, str]) -> list[str]:
     """A row a measure, a column a stack; the measures that rank best first, by the last column."""
-    stacks = list(dict.fromkeys(p.stack for p in found))
+    stacks = list(dict.fromkeys(p.stack for p in predictions))
     by_name: dict[str, dict[str, Prediction]] = {}
-    for p in found:
+    for p in predictions:
         by_name.setdefault(p.measure, {})[p.stack] = p
 
     def rank(name: str) -> float:
         correlation = by_name[name][stacks[-1]].correlation
         return -correlation.rho.value if correlation.defined else 2.0
 
-    checked = all(p.checker is not None for p in found)
+    checked = all(p.checker is not None for p in predictions)
     rows = [
         (
             name,
@@ -111,10 +111,10 @@ def predictors(found: Sequence[Prediction], cost: Mapping[str, str]) -> list[str
     return ["## What predicts harm", "", _LEGENDS["predictors"], "", *markdown_table(head, rows), ""]
 
 
-def additivity(found: Mapping[str, Additivity]) -> list[str]:
+def additivity(by_stack: Mapping[str, Additivity]) -> list[str]:
     """A line a stack, and its largest interaction."""
     lines: list[str] = []
-    for stack, a in found.items():
+    for stack, a in by_stack.items():
         far = max(range(len(a.pairs)), key=lambda i: abs(a.interaction[i].value))
         gap, (one, other) = a.interaction[far], a.pairs[far]
         largest = f"{gap.value:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] sd"

@@ -31,6 +31,8 @@ def markdown(runs: Sequence[CleanRun]) -> str:
         rows.append((change, str(len(under)), str(wrong), f"{false_red_bound(len(under), wrong, _LEVEL):.3g}"))
     out += markdown_table(_HEAD, rows)
     if red:
-        found = [(run.name, ", ".join(run.perturbed), case, status) for run in red for case, status in run.red.items()]
-        out += ["", "## Red", "", *markdown_table(("run", "under", "case", "verdict"), found)]
+        red_cases = [
+            (run.name, ", ".join(run.perturbed), case, status) for run in red for case, status in run.red.items()
+        ]
+        out += ["", "## Red", "", *markdown_table(("run", "under", "case", "verdict"), red_cases)]
     return "\n".join([*out, ""])

@@ -23,11 +23,11 @@ def write_ranking(folder: Path, records: Sequence[Record]) -> list[Path]:
     if not rankings:
         return []
     text = json.dumps([nested(r) | finite(task_json(records, r)) for r in rankings], indent=2, allow_nan=False) + "\n"
-    made = {
+    texts = {
         "md": markdown(records, rankings),
         "csv": frame(rankings).to_csv(index=False, float_format="%.6g"),
         "json": text,
     }
-    for ending, content in made.items():
+    for ending, content in texts.items():
         write_atomically(folder / f"{_RANKING}.{ending}", content)
-    return [*(folder / f"{_RANKING}.{ending}" for ending in made), *write_sheets(folder, rankings)]
+    return [*(folder / f"{_RANKING}.{ending}" for ending in texts), *write_sheets(folder, rankings)]

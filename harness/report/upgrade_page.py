@@ -25,17 +25,17 @@ _LEGEND = (
 _MOST = 20  # lost cases that are listed for one checkpoint where the page has to be short
 
 
-def markdown(found: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]]) -> str:
+def markdown(upgrades: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]]) -> str:
     """The whole page."""
     out = ["# Upgrade check", ""]
-    out += [f"- **{u.checkpoint}, {u.dtype}: {u.answer.value}** ({_reason(u)})" for u in found]
-    made = [(label, *(versions.get(p, "-") for p in _SHOWN)) for label, versions in made_with.items()]
-    out += ["", _LEGEND, "", *markdown_table(("run", *_SHOWN), made)]
+    out += [f"- **{u.checkpoint}, {u.dtype}: {u.answer.value}** ({_reason(u)})" for u in upgrades]
+    rows = [(label, *(versions.get(p, "-") for p in _SHOWN)) for label, versions in made_with.items()]
+    out += ["", _LEGEND, "", *markdown_table(("run", *_SHOWN), rows)]
     out += ["", "## Step by step", ""]
     head = ("checkpoint", "dtype", "from", "to", "figures", "same", "within", "moved", "lost", "new", "largest")
-    steps = [(u, step) for u in found for step in (*u.steps, u.null) if step is not None]
+    steps = [(u, step) for u in upgrades for step in (*u.steps, u.null) if step is not None]
     out += markdown_table(head, [_row(u, step, null=step is u.null) for u, step in steps])
-    for upgrade in found:
+    for upgrade in upgrades:
         out += _lost(upgrade, _MOST)
         if upgrade.traces:
             out += ["", *_traced(upgrade)]
@@ -99,10 +99,10 @@ def _traced(upgrade: Upgrade) -> list[str]:
     return [f"## What moved: {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
 
 
-def every(found: Sequence[Upgrade]) -> str:
+def every(upgrades: Sequence[Upgrade]) -> str:
     """A page of all figures of all cases under all versions; too long for a comment."""
     out = ["# Every figure under every version", "", _LEGEND]
-    for upgrade in found:
+    for upgrade in upgrades:
         head = ("case", "figure", "baseline", *upgrade.labels, "tolerance", "moved", "verdict")
         rows: list[tuple[str, ...]] = []
         for line in upgrade.lines:

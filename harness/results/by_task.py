@@ -193,13 +193,13 @@ def _jackknife(
 
 def _variants(records: Sequence[Record], checkpoint: str) -> list[tuple[Record, Measurement]]:
     """The variants that were measured on most prompts, as a ranking takes them."""
-    found = [
+    tables = [
         (r, r.measurement)
         for r in records
         if r.checkpoint == checkpoint and r.kind is Kind.QUALITY and r.measurement is not None and r.measurement.prompts
     ]
-    most = max((m.prompts for _, m in found), default=0)
-    return [(r, m) for r, m in found if m.prompts == most]
+    most = max((m.prompts for _, m in tables), default=0)
+    return [(r, m) for r, m in tables if m.prompts == most]
 
 
 def _kinds(records: Sequence[Record], checkpoint: str) -> list[Tasks]:

@@ -59,15 +59,15 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(type(model).forward)))
         tree = ast.parse(source)
     except (OSError, TypeError, SyntaxError) as error:
-        found: set[BlockContract] = set()
+        contracts: set[BlockContract] = set()
         reason = f"its source can't be read ({error})"
     else:
         block_type = type(next(iter(getattr(model, attribute))))
         parameters = list(inspect.signature(block_type.forward).parameters)[1:]
-        found = set(_contracts(tree, attribute, parameters))
-        reason = f"its forward shows {len(found)} ways of calling a block"
-    if len(found) == 1:
-        return found.pop()
+        contracts = set(_contracts(tree, attribute, parameters))
+        reason = f"its forward shows {len(contracts)} ways of calling a block"
+    if len(contracts) == 1:
+        return contracts.pop()
     raise SurgeryError(
         f"can't tell what the blocks of {name}.{attribute} return: {reason}; its forward must call them in a plain "
         "loop, like 'for block in self.blocks: x = block(x)'"
@@ -83,9 +83,9 @@ def _contracts(tree: ast.AST, attribute: str, parameters: list[str]) -> Iterator
             if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.value, ast.Call):
                 arguments = _arguments(node.value, names, parameters)
                 if arguments is not None:
-                    made = _match(node.targets[0], arguments)
-                    if made is not None:
-                        yield made
+                    matched = _match(node.targets[0], arguments)
+                    if matched is not None:
+                        yield matched
 
 
 def _reads_attribute(node: ast.AST, attribute: str) -> bool:

@@ -84,7 +84,7 @@ def export(
         fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         pruned.save_pretrained(fresh, safe_serialization=True)
         files = check_saved(fresh, pruned)
-        made = Exported(
+        exported = Exported(
             folder=folder,
             transformer=type(model).__name__,
             blocks=kept,
@@ -96,7 +96,7 @@ def export(
             weights=weights,
             converted=converted,
         )
-        write_atomically(fresh / _PROVENANCE, _provenance(made))
+        write_atomically(fresh / _PROVENANCE, _provenance(exported))
         fresh.chmod(0o755)
         os.replace(fresh, folder)
     except (OSError, SafetensorError) as error:
@@ -104,14 +104,14 @@ def export(
     finally:
         if fresh is not None:
             shutil.rmtree(fresh, ignore_errors=True)
-    return made
+    return exported
 
 
-def _provenance(made: Exported) -> str:
+def _provenance(exported: Exported) -> str:
     """The text of the provenance file: what was kept of what, and with which versions it was made."""
-    facts = asdict(made)
+    facts = asdict(exported)
     del facts["folder"]
-    facts["plans"] = {stack: str(Plan(blocks)) for stack, blocks in made.blocks.items()}
+    facts["plans"] = {stack: str(Plan(blocks)) for stack, blocks in exported.blocks.items()}
     made_with = {"schema": _SCHEMA, "harness": __version__, "versions": versions()}
     return json.dumps(made_with | facts, indent=2) + "\n"
 

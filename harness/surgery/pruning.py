@@ -32,12 +32,12 @@ def chosen(model: nn.Module, plans: str | Sequence[str] | Mapping[str, Plan | st
     Raises ExportError, PlanError or SurgeryError.
     """
     if isinstance(plans, Mapping):
-        given: list[tuple[str | None, Plan | str]] = list(plans.items())
+        pairs: list[tuple[str | None, Plan | str]] = list(plans.items())
     else:
-        given = [split_stack(text) for text in ([plans] if isinstance(plans, str) else plans)]
+        pairs = [split_stack(text) for text in ([plans] if isinstance(plans, str) else plans)]
     kept: Kept = {}
     changed = False
-    for name, plan in given:
+    for name, plan in pairs:
         stack, attribute = find_stack(model, name)
         blocks: nn.ModuleList = getattr(model, attribute)
         if isinstance(blocks, BlockView):
@@ -139,11 +139,11 @@ def _renamed(state: Mapping[str, Tensor], attribute: str, kept: Sequence[int]) -
     pattern = re.compile(rf"{re.escape(attribute)}\.(\d+)\.(.+)")
     out: dict[str, Tensor] = {}
     for key, value in state.items():
-        found = pattern.fullmatch(key)
-        if found is None:
+        match = pattern.fullmatch(key)
+        if match is None:
             out[key] = value
-        elif int(found[1]) in places:
-            out[f"{attribute}.{places[int(found[1])]}.{found[2]}"] = value
+        elif int(match[1]) in places:
+            out[f"{attribute}.{places[int(match[1])]}.{match[2]}"] = value
     return out
 
 

@@ -31,9 +31,9 @@ class Slot:
     """
 
     def __init__(
-        self, home: nn.Module, blocks: Sequence[nn.Module], steps: Sequence[Step], made: BlockContract
+        self, home: nn.Module, blocks: Sequence[nn.Module], steps: Sequence[Step], block_contract: BlockContract
     ) -> None:
-        self._home, self._blocks, self._steps, self._contract = home, blocks, tuple(steps), made
+        self._home, self._blocks, self._steps, self._contract = home, blocks, tuple(steps), block_contract
         # By the class: an instance's forward may be wrapped by an offload hook that hides its parameters.
         self._signature = inspect.signature(type(home).forward)
 
@@ -175,7 +175,7 @@ def ablate(
 
 
 def _view(model: nn.Module, attribute: str, original: nn.ModuleList, plan: Plan, force_slots: bool) -> BlockView:
-    made = contract(model, attribute)
+    block_contract = contract(model, attribute)
     blocks = list(original)
     slots: list[Callable[..., Any]] = []
     for position, steps in enumerate(align(plan, len(blocks))):
@@ -185,5 +185,5 @@ def _view(model: nn.Module, attribute: str, original: nn.ModuleList, plan: Plan,
             # The block itself: a slot around it would cost 25 microseconds a call for nothing.
             slots.append(blocks[alone])
         else:
-            slots.append(Slot(blocks[position], blocks, steps, made))
+            slots.append(Slot(blocks[position], blocks, steps, block_contract))
     return BlockView(original, slots)

@@ -203,34 +203,37 @@ def _compare(reading: CheckerReading, layouts: Layouts) -> Score:
     out["count"] = (reading.count == layouts.count).astype(np.float32)
     for i in range(n):
         wanted = int(layouts.count[i])
-        seen = min(int(reading.count[i]), _MAX_OBJECTS)
+        seen_objects = min(int(reading.count[i]), _MAX_OBJECTS)
         # match[a, b]: which attributes of wanted object a the seen object b has.
         match = np.array(
             [
-                [[getattr(reading, f)[i, b] == getattr(layouts, f)[i, a] for f in per_object] for b in range(seen)]
+                [
+                    [getattr(reading, f)[i, b] == getattr(layouts, f)[i, a] for f in per_object]
+                    for b in range(seen_objects)
+                ]
                 for a in range(wanted)
             ],
             dtype=np.float32,
-        ).reshape(wanted, seen, len(per_object))
+        ).reshape(wanted, seen_objects, len(per_object))
         rows, columns, related = _assign(match, reading.centres[i], int(layouts.axis[i]))
         for f, name in enumerate(per_object):
             out[name][i] = match[rows, columns, f].sum() / wanted
         # A single object has no relation to get wrong, beyond being there.
-        out["relation"][i] = related if wanted == 2 else float(seen >= 1)
+        out["relation"][i] = related if wanted == 2 else float(seen_objects >= 1)
     grade = np.mean([out[name] for name in ATTRIBUTES], axis=0).astype(np.float32)
     return Score(attributes=out, grade=grade, all_right=grade > 1.0 - 1e-6)
 
 
 def _assign(match: FloatArray, centres: FloatArray, axis: int) -> tuple[list[int], list[int], float]:
     """The assignment with most attributes right; among equals, one that has the relation right."""
-    wanted, seen, _ = match.shape
-    if seen == 0:
+    wanted, seen_objects, _ = match.shape
+    if seen_objects == 0:
         return [], [], 0.0
     if wanted == 1:
         return [0], [int(match[0].sum(-1).argmax())], 0.0
-    if seen == 1:
+    if seen_objects == 1:
         return [int(match[:, 0].sum(-1).argmax())], [0], 0.0
-    pairs = [(a, b) for a in range(seen) for b in range(seen) if a != b]
+    pairs = [(a, b) for a in range(seen_objects) for b in range(seen_objects) if a != b]
 
     def related(pair: tuple[int, int]) -> bool:
         step = centres[pair[1]] - centres[pair[0]]

@@ -210,8 +210,8 @@ class Reader(nn.Module):
 
     def ids(self, captions: Sequence[str]) -> Tensor:
         """(N, length) token ids."""
-        found = self.tokenizer(list(captions), padding="max_length", truncation=True, max_length=self.length)
-        return torch.tensor(found["input_ids"])
+        encoded = self.tokenizer(list(captions), padding="max_length", truncation=True, max_length=self.length)
+        return torch.tensor(encoded["input_ids"])
 
     def examine(self, exam: Exam, ids: Tensor, labels: Labels) -> None:
         """Ask the encoder about captions."""

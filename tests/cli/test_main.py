@@ -135,7 +135,7 @@ def test_of_other_commands_two_dashes_end_the_options(recorder):
 
 @pytest.mark.parametrize(
     ("error", "code", "written"),
-    [(HarnessError("mend it"), 4, "error: mend it\n"), (KeyboardInterrupt(), 130, "stopped\n")],
+    [(HarnessError("fix it"), 4, "error: fix it\n"), (KeyboardInterrupt(), 130, "stopped\n")],
 )
 def test_how_a_command_may_end(error, code, written, recorder, capsys):
     recorder(error=error)

@@ -46,7 +46,7 @@ def _no_weights(folder):
         ),
         (
             lambda f: (f / "harness.json").write_text('{"steps": "4"}'),
-            "*steps is '4', not a whole number; mend it*",
+            "*steps is '4', not a whole number; fix it*",
         ),
     ],
     ids=["class", "no folder", "no weights", "cut", "no index", "no json", "unknown setting", "wrong setting"],

@@ -57,7 +57,7 @@ def test_a_claim_of_ones_own_takes_a_few_lines():
     assert (declared.id, declared.comparison) == ("X-1", "Skipping it is mild.")
     finding = judge(declared, Made("flux", parts(skip=0.01)))
     assert (finding.id, finding.verdict) == ("flux-made-X-1", ClaimVerdict.SUPPORTED)
-    assert str(finding.decisive).startswith("harm of skip single 11: 0.0151 [0.0075, 0.0228] of")
+    assert str(finding.decisive).startswith("harm of skip single 11: 0.0151 [0.0075, 0.0230] of")
     assert str(finding.decisive).endswith("of what there is to lose, claimed at most 0.1")
     assert judge(own(why_not=lambda study: "not today"), Made("flux")).reason == "not today"
 

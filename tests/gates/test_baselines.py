@@ -190,7 +190,7 @@ def test_within_a_tolerance_of_nothing_only_equality_passes(baseline):
 
 
 def test_a_missing_entry_is_red(baseline):
-    verdict = compare("other-case", {"harm": 0.1}, {}, TOLERANCES)
+    verdict = compare("flux-other", {"harm": 0.1}, {}, TOLERANCES)
     assert verdict.status is Status.MISSING
     assert verdict.status.red
 

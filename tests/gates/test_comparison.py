@@ -128,7 +128,10 @@ def test_a_case_that_only_one_run_has_is_a_change():
 
 
 def test_a_checkpoint_that_only_one_run_has_is_gone_or_new():
-    other = [replace(r, checkpoint="n", case=r.case.replace("m-", "n-", 1)) for r in (quality("skip", 1.0),)]
+    other = [
+        replace(r, checkpoint="n", case=r.case.replace("m-", "n-", 1), fingerprint=replace(FINGERPRINT, checkpoint="n"))
+        for r in (quality("skip", 1.0),)
+    ]
     both, gone = compare([quality("skip", 1.0), *other], [quality("skip", 1.0)], TOLERANCES)
     assert {c.moved for c in both.changes} == {Movement.SAME}
     assert [(gone.a, c.what, c.moved) for c in gone.changes] == [("n", "s-skip", Movement.GONE)]

@@ -47,7 +47,7 @@ def test_the_last_matching_tolerance_wins():
         ('[[tolerance]]\npattern = 3\nmetric = "harm"\n', "pattern is 3, not a text"),
         (
             '[[tolerance]]\npattern = "*"\nmetric = "fid_ration"\nabsolute = 1\n',
-            "entry 1 is wrong: no baseline holds 'fid_ration', so it gates nothing; there are harm, ",
+            "entry 1 is wrong: no baseline holds 'fid_ration', so it gates nothing; there are clip_delta, harm, ",
         ),
         ('[[tolerance]]\npattern = "*"\nmetric = "pixel_drift"\n', "no baseline holds 'pixel_drift'"),
         ("tolerance = [1]\n", "entry 1 is wrong: it is 1, not an object"),

@@ -136,7 +136,7 @@ def test_what_failed_before_is_not_the_upgrades_fault_but_no_yes():
     found = one(Run("0.35", broken), Run("0.42", broken))
     assert (found.answer, found.lost) == (UpgradeVerdict.LOOK, ())
     assert [case.what for case in found.broken] == ["s-swap"]
-    assert one(Run("0.35", broken), under("0.42")).answer is UpgradeVerdict.YES  # the new version mended it
+    assert one(Run("0.35", broken), under("0.42")).answer is UpgradeVerdict.YES  # the new version fixed it
 
 
 def test_a_last_run_that_is_not_complete_is_no_although_its_journal_is():

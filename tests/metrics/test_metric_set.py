@@ -117,7 +117,7 @@ def test_a_grader_that_gives_no_grades_is_named(grades, message):
         def __call__(self, images, texts):
             return grades(len(images))
 
-    with pytest.raises(MetricError, match=f"metric 'tones': {message}; mend the metric, or leave it out"):
+    with pytest.raises(MetricError, match=f"metric 'tones': {message}; fix the metric, or leave it out"):
         MetricSet((Broken(),)).read(some(4, 0), ["a"] * 4)
 
 
@@ -135,7 +135,7 @@ def test_a_metric_that_gives_no_numbers_is_named(found, message):
         def __call__(self, images):
             return found(len(images))
 
-    with pytest.raises(MetricError, match=f"metric 'means': {message}; mend the metric, or leave it out"):
+    with pytest.raises(MetricError, match=f"metric 'means': {message}; fix the metric, or leave it out"):
         MetricSet((Broken(),)).read(some(4, 0), ["a"] * 4)
 
 

@@ -1,4 +1,4 @@
-"""Where metrics find their weights: in the caches and folders of their libraries, or a clear line that mends it."""
+"""Where metrics find their weights: in the caches and folders of their libraries, or a clear line that fixes it."""
 
 from __future__ import annotations
 

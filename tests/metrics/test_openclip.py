@@ -1,4 +1,4 @@
-"""Judges by name: found in the hub cache, every weight loaded, and whatever is missing named with its mend."""
+"""Judges by name: found in the hub cache, every weight loaded, and whatever is missing named with its fix."""
 
 from __future__ import annotations
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch.nn.attention import SDPBackend
 
-from harness.gates.validation.perturbations import CAPABILITIES
 from harness.models.arithmetic import arithmetic
 from harness.models.kernels import BACKENDS, KERNELS
 
@@ -47,20 +42,3 @@ def test_attention_kernels_that_were_chosen_are_part_of_it():
         assert arithmetic(CPU, "float32") != usual
     finally:
         KERNELS.set(BACKENDS)
-
-
-def test_no_fault_of_diffusers_or_transformers_can_change_it():
-    """Nothing of them is loaded; and another instruction set is other arithmetic, which no name of a processor says."""
-    script = "import sys, torch; from harness.models.arithmetic import arithmetic as a; "
-    script += "print(a(torch.device('cpu'), 'float32'), torch.backends.cpu.get_cpu_capability()); "
-    script += "assert not {'diffusers', 'transformers'} & set(sys.modules)"
-
-    def digest(**variables):
-        done = subprocess.run(
-            [sys.executable, "-c", script], env={**os.environ, **variables}, capture_output=True, text=True, check=True
-        )
-        return done.stdout.split()
-
-    here, plain = digest(), digest(**CAPABILITIES["default"])
-    assert here[0] == arithmetic(CPU, "float32")
-    assert (here[0] == plain[0]) == (here[1] == plain[1])

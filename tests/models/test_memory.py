@@ -91,8 +91,8 @@ def test_every_mend_that_is_offered_fits():
     offered = 0
     for dtype, offload, device, main in product(SIZES, OFFLOADS, (0.2, 0.4, 20, 30, 40, 70), (20, 40, 70)):
         free = room(device, main)
-        for mend in memory.mends(FLUX, dtype, offload, free):
-            words = dict(word.removeprefix("--dit-").split("=") for word in mend.split(" (")[0].split())
+        for fix in memory.remedies(FLUX, dtype, offload, free):
+            words = dict(word.removeprefix("--dit-").split("=") for word in fix.split(" (")[0].split())
             assert words
             assert memory.fits(FLUX, words.get("dtype", dtype), words.get("offload", offload), free)
             offered += 1

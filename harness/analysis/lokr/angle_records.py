@@ -203,9 +203,9 @@ class _Sums:
         self.image[bin_] += record.hidden_states
 
     def means(self) -> Means:
-        seen = np.where(self.count > 0, self.count, np.nan)[:, None]
+        samples = np.where(self.count > 0, self.count, np.nan)[:, None]
         edges = np.linspace(0.0, 1.0, len(self.count) + 1)
-        return Means(edges, self.count, self.text / seen, self.image / seen)
+        return Means(edges, self.count, self.text / samples, self.image / samples)
 
 
 def timestep_means(records: Iterable[AngleRecord], bins: int = 10, top: float | None = None) -> Means:

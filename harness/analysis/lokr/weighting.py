@@ -66,11 +66,11 @@ def critical_blocks(image: npt.ArrayLike, text: npt.ArrayLike) -> tuple[int, ...
     The study names its critical layers (0, 31, 35) without a rule; this one gives just those from its means: image 0
     and 35, text 0 and 31.
     """
-    found: set[int] = set()
+    numbers: set[int] = set()
     for table in (image, text):
         means = _means(np.asarray(table, dtype=np.float64))
-        found |= set(map(int, np.flatnonzero(means >= np.percentile(means, _OUTLIER))))
-    return tuple(sorted(found))
+        numbers |= set(map(int, np.flatnonzero(means >= np.percentile(means, _OUTLIER))))
+    return tuple(sorted(numbers))
 
 
 def weigh(image: npt.ArrayLike, text: npt.ArrayLike, critical: Collection[int] | None = None) -> Weighting:
@@ -83,8 +83,8 @@ def weigh(image: npt.ArrayLike, text: npt.ArrayLike, critical: Collection[int] |
     a, b = (np.asarray(table, dtype=np.float64) for table in (image, text))
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b) or b.shape[1] not in (a.shape[1], a.shape[1] - 1) or a.size == 0:
         raise LokrError(f"maps of {a.shape} (bins, image) and {b.shape} (bins, text) don't go together")
-    seen = ~np.isnan(a).all(axis=1) & ~np.isnan(b).all(axis=1)
-    a, b = a[seen], b[seen]
+    measured = ~np.isnan(a).all(axis=1) & ~np.isnan(b).all(axis=1)
+    a, b = a[measured], b[measured]
     if not len(a) or not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise LokrError("the maps hold no sample, or values that aren't finite; measure them again")
     length, weighed = a.shape[1], b.shape[1]

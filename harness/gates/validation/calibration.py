@@ -158,7 +158,7 @@ def check(records: Sequence[Record], checkpoint: str) -> None:
     if off:
         raise BaselineError(
             f"{checkpoint} is not calibrated: {off[0].case} is {off[0].verdict.status.value} "
-            f"({len(off)} such in all), and a regression can't be calibrated away; mend it or accept it first"
+            f"({len(off)} such in all), and a regression can't be calibrated away; fix it or accept it first"
         )
 
 

@@ -102,7 +102,7 @@ def choose(count: int, cores: int, batch: int, capability: str) -> list[Perturba
         *(f"batch={n}" for n in (max(1, batch // 2), max(1, batch // 8)) if n != batch),
         "ulp=2",
     ]
-    made = [read(text) for text in dict.fromkeys(wanted)]
-    if not 1 <= count <= len(made):
-        raise OptionError(f"there are 1 to {len(made)} perturbations to calibrate under here, not {count}")
-    return made[:count]
+    perturbations = [read(text) for text in dict.fromkeys(wanted)]
+    if not 1 <= count <= len(perturbations):
+        raise OptionError(f"there are 1 to {len(perturbations)} perturbations to calibrate under here, not {count}")
+    return perturbations[:count]

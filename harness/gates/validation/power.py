@@ -84,7 +84,7 @@ def examine(
         null = _effect(lab, cases[0], baseline, tolerances, Fault("none", "no fault"))
         if null.caught:
             raise BaselineError(
-                f"{cases[0].id} is red without any fault ({', '.join(null.caught)}); run its cases and mend that first"
+                f"{cases[0].id} is red without any fault ({', '.join(null.caught)}); run its cases and fix that first"
             )
     for mutant in mutants:
         if not mutant.applies(lab.sampler):

@@ -51,8 +51,8 @@ def snapshot(hub_id: str) -> Path | None:
         commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
-    found = folder / "snapshots" / commit
-    return found if re.fullmatch(r"[0-9a-f]+", commit) and found.is_dir() else None
+    snapshot = folder / "snapshots" / commit
+    return snapshot if re.fullmatch(r"[0-9a-f]+", commit) and snapshot.is_dir() else None
 
 
 def begun(hub_id: str) -> bool:
@@ -81,7 +81,7 @@ def incomplete(folder: Path, hub_id: str, first: str) -> str:
 
 
 def missing(name: str, hub_id: str, gigabytes: float | None = None, *, lora: bool = False) -> str:
-    """Why a model that is not in the cache isn't, as far as the hub says, and the mend."""
+    """Why a model that is not in the cache isn't, as far as the hub says, and the fix."""
     what = f"{'LoRA' if lora else 'checkpoint'} {name!r}" + ("" if name == hub_id else f" ({hub_id})")
     command = download(hub_id, LORA_FILES if lora else _PIPELINE_FILES)
     size = "" if gigabytes is None else f" ({gigabytes:.0f} GB)"

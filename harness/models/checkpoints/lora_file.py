@@ -38,17 +38,17 @@ def find(name: str) -> Path:
     return path
 
 
-def _inside(folder: Path, name: str, mend: str) -> Path:
-    found = sorted(folder.glob("*.safetensors"))
+def _inside(folder: Path, name: str, fix: str) -> Path:
+    files = sorted(folder.glob("*.safetensors"))
     usual = folder / USUAL
-    if usual in found:
+    if usual in files:
         return usual
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(path.name for path in found[:4]) + (" ..." if len(found) > 4 else "")
-        raise CheckpointError(f"LoRA {name!r} holds {len(found)} files ({names}); give the path of one: {found[0]}")
+    if len(files) == 1:
+        return files[0]
+    if files:
+        names = ", ".join(path.name for path in files[:4]) + (" ..." if len(files) > 4 else "")
+        raise CheckpointError(f"LoRA {name!r} holds {len(files)} files ({names}); give the path of one: {files[0]}")
     pickles = sorted(path.name for path in folder.glob("*") if path.suffix in _PICKLES)
     if pickles:
         raise CheckpointError(f"LoRA {name!r} holds no .safetensors file but {pickles[0]}: pickles are not read")
-    raise CheckpointError(f"LoRA {name!r} holds no .safetensors file{mend}")
+    raise CheckpointError(f"LoRA {name!r} holds no .safetensors file{fix}")

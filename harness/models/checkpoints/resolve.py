@@ -121,11 +121,13 @@ def blueprint(name: str, *, dtype: str | None = None) -> Blueprint:
         place = _place(name)
         if not (place.hub_id or (place.folder / INDEX).exists()):
             return _architecture(place, dtype)
-        found = resolve(name, dtype=dtype)
-        return Blueprint(found, _object(found.folder / "transformer" / "config.json", ""))
+        checkpoint = resolve(name, dtype=dtype)
+        return Blueprint(checkpoint, _object(checkpoint.folder / "transformer" / "config.json", ""))
     settings = real.settings
-    found = Checkpoint(real.name, hub_cache.repository(real.hub_id), real.family, real.stacks, settings, bundled=False)
-    return Blueprint(_with(replace(found, hub_id=real.hub_id), dtype, None), real.config)
+    checkpoint = Checkpoint(
+        real.name, hub_cache.repository(real.hub_id), real.family, real.stacks, settings, bundled=False
+    )
+    return Blueprint(_with(replace(checkpoint, hub_id=real.hub_id), dtype, None), real.config)
 
 
 def _architecture(place: _Location, dtype: str | None) -> Blueprint:
@@ -138,8 +140,8 @@ def _architecture(place: _Location, dtype: str | None) -> Blueprint:
             f"known are {', '.join(FAMILIES)}"
         )
     stacks = _stacks(place.folder, family, config)
-    found = Checkpoint(place.name, place.folder, family, stacks, _settings(place, family, {}), bundled=False)
-    return Blueprint(_with(found, dtype, None), config)
+    checkpoint = Checkpoint(place.name, place.folder, family, stacks, _settings(place, family, {}), bundled=False)
+    return Blueprint(_with(checkpoint, dtype, None), config)
 
 
 def bundled_names() -> list[str]:
@@ -153,7 +155,7 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> 
     ``dtype`` replaces the settings'; ``lora`` is a file, folder or hub id, and gives the checkpoint another
     name. Settings are the folder's ``harness.json`` on top of what is known of that hub id, or else of the
     family. Raises CheckpointError: unknown name, not there, gated, half-downloaded, not a pipeline, another
-    class, no transformer, or a file that isn't JSON; the message says which, where, and the mend.
+    class, no transformer, or a file that isn't JSON; the message says which, where, and the fix.
     """
     place = _place(name)
     folder = place.folder
@@ -171,7 +173,7 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> 
             f"checkpoint {folder} is a {index.get('_class_name')} with {parts[1]}; known are {known_}"
         )
     config = _read(place, "transformer/config.json", f"checkpoint {folder} has no transformer")
-    found = Checkpoint(
+    checkpoint = Checkpoint(
         name=place.name,
         folder=folder,
         family=family,
@@ -181,7 +183,7 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> 
         index=index,
         hub_id=place.hub_id,
     )
-    return _with(found, dtype, lora)
+    return _with(checkpoint, dtype, lora)
 
 
 def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> Checkpoint:
@@ -262,7 +264,7 @@ def _settings(place: _Location, family: Family, index: Mapping[str, Any]) -> Set
     try:
         return from_plain(Settings, {**to_plain(start), **no_unknown_fields(Settings, given)})
     except DataError as error:
-        raise CheckpointError(f"{path}: {error}; mend it there, or leave it out") from None
+        raise CheckpointError(f"{path}: {error}; fix it there, or leave it out") from None
 
 
 def _read(place: _Location, file: str, missing: str) -> dict[str, Any]:

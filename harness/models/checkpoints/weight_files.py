@@ -25,10 +25,10 @@ def check_files(folder: Path, hub_id: str = "") -> None:
         if not files and hub_id and not any((folder / name).glob("*.bin")):
             raise CheckpointError(hub_cache.incomplete(folder, hub_id, f"{name}/*.safetensors"))
         if not files:
-            mend = "name another" if hub_id else "save it with safe_serialization=True"
+            fix = "name another" if hub_id else "save it with safe_serialization=True"
             raise CheckpointError(
                 f"checkpoint {hub_id or folder} has no {name} weights ({name}/*.safetensors); "
-                f"{mend}: other formats are not read"
+                f"{fix}: other formats are not read"
             )
         for path in files:
             header(path)

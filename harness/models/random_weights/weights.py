@@ -68,12 +68,12 @@ def refusal(checkpoint: RandomCheckpoint, parameters: int, room: memory.Room) ->
     if need <= room.device:
         return ""
     narrow = parameters * memory.SIZES["bfloat16"]
-    mends = [f"--dit-dtype=bfloat16 ({narrow / 1e9:.1f} GB)"] if narrow < need and narrow <= room.device else []
-    mends += [] if checkpoint.small else ["--dit-weights=random:small"]
+    remedies = [f"--dit-dtype=bfloat16 ({narrow / 1e9:.1f} GB)"] if narrow < need and narrow <= room.device else []
+    remedies += [] if checkpoint.small else ["--dit-weights=random:small"]
     return (
         f"checkpoint {checkpoint.name!r} doesn't fit: {parameters / 1e9:.2f} billion parameters x "
         f"{memory.SIZES[dtype]} bytes ({dtype}) are {need / 1e9:.1f} GB, {room.device / 1e9:.1f} GB are free on "
-        f"{room.where}; {'try ' + ', or '.join(mends) if mends else 'use a larger machine'}"
+        f"{room.where}; {'try ' + ', or '.join(remedies) if remedies else 'use a larger machine'}"
     )
 
 

@@ -87,8 +87,8 @@ def _correlation(rho: Interval) -> str:
 
 
 def _spans_decades(values: Array) -> bool:
-    seen = values[np.isfinite(values)]
-    return bool(seen.size and seen.min() > 0 and seen.max() > _DECADES * seen.min())
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() > _DECADES * finite.min())
 
 
 def _row(panels: list[Dots]) -> SheetRow:
@@ -102,8 +102,8 @@ def _row(panels: list[Dots]) -> SheetRow:
 
 
 def _harm(stack: str, table: Array, starts: Sequence[int]) -> Dots:
-    found = [mean_interval(row, _LEVEL) for row in table]
-    value, low, high = (np.array([getattr(one, end) for one in found]) for end in ("value", "low", "high"))
+    intervals = [mean_interval(row, _LEVEL) for row in table]
+    value, low, high = (np.array([getattr(one, end) for one in intervals]) for end in ("value", "low", "high"))
     ends = np.concatenate([value, low, high])
     return Dots(
         "", value, block_axis(f"{stack} block", len(table), starts), titled("harm"), _reach(ends), "harm", low, high
@@ -116,5 +116,5 @@ def _drift(stack: str, values: Array, starts: Sequence[int]) -> Dots:
 
 
 def _reach(values: Array) -> tuple[float, float]:
-    seen = values[np.isfinite(values)]
-    return (min(0.0, float(seen.min(initial=0.0))), max(0.0, float(seen.max(initial=0.0))))
+    finite = values[np.isfinite(values)]
+    return (min(0.0, float(finite.min(initial=0.0))), max(0.0, float(finite.max(initial=0.0))))

@@ -52,9 +52,9 @@ def page(title: str, sheets: Sequence[Sheet]) -> str:
 
     plotly.js is there once, gzipped: 2.0 MB rather than 4.8. The browser unpacks it.
     """
-    sections = [(name, list(found)) for name, found in groupby(sheets, key=lambda sheet: sheet.section)]
+    sections = [(name, list(group)) for name, group in groupby(sheets, key=lambda sheet: sheet.section)]
     links = "".join(f'<li><a href="#{_text(s.name)}">{_text(s.title)}</a></li>' for s in sheets)
-    body = "".join(f"<h2>{_text(name)}</h2>\n" + "".join(map(_figure, found)) for name, found in sections)
+    body = "".join(f"<h2>{_text(name)}</h2>\n" + "".join(map(_figure, group)) for name, group in sections)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'

@@ -17,14 +17,16 @@ _SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 def place_labels(axes: Axes, panel: Cloud) -> list[str]:
     """Label the points farthest from the middle first; one whose label would cover something has none. The labels."""
-    seen = np.isfinite(panel.x) & np.isfinite(panel.y)
-    if not seen.any():
+    finite = np.isfinite(panel.x) & np.isfinite(panel.y)
+    if not finite.any():
         return []
     axes.get_xlim()  # settles the limits, which the transform needs
     scale = 72 / axes.figure.dpi
-    points = np.asarray(axes.transData.transform(np.stack([panel.x, panel.y], axis=1)[seen]), dtype=np.float64) * scale
+    points = (
+        np.asarray(axes.transData.transform(np.stack([panel.x, panel.y], axis=1)[finite]), dtype=np.float64) * scale
+    )
     frame = np.asarray(axes.bbox.extents, dtype=np.float64) * scale
-    texts = [text for text, here in zip(panel.ticks, seen, strict=True) if here]
+    texts = [text for text, here in zip(panel.ticks, finite, strict=True) if here]
     boxes = [np.concatenate([point - _RADIUS, point + _RADIUS]) for point in points]
     written = []
     order = np.argsort(-_farness(points), kind="stable")
@@ -37,7 +39,7 @@ def place_labels(axes: Axes, panel: Cloud) -> list[str]:
             if inside and not any(_meet(box, other) for j, other in enumerate(boxes) if j != i):
                 axes.annotate(
                     texts[i],
-                    (panel.x[seen][i], panel.y[seen][i]),
+                    (panel.x[finite][i], panel.y[finite][i]),
                     xytext=tuple(offset),
                     textcoords="offset points",
                     ha="center",

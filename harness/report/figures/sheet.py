@@ -56,12 +56,12 @@ def _round_step(step: float) -> float:
 def _decades(low: float, high: float, most: int) -> list[float]:
     exponents = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     for parts in ((1, 2, 5), (1, 3), (1,)):
-        found = [m * 10.0**e for e in exponents for m in parts if low * (1 - 1e-9) <= m * 10.0**e <= high * (1 + 1e-9)]
-        if 2 <= len(found) <= most:
-            return found
+        ticks = [m * 10.0**e for e in exponents for m in parts if low * (1 - 1e-9) <= m * 10.0**e <= high * (1 + 1e-9)]
+        if 2 <= len(ticks) <= most:
+            return ticks
     every = max(1, -(-len(exponents) // most))
-    found = [10.0**e for e in exponents[::every] if low <= 10.0**e <= high]
-    return found or [low, high]
+    ticks = [10.0**e for e in exponents[::every] if low <= 10.0**e <= high]
+    return ticks or [low, high]
 
 
 def span(values: npt.ArrayLike, label: str, kind: Kind = "linear", *, low: float | None = None) -> Scale:

@@ -54,15 +54,15 @@ def angles(
 
     With ``clip_first`` each stream is first clipped at its 95th percentile over all stacks.
     """
-    found = {(s.stack, s.name): s.angles(reduction) for s in profile.streams}
+    angles = {(s.stack, s.name): s.angles(reduction) for s in profile.streams}
     if clip_first:
-        tops = {name: _percentile([table for (_, own), table in found.items() if own == name]) for _, name in found}
-        found = {key: np.minimum(table, tops[key[1]]) for key, table in found.items()}
-    stacks = [stack for stack in profile.lengths if (stack, "image") in found or (stack, "text") in found]
+        tops = {name: _percentile([table for (_, own), table in angles.items() if own == name]) for _, name in angles}
+        angles = {key: np.minimum(table, tops[key[1]]) for key, table in angles.items()}
+    stacks = [stack for stack in profile.lengths if (stack, "image") in angles or (stack, "text") in angles]
     if name != COMBINED:
-        return {stack: found[stack, name] for stack in stacks if (stack, name) in found}
-    both = [stack for stack in stacks if (stack, "image") in found and (stack, "text") in found]
-    return {stack: combined(found[stack, "image"], found[stack, "text"]) for stack in both}
+        return {stack: angles[stack, name] for stack in stacks if (stack, name) in angles}
+    both = [stack for stack in stacks if (stack, "image") in angles and (stack, "text") in angles]
+    return {stack: combined(angles[stack, "image"], angles[stack, "text"]) for stack in both}
 
 
 def timesteps(
@@ -98,7 +98,7 @@ def timesteps(
 
 def velocity(velocities: Mapping[str, Velocity], groups: Mapping[str, Sequence[int]]) -> Sheet:
     """The velocity error of skipping one block in one denoising step, mean over prompts, on a log scale."""
-    tables = {stack: found.error.mean(axis=0) for stack, found in velocities.items()}
+    tables = {stack: angles.error.mean(axis=0) for stack, angles in velocities.items()}
     one = next(iter(velocities.values()))
     names = tuple(f"step {i} (noise {level:.2f})" for i, level in enumerate(one.levels))
     y = Axis("denoising step", names, tuple(str(i) for i in range(len(names))), flipped=True)
@@ -129,8 +129,8 @@ def _weights(tables: Mapping[str, Array]) -> tuple[float, ...]:
 def _percentile(tables: Sequence[Array]) -> float:
     """The 95th percentile over all cells that have a value; infinite where none has."""
     values = np.concatenate([table.ravel() for table in tables])
-    seen = values[np.isfinite(values)]
-    return float(np.percentile(seen, _PERCENTILE)) if seen.size else float("inf")
+    finite = values[np.isfinite(values)]
+    return float(np.percentile(finite, _PERCENTILE)) if finite.size else float("inf")
 
 
 def _clipped(values: Array, scale: Scale) -> Scale:

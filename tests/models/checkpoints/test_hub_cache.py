@@ -1,4 +1,4 @@
-"""The hub's cache: half a download and a missing checkpoint, each with the command that mends it."""
+"""The hub's cache: half a download and a missing checkpoint, each with the command that fixes it."""
 
 from __future__ import annotations
 
