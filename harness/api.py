@@ -7,6 +7,7 @@ baselines every verdict is ``unjudged``, and the unit of harm is this lab's own 
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
+from harness.errors import HarnessError
 from harness.gates.reference import Reference, reference_for
 from harness.gates.verdict import judge, judge_latency, unjudged
 from harness.results import ranking
@@ -112,7 +114,7 @@ def _records(
 
 
 def _quality(lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None) -> Record:
-    """One case measured and judged; its strip of images in ``folder``."""
+    """One case measured and judged; a strip of its images in ``folder``, or a warning where that can't be written."""
     from harness.report.contact_sheet import keep_strips
 
     measurement, observation = lab.run(case.plan, case.stack, case.window)
@@ -120,7 +122,10 @@ def _quality(lab: LabProtocol, case: Case, folder: Path | None, reference: Refer
     if reference is not None:
         verdict = judge(case, measurement, reference, lab.control_measurement())
     if folder is not None:
-        keep_strips(folder, case, observation.images, lab.control_images)
+        try:
+            keep_strips(folder, case, observation.images, lab.control_images)
+        except HarnessError as error:
+            warnings.warn(str(error), stacklevel=2)
     run = "" if folder is None else folder.name
     return Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
 

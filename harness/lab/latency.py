@@ -103,10 +103,9 @@ def time_pairs(pairs: ForwardPairs, rounds: int) -> list[float]:
 def measure_latency(lab: LabProtocol, case: Case, rounds: int = ROUNDS, loop: Loop = time_pairs) -> Latency:
     """Time ``rounds`` pairs of forwards of a lab's control and of a variant.
 
-    One forward is that of the lab's ``timed_forward``: one denoising step of a batch; after them a few whole images
-    are timed, too. A case in a window of steps has
-    no latency of its own (NO_LATENCY). ``loop`` runs the pairs as :func:`time_pairs` does; pytest-benchmark has its
-    own (:mod:`harness.plugin.benchmark`).
+    One forward is that of the lab's ``timed_forward``: one denoising step of a batch. After them a few whole images
+    are timed as well. A case in a window of steps has no latency of its own (NO_LATENCY). ``loop`` runs the pairs as
+    :func:`time_pairs` does; pytest-benchmark has its own (:mod:`harness.plugin.benchmark`).
     """
     with ForwardPairs(lab, case) as pairs:
         peak = peak_bytes(lab.device, pairs.forward)

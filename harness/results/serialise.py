@@ -37,6 +37,7 @@ class Rule:
 
 
 Finite = Annotated[float, Rule(math.isfinite, "a finite number")]
+Size = Annotated[float, Rule(lambda size: 0 <= size < math.inf, "a finite number from 0 upwards")]
 Count = Annotated[int, Rule(lambda count: count >= 0, "a whole number from 0 upwards")]
 
 
@@ -60,9 +61,9 @@ def to_plain(value: Any, *, sparse: bool = False) -> Any:
 def parse(kind: type[T], text: str, *, schema: int, where: str = "") -> T:
     """A JSON text that holds an object with this ``schema``, as a dataclass ``kind``.
 
-    Raises DataError naming the place inside ``where``, and ValueError for a text that is no JSON.
+    Raises DataError naming the place inside ``where``, and ValueError for a text that is no JSON or has a key twice.
     """
-    return from_plain(kind, checked_schema(parse_json(text), schema, where), where)
+    return from_plain(kind, checked_schema(parse_json(text, unique=True), schema, where), where)
 
 
 def checked_schema(data: Any, schema: int, where: str = "") -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ how far values move when nothing is wrong.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -39,11 +40,11 @@ class Kind:
 
 
 def _whole(text: str) -> bool:
-    return text.isdecimal() and int(text) >= 1
+    return re.fullmatch(r"[0-9]{1,4}", text) is not None and int(text) >= 1
 
 
 KINDS: Mapping[str, Kind] = {
-    "threads": Kind("torch's threads on the CPU", "a number from 1", _whole),
+    "threads": Kind("torch's threads on the CPU", "a number from 1 to 9999", _whole),
     "batch": Kind("images generated at once", "a number from 1", _whole),
     "sdpa": Kind("the attention kernel", "math or flash", lambda text: text in ("math", "flash")),
     "cpu": Kind("the CPU's instruction set", " or ".join(CAPABILITIES), lambda text: text in CAPABILITIES),
