@@ -167,6 +167,8 @@ class Lab:
             self.observe(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
         )
         check_scores(self.checkpoint.name, {seed: observed.scores for seed, observed in enumerate(seeds)})
+        scores = np.stack([s.scores for s in seeds], axis=1)
+        _check_control(self.checkpoint.name, seeds, scores)
         gaps: dict[str, list[float]] = {}
         for a, b in combinations(seeds, 2):
             for name, values in distances(a, b).items():
@@ -174,8 +176,6 @@ class Lab:
         null = None
         if len(self.prompts) >= distribution.LEAST:
             null = float(np.mean([distribution.fid(a.features, b.features) for a, b in combinations(seeds, 2)]))
-        scores = np.stack([s.scores for s in seeds], axis=1)
-        _check_control(self.checkpoint.name, seeds, scores)
         return Control(
             seeds=seeds,
             reseed={name: float(np.mean(values)) for name, values in gaps.items() if name != "psnr"},
