@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MARGIN = 1.5
-TO_SD = 1.4826  # of a normal distribution, from its median absolute deviation
+_TO_SD = 1.4826  # of a normal distribution, from its median absolute deviation
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def floors(
     if not np.isfinite(gaps).all():
         raise ValueError("a value that is not finite has no noise floor")
     least = np.array([resolution[case] for case in cases])
-    pooled = TO_SD * float(np.median(gaps))
-    scale = np.maximum(np.maximum(TO_SD * np.median(gaps, axis=0), pooled), least)
+    pooled = _TO_SD * float(np.median(gaps))
+    scale = np.maximum(np.maximum(_TO_SD * np.median(gaps, axis=0), pooled), least)
     worst = float((gaps / scale).max(initial=0.0))
     tolerance = np.maximum(MARGIN * worst * scale, least)
     floors_by_case = {
