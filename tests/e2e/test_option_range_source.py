@@ -72,7 +72,7 @@ def test_a_stack_without_groups_is_only_missed_where_it_is_asked_for(project):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "*groups.json can't be read: *"), ('{"schema": 9}', "*groups.json have schema 9, *")],
+    [("{", "*groups.json can't be read: *"), ('{"schema": 9}', "*groups.json*it has schema 9*")],
     ids=["broken", "schema"],
 )
 def test_a_broken_file_of_groups_is_one_line(project, text, message):
