@@ -7,6 +7,7 @@ baselines every verdict is ``unjudged``, and the unit of harm is this lab's own 
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
+from harness.errors import HarnessError
 from harness.gates.reference import Reference, reference_for
 from harness.gates.verdict import judge, judge_latency, unjudged
 from harness.results import ranking
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
 
 Names = str | Sequence[str]
-WITHOUT_BASELINES = unjudged("measured without stored values")
+_WITHOUT_BASELINES = unjudged("measured without stored values")
 
 
 def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None = None) -> Any:
@@ -112,15 +114,18 @@ def _records(
 
 
 def _quality(lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None) -> Record:
-    """One case measured and judged; its strip of images in ``folder``."""
+    """One case measured and judged; a strip of its images in ``folder``, or a warning where that can't be written."""
     from harness.report.contact_sheet import keep_strips
 
     measurement, observation = lab.run(case.plan, case.stack, case.window)
-    verdict = WITHOUT_BASELINES
+    verdict = _WITHOUT_BASELINES
     if reference is not None:
         verdict = judge(case, measurement, reference, lab.control_measurement())
     if folder is not None:
-        keep_strips(folder, case, observation.images, lab.control_images)
+        try:
+            keep_strips(folder, case, observation.images, lab.control_images)
+        except HarnessError as error:
+            warnings.warn(str(error), stacklevel=2)
     run = "" if folder is None else folder.name
     return Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
 
@@ -130,7 +135,7 @@ def _latency(lab: LabProtocol, case: Case, folder: Path | None, reference: Refer
     from harness.lab.latency import measure_latency  # loads torch, which ranking records does without
 
     latency = measure_latency(lab, case)
-    verdict = WITHOUT_BASELINES if reference is None else judge_latency(case, latency, reference)
+    verdict = _WITHOUT_BASELINES if reference is None else judge_latency(case, latency, reference)
     run = "" if folder is None else folder.name
     return Record.of(case, Kind.LATENCY, lab.fingerprint, verdict, latency=latency, run=run)
 

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+_LONGEST = 1000  # characters of a message
+_END = 350  # of them at its end, where the fix is
+
 
 class HarnessError(Exception):
-    """Base of every error with a message meant for the user; never shown with a traceback of ours."""
+    """Base of every error with a message meant for the user; never shown with a traceback of ours.
+
+    The message may quote a path, an option or a foreign file: it is made one line that a terminal can show.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message))
+
+
+def printable(text: str) -> str:
+    """The text with everything that a terminal would obey (line breaks, escapes, marks of direction) spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shortened(text: str) -> str:
+    """The text as one printable line of at most 1,000 characters; what is longer loses its middle."""
+    line = printable(text)
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST - _END - 5]} ... {line[-_END:]}"
 
 
 class PlanError(HarnessError, ValueError):

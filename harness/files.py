@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+
+_PARTIAL = ".partial"
+_LEFT_OVER = 3600.0  # seconds after which a temporary file is nobody's
 
 
 @contextmanager
@@ -23,7 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+        _remove_leftovers(path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_PARTIAL)
         os.close(handle)
         temporary = Path(name)
         try:
@@ -35,6 +41,14 @@ def replacing(path: Path) -> Iterator[Path]:
             raise
     except OSError as error:
         raise HarnessError(f"can't write {path}: {error.strerror or error}") from None
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files that a killed process left beside ``path``; a young one may be another process's."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
+        with suppress(OSError):
+            if time.time() - leftover.stat().st_mtime > _LEFT_OVER:
+                leftover.unlink()
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
@@ -49,12 +63,24 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def parse_json(text: str) -> Any:
-    """What a JSON text holds. Raises ValueError; also for NaN and Infinity, and for lists nested too deeply to read."""
+def parse_json(text: str, *, unique: bool = False) -> Any:
+    """What a JSON text holds. Raises ValueError; also for NaN and Infinity, and for lists nested too deeply to read.
+
+    With ``unique`` also for a key that an object has twice, as after a merge: the first one would be lost.
+    """
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_unique if unique else None)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"{twice[:120]!r} is there twice")
+    return table
 
 
 def _no_constant(name: str) -> float:

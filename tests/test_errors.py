@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import first_line
+from harness.errors import HarnessError, MetricError, first_line
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,18 @@ from harness.errors import first_line
 def test_the_first_line_of_an_error(error, line, typed):
     assert first_line(error) == line
     assert first_line(error, with_type=True) == (typed or f"ValueError: {line}")
+
+
+@pytest.mark.parametrize("bad", ["\x1b[31m", "a\nb", "\r", "\u202e", "\x00", "\ud800"])
+def test_a_message_is_one_line_that_a_terminal_can_show(bad):
+    assert str(HarnessError(f"can't read {bad}: why")).isprintable()
+    assert str(MetricError("m", bad, bad)).isprintable()
+    assert str(HarnessError("für 1 \u00b1 2")) == "für 1 \u00b1 2"
+
+
+def test_a_long_message_loses_its_middle_and_keeps_the_mend():
+    text = str(HarnessError("what: " + "x" * 1_000_000 + "; do that"))
+    assert len(text) == 1000
+    assert text.startswith("what: xxx")
+    assert text.endswith("xxx; do that")
+    assert str(HarnessError("x" * 1000)) == "x" * 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
 from hypothesis import given
@@ -67,3 +68,21 @@ def test_what_is_no_strict_json_is_a_value_error(text):
 def test_a_number_that_is_not_finite_is_named(text):
     with pytest.raises(ValueError, match=f"{text} is no stored value"):
         parse_json(text)
+
+
+def test_a_key_that_is_there_twice_is_refused_where_it_must_be_unique():
+    text = '{"a": {"b": 1, "c": 2, "b": 3}}'
+    assert parse_json(text) == {"a": {"b": 3, "c": 2}}
+    with pytest.raises(ValueError, match="'b' is there twice"):
+        parse_json(text, unique=True)
+    assert parse_json('[{"b": 1}, {"b": 2}]', unique=True) == [{"b": 1}, {"b": 2}]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
+    old, young, other = (tmp_path / f".{name}.partial" for name in ("a[1].json.x1", "a[1].json.x2", "b.json.x3"))
+    for path in (old, young, other):
+        path.write_text("")
+    for path in (old, other):
+        os.utime(path, (1, 1))
+    write_atomically(tmp_path / "a[1].json", "{}")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["a[1].json", young.name, other.name])

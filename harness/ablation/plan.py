@@ -7,13 +7,13 @@ Grammar (EBNF; white space separates steps)::
     range   = index , "-" , index ;                      (* inclusive; 7-4 counts down *)
     group   = "(" , branch , { "|" , branch } , ")" , [ "+" | "~" ] , [ "x" , count ] ;
     branch  = ( index | range ) , { " " , ( index | range ) } ;
-    index   = digit , { digit } ;
+    index   = digit , { digit } ;                        (* 0 to 9, at most 6 of them *)
     count   = digit , { digit } ;                        (* at least 1 *)
 
 A group runs its branches on the same input and combines their outputs: the mean (no mark), the
 sum of their updates (``+``), or that sum over the square root of their number (``~``); ``x3``
 does the whole group three times over. ``0-3 (4|5|6|7)x3 8-18`` is looped parallel in a stack of 19.
-The empty plan, which runs nothing, is written ``-``.
+The empty plan, which runs nothing, is written ``-``. A plan runs at most 100,000 blocks, loops unrolled.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from dataclasses import dataclass
 from typing import SupportsIndex
 
 from harness.errors import PlanError
+
+_MOST = 100_000  # blocks that a plan runs
+_DIGITS = 6  # of a number
 
 
 class Combine(enum.Enum):
@@ -54,6 +57,12 @@ class Group:
         if self.loops < 1:
             raise PlanError(f"a group runs at least once, not x{self.loops}")
         object.__setattr__(self, "branches", tuple(tuple(map(_index, branch)) for branch in self.branches))
+        _check_number(self.runs)
+
+    @property
+    def runs(self) -> int:
+        """How many blocks it runs, loops unrolled."""
+        return sum(map(len, self.branches)) * self.loops
 
 
 Step = int | Group
@@ -71,6 +80,7 @@ class Plan:
     def __post_init__(self) -> None:
         steps = tuple(step if isinstance(step, Group) else _index(step) for step in self.steps)
         object.__setattr__(self, "steps", steps)
+        _check_number(sum(step.runs if isinstance(step, Group) else 1 for step in steps))
 
     def __str__(self) -> str:
         return format_plan(self)
@@ -105,6 +115,11 @@ class Plan:
     def is_identity(self, length: int) -> bool:
         """Whether it runs blocks 0..length-1 once each, in order."""
         return self.normal().steps == tuple(range(length))
+
+
+def _check_number(blocks: int) -> None:
+    if blocks > _MOST:
+        raise PlanError(f"a plan runs at most {_MOST:,} blocks, loops unrolled, and not {blocks:,}")
 
 
 def _index(block: object) -> int:
@@ -158,7 +173,7 @@ def _ranges(run: Sequence[int]) -> list[str]:
     return parts
 
 
-_TOKEN = re.compile(r"\s*(?:(?P<range>\d+-\d+)|(?P<index>\d+)|(?P<loops>x\d+)|(?P<sign>[()|+~]))")
+_TOKEN = re.compile(r"\s*(?:(?P<range>\d+-\d+)|(?P<index>\d+)|(?P<loops>x\d+)|(?P<sign>[()|+~]))", flags=re.ASCII)
 
 
 class _Reader:
@@ -173,7 +188,7 @@ class _Reader:
             match = _TOKEN.match(text, at)
             if match is None:
                 column = at + len(text[at:]) - len(text[at:].lstrip())
-                word = re.split(r"[\s()|]", text[column:], maxsplit=1)[0] or text[column]
+                word = re.split(r"[\s()|]", text[column : column + 40], maxsplit=1)[0] or text[column]
                 raise self.error(f"does not understand {word!r}", column + 1)
             assert match.lastgroup is not None
             self.tokens.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup) + 1))
@@ -181,7 +196,8 @@ class _Reader:
         self.at = 0
 
     def error(self, what: str, column: int) -> PlanError:
-        where = f"plan {self.text!r}{_over(self.stack, self.length)}"
+        text = self.text if len(self.text) <= 200 else f"{self.text[:200]} ..."
+        where = f"plan {text!r}{_over(self.stack, self.length)}"
         return PlanError(f"{where}: {what} at column {column}; a plan is written like '0-3 (4|5|6)x3 7-18'")
 
     def peek(self) -> tuple[str, str, int]:
@@ -194,8 +210,13 @@ class _Reader:
         self.at += 1
         return token
 
+    def small(self, text: str, column: int) -> int:
+        if len(text) > _DIGITS:
+            raise self.error(f"a number of {len(text)} digits, of at most {_DIGITS},", column)
+        return int(text)
+
     def number(self, text: str, column: int) -> int:
-        value = int(text)
+        value = self.small(text, column)
         if self.length is not None and value >= self.length:
             raise self.error(f"block {value} is out of range", column)
         return value
@@ -208,6 +229,7 @@ class _Reader:
         low, high = text.split("-")
         first, last = self.number(low, column), self.number(high, column + len(low) + 1)
         step = 1 if last >= first else -1
+        _check_number(abs(last - first) + 1)
         return list(range(first, last + step, step))
 
     def group(self) -> Group:
@@ -236,7 +258,7 @@ class _Reader:
         loops = 1
         if self.peek()[0] == "loops":
             _, text, column = self.take()
-            loops = int(text[1:])
+            loops = self.small(text[1:], column)
             if loops < 1:
                 raise self.error("a group runs at least once: 'x0'", column)
         return Group(tuple(branches), combine, loops)

@@ -73,7 +73,7 @@ def spans(name: str, length: int, stack: str = "", parts: Parts | None = None) -
         return [(span, (name,))]
     if name == "each":
         return [(Span(i, i), ("each",)) for i in range(length)]
-    written = re.fullmatch(r"(\d+)(?:-(\d+))?", name.strip())
+    written = re.fullmatch(r"([0-9]{1,6})(?:-([0-9]{1,6}))?", name.strip())
     where = f" for stack {stack!r}" if stack else ""
     if written is None:
         raise CaseError(

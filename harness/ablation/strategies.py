@@ -224,7 +224,7 @@ def choose(text: str) -> ConfiguredStrategy:
     strategy = strategy_of(name)
     values: list[tuple[str, int]] = []
     for parameter in parameters:
-        match = re.fullmatch(r"([a-z])(\d{1,4})", parameter)
+        match = re.fullmatch(r"([a-z])([0-9]{1,4})", parameter)
         if match is None or match[1] not in strategy.parameters:
             known = ", ".join(f"{k}N ({v})" for k, v in strategy.parameters.items()) or "none"
             raise CaseError(f"strategy {name!r} has no parameter {parameter!r} in {text!r}; it takes {known}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -65,7 +66,20 @@ def add_offload(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     """Add ``--threads``."""
-    parser.add_argument("--threads", type=int, default=None, metavar="N", help="torch's threads on the CPU")
+    parser.add_argument(
+        "--threads", type=whole_number(1, 1024), default=None, metavar="N", help="torch's threads on the CPU"
+    )
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """The type of an argument that is a whole number in those bounds."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def add_pytest_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -112,8 +113,8 @@ def _plan(arguments: argparse.Namespace) -> None:
 def _whole(name: str, text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isdecimal() or int(text) < 1:
-        raise HarnessError(f"--{name} takes a whole number from 1, not {text!r}")
+    if not re.fullmatch("[0-9]{1,5}", text) or int(text) < 1:
+        raise HarnessError(f"--{name} takes a whole number from 1 to 99999, not {text!r}")
     return int(text)
 
 

@@ -15,7 +15,7 @@ from harness.analysis import profile as profiles
 from harness.analysis.lokr.angle_records import read, timestep_means
 from harness.analysis.lokr.weighting import Weighting, blocks, dump, lycoris, maps, weigh
 from harness.analysis.profile import LAST, REDUCTIONS
-from harness.cli import tables
+from harness.cli import common, tables
 from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.models.checkpoints.resolve import Checkpoint, blueprint
@@ -49,7 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="0,31,35",
         help="blocks at factor 1, counted through all stacks; none: ''; default: those from the 95th percentile on",
     )
-    parser.add_argument("--bins", type=int, default=10, help="timestep bins of --records (default: %(default)s)")
+    parser.add_argument(
+        "--bins",
+        type=common.whole_number(1, 10_000),
+        default=10,
+        help="timestep bins of --records (default: %(default)s)",
+    )
     parser.add_argument(
         "--as-published",
         action="store_true",

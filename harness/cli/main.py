@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import os
 import sys
 import textwrap
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 from harness.cli import common
-from harness.errors import HarnessError
+from harness.errors import HarnessError, shortened
 
 
 class _Command(NamedTuple):
@@ -60,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     2 for a command line that doesn't parse.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a plus-minus sign shows a question mark
     try:
         return _run(words)
     except HarnessError as error:
@@ -69,6 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, say) has closed its end; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(f"error: {shortened(str(error))}", file=sys.stderr)
+        return 4
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130

@@ -19,8 +19,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the ranking, and write it beside the journal."""
-    records = read(arguments.run)
+    records = read(arguments.run, left_out=_warn)
     folder = arguments.run if arguments.run.is_dir() else arguments.run.parent
+    written = write_ranking(folder, records, _warn)
     print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
-    for path in write_ranking(folder, records):
+    if not written:
+        print(f"nothing to rank: {arguments.run} has {len(records)} records, and none of a variant's images or time")
+    for path in written:
         print(f"wrote {path}")
+
+
+def _warn(line: str) -> None:
+    print(f"warning: {line}", file=sys.stderr)

@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.ablation.case import Case
 from harness.ablation.ranges import DEPTHS, spans
 from harness.cli.inventory import OWN, RANGES, CheckpointEntry, Listed
+from harness.errors import printable
 from harness.lab.cost import Cost, share
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.report.cost_line import power_line
@@ -44,7 +45,7 @@ def draw(parts: Sequence[Section], width: int | None) -> str:
         for column, texts in zip(table.columns, zip(*part.rows, strict=True), strict=False):
             column.min_width = max(map(len, texts)) if column.no_wrap and width is not None else None
         for row in part.rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         console.print(table)
         console.print()
     return "\n".join(line.rstrip() for line in stream.getvalue().rstrip().split("\n")) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harness.cli import common
 from harness.cli.model_card import evaluate, write_card, write_judge_card
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.models.environment import pick_device
@@ -20,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument("--out", type=Path, default=None, help="where the weights go (default: WORK/out)")
     card = commands.add_parser("evaluate", help="measure a bundled model and write its model card")
     card.add_argument("checkpoint", help="a bundled checkpoint, a folder, or judge")
-    card.add_argument("--layouts", type=int, default=1024, help="held-out layouts (default: %(default)s)")
+    card.add_argument(
+        "--layouts",
+        type=common.whole_number(1, 1_000_000),
+        default=1024,
+        help="held-out layouts (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -18,9 +18,9 @@ from harness.files import write_atomically
 from harness.gates.tolerances import Tolerance
 from harness.results.fingerprint import BaselineFacts
 from harness.results.rounding import rounded
-from harness.results.serialise import Count, Finite, parse, to_plain
+from harness.results.serialise import Count, Finite, Size, parse, to_plain
 
-SCHEMA = 1
+_SCHEMA = 1
 
 
 UNPERTURBED = "unperturbed"  # the name of the run without a perturbation among those of a calibration
@@ -45,7 +45,7 @@ class Entry:
 
     value: Finite
     n: Count
-    tolerance: Finite | None = None
+    tolerance: Size | None = None
     effect: Finite | None = None
     mode: Mode | None = None
 
@@ -96,8 +96,8 @@ class Calibration:
     """
 
     perturbations: tuple[str, ...]
-    margin: Finite
-    max_t: Mapping[str, Finite]
+    margin: Size
+    max_t: Mapping[str, Size]
     processor: str
     capability: str
     threads: int
@@ -188,13 +188,14 @@ def choose_file(wanted: Path) -> tuple[Path | None, bool]:
 def load(path: Path, checkpoint: str, *, unsigned: bool = False) -> Baseline:
     """Read a baseline file.
 
-    Raises BaselineError, naming the place, where it is unreadable, no JSON, of another schema or of another
-    checkpoint, and where its facts are not those that it was written with. Nothing ever writes over a file that
-    doesn't load; an update alone reads one that is ``unsigned``, without a digest of its facts, and writes that.
+    Raises BaselineError, naming the place, where it is unreadable, no JSON, of another schema, of another checkpoint,
+    device or dtype than its path says, has a key twice, or a unit of harm that is none, and where its facts are not
+    those that it was written with. Nothing ever writes over a file that doesn't load; an update alone reads one that is
+    ``unsigned``, without a digest of its facts, and writes that.
     """
     fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
-        content = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
+        content = parse(_File, path.read_text(encoding="utf-8"), schema=_SCHEMA)
     except DataError as error:
         raise BaselineError(f"baseline {path} is not laid out as one: {error}; {fix}") from None
     except (OSError, ValueError) as error:
@@ -203,6 +204,15 @@ def load(path: Path, checkpoint: str, *, unsigned: bool = False) -> Baseline:
         raise BaselineError(f"baseline {path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {fix}")
     if "seed_sd" not in content.control:
         raise BaselineError(f"baseline {path} is not laid out as one: control.seed_sd is missing; {fix}")
+    if not content.control["seed_sd"] > 0:
+        raise BaselineError(
+            f"baseline {path} has control.seed_sd {content.control['seed_sd']}, which is the unit of harm and above 0; "
+            f"{fix}"
+        )
+    if path.stem != f"{content.device}-{content.dtype}":
+        raise BaselineError(
+            f"baseline {path} says that it is of {content.device!r} and {content.dtype!r}, which is another name; {fix}"
+        )
     if content.facts_digest != _facts_digest(content) and not (unsigned and not content.facts_digest):
         raise BaselineError(_edited(path, content.facts_digest))
     return Baseline(
@@ -262,7 +272,7 @@ def dump(baseline: Baseline) -> str:
         "dtype": baseline.dtype,
         "facts": to_plain(baseline.facts, sparse=True) if baseline.facts is not None else {},
         "facts_digest": _facts_digest(baseline),
-        "schema": SCHEMA,
+        "schema": _SCHEMA,
     }
     if baseline.calibration is not None:
         rest["calibration"] = to_plain(baseline.calibration, sparse=True)

@@ -19,8 +19,8 @@ from harness.gates.tolerances import Tolerance, applying, tolerance_for
 from harness.results.arrays import Values
 from harness.results.columns import compared, is_paired
 from harness.results.figure import Better, Figure
-from harness.results.fingerprint import circumstances
-from harness.results.records import Latency, Record
+from harness.results.fingerprint import circumstances, measured_differently
+from harness.results.records import Kind, Latency, Record, why_not_ranked
 from harness.results.statistics import Interval, by_prompt, mean_interval
 
 LEVEL = 0.05  # false discovery rate over all harms and scores of one comparison (Benjamini and Hochberg 1995)
@@ -133,8 +133,11 @@ def _of(run: Iterable[Record], checkpoint: str) -> list[Record]:
 def compare_checkpoint(a: Sequence[Record], b: Sequence[Record], tolerances: Sequence[Tolerance]) -> Comparison:
     """The comparison of one checkpoint's records in two runs, of which one may have none.
 
-    Raises JournalError where they were measured with other prompts or another judge.
+    Raises JournalError where they were measured with other prompts or another judge, and where one run holds records
+    that were measured in several ways.
     """
+    for run in (a, b):
+        _check_alike(run)
     one, two = (a or b)[0].fingerprint, (b or a)[0].fingerprint
     tolerances = applying(tolerances, dtype=one.dtype, device=one.device)
     for name in ("prompts", "judge"):
@@ -156,6 +159,19 @@ def compare_checkpoint(a: Sequence[Record], b: Sequence[Record], tolerances: Seq
         elif new is not None and not new.error:
             changes.append(_alone(key, new, gone=False))
     return Comparison(one.checkpoint, two.checkpoint, tuple(_judged(changes)), tuple(circumstances(one, two)))
+
+
+def _check_alike(run: Sequence[Record]) -> None:
+    """Raise JournalError where a run's records were measured in several ways, or a variant has no harm to compare."""
+    for record in run:
+        if differences := measured_differently(run[0].fingerprint, record.fingerprint):
+            raise JournalError(
+                f"one run holds records of {record.checkpoint} that were measured differently "
+                f"({', '.join(differences)}), from two runs under one id; make one run of each"
+            )
+        judged = record.kind is Kind.QUALITY and record.measurement is not None and record.fingerprint.judge
+        if judged and (why := why_not_ranked(record)):
+            raise JournalError(f"{record.case} can't be compared: {why}; leave it out of the journal")
 
 
 def _keyed(run: Iterable[Record]) -> dict[tuple[str, str], Record]:
@@ -230,6 +246,8 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
 
 def _paired(what: str, figure: Figure, a: Values, b: Values, limit: float) -> Change:
     difference = b - a
+    if not np.isfinite(difference).all():
+        raise JournalError(f"{what}: {figure.words} is no number in one of the runs; leave the case out of the journal")
     interval = mean_interval(difference)
     # Where all prompts moved alike there is nothing to estimate an error from.
     if np.ptp(difference) <= 1e-9 * max(1.0, float(np.abs(a).max())):

@@ -16,6 +16,7 @@ from torch import nn
 from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
+from harness.errors import CheckpointError
 from harness.lab.observation import Observation, distances, to_bytes
 from harness.lab.protocol import Forward, ImageCall, VariantRun
 from harness.lab.seeds import SeedFigures, check_scores, check_seeds, combined
@@ -166,6 +167,8 @@ class Lab:
             self.observe(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
         )
         check_scores(self.checkpoint.name, {seed: observed.scores for seed, observed in enumerate(seeds)})
+        scores = np.stack([s.scores for s in seeds], axis=1)
+        _check_control(self.checkpoint.name, seeds, scores)
         gaps: dict[str, list[float]] = {}
         for a, b in combinations(seeds, 2):
             for name, values in distances(a, b).items():
@@ -173,7 +176,6 @@ class Lab:
         null = None
         if len(self.prompts) >= distribution.LEAST:
             null = float(np.mean([distribution.fid(a.features, b.features) for a, b in combinations(seeds, 2)]))
-        scores = np.stack([s.scores for s in seeds], axis=1)
         return Control(
             seeds=seeds,
             reseed={name: float(np.mean(values)) for name, values in gaps.items() if name != "psnr"},
@@ -344,6 +346,19 @@ class Lab:
     def check_identity(self, stack: str) -> None:
         """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""
         prove_identity(self.sampler.transformer, self.sampler.forward_arguments(self.prompts[:2]), stack)
+
+
+def _check_control(name: str, seeds: Sequence[Observation], scores: Values) -> None:
+    """Raise CheckpointError where the un-ablated model's scores don't vary with the seed: harm would have no unit."""
+    unit = statistics.pooled_seed_sd(scores)
+    if unit > 0 and np.isfinite(unit):
+        return
+    collapsed, images = int(sum(seed.collapsed.sum() for seed in seeds)), scores.size
+    raise CheckpointError(
+        f"the control of {name} can't be measured: {collapsed} of its {images} images collapsed (no numbers, or one "
+        f"colour), and its scores deviate by {unit:g} between seeds, which is the unit of harm; look for weights "
+        "that are infinite, or try another dtype"
+    )
 
 
 def _ratio(values: Values, floor: float) -> float:

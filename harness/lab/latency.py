@@ -21,7 +21,7 @@ from harness.results.records import Latency
 from harness.results.statistics import speed_up
 from harness.surgery.view import AblationView
 
-ROUNDS = 12  # timed pairs
+_ROUNDS = 12  # timed pairs
 WARM_UP = 1  # pairs before them, which don't count
 IMAGE_ROUNDS = 2  # pairs of whole images, which take many forwards each
 
@@ -100,7 +100,7 @@ def time_pairs(pairs: ForwardPairs, rounds: int) -> list[float]:
     return seconds[WARM_UP:]
 
 
-def measure_latency(lab: LabProtocol, case: Case, rounds: int = ROUNDS, loop: Loop = time_pairs) -> Latency:
+def measure_latency(lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: Loop = time_pairs) -> Latency:
     """Time ``rounds`` pairs of forwards of a lab's control and of a variant.
 
     One forward is that of the lab's ``timed_forward``: one denoising step of a batch. After them a few whole images

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ import open_clip
 import torch
 
 from harness.errors import CheckpointError, first_line
+from harness.files import parse_json
 from harness.metrics.model_files import FAILURES, file_digest, quiet
 from harness.models.checkpoints import hub_cache
+from harness.models.checkpoints.foreign_code import refuse_code_files
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_weights, weights_digest
 
@@ -79,14 +80,17 @@ def _folder(folder: Path) -> Source:
     config = folder / _CONFIG
     if not config.is_file():
         raise CheckpointError(f"judge {folder} is no open_clip folder: {config.name} is not there")
+    refuse_code_files(folder, f"judge {folder}")
     check_weights(folder / _WEIGHTS)
     try:
-        told = json.loads(config.read_text(encoding="utf-8"))
+        told = parse_json(config.read_text(encoding="utf-8"))
         text, preprocess = told["model_cfg"]["text_cfg"], told["preprocess_cfg"]
         _ = [preprocess[key] for key in ("mean", "std")]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"judge {folder}: {config.name} is no open_clip config ({error!r})") from None
     _own_text_tower(str(folder), text)
+    if "trust_remote_code" in str(text):
+        raise CheckpointError(f"judge {folder}: {config.name} asks to run code (trust_remote_code); leave that key out")
     return Source(f"local-dir:{folder}", "", folder / _WEIGHTS, text, preprocess, None)
 
 

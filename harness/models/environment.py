@@ -35,8 +35,10 @@ def pick_device(name: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type == "meta":
+            raise CheckpointError(f"device {name!r} can't be used here: it computes nothing")
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise CheckpointError(f"device {name!r} can't be used here: {first_line(error)}") from None
     return device
 

@@ -20,6 +20,12 @@ from harness.models.checkpoints.pipeline_folder import shards
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 
+_LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
+# What building models from a foreign config raises.
+_FAILURES = (
+    *(OSError, ValueError, RuntimeError, SafetensorError, LookupError, TypeError, AttributeError, ImportError),
+    *(ArithmeticError, AssertionError, MemoryError),
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -43,13 +49,14 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
         lora_loading.check_support(pipeline_class, checkpoint.base)
     _check_offload(offload, device)
     check_files(checkpoint.folder, checkpoint.hub_id)
+    _check_classes(checkpoint)
     memory.check(checkpoint, device, offload)
     try:
         with no_bars():
             pipeline = pipeline_class.from_pretrained(
                 checkpoint.folder, **dtype_argument(DTYPES[name]), use_safetensors=True, local_files_only=True
             )
-    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError, TypeError) as error:
+    except _FAILURES as error:
         raise CheckpointError(
             f"checkpoint {checkpoint.folder} doesn't load: {first_line(error)}; {checkpoint.again}"
         ) from error
@@ -60,6 +67,18 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
     for part in _modules(pipeline):
         part.eval().requires_grad_(False)
     return place(pipeline, device, offload)
+
+
+def _check_classes(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError where a component's class is not in the installed version of its library."""
+    for name, value in checkpoint.index.items():
+        library, kind = value if isinstance(value, list) and len(value) == 2 else (None, None)
+        if library in _LIBRARIES and not name.startswith("_") and not hasattr(_LIBRARIES[library], str(kind)):
+            version = _LIBRARIES[library].__version__
+            raise CheckpointError(
+                f"checkpoint {checkpoint.hub_id or checkpoint.folder}: {library} {version} has no {kind}, which its "
+                f"{name} is; install another {library}"
+            )
 
 
 def place(pipeline: Any, device: torch.device, offload: str) -> Any:
@@ -117,6 +136,11 @@ def _check_part(name: str, part: torch.nn.Module, files: Sequence[Path], folder:
                 piece = stored.get_slice(key)[:1].flatten()[:8] if stored.get_slice(key).get_shape() else None
                 if piece is None or not piece.is_floating_point():
                     continue
+                if piece.isnan().any():
+                    raise CheckpointError(
+                        f"checkpoint {folder}: the weight {key!r} of {name} is not a number in {path.name}; fetch or "
+                        "save it again"
+                    )
                 if value is None or not torch.equal(value[:1].flatten()[:8].cpu(), piece.to(value.dtype)):
                     raise CheckpointError(
                         f"checkpoint {folder}: {name} does not hold the stored weight {key!r} after loading, so "

@@ -37,7 +37,7 @@ def categories(path: Path) -> dict[str, list[str]]:
     Raises PromptError as :func:`read`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows write a mark at the start
     except UnicodeDecodeError as error:
         raise PromptError(f"prompt file {path} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except OSError as error:

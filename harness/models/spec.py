@@ -7,6 +7,9 @@ imports torch: the table is read at collection.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from harness.results.serialise import Rule
 
 DTYPES = ("float32", "bfloat16", "float16")
 OFFLOADS = ("none", "model", "group")
@@ -44,6 +47,10 @@ class WidthKeys:
     rotary_axes: str = ""
 
 
+def _between(least: int, most: int) -> Rule:
+    return Rule(lambda number: least <= number <= most, f"a number from {least} to {most}")
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a checkpoint is sampled and judged; a folder's ``harness.json`` overrides what is known of it.
@@ -54,15 +61,15 @@ class Settings:
     what classifier-free guidance pushes away from; where there is none, it has no effect.
     """
 
-    steps: int = 4
-    guidance: float = 0.0
+    steps: Annotated[int, _between(1, 10_000)] = 4
+    guidance: Annotated[float, _between(0, 1000)] = 0.0
     negative_prompt: str = ""
-    height: int = 1024
-    width: int = 1024
-    max_sequence_length: int = 256
+    height: Annotated[int, _between(8, 16_384)] = 1024
+    width: Annotated[int, _between(8, 16_384)] = 1024
+    max_sequence_length: Annotated[int, _between(1, 8192)] = 256
     dtype: str = "float32"
-    batch: int = 1
-    seeds: int = 4
+    batch: Annotated[int, _between(1, 4096)] = 1
+    seeds: Annotated[int, _between(2, 1000)] = 4  # fewer have no deviation, which is the unit of harm
     prompts: str = ""
     judge: str = ""
     world: bool = False

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _COLLECTION: pytest.StashKey[Collection] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_MISTAKES: pytest.StashKey[dict[str, None]] = pytest.StashKey()  # of workers of pytest-xdist
+_PYTEST: pytest.StashKey[pytest.Session] = pytest.StashKey()  # whose exit status the summary may still change
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,9 +48,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_COLLECTION] = Collection(options.from_config(config))
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
-    # A run that is ended by SIGTERM (a job at its time limit) still prints its ranking: pytest does so for SIGINT only.
-    if threading.current_thread() is threading.main_thread():
+def _rank_when_terminated(session: pytest.Session) -> None:
+    """Let a killed nightly still rank what there is: pytest handles SIGINT so, and SIGTERM not at all.
+
+    Another handler of SIGTERM stays: whoever has set one wants it.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         before = signal.signal(signal.SIGTERM, partial(_terminate, session))
         session.config.add_cleanup(partial(_restore, before))
 
@@ -82,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     collection = config.stash[_COLLECTION]
-    if not collection.selected or config.option.collectonly:
+    if not collection.selected or config.option.collectonly or workers.is_worker(config):
         return []
     from harness.plugin.header import describe  # loads torch, which collecting does without
 
@@ -96,19 +102,53 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Open what the tests need before the first one, so that bad input ends the run with one line."""
     config = session.config
-    collection = config.stash[_COLLECTION]
-    wanted = collection.selected or workers.is_controller(config)  # the controller collects nothing itself
-    if wanted and not config.option.collectonly and not session.testsfailed:
-        from harness.plugin.session import Session  # loads torch
-
-        config.stash[_SESSION] = dit_session = Session(config, collection)
+    if workers.is_controller(config):
+        # It collects nothing itself: a test of ours is known by its report, and other people's never get further.
+        config.pluginmanager.register(_FirstReport(session), "harness.plugin.first_report")
+    elif config.stash[_COLLECTION].selected and not config.option.collectonly and not session.testsfailed:
+        dit_session = _open_session(session)
         try:
             dit_session.prepare()
         except HarnessError as error:
             if not workers.is_worker(config):
                 raise pytest.UsageError(str(error)) from None
             dit_session.labs.broken = str(error)  # an exit on a worker would be an internal error
+            workers.send_mistake(config, str(error))
     return (yield)
+
+
+def _open_session(session: pytest.Session) -> Session:
+    from harness.plugin.session import Session  # loads torch
+
+    config = session.config
+    config.stash[_SESSION], config.stash[_PYTEST] = Session(config, config.stash[_COLLECTION]), session
+    _rank_when_terminated(session)
+    return config.stash[_SESSION]
+
+
+class _FirstReport:
+    """In the controller of pytest-xdist: opens the session when the first test of ours is reported."""
+
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        config = self._session.config
+        if not transport.is_attached(report) or _SESSION in config.stash:
+            return
+        dit_session = _open_session(self._session)
+        try:
+            dit_session.prepare()
+        except HarnessError as error:
+            dit_session.problem(str(error))
+        dit_session.pytest_runtest_logreport(report)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """pytest-xdist: a worker has ended, maybe by a mistake of the command line."""
+    if mistake := workers.mistake_of(node):
+        node.config.stash.setdefault(_MISTAKES, {})[mistake] = None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -118,9 +158,14 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.fixture
-def ablation(request: pytest.FixtureRequest) -> AblationFixture:
+def ablation(request: pytest.FixtureRequest) -> Iterator[AblationFixture]:
     """One ablation case: ``ablation.check(ablation.measure())``, or ``ablation.time(benchmark)``."""
-    return request.config.stash[_SESSION].ablation(_parameter(request), request.node)
+    dit_session = request.config.stash[_SESSION]
+    case = dit_session.ablation(_parameter(request), request.node)
+    yield case
+    # After the test's report, and so after its record: a full disk costs pictures first.
+    if problem := case.keep_pictures():
+        dit_session.problem(problem)
 
 
 @pytest.fixture
@@ -187,8 +232,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         try:
             dit_session.finish()
         except HarnessError as error:
-            dit_session.trouble = str(error)
-            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+            dit_session.problem(str(error))
+        _fail_with_problems(dit_session, session)
+    if session.config.stash.get(_MISTAKES, {}):
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -200,4 +247,17 @@ def pytest_terminal_summary(
     finally:
         dit_session = config.stash.get(_SESSION, None)
         if dit_session is not None:
-            dit_session.print_summary(terminalreporter)
+            try:
+                dit_session.print_summary(terminalreporter)
+            except KeyboardInterrupt:
+                again = f"python -m harness report {dit_session.folder}"
+                terminalreporter.write_line(f"stopped while the ranking was made; make it with: {again}", red=True)
+            _fail_with_problems(dit_session, config.stash[_PYTEST])
+        for mistake in config.stash.get(_MISTAKES, {}):
+            terminalreporter.write_line(f"ERROR: {mistake}", red=True)
+
+
+def _fail_with_problems(dit_session: Session, session: pytest.Session) -> None:
+    """A run whose results could not be read or written ends with exit code 1, whatever its tests said."""
+    if dit_session.problems:
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED

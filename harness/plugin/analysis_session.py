@@ -98,6 +98,10 @@ class AnalysisSession:
         """What the analyses of this process came to, for the terminal."""
         return [f"{name}: {line}" for name, page in self._pages.items() for line in page.lines]
 
+    def problems(self) -> list[str]:
+        """What the analyses of this process could not write."""
+        return [line for page in self._pages.values() for line in page.problems]
+
     def written_pages(self) -> list[Path]:
         """The pages in the run folder, those of other processes too."""
         return sorted(self.folder.glob(f"{ANALYSIS}/*/{PAGE}"))

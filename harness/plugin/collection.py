@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from harness.ablation.case import Case
-from harness.errors import HarnessError
+from harness.errors import CaseError, HarnessError
 from harness.gates.baselines import find_folder
+from harness.models.checkpoints.resolve import Checkpoint
 from harness.plugin import workers
 from harness.plugin.options import Options
-from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, mark_of
+from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, is_marked, mark_of, own_fixtures
 
 # Fixtures whose tests run only when asked for, and the word in -k that asks for them. Naming their file on the command
 # line does so, too, and --dit-analysis asks for all of them.
@@ -42,7 +42,7 @@ class Collection:
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
         """Give a test its cases (``ablation``), its checkpoints (``control``, ``study``) or claims (``finding``)."""
-        fixtures = [name for name in FIXTURES if name in metafunc.fixturenames]
+        fixtures = own_fixtures(metafunc)
         if not fixtures:
             return
         parameters: dict[str, Parameter] = {}
@@ -51,6 +51,7 @@ class Collection:
             for checkpoint in self._marks.checkpoints(mark):
                 folder = find_folder(metafunc.definition.path.parent) or metafunc.config.rootpath / "baselines"
                 target = self._targets.setdefault(checkpoint.name, Target(checkpoint, folder))
+                _check_same_folder(target.checkpoint, checkpoint)
                 parameters |= {p.id: p for p in self._marks.parameters(mark, fixtures, target)}
         except HarnessError as error:
             # An error raised here would be shown with a traceback and exit 2; reject() raises it again.
@@ -74,8 +75,9 @@ class Collection:
         message = "; ".join(dict.fromkeys(self._errors))
         if not workers.is_worker(config):
             raise pytest.UsageError(message)
-        # On an xdist worker that would be an internal error: there, one test fails with the message.
-        items[:] = [_Refusal.from_parent(items[0].session, name="dit", message=message)]
+        # On an xdist worker that would be an internal error: there is nothing to run, and the controller says why.
+        workers.send_mistake(config, message)
+        items.clear()
 
     def narrow(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Drop tests without parameters, analyses that nobody asked for, and all that --dit-quick leaves out."""
@@ -96,7 +98,7 @@ class Collection:
     def _is_requested(self, config: pytest.Config, item: pytest.Item) -> bool:
         """Whether an analysis runs: it takes minutes, and ``pytest cases/`` is about the cases."""
         words = [word for fixture, word in _ON_REQUEST.items() if fixture in fixtures_of(item)]
-        if not words or self.options.analysis:
+        if not words or self.options.analysis or not is_marked(item):
             return True
         start = config.invocation_params.dir
         files = {(start / argument.partition("::")[0]).resolve() for argument in config.args}
@@ -131,21 +133,20 @@ class Collection:
         return list({p.case.id: p.case for p in tests if p.case is not None}.values())
 
 
-class _Refusal(pytest.Item):
-    """A test that fails with what was wrong with the options."""
-
-    def __init__(self, *, message: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.message = message
-
-    def runtest(self) -> None:
-        """Fail with the message."""
-        pytest.fail(self.message, pytrace=False)
+def _check_same_folder(first: Checkpoint, second: Checkpoint) -> None:
+    """Raise CaseError where two checkpoints have one name, and so the same ids and stored values."""
+    if first.folder.resolve() != second.folder.resolve():
+        raise CaseError(
+            f"two checkpoints are called {first.name!r}: {first.folder} and {second.folder}; their cases would have "
+            "the same ids and baselines: rename one of the folders"
+        )
 
 
 def parameter_id(item: pytest.Item) -> str | None:
     """The id of a test's parameter; None for a test that takes no fixture of ours, "" where its mark gives it none."""
     spec = getattr(item, "callspec", None)
+    if not is_marked(item):
+        return None  # fixtures and parameters of other people's may be called like ours
     for name in FIXTURES:
         if spec is not None and name in spec.params:
             value = spec.params[name]

@@ -19,7 +19,7 @@ from harness.ablation.grid import Ask
 from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import ALL_STRATEGIES
-from harness.errors import CaseError, OptionError
+from harness.errors import CaseError, OptionError, shortened
 from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import Perturbation, before_torch, read
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
 
 PREFIX = "--dit-"
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000  # characters; what file systems take
 RANGE_SOURCES = ("depth", "groups")
 # Options that make no sense with random weights, and why.
 _NOT_WITH_RANDOM_WEIGHTS = {
@@ -102,8 +103,31 @@ class Options:
 
 
 def from_config(config: pytest.Config) -> Options:
-    """Read and check the options. Raises pytest.UsageError."""
+    """Read and check the options. Raises pytest.UsageError, with one line."""
+    try:
+        _check_texts(config)
+        return _read(config)
+    except pytest.UsageError as error:
+        raise pytest.UsageError(shortened(str(error))) from None
 
+
+def _check_texts(config: pytest.Config) -> None:
+    """Raise pytest.UsageError for values that no option takes: a name or a path has a length."""
+    for name, value in vars(config.option).items():
+        if not name.startswith("dit_"):
+            continue
+        option = PREFIX + name.removeprefix("dit_").replace("_", "-")
+        values = value if isinstance(value, list) else [value]
+        # argparse makes an empty list of --dit-x=--
+        if value == [] or not all(text is None or isinstance(text, str | bool) for text in values):
+            raise pytest.UsageError(f"{option} needs a value")
+        for text in (text for text in values if isinstance(text, str)):
+            longest = max(map(len, text.split("/")))
+            if option != "--dit-plan" and (longest > _LONGEST_NAME or len(text) > _LONGEST_PATH):
+                raise pytest.UsageError(f"{option} is {len(text)} characters long: {text[:60]!r} ...")
+
+
+def _read(config: pytest.Config) -> Options:
     def text(name: str) -> str | None:
         return config.getoption(f"dit_{name}")
 
@@ -116,6 +140,9 @@ def from_config(config: pytest.Config) -> Options:
     quick = bool(config.getoption("dit_quick"))
     if quick and update is not None:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")
+    for other in ("quick", "stack", "range", "strategy"):
+        if config.getoption("dit_plan") and config.getoption(f"dit_{other}"):
+            raise pytest.UsageError(f"--dit-plan runs that plan alone, whatever --dit-{other} says; leave out one")
     prompts, images = text("prompts"), text("images")
     weights = text("weights")
     if weights is not None:
@@ -144,9 +171,9 @@ def from_config(config: pytest.Config) -> Options:
         run_id=run_id,
         reports=reports,
         device=text("device"),
-        rounds=_whole("rounds", text("rounds"), least=4) or (8 if quick else 12),
-        seeds=_whole("seeds", text("seeds"), least=1) or 1,
-        threads=_whole("threads", text("threads"), least=1),
+        rounds=_whole("rounds", text("rounds"), least=4, most=10_000) or (8 if quick else 12),
+        seeds=_whole("seeds", text("seeds"), least=1, most=1000) or 1,
+        threads=_whole("threads", text("threads"), least=1, most=1024),
         weights=weights,
         dtype=_one_of("dtype", text("dtype"), DTYPES),
         lora=_name_or_path(config, "lora", text("lora")),
@@ -166,11 +193,13 @@ def _rigour(unjudged: str | None, *, strict: bool) -> Rigour:
     return Rigour.STRICT if strict else Rigour.USUAL if unjudged is None else Rigour.LENIENT
 
 
-def _whole(name: str, value: str | None, least: int) -> int | None:
+def _whole(name: str, value: str | None, least: int, most: int) -> int | None:
     if value is None:
         return None
-    if not value.isdecimal() or int(value) < least:
+    if not re.fullmatch("[0-9]{1,9}", value) or int(value) < least:
         raise pytest.UsageError(f"--dit-{name} takes a whole number from {least}, not {value!r}")
+    if int(value) > most:
+        raise pytest.UsageError(f"--dit-{name} takes at most {most:,}, not {value}")
     return int(value)
 
 
@@ -207,7 +236,7 @@ def _perturbations(texts: Sequence[str]) -> tuple[Perturbation, ...]:
 
 
 def _calibrate(config: pytest.Config, *, quick: bool, update: UpdateMode | None) -> int | None:
-    count = _whole("calibrate", config.getoption("dit_calibrate"), least=1)
+    count = _whole("calibrate", config.getoption("dit_calibrate"), least=1, most=20)
     if count is None:
         return None
     for excluded, why in (

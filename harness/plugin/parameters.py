@@ -123,6 +123,33 @@ class MarkReader:
         return expand(checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured)
 
 
+def own_fixtures(metafunc: pytest.Metafunc) -> list[str]:
+    """Those of our fixtures that a test takes.
+
+    Their names are common words, and other people's suites have fixtures and parameters called so, too: without a mark
+    of ours, such a test is none of our business.
+    """
+    test = metafunc.definition
+    taken = [name for name in FIXTURES if name in metafunc.fixturenames]
+    return taken if is_marked(test) else [name for name in taken if _is_ours(test, name)]
+
+
+def is_marked(test: pytest.Item) -> bool:
+    """Whether a test has a mark of ours."""
+    return any(test.get_closest_marker(name) is not None for name in (_DIT, _DIT_FINDINGS))
+
+
+def _is_ours(test: pytest.Item, fixture: str) -> bool:
+    """Whether the fixture of that name that a test gets is the plugin's own."""
+    for mark in test.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", "")
+        if fixture in (names.replace(",", " ").split() if isinstance(names, str) else names):
+            return False
+    # pytest has no public way to ask; the last definition is the nearest one.
+    definitions = test._fixtureinfo.name2fixturedefs.get(fixture, ())  # type: ignore[attr-defined]  # noqa: SLF001
+    return bool(definitions) and definitions[-1].func.__module__ == "harness.plugin"
+
+
 def mark_of(test: pytest.Item, fixtures: Sequence[str]) -> pytest.Mark:
     """The mark that parametrizes a test with these fixtures. Raises HarnessError where there is none, or no valid one.
 

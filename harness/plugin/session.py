@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.errors import JournalError
 from harness.gates.update import UpdateMode, update_cases
 from harness.gates.validation import calibration
 from harness.plugin import summary, transport, workers
@@ -37,7 +38,7 @@ class Session:
         self.folder = self.options.reports / self.process.run_id
         self.labs = Labs(self.options, self.process.threads(self.options.threads))
         self.analyses = AnalysisSession(self.labs, self.folder, self.process.worker, self.options.update)
-        self.trouble = ""  # what went wrong at the end, for the summary
+        self.problems: list[str] = []  # what could not be read or written, for the summary
         self._progress = Progress()
         self._journal: Journal | None = None
         self._records: list[Record] = []
@@ -51,6 +52,8 @@ class Session:
         _ = self.labs.prompts
         if not self.process.worker:
             self._journal = Journal(self.folder)
+            for note in self._journal.notes:
+                self._say(note)
         for target in self.collection.targets:  # none in the controller of pytest-xdist
             opened = self.labs.open(target)
             for note in (*opened.reference.lines(), *opened.lab.notes):
@@ -113,19 +116,29 @@ class Session:
             return
         data = transport.detach(report)
         for record in data.records:
-            assert self._journal is not None  # prepare() has opened it
-            self._journal.append(record)
+            try:
+                if self._journal is not None:  # else why not is among the problems
+                    self._journal.append(record)
+            except JournalError as error:
+                self.problem(str(error))  # the record is ranked all the same
             self._records.append(from_json(record))
         self._findings += data.findings
         self._baselines |= data.baselines
         if line := self._progress.after_test(len(self.collection.selected), time.monotonic()):
             self._say(line)
 
+    def problem(self, line: str) -> None:
+        """Keep a line about what could not be read or written, once."""
+        if line not in self.problems:
+            self.problems.append(line)
+
     def finish(self) -> None:
         """Close the journal, update baselines and noise floors where that was asked for, and draw the figures.
 
         Raises HarnessError where one of them can't be done.
         """
+        for line in self.analyses.problems():
+            self.problem(line)
         if self._journal is not None:
             self._journal.close()
             if self.options.update is not None:
@@ -166,17 +179,19 @@ class Session:
         writer = self.config.get_terminal_writer()
         width, colour = writer.fullwidth, writer.hasmarkup
         reporter.ensure_newline()
-        ranking = summary.ranking(self.folder, width, colour) if self._records else summary.Section()
+        ranking = summary.Section()
+        if self._records:
+            ranking = summary.ranking(self.folder, self._records, width, colour, self.problem)
         reporter.write(ranking.text, flush=True)
         for line in self.analyses.lines():
             reporter.write_line(line)
-        findings = summary.findings(self.folder, self._findings, width, colour)
+        findings = summary.findings(self.folder, self._findings, width, colour, self.problem)
         reporter.write(findings.text, flush=True)
         files = [*ranking.files, *self.analyses.written_pages(), *findings.files, *self._written]
         for line in summary.file_lines(files, self.config.invocation_params.dir):
             reporter.write_line(line)
-        if self.trouble:
-            reporter.write_line(f"error: {self.trouble}", red=True)
+        for line in self.problems:
+            reporter.write_line(f"error: {line}", red=True)
         if self._records:
             for line in self._unused_lines():
                 reporter.write_line(line)

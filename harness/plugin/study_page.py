@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.report.analysis_page import markdown
 from harness.report.figures import write_all
@@ -21,18 +22,22 @@ class StudyPage:
     checkpoint: str
     folder: Path
     lines: list[str] = field(default_factory=list[str])
+    problems: list[str] = field(default_factory=list[str])
     _sections: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     _drawings: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def add(self, name: str, section: list[str], setting: str, **drawings: Any) -> None:
-        """Add a section, or replace it, and write the page. Raises HarnessError where it can't be written.
+        """Add a section, or replace it, and write the page; ``problems`` says so where it can't be written.
 
         ``setting`` says in a sentence how the study measures. ``drawings`` are what
         :func:`harness.report.figures.write_all` takes, for :meth:`draw`.
         """
         self._sections[name] = section
         self._drawings |= drawings
-        write_atomically(self.folder / PAGE, markdown(self.checkpoint, setting, list(self._sections.values())))
+        try:
+            write_atomically(self.folder / PAGE, markdown(self.checkpoint, setting, list(self._sections.values())))
+        except HarnessError as error:
+            self.problems.append(str(error))
 
     def draw(self) -> None:
         """Write the drawings, if anything was measured. Raises HarnessError where they can't be written."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.ablation.steps import split
+from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.findings.claim import from_json
 from harness.plugin.options import Options
@@ -15,7 +16,8 @@ from harness.report import findings_page
 from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.report.text import relative
-from harness.results.journal import read
+from harness.results.journal import latest, read
+from harness.results.records import Record
 
 _FINDINGS = "findings"  # the files of a run folder that hold them
 
@@ -27,17 +29,31 @@ class Section(NamedTuple):
     files: Sequence[Path] = ()
 
 
-def ranking(folder: Path, width: int, colour: bool) -> Section:
-    """Rank the journal in a run folder and write the reports there. Raises HarnessError where it can't be read.
+def ranking(
+    folder: Path, session: Sequence[Record], width: int, colour: bool, problem: Callable[[str], None]
+) -> Section:
+    """Rank the journal in a run folder together with the records of this session, and write the reports there.
 
-    A run that goes on under the same id finds the records of its earlier part there, too.
+    A run that goes on under the same id finds the records of its earlier part in the journal, and the session's own
+    are ranked even where that could not be written. ``problem`` is called with a line for all that can't be read or
+    written.
     """
-    records = read(folder)
-    return Section(render(records, width, colour), write_ranking(folder, records))
+    try:
+        stored = read(folder, left_out=problem)
+    except HarnessError as error:
+        problem(str(error))
+        stored = []
+    records = latest([*stored, *session])
+    return Section(render(records, width, colour), write_ranking(folder, records, problem))
 
 
-def findings(folder: Path, data: Sequence[Mapping[str, Any]], width: int, colour: bool) -> Section:
-    """The table of findings, which are given as JSON, and write them into a run folder."""
+def findings(
+    folder: Path, data: Sequence[Mapping[str, Any]], width: int, colour: bool, problem: Callable[[str], None]
+) -> Section:
+    """The table of findings, which are given as JSON, and write them into a run folder.
+
+    ``problem`` is called with a line for each file that can't be written.
+    """
     if not data:
         return Section()
     table = [from_json(finding) for finding in data]
@@ -45,9 +61,15 @@ def findings(folder: Path, data: Sequence[Mapping[str, Any]], width: int, colour
         folder / f"{_FINDINGS}.md": findings_page.markdown(table),
         folder / f"{_FINDINGS}.jsonl": "".join(f"{json.dumps(finding, sort_keys=True)}\n" for finding in data),
     }
+    written: list[Path] = []
     for path, text in texts.items():
-        write_atomically(path, text)
-    return Section(findings_page.render(table, width, colour), list(texts))
+        try:
+            write_atomically(path, text)
+        except HarnessError as error:
+            problem(str(error))
+        else:
+            written.append(path)
+    return Section(findings_page.render(table, width, colour), written)
 
 
 def file_lines(files: Sequence[Path], start: Path) -> list[str]:

@@ -58,6 +58,11 @@ def attach(item: pytest.Item, target: Target, report: pytest.TestReport) -> None
     setattr(report, _BASELINES, {target.name: str(target.baselines)})
 
 
+def is_attached(report: pytest.TestReport) -> bool:
+    """Whether a report is of a test of ours."""
+    return hasattr(report, _RECORDS)
+
+
 def detach(report: pytest.TestReport) -> ReportData:
     """What a report carries, maybe from another process; empty lists for that of any other test."""
     return ReportData(getattr(report, _RECORDS, []), getattr(report, _FINDINGS, []), getattr(report, _BASELINES, {}))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 _RUN_ID = "dit_run_id"  # the controller's, in a worker's input
+_MISTAKE = "dit_mistake"  # of the command line or a case file, in a worker's output
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -28,6 +29,16 @@ def is_controller(config: pytest.Config) -> bool:
 def send_run_id(node: Any, run_id: str) -> None:
     """Tell a worker about to start the controller's run id, so that all write into one run folder."""
     node.workerinput[_RUN_ID] = run_id
+
+
+def send_mistake(config: pytest.Config, message: str) -> None:
+    """On a worker: tell the controller why nothing can run, which ends the run with that line and exit code 4."""
+    config.workeroutput[_MISTAKE] = message  # type: ignore[attr-defined]
+
+
+def mistake_of(node: Any) -> str:
+    """In the controller: what a worker that has ended told by :func:`send_mistake`; empty where it told nothing."""
+    return str(getattr(node, "workeroutput", {}).get(_MISTAKE, ""))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.errors import printable
 from harness.gates.comparison import Change, Comparison, Movement
 from harness.report.text import NOTHING, markdown_table, number
 from harness.results.columns import is_paired
@@ -89,7 +90,7 @@ def render(comparisons: Sequence[Comparison], width: int, colour: bool, *, every
             for i, name in enumerate(_HEAD):
                 table.add_column(name, justify="right" if 2 <= i <= 6 else "left", overflow="fold")
             for change in rows:
-                table.add_row(*map(Text, _cells(change)), style=_STYLES.get(change.moved, ""))
+                table.add_row(*(Text(printable(cell)) for cell in _cells(change)), style=_STYLES.get(change.moved, ""))
             console.print(table)
     return stream.getvalue()
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from harness.ablation.case import Case
-from harness.files import replacing
+from harness.errors import HarnessError, first_line
+from harness.files import write_atomically
 from harness.report.text import with_unit
 from harness.results.arrays import Images
 from harness.results.ranking import Ranking
@@ -28,7 +31,10 @@ def strip_path(folder: Path, case: str) -> Path:
 
 
 def keep_strips(folder: Path, case: Case, images: Images, control: Callable[[], Images]) -> None:
-    """A variant's strip, and its control's where there is none yet; nothing for a variant without images."""
+    """A variant's strip, and its control's where there is none yet; nothing for a variant without images.
+
+    Raises HarnessError where one can't be written.
+    """
     if len(images):
         _save_strip(images, strip_path(folder, case.id))
         base = strip_path(folder, f"{case.checkpoint}-control")
@@ -53,28 +59,52 @@ def _tile(image: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def _save(picture: Image.Image, path: Path) -> None:
-    with replacing(path) as temporary:
-        picture.save(temporary, format="PNG")
+    encoded = io.BytesIO()
+    picture.save(encoded, format="PNG")
+    write_atomically(path, encoded.getvalue())
 
 
-def write_sheets(folder: Path, rankings: Sequence[Ranking]) -> list[Path]:
-    """``contact-<checkpoint>.png``: the control and every variant, least harmful first, where strips were kept."""
+def write_sheets(folder: Path, rankings: Sequence[Ranking], problem: Callable[[str], None] | None = None) -> list[Path]:
+    """``contact-<checkpoint>.png``: the control and every variant, least harmful first, where strips were kept.
+
+    Strips are kept by case, so there is no sheet of a checkpoint that was measured in several ways. ``problem`` is
+    called with a line for each picture that can't be read or written; raises HarnessError where it is None.
+    """
+
+    def trouble(line: str) -> None:
+        if problem is None:
+            raise HarnessError(line)
+        problem(line)
+
     written: list[Path] = []
+    several = {ranking.checkpoint for ranking in rankings if ranking.apart}
     for ranking in rankings:
+        if ranking.checkpoint in several:
+            continue
         lines = [("control", strip_path(folder, f"{ranking.checkpoint}-control"))]
         for row in ranking.rows:
             name = row.case.removeprefix(f"{ranking.checkpoint}-")
             harm = "" if row.harm is None else f"  {with_unit('harm', row.harm)}"
-            lines.append((f"{row.rank:3d}  {name}{harm}", folder / "images" / f"{row.case}.png"))
-        lines = [(label, path) for label, path in lines if path.exists()]
-        if lines:
+            if _is_name(row.case):
+                lines.append((f"{row.rank:3d}  {name}{harm}", strip_path(folder, row.case)))
+        lines = [(label, path) for label, path in lines if _is_name(path.stem) and path.exists()]
+        if lines and _is_name(ranking.checkpoint):
             path = folder / f"contact-{ranking.checkpoint}.png"
-            _save(_sheet(ranking.checkpoint, lines), path)
-            written.append(path)
+            try:
+                _save(_sheet(ranking.checkpoint, lines, trouble), path)
+            except HarnessError as error:
+                trouble(str(error))
+            else:
+                written.append(path)
     return written
 
 
-def _sheet(title: str, lines: Sequence[tuple[str, Path]]) -> Image.Image:
+def _is_name(text: str) -> bool:
+    """Whether a text of a journal, which may be anybody's, names a file in a folder, and no path out of it."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}", text) is not None
+
+
+def _sheet(title: str, lines: Sequence[tuple[str, Path]], problem: Callable[[str], None]) -> Image.Image:
     font = ImageFont.load_default(size=13)
     width = _LABEL + _SHOWN * (_TILE + _GAP)
     sheet = Image.new("RGB", (width, _HEADER + len(lines) * (_TILE + _GAP)), "white")
@@ -83,6 +113,9 @@ def _sheet(title: str, lines: Sequence[tuple[str, Path]]) -> Image.Image:
     for i, (label, path) in enumerate(lines):
         top = _HEADER + i * (_TILE + _GAP)
         draw.text((6, top + _TILE // 2 - 8), label, "black", font=font)
-        with Image.open(path) as strip:
-            sheet.paste(strip, (_LABEL, top))
+        try:
+            with Image.open(path) as strip:
+                sheet.paste(strip, (_LABEL, top))
+        except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            problem(f"can't read the picture {path}: {first_line(error)}")
     return sheet

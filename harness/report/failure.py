@@ -84,6 +84,8 @@ def _control_line(control: Measurement, reference: Reference) -> str:
     stored = reference.baseline.facts
     if stored is not None and stored.control_latents == control.latents_sha256:
         return "control: bit-identical, so the variant changed and not the model"
+    if stored is None or not stored.control_latents:
+        return "control: not stored, so nothing says whether the variant changed or the model"
     checks = compare_control(control, reference).checks
     moved = [check for check in checks if check.status.red and check.baseline is not None]
     if not moved:

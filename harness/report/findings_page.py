@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.errors import printable
 from harness.findings.claim import ClaimVerdict, Finding
 from harness.report.text import markdown_table
 
@@ -58,7 +59,10 @@ def render(findings: Sequence[Finding], width: int, colour: bool) -> str:
             # As Text: rich would read the interval "[0.1, 0.2]" as markup.
             table.add_column(Text(head), justify="left", overflow="fold", no_wrap=head in ("id", "verdict"))
         for finding in own:
-            table.add_row(*map(Text, cells(finding)[: len(shown)]), style=_STYLES.get(finding.verdict, "dim"))
+            table.add_row(
+                *(Text(printable(cell)) for cell in cells(finding)[: len(shown)]),
+                style=_STYLES.get(finding.verdict, "dim"),
+            )
         console.print(table)
     return stream.getvalue()
 

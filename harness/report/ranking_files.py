@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import finite, frame, nested
 from harness.report.task_section import task_json
+from harness.report.text import spreadsheet_text
 from harness.results.ranking import rank
 from harness.results.records import Record
 
 _RANKING = "ranking"
 
 
-def write_ranking(folder: Path, records: Sequence[Record]) -> list[Path]:
-    """Write the reports of a run into its folder; the paths of what was written."""
+def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[str], None] | None = None) -> list[Path]:
+    """Write the reports of a run into its folder; the paths of what was written.
+
+    ``problem`` is called with a line for each file that can't be written, and for each picture that can't be read: the
+    others are written all the same. Raises HarnessError for the first of them where it is None.
+    """
     rankings = rank(records)
     if not rankings:
         return []
     text = json.dumps([nested(r) | finite(task_json(records, r)) for r in rankings], indent=2, allow_nan=False) + "\n"
     texts = {
         "md": markdown(records, rankings),
-        "csv": frame(rankings).to_csv(index=False, float_format="%.6g"),
+        "csv": frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"),
         "json": text,
     }
+    written: list[Path] = []
     for ending, content in texts.items():
-        write_atomically(folder / f"{_RANKING}.{ending}", content)
-    return [*(folder / f"{_RANKING}.{ending}" for ending in texts), *write_sheets(folder, rankings)]
+        path = folder / f"{_RANKING}.{ending}"
+        try:
+            write_atomically(path, content)
+        except HarnessError as error:
+            if problem is None:
+                raise
+            problem(str(error))
+        else:
+            written.append(path)
+    return [*written, *write_sheets(folder, rankings, problem)]

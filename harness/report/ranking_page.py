@@ -10,12 +10,13 @@ from harness.report.ranking_table import (
     errors,
     foot,
     headings,
+    named,
     strategy_cells,
     strategy_columns,
     timed,
 )
 from harness.report.task_section import task_markdown
-from harness.report.text import markdown_table
+from harness.report.text import code_text, markdown_table, markdown_text
 from harness.results.columns import extra_kind
 from harness.results.figure import RankedBy
 from harness.results.ranking import Ranking
@@ -35,14 +36,14 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     out: list[str] = ["# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
     for ranking in rankings:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
-        out += [f"## {ranking.checkpoint}", "", _circumstances(records, ranking), ""]
+        out += [f"## {markdown_text(named(ranking))}", "", markdown_text(_circumstances(records, ranking)), ""]
         if ranking.errors:
             heading, *lines = errors(ranking)
-            out += [f"**{heading}**", "", *(f"- `{line}`" for line in lines), ""]
+            out += [f"**{heading}**", "", *(f"- `{line}`" for line in map(code_text, lines)), ""]
         if not ranking.rows:
             continue
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
-        out += [text.replace("|", "\\|").replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
+        out += [markdown_text(text).replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
         out += ["", "### By strategy (median over cases)", ""]
         out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out += ["", *task_markdown(records, ranking)]
@@ -60,7 +61,8 @@ def _legend(rankings: Sequence[Ranking]) -> list[str]:
 
 
 def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
-    fingerprint = next(r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
+    own = (r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
+    fingerprint = ranking.fingerprint or next(own)
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
     how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
     if not ranking.rows:

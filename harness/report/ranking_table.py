@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import printable
 from harness.report.text import NOTHING, counted, number
 from harness.results.columns import extra, strategy_table, table
 from harness.results.figure import Column, Figure, RankedBy
@@ -34,17 +35,23 @@ _QUALITY = (
 
 def title(ranking: Ranking) -> str:
     """What is ranked by what."""
+    name = named(ranking)
     if ranking.by is RankedBy.HARM and ranking.rows:
-        return f"least harmful variant: {ranking.checkpoint} ({ranking.prompts} prompts)"
+        return f"least harmful variant: {name} ({ranking.prompts} prompts)"
     if not ranking.rows:
-        return f"nothing to rank: {ranking.checkpoint}"
+        return f"nothing to rank: {name}"
     refused = ranking.judge_check is not None and ranking.judge_check.refused
     if timed(ranking):
         why = "the judge is refused" if refused else "no quality measured"
-        return f"fastest variant, by speed-up ({why}): {ranking.checkpoint}"
+        return f"fastest variant, by speed-up ({why}): {name}"
     if refused:
-        return f"not ranked (the judge is refused, no latency measured): {ranking.checkpoint}"
-    return f"not ranked (no latency measured): {ranking.checkpoint}"
+        return f"not ranked (the judge is refused, no latency measured): {name}"
+    return f"not ranked (no latency measured): {name}"
+
+
+def named(ranking: Ranking) -> str:
+    """The checkpoint, and how it was measured where that is not the way of the first table."""
+    return printable(f"{ranking.checkpoint}, {ranking.apart}" if ranking.apart else ranking.checkpoint)
 
 
 def timed(ranking: Ranking) -> bool:
@@ -90,7 +97,7 @@ def cells(row: Row, columns: Sequence[Column], *, short: bool = False) -> tuple[
 
     ``short`` leaves the intervals of rank, harm and speed-up out, for narrow terminals.
     """
-    return tuple(_cell(row, column, short=short) for column in columns)
+    return tuple(printable(_cell(row, column, short=short)) for column in columns)
 
 
 def _cell(row: Row, column: Column, *, short: bool) -> str:
@@ -169,13 +176,13 @@ def foot(ranking: Ranking) -> tuple[str, ...]:
     lines += [left_out(ranking)] if ranking.left_out else []
     lines += ranking.gates
     lines += [] if ranking.judge_check is None else [ranking.judge_check.sentence]
-    return (*lines, *map(_opinion_line, ranking.opinions))
+    return tuple(map(printable, (*lines, *map(_opinion_line, ranking.opinions))))
 
 
 def left_out(ranking: Ranking) -> str:
     """``left out: lpips (no weights ...)``: the metrics that are no columns, by name; nothing where there are none."""
     said = ", ".join(f"{name} ({why})" for name, why in ranking.left_out.items())
-    return f"left out: {said}" if said else ""
+    return printable(f"left out: {said}") if said else ""
 
 
 def _opinion_line(opinion: SecondOpinion) -> str:
@@ -201,7 +208,7 @@ def errors(ranking: Ranking) -> list[str]:
         return []
     return [
         f"not ranked, as the test raised ({len(ranking.errors)}):",
-        *(f"{name}: {line}" for name, line in ranking.errors.items()),
+        *(printable(f"{name}: {line}") for name, line in ranking.errors.items()),
     ]
 
 
@@ -211,7 +218,7 @@ def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[s
     return tuple(
         number(_signed(values[column.name], column), column.form)
         if isinstance(column, Figure)
-        else str(values[column.name])
+        else printable(str(values[column.name]))
         for column in columns
     )
 
@@ -232,6 +239,8 @@ def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:
 def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
     """A row as one flat mapping."""
     out: dict[str, Any] = {"checkpoint": ranking.checkpoint}
+    if ranking.apart:
+        out["apart"] = ranking.apart
     apart = ("summary", "latency", "words", "gate", *(() if ranking.by is RankedBy.HARM else _QUALITY))
     out |= {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name not in apart}
     out["words"] = " ".join(row.words)
@@ -256,6 +265,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
     return finite(
         {
             "checkpoint": ranking.checkpoint,
+            **({"apart": ranking.apart} if ranking.apart else {}),
             "by": ranking.by.value,
             "prompts": ranking.prompts,
             "tiers": ranking.tiers,

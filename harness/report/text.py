@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from harness.errors import printable
 from harness.results.columns import figure
 
 NOTHING = "-"
@@ -47,9 +48,25 @@ def tick_label(value: float) -> str:
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table in Markdown."""
-    # A bar inside a plan would end its cell.
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    return lines + ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(map(markdown_text, head)) + " |", "|" + " --- |" * len(head)]
+    return lines + ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
+
+
+def markdown_text(text: str) -> str:
+    """A text of anybody's as one line of Markdown: a bar inside a plan would end its cell, a tag would be a tag."""
+    return printable(text).replace("|", "\\|").replace("<", "&lt;")
+
+
+def code_text(text: str) -> str:
+    """A text of anybody's to stand between backquotes in one line of Markdown."""
+    return printable(text).replace("`", "'")
+
+
+def spreadsheet_text(value: object) -> object:
+    """A cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r":
+        return f"'{value}"
+    return value
 
 
 def relative(path: Path, start: Path) -> Path:

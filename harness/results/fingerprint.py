@@ -37,9 +37,25 @@ class Fingerprint:
     @property
     def digest(self) -> str:
         """Twelve hex digits that stand for all of it; the arithmetic follows from the rest."""
-        all_but_that = {k: v for k, v in dataclasses.asdict(self).items() if k != "arithmetic"}
-        text = json.dumps(all_but_that, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return _digest({k: v for k, v in dataclasses.asdict(self).items() if k != "arithmetic"})
+
+    @property
+    def conditions(self) -> str:
+        """Twelve hex digits that stand for what figures must have in common to be ranked in one table.
+
+        That is all but the machine, since the shards of one run may come from several.
+        """
+        return _digest({name: getattr(self, name) for name in _CONDITIONS})
+
+
+_CONDITIONS = (
+    *("checkpoint", "weights", "judge", "prompts", "sampling", "device", "dtype", "versions"),
+    *("metrics", "offload", "perturbed"),
+)
+
+
+def _digest(facts: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,12 @@ def circumstances(a: Fingerprint, b: Fingerprint) -> list[str]:
     """What differs between two fingerprints: ``diffusers 0.41.0 -> 0.42.1``."""
     texts = ("checkpoint", "weights", "device", "dtype", "capability", "threads")
     return _differences(a, b, texts, ("sampling", "versions"))
+
+
+def measured_differently(a: Fingerprint, b: Fingerprint) -> list[str]:
+    """Why figures of two fingerprints are not ranked in one table: ``dtype float32 -> bfloat16``; [] where they are."""
+    texts = ("checkpoint", "weights", "judge", "prompts", "device", "dtype", "offload", "perturbed")
+    return _differences(a, b, texts, ("sampling", "versions", "metrics"))
 
 
 def _differences(old: object, new: object, fields: Sequence[str], tables: Sequence[str]) -> list[str]:

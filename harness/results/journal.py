@@ -3,50 +3,72 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import JournalError
-from harness.files import parse_json
+from harness.files import parse_json, write_atomically
 from harness.results.records import Record, from_json
 
 FILE = "shard-1-of-1.jsonl"  # the one that a run writes
 _PATTERN = "shard-*.jsonl"  # what is read: every journal in a run's folder
+_DAMAGED = ".damaged"  # added to a journal's name, of the file that takes its lines that are no records
 
 
 class Journal:
-    """Appends records to ``reports/<run-id>/shard-1-of-1.jsonl``. Raises JournalError where it can't be written."""
+    """Appends records to ``reports/<run-id>/shard-1-of-1.jsonl``. Raises JournalError where it can't be written.
+
+    A run that goes on under its id begins on a fresh line. Lines of its earlier part that are no records are moved to
+    a file beside the journal; ``notes`` say so.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self.notes = tuple(note for path in sorted(folder.glob(_PATTERN)) for note in _mend(path))
             self._stream = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise JournalError(f"can't write the journal {self.path}: {error.strerror or error}") from None
 
     def append(self, record: Record | dict[str, Any]) -> None:
-        """Write and flush one record."""
+        """Write and flush one record. Raises JournalError where that fails, on a full disk for example."""
         data = record.to_json() if isinstance(record, Record) else record
-        self._stream.write(json.dumps(data, sort_keys=True, allow_nan=False) + "\n")
-        self._stream.flush()
+        line = json.dumps(data, sort_keys=True, allow_nan=False) + "\n"
+        try:
+            self._stream.write(line)
+            self._stream.flush()
+        except OSError as error:
+            raise JournalError(f"can't write the journal {self.path}: {error.strerror or error}") from None
 
     def close(self) -> None:
         """Close the file; the journal takes no more."""
-        self._stream.close()
+        with suppress(OSError):  # what could not be written was said by append()
+            self._stream.close()
 
 
-def read(run: Path) -> list[Record]:
-    """The records of a run folder (or of one journal file), the last one of each case and kind.
+def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Record]:
+    """The records of a run folder (or of one journal file), the last one of each case and kind, measured alike.
 
-    A last line without its newline is the case in flight when a run was killed, and is left out.
-    Raises JournalError naming file and line where anything else is no record.
+    A last line without its newline is the case in flight when a run was killed, and is left out. Any other line that
+    is no record is left out as well where ``left_out`` is given, and called with what was wrong; without it, raises
+    JournalError naming file and line. Also raises where there is no journal, or no record in one with ``left_out``.
     """
     files = [run] if run.is_file() else sorted(run.glob(_PATTERN))
     if not files:
         raise JournalError(f"no journal in {run}: a run folder holds {_PATTERN} (see reports/)")
-    return latest(record for path in files for record in _lines(path))
+    records: list[Record] = []
+    for path in files:
+        good, bad = _content(path)
+        if bad and (left_out is None or not good):
+            raise JournalError(f"{path} {bad[0].said}")
+        if bad and left_out is not None:
+            more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+            left_out(f"left out of {path}: {bad[0].said}{more}")
+        records += good
+    return latest(records)
 
 
 def read_if_any(run: Path) -> list[Record]:
@@ -55,25 +77,65 @@ def read_if_any(run: Path) -> list[Record]:
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
-    """With reruns the last record of a case and kind wins, in the place of the first."""
-    kept: dict[tuple[str, str], Record] = {}
+    """With reruns the last record of a case and kind wins, in the place of the first.
+
+    What was measured differently (another dtype, judge, prompts ...) is no rerun.
+    """
+    kept: dict[tuple[str, str, str], Record] = {}
     for record in records:
-        kept[record.kind, record.case] = record
+        kept[record.kind, record.case, record.fingerprint.conditions] = record
     return list(kept.values())
 
 
-def _lines(path: Path) -> Iterable[Record]:
+class _BadLine(NamedTuple):
+    """A line that is no record, as it stands in the file; ``said`` is why, with its number."""
+
+    line: bytes
+    said: str
+
+
+def _content(path: Path) -> tuple[list[Record], list[_BadLine]]:
+    """The records of a file and the lines that are none, but for one that was cut off in flight.
+
+    Raises JournalError where the file can't be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JournalError(f"can't read the journal {path}: {error}") from None
-    lines = text.split("\n")
+        text = path.read_bytes()
+    except OSError as error:
+        raise JournalError(f"can't read the journal {path}: {error.strerror or error}") from None
+    lines = text.split(b"\n")
+    good: list[Record] = []
+    bad: list[_BadLine] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            yield from_json(parse_json(line))
+            good.append(from_json(parse_json(line.decode("utf-8"))))
         except ValueError as error:
-            if number == len(lines):
-                return  # no newline after it: cut off in flight
-            raise JournalError(f"{path} line {number} is no record: {error}") from None
+            if number < len(lines):  # else no newline after it: cut off in flight
+                bad.append(_BadLine(line, f"line {number} is no record: {error}"))
+    return good, bad
+
+
+def _mend(path: Path) -> Iterator[str]:
+    """Let a journal end with a whole line, and move lines that are no records to a file beside it; what was done."""
+    text = path.read_bytes()
+    lines = text.split(b"\n")
+    bad = {bad.line: bad.said for bad in _content(path)[1]}
+    if lines[-1].strip():  # cut off in flight, or a record of which only the newline is missing
+        try:
+            from_json(parse_json(lines[-1].decode("utf-8")))
+        except ValueError as error:
+            bad.setdefault(lines[-1], f"line {len(lines)} is no record: {error}")
+        else:
+            lines.append(b"")
+    if bad:
+        beside = path.with_name(path.name + _DAMAGED)
+        with beside.open("ab") as stream:
+            stream.writelines(line + b"\n" for line in lines if line in bad)
+        more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+        yield f"{path.name}: {next(iter(bad.values()))}{more}; moved to {beside.name}, the rest is kept"
+    kept = [line for line in lines if line.strip() and line not in bad]
+    fixed = b"".join(line + b"\n" for line in kept)
+    if fixed != text:
+        write_atomically(path, fixed)

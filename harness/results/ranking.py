@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy as np
 from harness.ablation.steps import WORD, suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
+from harness.results.fingerprint import Fingerprint, measured_differently
 from harness.results.gate_lines import gate_lines
 from harness.results.judge_check import JudgeCheck
 from harness.results.rank_intervals import rank_intervals
-from harness.results.records import Kind, Latency, Measurement, Record, Status
+from harness.results.records import Kind, Latency, Measurement, Record, Status, why_not_ranked
 from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
 from harness.results.statistics import Interval, by_prompt, mean_interval, seed_sd_interval
 
@@ -113,10 +114,12 @@ class Ranking:
     opinions: tuple[SecondOpinion, ...] = ()
     errors: Mapping[str, str] = field(default_factory=dict[str, str])  # cases that are not ranked, and what they raised
     gates: tuple[str, ...] = ()  # what the gates compared with
+    fingerprint: Fingerprint | None = None
+    apart: str = ""  # what was measured differently than in the checkpoint's first ranking, where there are several
 
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
-    """A ranking for each checkpoint in the records.
+    """A ranking for each checkpoint in the records, and for each way in which it was measured (dtype, judge ...).
 
     Ordered by harm. A collapsed image scores like grey, so a few of them weigh in a variant's harm as what they
     are; a variant of which most images collapsed is no model any more and comes after all others, whatever its
@@ -125,33 +128,52 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
     was measured is not ranked, but named in ``errors``; of a checkpoint that has nothing else there is a ranking
     without rows.
     """
-    every = list(records)
-    ranked = {ranking.checkpoint: ranking for ranking in _rankings([r for r in every if r.measured or not r.error])}
-    for record in every:
-        if record.error and not record.measured:
-            ranking = ranked.get(record.checkpoint, Ranking(record.checkpoint, (), (), 0, 0))
-            name = f"{record.case} (latency)" if record.kind is Kind.LATENCY else record.case
-            ranked[record.checkpoint] = replace(ranking, errors={**ranking.errors, name: record.error})
-    return list(ranked.values())
-
-
-def _rankings(every: Sequence[Record]) -> list[Ranking]:
     out: list[Ranking] = []
-    for checkpoint in dict.fromkeys(r.checkpoint for r in every):
-        mine = [r for r in every if r.checkpoint == checkpoint]
-        latency = {r.case: r.latency for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
-        quality = [(r, r.measurement) for r in mine if r.kind is Kind.QUALITY and r.measurement is not None]
-        check = _judge_check(mine)
-        if check is not None and check.refused:
-            trusted = [r for r in mine if r.kind is not Kind.CONTROL]
-            out += [replace(r, judge_check=check) for r in _rank_by_speed(checkpoint, trusted, latency, unjudged=True)]
-        elif not any(r.fingerprint.judge for r in mine):
-            out += _rank_by_speed(checkpoint, [r for r in mine if r.kind is not Kind.CONTROL], latency)
-        elif quality:
-            control = next((r.measurement for r in mine if r.kind is Kind.CONTROL), None)
-            ranking = _rank(checkpoint, quality, latency, control)
-            out.append(replace(ranking, judge_check=check, gates=gate_lines(mine)))
+    for checkpoint, apart, mine in _measured_alike(records):
+        errors = {_error_name(r): r.error for r in mine if r.error and not r.measured}
+        rankings = _rankings(checkpoint, [r for r in mine if r.measured or not r.error])
+        if errors and not rankings:
+            rankings = [Ranking(checkpoint, (), (), 0, 0)]
+        out += [replace(each, fingerprint=mine[0].fingerprint, apart=apart, errors=errors) for each in rankings]
     return out
+
+
+def _measured_alike(records: Iterable[Record]) -> Iterator[tuple[str, str, list[Record]]]:
+    """(checkpoint, what was measured differently, records) for all records whose figures may stand in one table.
+
+    The text is empty where all records of the checkpoint may, and else how they differ from its first ones.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.checkpoint, record.fingerprint.conditions), []).append(record)
+    first: dict[str, Record] = {}
+    for (checkpoint, _), mine in groups.items():
+        start = first.setdefault(checkpoint, mine[0]).fingerprint
+        yield checkpoint, ", ".join(measured_differently(start, mine[0].fingerprint)), mine
+
+
+def _error_name(record: Record) -> str:
+    return f"{record.case} (latency)" if record.kind is Kind.LATENCY else record.case
+
+
+def _rankings(checkpoint: str, mine: Sequence[Record]) -> list[Ranking]:
+    """The ranking of a checkpoint's records, all measured alike; none where there is nothing to rank."""
+    latency = {r.case: r.latency for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
+    variants = [r for r in mine if r.kind is not Kind.CONTROL]
+    check = _judge_check(mine)
+    if check is not None and check.refused:
+        return [replace(r, judge_check=check) for r in _rank_by_speed(checkpoint, variants, latency, unjudged=True)]
+    if not any(r.fingerprint.judge for r in mine):
+        return _rank_by_speed(checkpoint, variants, latency)
+    every = [(r, r.measurement) for r in mine if r.kind is Kind.QUALITY and r.measurement is not None]
+    left_out = {r.case: why for r, _ in every if (why := why_not_ranked(r))}
+    quality = [(r, m) for r, m in every if r.case not in left_out]
+    if not quality:
+        return [Ranking(checkpoint, (), (), 0, 0, left_out=left_out)] if left_out else []
+    control = next((r.measurement for r in mine if r.kind is Kind.CONTROL), None)
+    ranking = _rank(checkpoint, quality, latency, control)
+    left_out = {**ranking.left_out, **left_out}
+    return [replace(ranking, judge_check=check, gates=gate_lines(mine), left_out=left_out)]
 
 
 def _judge_check(records: Sequence[Record]) -> JudgeCheck | None:
@@ -231,14 +253,14 @@ def _unit(variant: Measurement, control: Measurement | None) -> Interval | None:
     unit, summary = variant.summary["seed_sd"], variant.summary
     if "seed_sd_low" in summary and "seed_sd_high" in summary:
         return Interval(unit, summary["seed_sd_low"], summary["seed_sd_high"])
-    if control is None or control.n <= control.prompts:
+    if control is None or control.n <= control.prompts or "score" not in control.values:
         return None
     return replace(seed_sd_interval(np.reshape(control.values["score"], (control.prompts, -1))), value=unit)
 
 
 def _sampled_batch(record: Record, prompts: int) -> int | None:
     batch = record.fingerprint.sampling.get("batch")
-    return min(int(batch), prompts) if batch is not None else None
+    return min(int(batch), prompts) if isinstance(batch, int | float) else None
 
 
 def _timed_batch(rows: Sequence[Row]) -> int | None:

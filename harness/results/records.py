@@ -7,12 +7,14 @@ fingerprint of everything that can change a number.
 from __future__ import annotations
 
 import enum
+import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from harness.ablation.case import Case
+from harness.errors import DataError
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
 from harness.results.serialise import checked_schema, from_plain, to_plain
@@ -255,6 +257,42 @@ class Record:
 def from_json(data: Any) -> Record:
     """Read what :meth:`Record.to_json` wrote.
 
-    Raises DataError naming the field where the data is no record, or one of another schema.
+    Raises DataError naming the field where the data is no record, one of another schema, or one whose numbers don't
+    fit together.
     """
-    return from_plain(Record, checked_schema(data, _SCHEMA, "record"), "record")
+    record = from_plain(Record, checked_schema(data, _SCHEMA, "record"), "record")
+    if record.measurement is not None:
+        _check_measurement(record.measurement)
+    if record.latency is not None:
+        _check_latency(record.latency)
+    return record
+
+
+def _check_measurement(measurement: Measurement) -> None:
+    n, prompts = measurement.n, measurement.prompts
+    if n < 0 or prompts < 0 or (measurement.values and not prompts):
+        raise DataError(f"record.measurement is of {n} images and {prompts} prompts")
+    for name, values in measurement.values.items():
+        if len(values) % prompts:
+            raise DataError(f"record.measurement.values.{name[:60]!r} has {len(values)} entries for {prompts} prompts")
+
+
+def _check_latency(latency: Latency) -> None:
+    sound = 0 < latency.ratio < math.inf and 0 <= latency.low <= latency.ratio <= latency.high
+    if not sound:
+        raise DataError(
+            f"record.latency is a speed-up of {latency.ratio} [{latency.low}, {latency.high}], which is none"
+        )
+
+
+def why_not_ranked(record: Record) -> str:
+    """Why the images of a variant can't be ranked or compared by harm; empty where they can."""
+    measurement = record.measurement
+    if measurement is None:
+        return "nothing was measured"
+    harms, summary = measurement.values.get("harm", ()), measurement.summary
+    if not harms or not all(map(math.isfinite, harms)):
+        return "its harm was not measured, or is no number"
+    if not (0 < summary.get("seed_sd", 0.0) < math.inf):
+        return f"its unit of harm is {summary.get('seed_sd')}"
+    return "" if 0 <= summary.get("collapsed", -1.0) <= measurement.n else "its collapsed images were not counted"

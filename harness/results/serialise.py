@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar, cast
 from harness.errors import DataError
 from harness.files import parse_json
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _NAMES: dict[Any, str] = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
 _NO_NUMBER = ("nan", "inf", "-inf")  # JSON has no words for them
@@ -37,6 +37,7 @@ class Rule:
 
 
 Finite = Annotated[float, Rule(math.isfinite, "a finite number")]
+Size = Annotated[float, Rule(lambda size: 0 <= size < math.inf, "a finite number from 0 upwards")]
 Count = Annotated[int, Rule(lambda count: count >= 0, "a whole number from 0 upwards")]
 
 
@@ -57,12 +58,12 @@ def to_plain(value: Any, *, sparse: bool = False) -> Any:
     return value.value if isinstance(value, enum.Enum) else value
 
 
-def parse(kind: type[T], text: str, *, schema: int, where: str = "") -> T:
+def parse(kind: type[_T], text: str, *, schema: int, where: str = "") -> _T:
     """A JSON text that holds an object with this ``schema``, as a dataclass ``kind``.
 
-    Raises DataError naming the place inside ``where``, and ValueError for a text that is no JSON.
+    Raises DataError naming the place inside ``where``, and ValueError for a text that is no JSON or has a key twice.
     """
-    return from_plain(kind, checked_schema(parse_json(text), schema, where), where)
+    return from_plain(kind, checked_schema(parse_json(text, unique=True), schema, where), where)
 
 
 def checked_schema(data: Any, schema: int, where: str = "") -> Mapping[str, Any]:
@@ -90,7 +91,7 @@ def empty_as_none(data: Any, name: str) -> Any:
     return {**data, name: None} if isinstance(data, Mapping) and data.get(name) == {} else data
 
 
-def from_plain(kind: type[T], data: Any, where: str = "") -> T:
+def from_plain(kind: type[_T], data: Any, where: str = "") -> _T:
     """Data from JSON as a dataclass ``kind``; ``where`` names it in messages.
 
     The fields may be dataclasses, enums of texts, tuples, mappings with texts for keys, optionals and unions, bool,
@@ -100,7 +101,7 @@ def from_plain(kind: type[T], data: Any, where: str = "") -> T:
 
     Raises DataError naming the first field that doesn't fit.
     """
-    return cast("T", _value(kind, data, where))
+    return cast("_T", _value(kind, data, where))
 
 
 def _value(kind: Any, data: Any, place: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -10,6 +11,8 @@ import pytest
 from harness.cli import main as command_line
 from harness.cli.main import COMMANDS, load, main
 from harness.errors import HarnessError
+from harness.results.journal import Journal
+from tests.helpers.records import quality
 
 
 @pytest.mark.parametrize(
@@ -150,3 +153,43 @@ def test_a_closed_pipe_is_no_error(recorder, monkeypatch):
         monkeypatch.setattr(sys, "stdout", stream)
         assert main(["report"]) == 0
     os.close(read)
+
+
+def test_a_terminal_without_a_plus_minus_sign_shows_a_question_mark(tmp_path, monkeypatch):
+    journal = Journal(tmp_path)
+    journal.append(quality("skip", 0.5))
+    journal.close()
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["report", str(tmp_path)]) == 0
+    stream.flush()
+    assert b"least harmful variant: m" in stream.buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fingerprint", "flux-tiny", "--threads", "-1"],
+        ["fingerprint", "flux-tiny", "--threads", "99999999999999999999"],
+        ["lokr", "--bins", "1000000000"],
+        ["tiny", "evaluate", "flux-tiny", "--layouts", "0"],
+        ["repeat", "9" * 5000],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:40],
+)
+def test_absurd_numbers_are_refused_by_the_command_line(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert " is no " in last
+    assert len(last) < 200
+
+
+@pytest.mark.parametrize("command", ["report", "fingerprint", "compare"])
+def test_a_name_that_is_too_long_for_a_file_is_one_line(command, capsys):
+    assert main([command, "x" * 5000, *(["y"] if command == "compare" else [])]) == 4
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert len(said) < 1100

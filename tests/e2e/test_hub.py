@@ -119,6 +119,7 @@ def test_the_command_in_the_message_downloads_what_is_needed(online, tmp_path, m
     theirs = tmp_path / "theirs"
     shutil.copytree(BUNDLED / "flux-tiny", theirs)
     (theirs / "flux1.safetensors").write_bytes(b"a copy in one file")
+    (theirs / "vae" / "evil.py").write_text("raise SystemExit('code of a checkpoint ran')")
     (theirs / "transformer" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(b"a copy at half precision")
     with hubs.serve({"a/flux": theirs}, {}) as url:
         environment = online(url)

@@ -58,6 +58,14 @@ def test_one_line_a_metric(baseline):
         (lambda t: t.replace('"checkpoint": "flux-tiny"', '"checkpoint": "other"'), "belongs to checkpoint 'other'"),
         (lambda t: t.replace("0.22", "NaN"), "NaN is no stored value"),
         (lambda t: t.replace("0.22", '"x"'), rf"not laid out as one: cases\.{CASE}\.harm\.value is 'x', not a number"),
+        (lambda t: t.replace('"harm": {', '"harm": {"n": 1, "value": 1.0},\n      "harm": {'), "'harm' is there twice"),
+        (lambda t: t.replace('"n": 64', '"n": -1', 1), r"\.n is -1, not a whole number from 0"),
+        (
+            lambda t: t.replace('"n": 64', '"tolerance": -1.0, "n": 64', 1),
+            r"tolerance is -1\.0, not a finite number from",
+        ),
+        (lambda t: t.replace('"seed_sd": 1.5', '"seed_sd": 0'), r"control\.seed_sd 0\.0, which is the unit of harm"),
+        (lambda t: t.replace('"seed_sd": 1.5', '"seed_sd": -1'), r"control\.seed_sd -1\.0, which is the unit of harm"),
         (lambda t: t.replace('"prompts": "p"', '"prompts": "q"'), "was edited: its facts .* are not those"),
         (lambda t: t.replace('"steps": 4', '"steps": 5'), "was edited: its facts"),
         (lambda t: t.replace('"device": "cpu"', '"device": "nvidia-h200"'), "was edited: its facts"),
@@ -70,6 +78,7 @@ def test_one_line_a_metric(baseline):
     ],
     ids=[
         *("cut", "empty", "a list", "another schema", "foreign", "not a number", "text"),
+        *("twice", "negative n", "negative tolerance", "unit 0", "unit -1"),
         *("other prompts", "other sampling", "another device", "another dtype", "no digest", "no unit"),
     ],
 )

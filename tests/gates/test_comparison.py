@@ -185,3 +185,18 @@ def test_a_timing_that_was_not_made_is_gone():
     )
     (change,) = one([made], [not_made]).changes
     assert (change.moved, change.why) == (Movement.GONE, "not measured: benchmarks are off")
+
+
+def test_a_run_of_two_measurements_is_not_compared():
+    a = [quality("a", 0.5), quality("b", 0.5)]
+    mixed = [a[0], replace(a[1], fingerprint=replace(a[1].fingerprint, dtype="bfloat16"))]
+    with pytest.raises(JournalError, match=r"measured differently \(dtype float32 -> bfloat16\), from two runs under"):
+        compare(a, mixed, TOLERANCES)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_harm_that_is_no_number_is_one_line(side):
+    runs = [[quality("a", 0.5)], [quality("a", 0.5)]]
+    runs[side] = [quality("a", float("nan"))]
+    with pytest.raises(JournalError, match=r"m-s-a can't be compared: its harm was not measured, or is no number"):
+        compare(*runs, TOLERANCES)

@@ -16,6 +16,7 @@ DEFAULTS = Options(
     windows=(),
     groups=False,
     prompts=None,
+    images=None,
     quick=False,
     update=None,
     rigour=Rigour.USUAL,

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from harness.ablation import plan as plans
 from harness.ablation.case import by_hand
 from harness.ablation.plan import identity, parse
 from harness.errors import CaseError, CheckpointError, PromptError, SurgeryError
 from harness.lab.lab import Lab
+from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.models.sampler import Samples, generator_for
 from harness.surgery.view import BlockView
+
+PROMPTS = (BUNDLED / "prompts.txt").read_text().splitlines()
 
 
 def test_identity_measures_nothing(lab):
@@ -151,6 +157,23 @@ def test_the_lab_checks_every_step(lab, monkeypatch):
     monkeypatch.setattr("harness.surgery.view.AblationView.install", lambda self: None)
     with pytest.raises(SurgeryError, match="step 2, inside its window"):
         lab.run(parse("0 4"), "double", (2, 2))
+
+
+def test_a_control_that_collapses_is_one_line(tmp_path):
+    """One infinite weight, as an overflow of fp16 leaves it: every image is no numbers, and harm has no unit."""
+    folder = shutil.copytree(BUNDLED / "flux-tiny", tmp_path / "mine")
+    settings = json.loads((folder / "harness.json").read_text())
+    paths = {name: str((BUNDLED / "flux-tiny" / settings[name]).resolve()) for name in ("judge", "prompts")}
+    (folder / "harness.json").write_text(json.dumps(settings | paths | {"seeds": 2, "steps": 1}))
+    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    weights["x_embedder.bias"][0] = float("inf")
+    save_file(weights, path)
+    broken = Lab(resolve(str(folder)), prompts=PROMPTS[:3], device=torch.device("cpu"))
+    message = r"the control of mine can't be measured: 6 of its 6 images collapsed .* deviate by 0 between seeds"
+    for measure in (broken.control_measurement, lambda: broken.run("double: 0 4")):
+        with pytest.raises(CheckpointError, match=message):
+            measure()
 
 
 def test_the_judge_is_checked_once_and_every_measurement_says_so(lab):

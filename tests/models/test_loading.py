@@ -9,6 +9,7 @@ import shutil
 import pytest
 import torch
 from diffusers.hooks import apply_group_offloading
+from safetensors.torch import load_file, save_file
 
 from harness.ablation.plan import parse
 from harness.errors import CheckpointError
@@ -254,3 +255,26 @@ def test_settings_that_name_no_dtype_are_refused():
     checkpoint = resolve("flux-tiny")
     wrong = dataclasses.replace(checkpoint, settings=dataclasses.replace(checkpoint.settings, dtype="int8"))
     assert message(wrong) == "unknown dtype 'int8'; there are float32, bfloat16, float16"
+
+
+@pytest.mark.parametrize("library", ["diffusers", "transformers"])
+def test_a_class_of_tomorrow_is_one_line(mine, library):
+    path = mine / "model_index.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"scheduler": [library, "SchedulerOfTomorrowScheduler"]}))
+    said = message(resolve(str(mine)))
+    assert f"{library} " in said
+    assert "has no SchedulerOfTomorrowScheduler, which its scheduler is; install another" in said
+
+
+def test_a_config_that_divides_by_nothing_is_one_line(mine):
+    path = mine / "transformer" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attention_head_dim": 0}))
+    assert "doesn't load: " in message(resolve(str(mine)))
+
+
+def test_weights_that_are_no_numbers_are_named_for_what_they_are(mine):
+    path = mine / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights = load_file(path)
+    weights["context_embedder.bias"][:] = float("nan")
+    save_file(weights, path)
+    assert "the weight 'context_embedder.bias' of transformer is not a number" in message(resolve(str(mine)))

@@ -114,3 +114,9 @@ def test_a_sentence_is_its_own_only_sentence(text):
 @given(st.lists(st.from_regex(r"[A-Z][a-z]{2,8}( [a-z]{2,8}){1,5}\.", fullmatch=True), min_size=1, max_size=6))
 def test_plain_sentences_are_found(sentences):
     assert prompts.sentences(" ".join(sentences)) == sentences
+
+
+def test_the_mark_that_editors_on_windows_put_first_is_no_prompt(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_bytes("# people\na\nb\n".encode("utf-8-sig"))
+    assert prompts.categories(path) == {"people": ["a", "b"]}

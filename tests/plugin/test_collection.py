@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from harness import Ask
-from harness.models.checkpoints.resolve import resolve
+from harness import Ask, plugin
+from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.plugin import workers
 from harness.plugin.collection import Collection, SelectedTest, parameter_id
+from harness.plugin.parameters import FIXTURES, own_fixtures
 from tests.helpers.options import DEFAULTS
 
 HERE = Path(__file__)
@@ -24,8 +27,13 @@ class Metafunc:
         self.fixturenames = fixtures
         self.config = SimpleNamespace(rootpath=HERE.parent)
         mark = decorator and decorator.mark
+        # The plugin's own fixtures, found as pytest finds them.
+        ours = {name: (SimpleNamespace(func=getattr(plugin, name)._get_wrapped_function()),) for name in FIXTURES}
         self.definition = SimpleNamespace(
-            path=path, get_closest_marker=lambda name: mark if mark is not None and mark.name == name else None
+            path=path,
+            iter_markers=lambda name: [],
+            _fixtureinfo=SimpleNamespace(name2fixturedefs=ours),
+            get_closest_marker=lambda name: mark if mark is not None and mark.name == name else None,
         )
         self.items = []
 
@@ -36,9 +44,15 @@ class Metafunc:
         ]
 
 
-def item(fixtures=(), path=HERE, **params):
-    spec = SimpleNamespace(params=params) if params else None
-    return SimpleNamespace(callspec=spec, fixturenames=fixtures, path=path, extra_keyword_matches=set(), params=params)
+def item(fixtures=(), path=HERE, marked=True, **params):
+    return SimpleNamespace(
+        callspec=SimpleNamespace(params=params) if params else None,
+        fixturenames=fixtures,
+        path=path,
+        extra_keyword_matches=set(),
+        params=params,
+        get_closest_marker=lambda name: CASES.mark if marked and name == "dit" else None,
+    )
 
 
 def collect(*tests, **options):
@@ -66,7 +80,7 @@ def config(*arguments, keyword="", worker=False):
         dropped=dropped,
     )
     if worker:
-        made.workerinput = {}
+        made.workerinput, made.workeroutput = {}, {}
     return made
 
 
@@ -182,13 +196,37 @@ def test_what_is_wrong_with_marks_ends_the_run_in_one_line():
     collect(Metafunc("ablation", decorator=CASES))[0].reject(config(), items)
 
 
-def test_a_worker_fails_one_test_with_it(request):
+def test_a_worker_runs_nothing_and_tells_the_controller_why(request):
     collection, items = collect(Metafunc("control"))
-    items = [request.node]
-    collection.reject(config(worker=True), items)
-    (refusal,) = items
-    with pytest.raises(pytest.fail.Exception, match="needs a mark that names its checkpoint"):
-        refusal.runtest()
+    items, on_worker = [request.node], config(worker=True)
+    collection.reject(on_worker, items)
+    assert items == []
+    assert "needs a mark that names its checkpoint" in workers.mistake_of(on_worker)
+
+
+def test_two_folders_of_one_name_are_refused(tmp_path):
+    """Their ids and their baselines would be the same."""
+    folders = [shutil.copytree(BUNDLED / "flux-tiny", tmp_path / name / "model") for name in ("a", "b")]
+    first, second = (Metafunc("control", decorator=pytest.mark.dit(str(folder))) for folder in folders)
+    assert ids(collect(first, first)[1]) == ["model-control"] * 2
+    collection, items = collect(first, second)
+    with pytest.raises(pytest.UsageError, match=r"two checkpoints are called 'model': .*a/model and .*b/model; "):
+        collection.reject(config(), items)
+
+
+def test_a_fixture_or_a_parameter_of_another_suite_with_a_name_of_ours_is_left_alone():
+    theirs = Metafunc("control", "study")
+    theirs.definition._fixtureinfo.name2fixturedefs = {"control": (SimpleNamespace(func=ids),), "study": ()}
+    parametrized = Metafunc("control", "ablation")
+    for names in ("control, ablation", ["control", "ablation"], ("control", "ablation")):
+        parametrized.definition.iter_markers = lambda _, names=names: [pytest.mark.parametrize(names, []).mark]
+        assert own_fixtures(parametrized) == []
+    assert own_fixtures(theirs) == []
+    assert collect(theirs, parametrized)[1] == []
+    others = [item(("finding",), marked=False, finding="x"), item(("study",), marked=False)]
+    Collection(DEFAULTS).narrow(config(), kept := list(others))
+    assert kept == others
+    assert own_fixtures(Metafunc("control")) == ["control"]
 
 
 def test_a_fixture_of_another_kind_needs_no_mark():

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import JournalError
 from harness.findings.claim import ClaimVerdict, Finding
 from harness.plugin.summary import file_lines, findings, ranking, unused_lines
 from harness.results.journal import Journal
@@ -21,24 +20,36 @@ def test_the_journal_of_the_run_folder_is_ranked_and_written(tmp_path):
         journal = Journal(tmp_path)
         journal.append(quality(f"skip{part}", float(part)))
         journal.close()
-    section = ranking(tmp_path, 120, colour=False)
+    said: list[str] = []
+    section = ranking(tmp_path, [], 120, colour=False, problem=said.append)
     assert section.text.startswith("least harmful variant: m (16 prompts)")
     assert section.text.index("skip1") < section.text.index("skip2")
     assert [path.name for path in section.files] == ["ranking.md", "ranking.csv", "ranking.json"]
     assert all(path.exists() for path in section.files)
-    with pytest.raises(JournalError, match="no journal in"):
-        ranking(tmp_path / "none", 120, colour=False)
+    assert said == []
+    # A journal that is gone costs nothing but the records of an earlier part of the run.
+    section = ranking(tmp_path / "none", [quality("skip3", 1.0)], 120, colour=False, problem=said.append)
+    assert "skip3" in section.text
+    assert said[0].startswith("no journal in")
 
 
 def test_findings_are_a_table_and_two_files(tmp_path):
     finding = Finding("X1", "it can go", "our notes", "m", ClaimVerdict.NOT_APPLICABLE, (), "about another model")
-    section = findings(tmp_path, [finding.to_json()], 120, colour=False)
+    said: list[str] = []
+    section = findings(tmp_path, [finding.to_json()], 120, colour=False, problem=said.append)
     assert "published claims, on m: 1 not applicable" in section.text
     page, lines = section.files
     assert (page.name, lines.name) == ("findings.md", "findings.jsonl")
     assert "about another model" in page.read_text()
     assert [json.loads(line) for line in lines.read_text().splitlines()] == [finding.to_json()]
-    assert findings(tmp_path, [], 120, colour=False) == ("", ())
+    assert findings(tmp_path, [], 120, colour=False, problem=said.append) == ("", ())
+    assert said == []
+    page.unlink()
+    (page / "folder").mkdir(parents=True)
+    section = findings(tmp_path, [finding.to_json()], 120, colour=False, problem=said.append)
+    assert "published claims, on m" in section.text
+    assert section.files == [lines]
+    assert said[0].startswith(f"can't write {page}: ")
 
 
 def test_paths_are_shown_from_where_pytest_was_started():

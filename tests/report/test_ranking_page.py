@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import columns_of
 from harness.results.ranking import rank
@@ -21,6 +23,17 @@ def test_bars_in_plans_do_not_end_a_markdown_cell():
     lines = markdown(records, [ranking]).splitlines()
     (row,) = (line for line in lines if "s-L01-03-parallel" in line)
     assert row.replace("\\|", "").count("|") == len(columns_of(ranking)) + 1
+
+
+def test_what_a_foreign_journal_says_is_text_in_a_table():
+    bad = "<script>alert(1)</script>|\n| \r\x1b[31m"
+    names = dict.fromkeys(("stack", "place", "strategy", "plan", "checkpoint"), bad)
+    records = [replace(quality("skip", 0.5), **names)]
+    page = markdown(records, rank(records))
+    assert "<" not in page
+    assert not {c for c in page if not c.isprintable()} - {"\n"}
+    rows = [line for line in page.split("\n") if line.startswith("| ")]
+    assert len({line.replace("\\|", "").count("|") for line in rows[:3]}) == 1
 
 
 def test_cases_that_raised_are_named_and_not_in_the_table():

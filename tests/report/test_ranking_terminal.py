@@ -27,7 +27,8 @@ def test_the_foot_says_the_unit_and_the_batches():
         measurement=replace(record.measurement, summary=summary),
         fingerprint=replace(record.fingerprint, sampling={"batch": 4}),
     )
-    text = render([record, latency("skip", 1.2)], 200, colour=False)
+    timing = replace(latency("skip", 1.2), fingerprint=record.fingerprint)
+    text = render([record, timing], 200, colour=False)
     assert "1 sd = 1.48 points [1.05, 2.10], of this checkpoint and these prompts alone" in text
     assert "speed-up: of a forward of 8 images; images were sampled 4 at a time" in text
     assert "no tiers" not in text
@@ -38,6 +39,15 @@ def test_the_foot_says_why_there_are_no_tiers():
     values = {"harm": record.measurement.values["harm"][:8]}
     few = replace(record, measurement=replace(record.measurement, n=8, prompts=8, values=values))
     assert "no tiers: 8 prompts, and tiers need 16" in render([few], 120, colour=False)
+
+
+def test_what_a_foreign_journal_says_is_shown_and_not_obeyed():
+    bad = "\x1b[31m\x1b]0;title\x07\nsecond line\u202e"
+    record = quality("skip", 0.5)
+    names = dict.fromkeys(("stack", "place", "strategy", "plan", "checkpoint", "case"), bad)
+    text = render([replace(record, **names, words=(bad,))], 200, colour=False)
+    assert not {c for c in text if not c.isprintable()} - {"\n"}
+    assert "\\x1b[31m" in text
 
 
 def test_cases_that_raised_are_named():

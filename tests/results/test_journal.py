@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.ablation.grid import Ask, expand
 from harness.errors import JournalError
@@ -71,6 +73,94 @@ def test_any_line_of_a_journal_is_a_record_or_named(tmp_path_factory, line):
     except JournalError as error:
         said = str(error)
     assert str(path) in said
+
+
+def some(folder, *names):
+    """A journal with records of these names."""
+    journal = Journal(folder)
+    for name in names:
+        journal.append(quality(name, 0.5))
+    journal.close()
+    return journal
+
+
+def test_a_run_that_goes_on_begins_on_a_fresh_line_and_puts_the_torn_one_aside(tmp_path):
+    path = some(tmp_path, "skip", "reverse").path
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    journal = some(tmp_path, "repeat")
+    assert [r.strategy for r in read(tmp_path)] == ["skip", "repeat"]
+    (note,) = journal.notes
+    assert note.startswith("shard-1-of-1.jsonl: line 2 is no record: ")
+    assert note.endswith("; moved to shard-1-of-1.jsonl.damaged, the rest is kept")
+    assert (tmp_path / "shard-1-of-1.jsonl.damaged").read_bytes() == whole.splitlines(keepends=True)[1][:-30] + b"\n"
+    assert some(tmp_path, "other").notes == ()
+
+
+def test_a_record_of_which_only_the_newline_is_missing_is_kept(tmp_path):
+    path = some(tmp_path, "skip").path
+    path.write_bytes(path.read_bytes()[:-1])
+    journal = some(tmp_path, "repeat")
+    assert [r.strategy for r in read(tmp_path)] == ["skip", "repeat"]
+    assert journal.notes == ()
+    assert [p.name for p in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_whole_journal_is_not_touched(tmp_path):
+    path = some(tmp_path, "skip").path
+    before = path.read_bytes()
+    some(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_bad_lines_of_another_shard_are_put_aside_when_a_run_goes_on(tmp_path):
+    some(tmp_path, "skip")
+    other = tmp_path / "shard-2-of-2.jsonl"
+    other.write_bytes(b"null\n\xff\xfe\n" + json.dumps(quality("repeat", 1.0).to_json()).encode() + b"\n[]\n")
+    (note,) = some(tmp_path, "reverse").notes
+    assert note.startswith("shard-2-of-2.jsonl: line 1 is no record: ")
+    assert ", and 2 more; moved to" in note
+    assert sorted(r.strategy for r in read(tmp_path)) == ["repeat", "reverse", "skip"]
+
+
+def test_what_is_no_record_is_left_out_and_said_or_refused(tmp_path):
+    path = some(tmp_path, "skip", "reverse").path
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + "5\n" + lines[1] + "{}\n")
+    said = []
+    assert [r.strategy for r in read(tmp_path, left_out=said.append)] == ["skip", "reverse"]
+    assert said == [f"left out of {path}: line 2 is no record: record is 5, not an object, and 1 more"]
+    with pytest.raises(JournalError, match="line 2 is no record"):
+        read(tmp_path)
+    path.write_text("5\n")
+    with pytest.raises(JournalError, match="line 1 is no record"):
+        read(tmp_path, left_out=said.append)
+
+
+@given(st.lists(hostile.texts(quality("skip", 0.5).to_json()), max_size=3), st.booleans())
+def test_a_run_goes_on_after_any_journal(tmp_path_factory, lines, cut):
+    folder = tmp_path_factory.mktemp("run")
+    text = "\n".join(lines) + ("" if cut else "\n")
+    (folder / FILE).write_text(text, encoding="utf-8", errors="surrogatepass")
+    some(folder, "repeat")
+    assert "repeat" in {r.strategy for r in read(folder)}
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    journal = Journal(tmp_path)
+    with Path("/dev/full").open("a", encoding="utf-8") as full:
+        journal._stream = full
+        with pytest.raises(JournalError, match=r"can't write the journal .*jsonl: No space left on device"):
+            journal.append(quality("skip", 0.5))
+        journal.close()
+
+
+def test_what_was_measured_differently_is_no_rerun():
+    first = quality("skip", 0.5)
+    other = replace(first, fingerprint=replace(FINGERPRINT, dtype="bfloat16"))
+    elsewhere = replace(first, fingerprint=replace(FINGERPRINT, capability="AVX2", threads=8, machine="other"))
+    assert latest([first, other]) == [first, other]
+    assert latest([first, elsewhere]) == [elsewhere]
 
 
 def test_a_run_without_a_journal_has_no_records_where_that_is_asked_for(tmp_path):

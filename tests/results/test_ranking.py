@@ -143,6 +143,44 @@ def test_rankings_tell_windows_apart():
     }
 
 
+def test_what_was_measured_differently_is_in_a_table_of_its_own():
+    records = [quality("a", 0.5), quality("b", 0.7), latency("a", 1.3)]
+    other = replace(records[0].fingerprint, dtype="bfloat16", judge="k")
+    records += [replace(quality("c", 0.1), fingerprint=other), replace(latency("c", 1.2), fingerprint=other)]
+    first, second = rank(records)
+    assert [row.strategy for row in first.rows] == ["a", "b"]
+    assert [row.strategy for row in second.rows] == ["c"]
+    assert (first.apart, second.apart) == ("", "judge j -> k, dtype float32 -> bfloat16")
+    assert (first.fingerprint, second.fingerprint) == (records[0].fingerprint, other)
+    assert second.rows[0].latency is not None
+
+
+def test_shards_of_other_machines_are_ranked_together():
+    elsewhere = replace(quality("a", 0.5).fingerprint, capability="AVX2", threads=8, machine="other")
+    (ranking,) = rank([quality("a", 0.5), replace(quality("b", 0.7), fingerprint=elsewhere)])
+    assert len(ranking.rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "summary", "why"),
+    [
+        ({"harm": (float("nan"),) * PROMPTS}, {}, "its harm was not measured, or is no number"),
+        ({}, {}, "its harm was not measured, or is no number"),
+        (None, {"seed_sd": 0.0}, "its unit of harm is 0.0"),
+        (None, {"seed_sd": -1.0}, "its unit of harm is -1.0"),
+        (None, {"collapsed": float("nan")}, "its collapsed images were not counted"),
+    ],
+)
+def test_a_variant_that_can_not_be_ranked_is_left_out_and_said(values, summary, why):
+    bad = quality("bad", 0.5)
+    measured = bad.measurement
+    values = measured.values if values is None else values
+    bad = replace(bad, measurement=replace(measured, values=values, summary=measured.summary | summary))
+    (ranking,) = rank([quality("a", 0.5), bad])
+    assert [row.strategy for row in ranking.rows] == ["a"]
+    assert ranking.left_out == {"m-s-bad": why}
+
+
 # --- the judge, and others ---
 
 FAILED = JudgeCheck(8, 90.0, {"blank": -3.0}, ("blank images score higher",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -73,3 +74,22 @@ def test_records_hold_the_window_and_old_ones_still_read():
     assert from_json(old).window is None
     with pytest.raises(ValueError, match="window has 1 entries, not 2"):
         from_json({**record.to_json(), "window": [0]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "said"),
+    [
+        ("measurement", {"prompts": 5}, "has 16 entries for 5 prompts"),
+        ("measurement", {"prompts": 0}, "is of 16 images and 0 prompts"),
+        ("measurement", {"n": -1}, "is of -1 images"),
+        ("latency", {"ratio": 0.0}, "a speed-up of 0.0"),
+        ("latency", {"ratio": "nan"}, "a speed-up of nan"),
+        ("latency", {"low": -1.0}, "a speed-up of 1.3"),
+        ("latency", {"high": 1.0}, "a speed-up of 1.3"),
+    ],
+)
+def test_numbers_that_do_not_fit_together_are_no_record(kind, change, said):
+    data = (latency("skip", 1.3) if kind == "latency" else quality("skip", 0.5)).to_json()
+    data[kind] |= change
+    with pytest.raises(DataError, match=re.escape(said)):
+        from_json(data)

@@ -17,8 +17,9 @@ from harness.errors import first_line
 _PART = r"\w(?:[\w.-]*\w)?"
 _ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
 _ASK_SECONDS = 5.0
-# Without the second copy in half precision that many repositories hold; the first is read at any dtype.
-_PIPELINE_FILES = '--include "*.json" --include "*/*" --exclude "*fp16*"'
+# Without the second copy in half precision that many repositories hold; the first is read at any dtype. And without
+# code, which an older diffusers would run.
+_PIPELINE_FILES = '--include "*.json" --include "*/*" --exclude "*fp16*" --exclude "*.py"'
 LORA_FILES = '--include "*.safetensors"'
 
 
@@ -63,11 +64,11 @@ def begun(hub_id: str) -> bool:
 def download(hub_id: str, files: str = _PIPELINE_FILES, version: str | None = None) -> str:
     """The command that downloads a model, or what is left of it, for the huggingface_hub that is installed.
 
-    Before 1.0 one ``--include`` took all patterns, and of several only the last counted.
+    Before 1.0 one ``--include`` (and one ``--exclude``) took all patterns, and of several only the last counted.
     """
     number = tuple(int(part) for part in (version or metadata.version("huggingface_hub")).split(".")[:2])
     if number < (1, 0):
-        files = files.replace('" --include "', '" "')
+        files = files.replace('" --include "', '" "').replace('" --exclude "*.py', '" "*.py')
     return f"{'hf' if number >= (0, 34) else 'huggingface-cli'} download {hub_id} {files}"
 
 

@@ -5,7 +5,6 @@ Nothing here imports torch: ids are made at collection, from a folder's ``transf
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import Any, NamedTuple, cast
 from harness import extensions
 from harness.ablation.case import slug
 from harness.errors import CheckpointError, DataError
-from harness.files import file_sha256
+from harness.files import file_sha256, parse_json
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
+from harness.models.checkpoints.foreign_code import refuse_foreign_code
 from harness.models.checkpoints.pipeline_folder import INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack
@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 SETTINGS_FILE = "harness.json"
+_MOST_BLOCKS = 10_000  # of a stack: a config may say anything
 _LORA = "-lora-"  # between a checkpoint's name and the LoRA's digest
 BUNDLED = Path(__file__).parents[2] / "tiny" / "weights"
 
@@ -155,7 +156,8 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> 
     ``dtype`` replaces the settings'; ``lora`` is a file, folder or hub id, and gives the checkpoint another
     name. Settings are the folder's ``harness.json`` on top of what is known of that hub id, or else of the
     family. Raises CheckpointError: unknown name, not there, gated, half-downloaded, not a pipeline, another
-    class, no transformer, or a file that isn't JSON; the message says which, where, and the fix.
+    class, no transformer, code in the folder or classes of another library, or a file that isn't JSON; the message says
+    which, where, and the fix.
     """
     place = _place(name)
     folder = place.folder
@@ -172,6 +174,7 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> 
         raise CheckpointError(
             f"checkpoint {folder} is a {index.get('_class_name')} with {parts[1]}; known are {known_}"
         )
+    refuse_foreign_code(folder, index, place.hub_id)
     config = _read(place, "transformer/config.json", f"checkpoint {folder} has no transformer")
     checkpoint = Checkpoint(
         name=place.name,
@@ -218,7 +221,7 @@ def _own_place(name: str) -> _Location:
         return _Location(name, BUNDLED / name, bundled=True)
     folder = Path(name)
     if folder.is_dir():
-        return _Location(slug(folder.resolve().name), folder)
+        return _Location(_folder_name(folder), folder)
     if folder.is_file():
         raise CheckpointError(
             f"checkpoint {name!r} is a file, not a folder; a folder is one made by a diffusers pipeline's "
@@ -241,13 +244,20 @@ def _own_place(name: str) -> _Location:
     return _Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
 
 
+def _folder_name(folder: Path) -> str:
+    """A folder's name in ids and baselines; one that is called like a bundled checkpoint must not get its baselines."""
+    name = slug(folder.resolve().name)
+    taken = name in bundled_names() and not folder.samefile(BUNDLED / name)
+    return f"{name}-folder" if taken else name
+
+
 def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str, int]:
     lengths: dict[str, int] = {}
     for stack in family.stacks:
         length = config.get(stack.length_key)
-        if not isinstance(length, int) or length < 1:
+        if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= _MOST_BLOCKS:
             raise CheckpointError(
-                f"{folder / 'transformer' / 'config.json'}: {stack.length_key} is {length!r}, "
+                f"{folder / 'transformer' / 'config.json'}: {stack.length_key} is {str(length)[:60]!r}, "
                 f"which is no number of blocks for stack {stack.name!r}"
             )
         lengths[stack.name] = length
@@ -277,7 +287,7 @@ def _read(place: _Location, file: str, missing: str) -> dict[str, Any]:
 
 def _object(path: Path, missing: str) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{missing}: {path} is not there; save the whole pipeline with save_pretrained") from None
     except (OSError, UnicodeDecodeError) as error:

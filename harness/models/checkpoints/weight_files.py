@@ -12,12 +12,17 @@ from safetensors import SafetensorError, safe_open
 from harness.errors import CheckpointError
 from harness.files import file_sha256
 from harness.models.checkpoints import hub_cache
+from harness.models.checkpoints.foreign_code import refuse_foreign_code
 from harness.models.checkpoints.pipeline_folder import INDEX, first_missing, header, small_files, weight_files
 
 
 def check_files(folder: Path, hub_id: str = "") -> None:
-    """Raise CheckpointError where a pipeline's file is missing or damaged, or a model has no safetensors weights."""
+    """Raise CheckpointError where a pipeline's file is missing or damaged, or a model has no safetensors weights.
+
+    Also where the folder brings code of its own: it is about to be loaded.
+    """
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    refuse_foreign_code(folder, index, hub_id)
     first = first_missing(folder, index)
     if first is not None:
         raise CheckpointError(hub_cache.incomplete(folder, hub_id, first))

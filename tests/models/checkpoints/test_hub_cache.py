@@ -55,9 +55,11 @@ def test_a_ref_leads_to_a_snapshot_or_nowhere(cache, commit):
 
 def test_the_command_is_that_of_the_hub_library_that_is_installed():
     assert hub_cache.download("a/b", version="2.4.0") == (
-        'hf download a/b --include "*.json" --include "*/*" --exclude "*fp16*"'
+        'hf download a/b --include "*.json" --include "*/*" --exclude "*fp16*" --exclude "*.py"'
     )
-    assert hub_cache.download("a/b", version="0.36.0") == 'hf download a/b --include "*.json" "*/*" --exclude "*fp16*"'
+    assert hub_cache.download("a/b", version="0.36.0") == (
+        'hf download a/b --include "*.json" "*/*" --exclude "*fp16*" "*.py"'
+    )
     assert (
         hub_cache.download("a/b", hub_cache.LORA_FILES, "0.30.2")
         == 'huggingface-cli download a/b --include "*.safetensors"'

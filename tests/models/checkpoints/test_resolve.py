@@ -100,3 +100,53 @@ def test_what_is_nothing_at_all_names_what_there_is(cache, tmp_path):
     assert "is a file, not a folder" in message(str(tmp_path / "file"))
     assert "neither a bundled checkpoint" in message("../mine")
     assert "neither a bundled checkpoint" in message("one/two/three")
+
+
+def test_a_folder_that_is_called_like_a_bundled_one_does_not_get_its_baselines(tmp_path, monkeypatch):
+    mine = folder(tmp_path, "flux-tiny")
+    assert resolve(str(mine)).name == "flux-tiny-folder"
+    monkeypatch.chdir(tmp_path)
+    assert resolve("./flux-tiny").name == "flux-tiny-folder"
+    assert resolve(str(BUNDLED / "flux-tiny")).name == resolve("flux-tiny").name == "flux-tiny"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"steps": 0},
+        {"steps": -1},
+        {"steps": 10**9},
+        {"height": 0},
+        {"height": -8},
+        {"width": 1},
+        {"batch": 0},
+        {"batch": -1},
+        {"seeds": 0},
+        {"seeds": 1},
+        {"seeds": True},
+        {"max_sequence_length": 10**9},
+        {"guidance": 1e300},
+    ],
+    ids=str,
+)
+def test_settings_out_of_bounds_are_one_line(tmp_path, settings):
+    (name,) = settings
+    assert f"harness.json: {name} is " in message(str(folder(tmp_path, settings=settings)))
+
+
+@pytest.mark.parametrize(
+    "text", ['{"guidance": NaN}', '{"guidance": Infinity}', "[" * 50_000, '{"steps": 1' + "0" * 5000 + "}"]
+)
+def test_settings_that_are_no_numbers_are_one_line(tmp_path, text):
+    mine = folder(tmp_path)
+    (mine / "harness.json").write_text(text)
+    assert "harness.json" in message(str(mine))
+
+
+@pytest.mark.parametrize("length", [0, -1, True, 10**9, 10**400, "19", None])
+def test_a_number_of_blocks_that_is_none_is_one_line(tmp_path, length):
+    mine = folder(tmp_path)
+    (mine / "transformer" / "config.json").write_text(json.dumps({"num_layers": length, "num_single_layers": 38}))
+    assert "which is no number of blocks" in message(str(mine))
+    (mine / "transformer" / "config.json").write_text('{"a":' * 50_000)
+    assert "is not valid JSON" in message(str(mine))
