@@ -30,7 +30,6 @@ DEFAULTS = Options(
     lora=None,
     offload="none",
     seeds=1,
-    images=None,
     trust_judge=False,
     judge=None,
     metrics=(),
