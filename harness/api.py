@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
 
 Names = str | Sequence[str]
-WITHOUT_BASELINES = unjudged("measured without stored values")
+_WITHOUT_BASELINES = unjudged("measured without stored values")
 
 
 def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None = None) -> Any:
@@ -118,7 +118,7 @@ def _quality(lab: LabProtocol, case: Case, folder: Path | None, reference: Refer
     from harness.report.contact_sheet import keep_strips
 
     measurement, observation = lab.run(case.plan, case.stack, case.window)
-    verdict = WITHOUT_BASELINES
+    verdict = _WITHOUT_BASELINES
     if reference is not None:
         verdict = judge(case, measurement, reference, lab.control_measurement())
     if folder is not None:
@@ -135,7 +135,7 @@ def _latency(lab: LabProtocol, case: Case, folder: Path | None, reference: Refer
     from harness.lab.latency import measure_latency  # loads torch, which ranking records does without
 
     latency = measure_latency(lab, case)
-    verdict = WITHOUT_BASELINES if reference is None else judge_latency(case, latency, reference)
+    verdict = _WITHOUT_BASELINES if reference is None else judge_latency(case, latency, reference)
     run = "" if folder is None else folder.name
     return Record.of(case, Kind.LATENCY, lab.fingerprint, verdict, latency=latency, run=run)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _LONGEST = 1000  # characters of a message
-_END = 350  # of them at its end, where the mend is
+_END = 350  # of them at its end, where the fix is
 
 
 class HarnessError(Exception):

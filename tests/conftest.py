@@ -11,7 +11,7 @@ What is shared. No test file imports another one. Fixtures of one folder are in 
 several here; what is no fixture (records made by hand, small models, slow references, projects for pytester) is in
 ``tests/helpers/``. Models are loaded once a session: leave ``lab`` and ``pipelines`` as you found them.
 
-How they are run. ``pytest tests -m "not e2e"`` is the inner loop, under three minutes on two cores;
+How they are run. ``pytest tests -m "not e2e" -n 2`` is the inner loop, under three minutes on two cores;
 ``pytest tests`` is everything; benchmarks run when they are named. Hypothesis draws ``FEWER`` examples in the inner
 loop and its own number where ``HYPOTHESIS_PROFILE=ci`` says so, as CI does.
 """
@@ -33,6 +33,9 @@ from harness.ablation import strategies
 
 E2E = Path(__file__).parent / "e2e"
 FEWER = 30
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers that each take all cores wait for each other
 
 settings.register_profile("inner", max_examples=FEWER, deadline=None)
 settings.register_profile("ci", deadline=None)

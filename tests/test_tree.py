@@ -24,7 +24,6 @@ ELSEWHERE = {
     "cli/report.py": ("cli/test_main.py", "it reads a journal and calls the reports"),
     "cli/tiny.py": ("e2e/test_training.py", "it calls the training and the model cards"),
     "cli/common.py": ("cli/test_compare.py", "one option that several commands have"),
-    "analysis/summary.py": ("e2e/test_analysis.py", "it puts an analysis together, which a run does"),
     "gates/rigour.py": ("gates/test_verdict.py", "three words, which a verdict follows"),
     "lab/protocol.py": ("lab/test_random_lab.py", "what both labs have in common, as types"),
     "models/kernels.py": ("models/test_arithmetic.py", "which kernels compute, as the digest shows"),
@@ -56,7 +55,6 @@ ELSEWHERE = {
 OF_THE_REPOSITORY = {
     "test_contributing.py": "the pages for contributors, and the hooks",
     "test_tree.py": "the tests",
-    "test_workflows.py": "the workflows",
     "test_public_names.py": "docs/api.md and what the package hands out",
 }
 

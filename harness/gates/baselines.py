@@ -20,7 +20,7 @@ from harness.results.fingerprint import BaselineFacts
 from harness.results.rounding import rounded
 from harness.results.serialise import Count, Finite, Size, parse, to_plain
 
-SCHEMA = 1
+_SCHEMA = 1
 
 
 UNPERTURBED = "unperturbed"  # the name of the run without a perturbation among those of a calibration
@@ -195,7 +195,7 @@ def load(path: Path, checkpoint: str, *, unsigned: bool = False) -> Baseline:
     """
     fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
-        content = parse(_File, path.read_text(encoding="utf-8"), schema=SCHEMA)
+        content = parse(_File, path.read_text(encoding="utf-8"), schema=_SCHEMA)
     except DataError as error:
         raise BaselineError(f"baseline {path} is not laid out as one: {error}; {fix}") from None
     except (OSError, ValueError) as error:
@@ -272,7 +272,7 @@ def dump(baseline: Baseline) -> str:
         "dtype": baseline.dtype,
         "facts": to_plain(baseline.facts, sparse=True) if baseline.facts is not None else {},
         "facts_digest": _facts_digest(baseline),
-        "schema": SCHEMA,
+        "schema": _SCHEMA,
     }
     if baseline.calibration is not None:
         rest["calibration"] = to_plain(baseline.calibration, sparse=True)

@@ -21,7 +21,7 @@ from harness.results.records import Latency
 from harness.results.statistics import speed_up
 from harness.surgery.view import AblationView
 
-ROUNDS = 12  # timed pairs
+_ROUNDS = 12  # timed pairs
 WARM_UP = 1  # pairs before them, which don't count
 IMAGE_ROUNDS = 2  # pairs of whole images, which take many forwards each
 
@@ -100,13 +100,12 @@ def time_pairs(pairs: ForwardPairs, rounds: int) -> list[float]:
     return seconds[WARM_UP:]
 
 
-def measure_latency(lab: LabProtocol, case: Case, rounds: int = ROUNDS, loop: Loop = time_pairs) -> Latency:
+def measure_latency(lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: Loop = time_pairs) -> Latency:
     """Time ``rounds`` pairs of forwards of a lab's control and of a variant.
 
-    One forward is that of the lab's ``timed_forward``: one denoising step of a batch; after them a few whole images
-    are timed, too. A case in a window of steps has
-    no latency of its own (NO_LATENCY). ``loop`` runs the pairs as :func:`time_pairs` does; pytest-benchmark has its
-    own (:mod:`harness.plugin.benchmark`).
+    One forward is that of the lab's ``timed_forward``: one denoising step of a batch. After them a few whole images
+    are timed as well. A case in a window of steps has no latency of its own (NO_LATENCY). ``loop`` runs the pairs as
+    :func:`time_pairs` does; pytest-benchmark has its own (:mod:`harness.plugin.benchmark`).
     """
     with ForwardPairs(lab, case) as pairs:
         peak = peak_bytes(lab.device, pairs.forward)

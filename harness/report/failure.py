@@ -30,7 +30,9 @@ def variant_failure(
         lines += [_changed_line(reference), _control_line(control, reference)]
     harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
     worst = ", ".join(f"#{i + 1} {harms[i]:.1f} sd" for i in harms.argsort()[::-1][:_WORST_PROMPTS])
-    return "\n".join([*lines, f"worst prompts: {worst}   {images}", _accept(nodeid, _mode(verdict, reference))])
+    return "\n".join(
+        [*lines, f"worst prompts: {worst}   {images}", *_way_on(verdict, nodeid, _mode(verdict, reference))]
+    )
 
 
 def control_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
@@ -39,7 +41,7 @@ def control_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
         return "\n".join([*_notes(verdict), _incomparable_help(reference)])
     order = sorted(verdict.checks, key=lambda check: not check.status.red)
     changed = [] if reference.baseline is None else [_changed_line(reference)]
-    return "\n".join([*_notes(verdict), *map(check_line, order), *changed, _accept(nodeid, "changed")])
+    return "\n".join([*_notes(verdict), *map(check_line, order), *changed, *_way_on(verdict, nodeid, "changed")])
 
 
 def latency_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
@@ -144,6 +146,11 @@ def _mode(verdict: Verdict, reference: Reference) -> str:
         others = any(check.status.red and check.status is not Status.MISSING for check in verdict.checks)
         return "changed" if not_measured or others else "missing"
     return "changed"
+
+
+def _way_on(verdict: Verdict, nodeid: str, mode: str) -> list[str]:
+    """How to accept what is red; nothing that a refused judge scored can be stored, and its note says what to do."""
+    return [] if verdict.status is Status.REFUSED else [_accept(nodeid, mode)]
 
 
 def _accept(nodeid: str, mode: str) -> str:

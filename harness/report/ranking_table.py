@@ -171,7 +171,7 @@ def foot(ranking: Ranking) -> tuple[str, ...]:
     if ranking.timed_batch is not None:
         sampled = f"; images were sampled {ranking.sampled_batch} at a time" if ranking.sampled_batch else ""
         lines.append(f"speed-up: of a forward of {counted(ranking.timed_batch, 'image')}{sampled}")
-    if ranking.by is RankedBy.HARM and not ranking.tiers:
+    if ranking.by is RankedBy.HARM and ranking.rows and not ranking.tiers:
         lines.append(f"no tiers: {counted(ranking.prompts, 'prompt')}, and tiers need {LEAST_FOR_TIERS}")
     lines += [left_out(ranking)] if ranking.left_out else []
     lines += ranking.gates

@@ -25,11 +25,11 @@ def task_markdown(records: Sequence[Record], ranking: Ranking) -> list[str]:
         out += [
             f"### By {table.kind}",
             "",
-            f"Mean {table.unit}, with the half-width of its 95 % interval over the prompts of a task.",
+            f"Mean {table.unit}, with its 95 % interval over the prompts of a task.",
             "",
         ]
         head = ("variant", *(f"{name} ({n})" for name, n in zip(table.tasks, table.prompts, strict=True)))
-        lines = {row.case: (row.case, *(_with_half(loss, form) for loss in row.losses)) for row in table.rows}
+        lines = {row.case: (row.case, *(_with_ends(loss, form) for loss in row.losses)) for row in table.rows}
         out += [*markdown_table(head, [lines[row.case] for row in ranking.rows if row.case in lines]), ""]
     for order in order_tables(records, ranking.checkpoint):
         out += _order_lines(order)
@@ -97,10 +97,6 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return [_plain(part) for part in value] if isinstance(value, tuple) else value
-
-
-def _with_half(loss: Interval, form: str) -> str:
-    return f"{number(loss.value, form)} \u00b1{number(loss.high - loss.value, form)}"
 
 
 def _with_ends(loss: Interval, form: str) -> str:

@@ -136,6 +136,6 @@ def _mend(path: Path) -> Iterator[str]:
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         yield f"{path.name}: {next(iter(bad.values()))}{more}; moved to {beside.name}, the rest is kept"
     kept = [line for line in lines if line.strip() and line not in bad]
-    mended = b"".join(line + b"\n" for line in kept)
-    if mended != text:
-        write_atomically(path, mended)
+    fixed = b"".join(line + b"\n" for line in kept)
+    if fixed != text:
+        write_atomically(path, fixed)

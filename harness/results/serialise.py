@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar, cast
 from harness.errors import DataError
 from harness.files import parse_json
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _NAMES: dict[Any, str] = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
 _NO_NUMBER = ("nan", "inf", "-inf")  # JSON has no words for them
@@ -58,7 +58,7 @@ def to_plain(value: Any, *, sparse: bool = False) -> Any:
     return value.value if isinstance(value, enum.Enum) else value
 
 
-def parse(kind: type[T], text: str, *, schema: int, where: str = "") -> T:
+def parse(kind: type[_T], text: str, *, schema: int, where: str = "") -> _T:
     """A JSON text that holds an object with this ``schema``, as a dataclass ``kind``.
 
     Raises DataError naming the place inside ``where``, and ValueError for a text that is no JSON or has a key twice.
@@ -91,7 +91,7 @@ def empty_as_none(data: Any, name: str) -> Any:
     return {**data, name: None} if isinstance(data, Mapping) and data.get(name) == {} else data
 
 
-def from_plain(kind: type[T], data: Any, where: str = "") -> T:
+def from_plain(kind: type[_T], data: Any, where: str = "") -> _T:
     """Data from JSON as a dataclass ``kind``; ``where`` names it in messages.
 
     The fields may be dataclasses, enums of texts, tuples, mappings with texts for keys, optionals and unions, bool,
@@ -101,7 +101,7 @@ def from_plain(kind: type[T], data: Any, where: str = "") -> T:
 
     Raises DataError naming the first field that doesn't fit.
     """
-    return cast("T", _value(kind, data, where))
+    return cast("_T", _value(kind, data, where))
 
 
 def _value(kind: Any, data: Any, place: str) -> Any:

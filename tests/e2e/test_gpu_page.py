@@ -45,7 +45,7 @@ def desk(tmp_path, pipelines):
     (folder / "baselines").mkdir()
     shutil.copy(ROOT / "baselines" / "tolerances.toml", folder / "baselines")
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p no:cacheprovider -p no:randomly\n")
-    (folder / ".gitignore").write_text("reports/\nreal/\n.venv\n")
+    (folder / ".gitignore").write_text("/reports/\n/real/\n/.venv\n")
     pipelines["flux"].save_pretrained(folder / "real")
     settings = json.loads((BUNDLED / "flux-tiny" / "harness.json").read_text())
     settings |= {"judge": str(BUNDLED / "judge"), "prompts": str(folder / "prompts.txt"), "world": False, "batch": 1}

@@ -141,6 +141,7 @@ def test_a_judge_with_random_weights_is_refused_unless_a_person_trusts_it(projec
     result = run(project, "--dit-judge=bad")
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*refused: the judge is refused: *images* not surely scored lower*"])
+    result.stdout.no_fnmatch_line("*accept with*")  # nothing of it would be stored
     page = (project.path / "reports" / "r" / "ranking.md").read_text()
     assert "the judge is refused: " in page
     assert "harm [sd]" not in page

@@ -35,14 +35,14 @@ def test_two_prompts_exchanged_are_red_and_the_reason_is_said_once_in_every_plac
     result.stdout.fnmatch_lines(
         [
             f"*flux-tiny: cpu-float32.json does not apply: {REASON}; every case fails (to explore: --dit-unjudged=ok)",
-            f"not compared with stored values: {REASON} (*, incomparable)",
+            f"not compared with stored values: {REASON}*",  # and how many of which verdict, in the next line
         ]
     )
     assert (stored.path / "reports" / "r" / "ranking.md").read_text().count(REASON) == 1
     before = baseline(stored).read_text()
     result = run(stored, "--dit-unjudged=ok")
     result.assert_outcomes(passed=4)
-    result.stdout.fnmatch_lines(["*nothing is judged", f"not compared *{REASON} (*, unjudged)"])
+    result.stdout.fnmatch_lines(["*; nothing is judged", f"not compared *{REASON}*"])
     assert baseline(stored).read_text() == before
 
 

@@ -151,7 +151,7 @@ def test_calibrating_keeps_the_noise_floor_of_every_case(stored):
     )
     made = baselines.load(baseline(stored), "flux-tiny")
     assert list(made.calibration.perturbations) == chosen
-    assert list(made.calibration.arithmetic) == ["unperturbed", *chosen]
+    assert set(made.calibration.arithmetic) == {"unperturbed", *chosen}
     assert made.calibration.arithmetic["unperturbed"] == arithmetic(torch.device("cpu"), "float32")
     for case, metrics in made.cases.items():
         for metric in ("harm", "latent_drift"):

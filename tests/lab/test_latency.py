@@ -45,7 +45,9 @@ def test_a_latency_holds_both_times_of_every_pair_and_what_follows_from_them(lab
     assert latency.batch == 8
     if lab.device.type == "cpu":
         assert latency.peak_bytes is latency.control_peak_bytes is None
-        assert forwards.count("V") == 6 + WARM_UP
+        in_images = (1 + len(latency.image_variant)) * lab.checkpoint.settings.steps  # the first one warms up
+        assert latency.image_variant
+        assert forwards.count("V") == 6 + WARM_UP + in_images
 
 
 def test_a_loop_of_the_callers_own_times_the_variant(lab, case):

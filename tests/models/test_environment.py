@@ -82,7 +82,9 @@ def test_every_field_has_its_value():
         offload="group",
         machine="m",
         perturbed=("threads",),
+        arithmetic=found.arithmetic,
     )
+    assert len(found.arithmetic) == 12
 
 
 def test_a_lora_adds_the_version_of_peft(tmp_path):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 import torch
 
 from harness.tiny import vae
 
 
+@pytest.mark.e2e
 def test_the_autoencoder_trains_and_resumes(tmp_path):
     recipe = dataclasses.replace(vae.RECIPE, steps=2, batch=4, checkpoint_every=1)
     first = vae.train(tmp_path, torch.device("cpu"), recipe)

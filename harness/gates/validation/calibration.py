@@ -96,7 +96,7 @@ def calibrate(
     runs: dict[str, list[Record]] = {}
     for number, perturbation in enumerate(perturbations, start=1):
         say(f"calibrating, run {number} of {count}: {perturbation}")
-        runs[str(perturbation)] = repeat(run, perturbation)
+        runs[str(perturbation)] = _repeat(run, perturbation)
     written: list[Path] = []
     for name, reference in references.items():
         assert reference.baseline is not None  # check() has seen a verdict
@@ -115,7 +115,7 @@ def calibrate(
     return written
 
 
-def repeat(run: PytestRun, perturbation: Perturbation) -> list[Record]:
+def _repeat(run: PytestRun, perturbation: Perturbation) -> list[Record]:
     """The records of the same cases under a perturbation. Raises HarnessError where that run breaks.
 
     Red cases are no break: that a legal change turns a gate red is what calibrating has to find out.

@@ -21,7 +21,7 @@ from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.block_contract import contract
 
 # The timesteps of the schedulers count from 0 to this, whatever the transformer is told.
-SCHEDULER_SCALE = 1000.0
+_SCHEDULER_SCALE = 1000.0
 Inject = Callable[[Sampler], AbstractContextManager[None]]
 
 
@@ -133,7 +133,7 @@ def _has_norm_weights(sampler: Sampler) -> bool:
 @contextmanager
 def _late(sampler: Sampler) -> Iterator[None]:
     """The model is told the next step's time."""
-    unit = SCHEDULER_SCALE / sampler.family.timestep_scale
+    unit = _SCHEDULER_SCALE / sampler.family.timestep_scale
 
     def change(kwargs: dict[str, Any]) -> dict[str, Any]:
         times, told = sampler.pipeline.scheduler.timesteps, kwargs["timestep"]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MARGIN = 2.0
-TO_SD = 1.4826  # of a normal distribution, from its median absolute deviation
+_TO_SD = 1.4826  # of a normal distribution, from its median absolute deviation
 # Two modes are at least so many times as far apart as values of one mode are, in the case itself and in most cases.
 _APART = 10.0
 _LEAST_RUNS = 5  # perturbed runs, below which two groups of values may well be chance
@@ -72,8 +72,8 @@ def floors(
     least = np.array([resolution[case] for case in cases])
     splits = _splits(base, values, least)
     gaps = _deviations(base, values, splits)
-    pooled = TO_SD * float(np.median(gaps))
-    scale = np.maximum(np.maximum(TO_SD * np.median(gaps, axis=0), pooled), least)
+    pooled = _TO_SD * float(np.median(gaps))
+    scale = np.maximum(np.maximum(_TO_SD * np.median(gaps, axis=0), pooled), least)
     worst = float((gaps / scale).max(initial=0.0))
     tolerance = np.maximum(MARGIN * worst * scale, least)
     by_case: dict[str, Floor] = {}
@@ -100,7 +100,7 @@ def _splits(base: np.ndarray, values: np.ndarray, least: np.ndarray) -> dict[int
     found = {i: _split(base[i], values[:, i]) for i in range(len(base))}
     splits = {i: s for i, s in found.items() if s is not None and s.gap >= _APART * max(s.width, least[i])}
     # What is noise in most cases is no switch in one of them.
-    usual = TO_SD * float(np.median(_deviations(base, values, splits)))
+    usual = _TO_SD * float(np.median(_deviations(base, values, splits)))
     return {i: s for i, s in splits.items() if s.gap >= _APART * usual}
 
 

@@ -11,7 +11,7 @@ from harness.models.kernels import KERNELS
 from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 
-ATTENTION = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}
+_ATTENTION = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}
 
 
 def apply_perturbation(sampler: Sampler, perturbation: Perturbation) -> None:
@@ -26,7 +26,7 @@ def apply_perturbation(sampler: Sampler, perturbation: Perturbation) -> None:
         sampler.ulps = int(value)
     elif kind == "sdpa":
         # The math kernel behind it: some shapes have no other.
-        KERNELS.set(tuple(dict.fromkeys((ATTENTION[value], SDPBackend.MATH))))
+        KERNELS.set(tuple(dict.fromkeys((_ATTENTION[value], SDPBackend.MATH))))
     elif kind == "compile":
         model = unwrap_compiled(sampler.transformer)
         for attribute in stacks(model).values():

@@ -19,7 +19,7 @@ from harness.gates.rigour import Rigour
 from harness.models.checkpoints import published
 from harness.plugin.options import from_config
 
-FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
+FOLDER = Path(__file__).parents[2] / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
 
 
