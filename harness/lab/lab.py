@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 
 import numpy as np
 import torch
@@ -16,11 +14,12 @@ from torch import nn
 from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
-from harness.errors import CheckpointError
-from harness.lab.observation import Observation, distances, to_bytes
+from harness.lab.control import Control, control_of
+from harness.lab.observation import Observation, to_bytes
 from harness.lab.protocol import Forward, ImageCall, VariantRun
-from harness.lab.seeds import SeedFigures, check_scores, check_seeds, combined
-from harness.metrics import distribution, openclip, pairs
+from harness.lab.seeds import check_seeds, combined
+from harness.lab.variant_figures import variant_figures
+from harness.metrics import openclip
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.judge_check import check_judge
 from harness.metrics.metric_set import open_metrics
@@ -30,11 +29,10 @@ from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
-from harness.results.arrays import Images, Values
+from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
 from harness.results.records import TIMED_BATCH, Measurement
-from harness.results.rounding import rounded
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity
 from harness.surgery.view import ablate
@@ -42,45 +40,6 @@ from harness.surgery.windowed import in_window
 
 # Settings that change the control's images.
 _SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
-
-
-@dataclass(frozen=True)
-class Control:
-    """The un-ablated model's images of P prompts at S seeds, and the scales that variants are measured in.
-
-    ``seeds`` are the images of each seed. ``reseed`` are mean distances between two seeds of one prompt, by the name of
-    the distance; ``fid_null`` is the mean FID of one seed's images against another's, None with too few prompts;
-    ``seed_sd`` is the standard deviation of the score between seeds of one prompt, in score points; ``extra`` are the
-    extra metrics' figures.
-    """
-
-    seeds: tuple[Observation, ...]
-    reseed: Mapping[str, float]
-    fid_null: float | None
-    seed_sd: float
-    extra: Mapping[str, float]
-
-    @property
-    def scores(self) -> Values:
-        """The score of each prompt at each seed, (P, S)."""
-        return np.stack([s.scores for s in self.seeds], axis=1)
-
-    @cached_property
-    def latents_sha256(self) -> str:
-        """Hash of the first seed's latents, which variants start from, too."""
-        return self.seeds[0].samples.sha256()
-
-    def summary(self) -> dict[str, float]:
-        """The control's figures as a baseline stores them."""
-        out = {
-            "score": float(self.scores.mean()),
-            "seed_sd": self.seed_sd,
-            "collapsed": float(sum(s.collapsed.sum() for s in self.seeds)),
-            **{f"reseed_{name}": value for name, value in self.reseed.items()},
-        }
-        if self.fid_null is not None:
-            out["fid_null"] = self.fid_null
-        return out | dict(self.extra)
 
 
 class Lab:
@@ -166,24 +125,7 @@ class Lab:
         seeds = tuple(
             self.observe(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
         )
-        check_scores(self.checkpoint.name, {seed: observed.scores for seed, observed in enumerate(seeds)})
-        scores = np.stack([s.scores for s in seeds], axis=1)
-        _check_control(self.checkpoint.name, seeds, scores)
-        gaps: dict[str, list[float]] = {}
-        for a, b in combinations(seeds, 2):
-            for name, values in distances(a, b).items():
-                gaps.setdefault(name, []).append(float(values.mean()))
-        null = None
-        if len(self.prompts) >= distribution.LEAST:
-            null = float(np.mean([distribution.fid(a.features, b.features) for a, b in combinations(seeds, 2)]))
-        return Control(
-            seeds=seeds,
-            reseed={name: float(np.mean(values)) for name, values in gaps.items() if name != "psnr"},
-            fid_null=null,
-            # Rounded as a baseline stores it, so that the run that writes one and the next have the same unit.
-            seed_sd=rounded(statistics.pooled_seed_sd(scores)),
-            extra=self.metrics.control([(s.images, s.extra) for s in seeds]),
-        )
+        return control_of(self.checkpoint.name, seeds, self.metrics.control([(s.images, s.extra) for s in seeds]))
 
     @cached_property
     def judge_check(self) -> JudgeCheck:
@@ -252,7 +194,12 @@ class Lab:
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         control = self.control
         variants = [self.observe(self.sample(plan, stack, seed, window=window)) for seed in range(self.variant_seeds)]
-        values, summary = combined([self._against(*both) for both in zip(variants, control.seeds, strict=False)])
+        values, summary = combined(
+            [
+                variant_figures(variant, base, control, self.seed_sd, self.metrics)
+                for variant, base in zip(variants, control.seeds, strict=False)
+            ]
+        )
         harms = statistics.by_prompt(values["harm"], len(self.prompts))
         unit = statistics.seed_sd_interval(control.scores)
         summary |= {
@@ -271,41 +218,6 @@ class Lab:
             judge_check=self.judge_check,
         )
         return VariantRun(measured, variants[0])
-
-    def _against(self, variant: Observation, base: Observation) -> SeedFigures:
-        """The figures of a variant's images of one seed against the control's."""
-        control = self.control
-        harm = base.scores - variant.scores
-        apart = distances(variant, base)
-        values: dict[str, Values] = {
-            "score": variant.scores,
-            "harm": harm,
-            "collapsed": variant.collapsed.astype(np.float64),
-            **apart,
-        }
-        summary = {
-            "harm": float(harm.mean()) / self.seed_sd,
-            "seed_sd": self.seed_sd,
-            "clip_delta": -float(harm.mean()),
-            "collapsed": float(variant.collapsed.sum()),
-            "psnr": float(pairs.psnr(apart["mse"].mean(keepdims=True))[0]),
-            "latent_drift": _ratio(apart["latent"], control.reseed["latent"]),
-            "pixel_drift": _ratio(apart["mse"], control.reseed["mse"]),
-            "ssim_drift": _ratio(apart["ssim"], control.reseed["ssim"]),
-            "image_drift": _ratio(apart["image"], control.reseed["image"]),
-        }
-        # What needs more prompts than there are is left out, not shown as a number that means nothing.
-        if len(self.prompts) > 1:
-            summary["mmd"] = statistics.paired_mmd(base.features, variant.features)
-        if control.fid_null is not None:
-            summary["fid"] = distribution.fid(base.features, variant.features)
-            summary["fid_null"] = control.fid_null
-            summary["fid_ratio"] = summary["fid"] / control.fid_null
-        if variant.least is not None and base.least is not None:
-            values["score_min"] = variant.least
-            summary["clip_min"] = float((variant.least - base.least).mean())
-        extra = self.metrics.compare((base.images, base.extra), (variant.images, variant.extra), control.extra)
-        return SeedFigures({**values, **extra.values}, {**summary, **extra.summary})
 
     def control_measurement(self) -> Measurement:
         """The control's own scores over all seeds, and the figures that stand for it in a baseline."""
@@ -346,20 +258,3 @@ class Lab:
     def check_identity(self, stack: str) -> None:
         """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""
         prove_identity(self.sampler.transformer, self.sampler.forward_arguments(self.prompts[:2]), stack)
-
-
-def _check_control(name: str, seeds: Sequence[Observation], scores: Values) -> None:
-    """Raise CheckpointError where the un-ablated model's scores don't vary with the seed: harm would have no unit."""
-    unit = statistics.pooled_seed_sd(scores)
-    if unit > 0 and np.isfinite(unit):
-        return
-    collapsed, images = int(sum(seed.collapsed.sum() for seed in seeds)), scores.size
-    raise CheckpointError(
-        f"the control of {name} can't be measured: {collapsed} of its {images} images collapsed (no numbers, or one "
-        f"colour), and its scores deviate by {unit:g} between seeds, which is the unit of harm; look for weights "
-        "that are infinite, or try another dtype"
-    )
-
-
-def _ratio(values: Values, floor: float) -> float:
-    return float(values.mean()) / floor if floor > 0 else float("nan")

@@ -1,13 +1,13 @@
-"""Figures of a variant over several seeds, from those of each seed; and whether a control can be measured against."""
+"""Figures of a variant over several seeds, from those of each seed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from harness.errors import CheckpointError, HarnessError
+from harness.errors import CheckpointError
 from harness.metrics import pairs
 from harness.results.arrays import Values
 
@@ -50,21 +50,4 @@ def check_seeds(checkpoint: str, control: int, variant: int) -> None:
         raise CheckpointError(
             f"variants can't run on {variant} seeds: checkpoint {checkpoint!r} measures its control on {control} "
             '("seeds" in harness.json), and every image of a variant is compared with the control\'s of the same seed'
-        )
-
-
-def check_scores(checkpoint: str, scores: Mapping[int, Values]) -> None:
-    """Raise HarnessError where the control's scores give no unit of harm; ``scores`` are (N,) by seed."""
-    for seed, values in scores.items():
-        broken = np.flatnonzero(~np.isfinite(values))
-        if len(broken):
-            raise HarnessError(
-                f"the judge's score of the control of {checkpoint!r} is {values[broken[0]]} on prompt #{broken[0]}, "
-                f"seed {seed} ({len(broken)} of {len(values)} prompts): nothing can be measured against that"
-            )
-    table = np.stack(list(scores.values()), axis=1)
-    if not np.ptp(table, axis=1).any():
-        raise HarnessError(
-            f"the judge scores the control of {checkpoint!r} the same on every seed of a prompt, so there is no unit "
-            "of harm: its images don't depend on the seed, or the judge doesn't see them"
         )

@@ -12,8 +12,10 @@ from harness.report.text import NOTHING, counted, number
 from harness.results.columns import extra, strategy_table, table
 from harness.results.figure import Column, Figure, RankedBy
 from harness.results.rank_intervals import LEAST_FOR_TIERS
-from harness.results.ranking import Ranking, Row, StrategySummary
+from harness.results.ranking import Ranking
+from harness.results.ranking_row import Row
 from harness.results.second_opinion import SecondOpinion
+from harness.results.strategy_summary import StrategySummary
 
 if TYPE_CHECKING:
     import pandas as pd

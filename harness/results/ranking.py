@@ -2,92 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from harness.ablation.steps import WORD, suffix
+from harness.ablation.steps import suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
 from harness.results.fingerprint import Fingerprint, measured_differently
 from harness.results.gate_lines import gate_lines
 from harness.results.judge_check import JudgeCheck
+from harness.results.pareto import pareto_front
 from harness.results.rank_intervals import rank_intervals
-from harness.results.records import Kind, Latency, Measurement, Record, Status, why_not_ranked
+from harness.results.ranking_row import Row
+from harness.results.records import Kind, Latency, Measurement, Record, why_not_ranked
 from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
 from harness.results.statistics import Interval, by_prompt, mean_interval, seed_sd_interval
+from harness.results.strategy_summary import StrategySummary, by_strategy
 
 # Figures that follow from the judge's scores or features.
 _OF_THE_JUDGE = frozenset(
     {"harm", "seed_sd", "clip_delta", "clip_min", "image_drift", "mmd", "fid", "fid_null", "fid_ratio"}
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One variant. Harm is in units of the control's seed-to-seed sd, with its 95 % interval.
-
-    ``points_low`` and ``points_high`` are the same interval in points of the judge's score. What was not measured is
-    None: without images there is neither harm nor what follows from it, and with too few prompts there are no tiers.
-    ``summary`` holds the other figures, by name.
-    """
-
-    case: str
-    stack: str
-    place: str
-    strategy: str
-    plan: str
-    words: tuple[str, ...]
-    rank: int
-    rank_low: int | None
-    rank_high: int | None
-    tier: int | None
-    harm: float | None
-    harm_low: float | None
-    harm_high: float | None
-    points_low: float | None
-    points_high: float | None
-    collapsed: int | None
-    n: int
-    gate: Status
-    summary: dict[str, float]
-    latency: Latency | None
-    pareto: bool
-
-    def value(self, name: str) -> float | None:
-        """The figure of that name; None where it was not measured."""
-        own = {"rank": self.rank, "tier": self.tier, "harm": self.harm, "collapsed": self.collapsed}
-        return own[name] if name in own else {**self.summary, **_timed(self.latency)}.get(name)
-
-
-def _timed(latency: Latency | None) -> dict[str, float]:
-    """The figures of a timing, by name."""
-    if latency is None:
-        return {}
-    figures = {"speed_up": latency.ratio, "theoretical_speed_up": latency.theory}
-    if latency.image_speed_up is not None:
-        figures["image_speed_up"] = latency.image_speed_up
-        figures["image_seconds"] = statistics.median(latency.image_variant)
-        figures["control_image_seconds"] = statistics.median(latency.image_control)
-    if latency.peak_bytes and latency.control_peak_bytes:
-        figures["memory"] = 100 * (latency.peak_bytes / latency.control_peak_bytes - 1)
-    return figures
-
-
-@dataclass(frozen=True)
-class StrategySummary:
-    """One strategy over equal ranges: medians over the checkpoints' places it was run on."""
-
-    stack: str
-    depth: str
-    strategy: str
-    cases: int
-    clip_delta: float | None
-    harm: float | None
-    speed_up: float | None
 
 
 @dataclass(frozen=True)
@@ -197,7 +134,7 @@ def _rank(
     gone = collapsed / np.array([m.n for _, m in quality]) > 0.5
     ordered = np.where(gone[:, None], harms + 2 * (harms.max() - harms.min()) + 1, harms)
     ranks = rank_intervals(ordered)
-    pareto = _pareto(ordered.mean(axis=1), [r.stack for r, _ in quality], [latency.get(r.case) for r, _ in quality])
+    front = pareto_front(ordered.mean(axis=1), [r.stack for r, _ in quality], [latency.get(r.case) for r, _ in quality])
     order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))
     opinions = second_opinions([r.case for r, _ in quality], [m for _, m in quality])
     checker = next((opinion.ranks for opinion in opinions if opinion.name == CHECKER), {})
@@ -227,14 +164,14 @@ def _rank(
                 gate=record.verdict.status,
                 summary=_others({**measured.summary, **_named_rank("checker_rank", checker, record.case)}),
                 latency=latency.get(record.case),
-                pareto=pareto[i],
+                pareto=front[i],
             )
         )
     left_out = {name: why for _, m in quality for name, why in m.left_out.items()}
     return Ranking(
         checkpoint,
         tuple(rows),
-        _groups(rows),
+        by_strategy(rows),
         prompts,
         max((tier for tier in ranks.tier if tier is not None), default=0),
         left_out=left_out,
@@ -321,65 +258,10 @@ def _rank_by_speed(
         )
     if not rows:
         return []
-    return [Ranking(checkpoint, tuple(rows), _groups(rows), 0, 0, RankedBy.SPEED, timed_batch=_timed_batch(rows))]
+    return [Ranking(checkpoint, tuple(rows), by_strategy(rows), 0, 0, RankedBy.SPEED, timed_batch=_timed_batch(rows))]
 
 
 def _summary(measured: Measurement | None, *, unjudged: bool) -> dict[str, float]:
     if measured is None:
         return {}
     return {name: v for name, v in measured.summary.items() if not (unjudged and name in _OF_THE_JUDGE)}
-
-
-def _pareto(
-    harm: np.ndarray[tuple[int], np.dtype[np.float64]], stacks: Sequence[str], latency: Sequence[Latency | None]
-) -> list[bool]:
-    """True where a variant surely saves time, and surely more than every variant that is less harmful.
-
-    Saving time is sure where blocks are left out (``theory`` above 1) and the whole interval of the speed-up is above
-    1: a permutation runs every block, and one in forty of them has an interval above 1 by chance. Of two variants of
-    one stack, whose blocks cost the same, the one that leaves out more is faster; between stacks the intervals of the
-    speed-ups have to be apart.
-    """
-
-    def stands_against(i: int, mine: Latency, j: int, other: Latency | None) -> bool:
-        """Whether variant j is as good a reason to run as i: no more harmful, and not surely slower."""
-        if i == j or other is None or other.theory <= 1 or harm[j] > harm[i]:
-            return False
-        if stacks[i] == stacks[j]:
-            return other.theory > mine.theory or (other.theory == mine.theory and harm[j] < harm[i])
-        return other.high >= mine.low if harm[j] < harm[i] else other.low > mine.high
-
-    return [
-        mine is not None
-        and mine.theory > 1
-        and mine.low > 1
-        and not any(stands_against(i, mine, j, other) for j, other in enumerate(latency))
-        for i, mine in enumerate(latency)
-    ]
-
-
-def _groups(rows: Sequence[Row]) -> tuple[StrategySummary, ...]:
-    """Median harm per strategy within equal ranges; seeds and loops of one strategy stay apart from others."""
-    keyed: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        depth = row.words[0] if row.words and row.words[0] != WORD else "other"
-        # Shuffles are one distribution over seeds; loops are another strategy, and so is another window of steps.
-        name = re.sub(r"\.s\d+", "", row.strategy)
-        keyed.setdefault((row.stack, depth, name), []).append(row)
-    groups: list[StrategySummary] = []
-    for (stack, depth, name), members in keyed.items():
-        speeds = [m.latency.ratio for m in members if m.latency is not None]
-        harms = [m.harm for m in members if m.harm is not None]
-        deltas = [m.summary["clip_delta"] for m in members if "clip_delta" in m.summary]
-        groups.append(
-            StrategySummary(
-                stack=stack,
-                depth=depth,
-                strategy=name,
-                cases=len(members),
-                clip_delta=float(np.median(deltas)) if deltas else None,
-                harm=float(np.median(harms)) if harms else None,
-                speed_up=float(np.median(speeds)) if speeds else None,
-            )
-        )
-    return tuple(sorted(groups, key=lambda g: (g.stack, g.depth, -(g.speed_up or 0.0) if g.harm is None else g.harm)))

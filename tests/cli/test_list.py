@@ -98,7 +98,7 @@ def test_durations(seconds, text):
         (["flux-tiny", "--strategy", "skp"], "error: unknown strategy 'skp'; there are skip, "),
         (["flux-tiny", "--plan", "0-3"], "error: plan '0-3' names no stack"),
         (["flux-tiny", "--plan", "double: 0-4"], "error: plan 'double: 0-4' runs stack 'double' as it is"),
-        (["flux-tiny", "--steps", "0"], "error: --steps takes a whole number from 1, not '0'"),
+        (["flux-tiny", "--steps", "0"], "error: --steps takes a whole number from 1 to 99999, not '0'"),
         (["flux-tiny", "--prompts", "none.txt"], "error: can't read the prompt file none.txt"),
         (["flux-tiny", "--measure", "--device", "gpu"], "error: device 'gpu' can't be used here"),
         (["--strategy", "skip"], "error: --strategy needs a checkpoint: python -m harness list CHECKPOINT --strategy"),

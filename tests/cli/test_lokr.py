@@ -64,7 +64,6 @@ def test_the_command_from_records(tmp_path, capsys):
     [
         (["--checkpoint", "sd3.5-medium"], "38 image angles a line, sd3.5-medium has 24 blocks (24 joint)"),
         (["--checkpoint", "sd3.5-large", "--critical", "40"], "critical block 40 is none of the 38 blocks"),
-        (["--checkpoint", "sd3.5-large", "--bins", "0"], "--bins 0"),
         (["--checkpoint", "nothing"], "'nothing' is neither"),
         (["--checkpoint", "sd3.5-large", "--last"], "--last is of --profile"),
     ],
@@ -76,6 +75,13 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys, arguments, said):
     assert main(["lokr", "--records", str(records), "--out", str(out), *arguments]) == 4
     assert said in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_number_of_bins_out_of_bounds_is_an_error_of_usage(tmp_path, capsys):
+    arguments = ["lokr", "--records", "angular.jsonl", "--out", str(tmp_path / "l.json"), "--checkpoint", "sd3.5-large"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--bins", "0"])
+    assert "argument --bins: '0' is no whole number from 1 to 10000" in capsys.readouterr().err
 
 
 def test_a_profile_of_another_model(tmp_path, capsys):

@@ -68,8 +68,8 @@ def test_one_line_a_metric(baseline):
         (lambda t: t.replace('"seed_sd": 1.5', '"seed_sd": -1'), r"control\.seed_sd -1\.0, which is the unit of harm"),
         (lambda t: t.replace('"prompts": "p"', '"prompts": "q"'), "was edited: its facts .* are not those"),
         (lambda t: t.replace('"steps": 4', '"steps": 5'), "was edited: its facts"),
-        (lambda t: t.replace('"device": "cpu"', '"device": "nvidia-h200"'), "was edited: its facts"),
-        (lambda t: t.replace('"dtype": "float32"', '"dtype": "bfloat16"'), "was edited: its facts"),
+        (lambda t: t.replace('"device": "cpu"', '"device": "nvidia-h200"'), "of 'nvidia-h200' and .* is another name"),
+        (lambda t: t.replace('"dtype": "float32"', '"dtype": "bfloat16"'), "and 'bfloat16', which is another name"),
         (
             lambda t: re.sub('  "facts_digest": .*\n', "", t),
             "has no digest of its facts; --dit-baseline-update=missing",

@@ -12,7 +12,7 @@ from harness.gates.upgrade import Run, UpgradeVerdict, upgrades
 from harness.report.upgrade_page import every
 from harness.results.records import Status
 from tests.helpers.records import TOLERANCES, quality, raised
-from tests.helpers.upgrades import BASE, under
+from tests.helpers.upgrades import BASE, of_release, under
 
 
 def one(*runs, null=None):
@@ -95,12 +95,15 @@ def elsewhere(run):
     ]
 
 
+NEW = under("0.42").records
+
+
 @pytest.mark.parametrize(
     ("records", "lost"),
     [
-        (under("0.42").records[:2], {"s-swap": "missing"}),
-        ([*under("0.42").records[:2], raised(BASE[2], "TypeError: x")], {"s-swap": "TypeError: x"}),
-        ([*under("0.42").records[:2], quality("swap", 0.3, status=Status.NOTHING)], {"s-swap": "red: did nothing"}),
+        (NEW[:2], {"s-swap": "missing"}),
+        ([*NEW[:2], raised(NEW[2], "TypeError: x")], {"s-swap": "TypeError: x"}),
+        ([*NEW[:2], of_release(quality("swap", 0.3, status=Status.NOTHING), "0.42")], {"s-swap": "red: did nothing"}),
         ([], dict.fromkeys(("s-skip", "s-reverse", "s-swap"), "missing")),
     ],
     ids=["missing", "raised", "did nothing", "all missing"],

@@ -84,7 +84,8 @@ def test_the_unit_comes_with_its_interval():
 
 def test_batches_are_those_of_the_records():
     record = replace(quality("a", 0.5), fingerprint=replace(FINGERPRINT, sampling={"batch": 64}))
-    (ranking,) = rank([record, latency("a", 1.2)])
+    timed = replace(latency("a", 1.2), fingerprint=record.fingerprint)
+    (ranking,) = rank([record, timed])
     assert (ranking.sampled_batch, ranking.timed_batch) == (PROMPTS, 8)
     assert rank([quality("a", 0.5)])[0].sampled_batch is None
 
