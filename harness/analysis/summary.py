@@ -17,8 +17,8 @@ from harness.results.statistics import by_prompt
 
 _EVERYWHERE = "all stacks"
 # The measures that may predict a block's harm, and what each costs; a run is one sampling of all prompts. None of them
-# reads the judge's features, which harm is made of. What costs AS_HARM spares nothing: the same run gives harm itself.
-AS_HARM = "a run a block"
+# reads the judge's features, which harm is made of. What costs _AS_HARM spares nothing: the same run gives harm itself.
+_AS_HARM = "a run a block"
 PREDICTORS: Mapping[str, str] = {
     "depth": "nothing",
     "influence, image": "one run",
@@ -31,9 +31,9 @@ PREDICTORS: Mapping[str, str] = {
     "angular noised, image": "one forward a level",
     "angular noised, text": "one forward a level",
     "output MSE": "half a run a block",
-    "latent drift": AS_HARM,
-    "pixel drift": AS_HARM,
-    "vitality": AS_HARM,
+    "latent drift": _AS_HARM,
+    "pixel drift": _AS_HARM,
+    "vitality": _AS_HARM,
 }
 
 
@@ -132,7 +132,7 @@ def harms(study: Study, stack: str) -> Array:
     return np.array([study.harm(measured) for measured in study.single_skips(stack)])
 
 
-def checker_losses(study: Study, stack: str) -> Array | None:
+def _checker_losses(study: Study, stack: str) -> Array | None:
     """(L, P) what the exact checker finds lost when each block is skipped alone; None outside the bundled world."""
     skips = study.single_skips(stack)
     if any("grade_loss" not in measured.values for measured in skips):
@@ -160,7 +160,7 @@ class Prediction:
     @property
     def spares_work(self) -> bool:
         """Whether it costs less than measuring harm itself."""
-        return PREDICTORS.get(self.measure) != AS_HARM
+        return PREDICTORS.get(self.measure) != _AS_HARM
 
 
 def predictions(study: Study) -> list[Prediction]:
@@ -170,7 +170,7 @@ def predictions(study: Study) -> list[Prediction]:
     """
     tables = {stack: measures(study, stack) for stack in study.stacks}
     outcomes = {stack: harms(study, stack).mean(axis=1) for stack in study.stacks}
-    losses = {stack: checker_losses(study, stack) for stack in study.stacks}
+    losses = {stack: _checker_losses(study, stack) for stack in study.stacks}
     out: list[Prediction] = []
     for name in PREDICTORS:
         stacks: dict[str, tuple[str, ...]] = {stack: (stack,) for stack in tables}

@@ -47,12 +47,12 @@ def pins(label: str) -> Mapping[str, str] | None:
     if label in LABELS:
         return LABELS[label]
     named = named_versions(label)
-    if len(named) == 1 and is_release(named.get("diffusers", "")):
+    if len(named) == 1 and _is_release(named.get("diffusers", "")):
         label = named["diffusers"]
     elif named:
         free = dict.fromkeys((other for name in named for other in _COMPANIONS.get(name, ())), "")
         return free | {name: "" if version == _NEWEST else f"=={version}" for name, version in named.items()}
-    if not is_release(label):
+    if not _is_release(label):
         return None
     major, minor, _ = map(int, label.split("."))
     beside = OLDEST if (major, minor) <= _LAST_WITH_OLD_HUB else NEWEST
@@ -67,7 +67,7 @@ def named_versions(label: str) -> dict[str, str]:
 
 def releases_asked_for(label: str) -> dict[str, str]:
     """Package -> release that a label wants of the registry; ``newest`` asks for none."""
-    if is_release(label):
+    if _is_release(label):
         return {"diffusers": label}
     return {name: version for name, version in named_versions(label).items() if version != _NEWEST}
 
@@ -102,7 +102,7 @@ def short_name(label: str) -> str:
     return re.sub(r"[^\w.+]+", "-", label.replace("==", "-"))
 
 
-def is_release(label: str) -> bool:
+def _is_release(label: str) -> bool:
     """Whether a label is written as a release: ``0.33.1``."""
     return re.fullmatch(r"\d+\.\d+\.\d+", label) is not None
 

@@ -36,7 +36,7 @@ EXTREMES = (2, 13, 18, 19, 36)
 _UNIT = "of a half turn"  # angular distance is in units of pi
 _SLOPE = f"{_UNIT} over the whole noise"
 
-ReducedMeasure = Callable[["Study", str], Sequence[Question]]
+_ReducedMeasure = Callable[["Study", str], Sequence[Question]]
 
 
 def _another_model(study: Study) -> str:
@@ -44,17 +44,17 @@ def _another_model(study: Study) -> str:
     return "" if joint == _BLOCKS else f"about the {_BLOCKS} joint blocks of SD3.5-Large; {study.name} has {joint}"
 
 
-def _both_reductions(id_: str, statement: str) -> Callable[[ReducedMeasure], tuple[Claim, Claim]]:
+def _both_reductions(id_: str, statement: str) -> Callable[[_ReducedMeasure], tuple[Claim, Claim]]:
     """Declare a claim twice: of the last token, and as ``<id>-mean`` of all tokens."""
 
-    def declare(measure: ReducedMeasure) -> tuple[Claim, Claim]:
+    def declare(measure: _ReducedMeasure) -> tuple[Claim, Claim]:
         published = _declared(id_, statement, SD35_SOURCE, measure, LAST)
         return published, _declared(f"{id_}-mean", f"{statement} (of all tokens)", _OURS, measure, _MEAN)
 
     return declare
 
 
-def _declared(id_: str, statement: str, source: str, measure: ReducedMeasure, reduction: str) -> Claim:
+def _declared(id_: str, statement: str, source: str, measure: _ReducedMeasure, reduction: str) -> Claim:
     def measured(study: Study) -> Sequence[Question]:
         return measure(study, reduction)
 
@@ -85,7 +85,7 @@ def _levels(study: Study) -> Array:
 
 
 @_both_reductions("C1", "SD3.5-Large's critical layers are 0 (both streams), 31 (text) and 35 (image)")
-def critical_layers(study: Study, reduction: str) -> Sequence[Question]:
+def _critical_layers(study: Study, reduction: str) -> Sequence[Question]:
     """In each stream, the angular distance of each critical layer is above the largest of all layers not called so."""
     out: list[Question] = []
     for name, critical in CRITICAL.items():
@@ -96,7 +96,7 @@ def critical_layers(study: Study, reduction: str) -> Sequence[Question]:
 
 
 @_both_reductions("C2", "SD3.5-Large has islands of contribution: text 19-31, image 33-37")
-def islands(study: Study, reduction: str) -> Sequence[Question]:
+def _islands(study: Study, reduction: str) -> Sequence[Question]:
     """The least angular distance of the island's blocks is above those of the blocks just outside."""
     out: list[Question] = []
     for name, (first, last) in _ISLANDS.items():
@@ -114,7 +114,7 @@ def _least(study: Study, reduction: str, name: str, least: int) -> Question:
 
 
 @_both_reductions("C3", "SD3.5-Large has a single layer with very little contribution for both text and image, 7")
-def least_by_both(study: Study, reduction: str) -> Sequence[Question]:
+def _least_by_both(study: Study, reduction: str) -> Sequence[Question]:
     """In the text and in the image, the angular distance at block 7 is below that of every other block."""
     return [_least(study, reduction, name, _LEAST_OF_BOTH) for name in LEAST]
 
@@ -161,7 +161,7 @@ def _beyond_others(stream: Stream, reduction: str, layers: Sequence[int]) -> Arr
     "C4",
     "SD3.5-Large's text contribution rises with noise at layers 11, 12, 21-24, 26-30, 33, 34 and 36, beyond the others",
 )
-def rising_text(study: Study, reduction: str) -> Sequence[Question]:
+def _rising_text(study: Study, reduction: str) -> Sequence[Question]:
     """At each of these layers, the slope of the text's angular distance over bins of the noise level is positive.
 
     The slope of the mean over these layers is above that of the mean over all others.
@@ -188,7 +188,7 @@ def rising_text_alone(study: Study) -> Sequence[Question]:
 
 
 @_both_reductions("C5", "SD3.5-Large's image contribution rises with noise at layers 33 and 34")
-def rising_image(study: Study, reduction: str) -> Sequence[Question]:
+def _rising_image(study: Study, reduction: str) -> Sequence[Question]:
     """At both layers, the slope of the image's angular distance over bins of the noise level is positive."""
     return _slopes(study, reduction, "image", _RISING_IMAGE)
 
@@ -196,7 +196,7 @@ def rising_image(study: Study, reduction: str) -> Sequence[Question]:
 @_both_reductions(
     "C6", "SD3.5-Large's image contribution is high at both extremes of the noise at layers 2, 13, 18, 19 and 36"
 )
-def high_at_both_extremes(study: Study, reduction: str) -> Sequence[Question]:
+def _high_at_both_extremes(study: Study, reduction: str) -> Sequence[Question]:
     """At each of these layers, the image's angular distance over bins of the noise level has a positive curvature.
 
     The curvature of the mean over these layers is above that of the mean over all others.
@@ -255,15 +255,15 @@ def step_by_step_of_all_tokens(study: Study) -> Sequence[Question]:
 
 
 SD35: tuple[Claim, ...] = (
-    *critical_layers,
-    *islands,
-    *least_by_both,
+    *_critical_layers,
+    *_islands,
+    *_least_by_both,
     least_by_text,
     least_by_image,
-    *rising_text,
+    *_rising_text,
     rising_text_alone,
-    *rising_image,
-    *high_at_both_extremes,
+    *_rising_image,
+    *_high_at_both_extremes,
     step_by_step,
     step_by_step_of_all_tokens,
 )

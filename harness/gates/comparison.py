@@ -42,7 +42,7 @@ class Movement(enum.StrEnum):
 # What is beyond a tolerance, on either side or on none.
 BEYOND = frozenset({Movement.WORSE, Movement.BETTER, Movement.CHANGED})
 # What a new version must not do: a case that vanished or broke is no better than one that got worse.
-REGRESSIONS = frozenset({Movement.FAILED, Movement.GONE, Movement.WORSE})
+_REGRESSIONS = frozenset({Movement.FAILED, Movement.GONE, Movement.WORSE})
 TIMED = "log speed-up"  # never decides anything: the load of the machine differs from run to run
 
 
@@ -93,9 +93,9 @@ class Comparison:
         """Whether the runs differ, latencies aside."""
         movements = {change.moved for change in self.changes if change.metric != TIMED}
         if how is Strictness.REGRESSION:
-            return bool(movements & REGRESSIONS)
+            return bool(movements & _REGRESSIONS)
         if how is Strictness.CHANGE:
-            return bool(movements & (BEYOND | REGRESSIONS | {Movement.NEW}))
+            return bool(movements & (BEYOND | _REGRESSIONS | {Movement.NEW}))
         return bool(movements - {Movement.SAME})
 
 

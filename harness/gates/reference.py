@@ -74,7 +74,7 @@ def find_reference(
     baseline = baselines.load(path, fingerprint.checkpoint, unsigned=updates)
     if updates:
         refuse_mixing(path, baseline.facts, fingerprint)
-    no_floors = why_no_floors(baseline, fingerprint)
+    no_floors = _why_no_floors(baseline, fingerprint)
     return Reference(
         baseline=baselines.without_floors(baseline) if no_floors else baseline,
         target=target,
@@ -87,7 +87,7 @@ def find_reference(
     )
 
 
-def why_no_floors(baseline: Baseline, fingerprint: Fingerprint) -> str:
+def _why_no_floors(baseline: Baseline, fingerprint: Fingerprint) -> str:
     """Why the noise floors of a baseline are not in force in this run; empty where they are.
 
     They hold for the arithmetic of the runs that they were measured in, whatever the processor is called

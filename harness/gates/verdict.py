@@ -25,7 +25,7 @@ from harness.results.rounding import rounded
 
 GREEN = (Status.OK, Status.INSENSITIVE)
 NOT_MEASURED = "not measured"  # the source of a check on a stored figure without a value
-TIME = "relative_time"
+_TIME = "relative_time"
 _BY_HAND = "a plan by hand has no baseline"
 
 
@@ -70,14 +70,14 @@ def judge_latency(case: Case, latency: Latency, reference: Reference, update: Up
         return unjudged(f"relative times are those of another device ({reference.baseline.device})")
     stored = reference.baseline.cases.get(case.id, {}) if reference.baseline else {}
     strict = reference.rigour is Rigour.STRICT
-    if (batch := _stored_batch(reference)) is not None and batch != latency.batch and TIME in stored:
+    if (batch := _stored_batch(reference)) is not None and batch != latency.batch and _TIME in stored:
         return unjudged(f"timed with a batch of {latency.batch}, where the stored value is of {batch}")
-    if tolerance_for(reference.tolerances, case.id, TIME) is None:
+    if tolerance_for(reference.tolerances, case.id, _TIME) is None:
         return unjudged("no entry of tolerances.toml makes latency a gate")
-    if TIME not in stored and update is None:
+    if _TIME not in stored and update is None:
         # Quality can be stored without times, as with --benchmark-skip: that is a fault in a strict run alone.
         return _missing("no relative time is stored for this case", Status.MISSING, red=strict)
-    verdict = compare(case.id, {TIME: 1.0 / latency.ratio}, stored, reference.tolerances, [TIME])
+    verdict = compare(case.id, {_TIME: 1.0 / latency.ratio}, stored, reference.tolerances, [_TIME])
     verdict = _over_interval(verdict, 1.0 / latency.high, 1.0 / latency.low if latency.low > 0 else math.inf)
     return verdict if update is None else accepted(verdict, update)
 

@@ -23,7 +23,7 @@ from harness.surgery.view import AblationView
 
 _ROUNDS = 12  # timed pairs
 WARM_UP = 1  # pairs before them, which don't count
-IMAGE_ROUNDS = 2  # pairs of whole images, which take many forwards each
+_IMAGE_ROUNDS = 2  # pairs of whole images, which take many forwards each
 
 # A step in the window takes what the case without it takes, and one outside it what the control does.
 NO_LATENCY = "latency is of one forward; a window of steps has none of its own (time the case without it)"
@@ -112,7 +112,7 @@ def measure_latency(lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: L
         variant = loop(pairs, rounds)
         with pairs.without_variant():
             control_peak = peak_bytes(lab.device, pairs.forward)
-        images = time_images(lab, pairs) if variant else ImageTimes((), ())
+        images = _time_images(lab, pairs) if variant else _ImageTimes((), ())
     control = pairs.control[WARM_UP:]
     ratio = speed_up(control, variant)
     blocks = share(case, lab.checkpoint.stacks)
@@ -131,21 +131,21 @@ def measure_latency(lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: L
     )
 
 
-class ImageTimes(NamedTuple):
+class _ImageTimes(NamedTuple):
     """Seconds per image, from prompts to pixels, in pairs."""
 
     control: tuple[float, ...]
     variant: tuple[float, ...]
 
 
-def time_images(lab: LabProtocol, pairs: ForwardPairs) -> ImageTimes:
+def _time_images(lab: LabProtocol, pairs: ForwardPairs) -> _ImageTimes:
     """Time IMAGE_ROUNDS pairs of whole images, after one call that warms up; nothing where a lab makes no images.
 
     This is what a user waits for: text encoders and the VAE, which no ablation makes faster, and every denoising step.
     """
     timed = lab.timed_images()
     if timed is None:
-        return ImageTimes((), ())
+        return _ImageTimes((), ())
 
     def call() -> None:
         timed.call()
@@ -160,13 +160,13 @@ def time_images(lab: LabProtocol, pairs: ForwardPairs) -> ImageTimes:
             control.append(_seconds(call) / timed.batch)
 
     call()
-    for number in range(IMAGE_ROUNDS):
+    for number in range(_IMAGE_ROUNDS):
         if number % 2 == 0:
             time_control()
         variant.append(_seconds(call) / timed.batch)
         if number % 2 == 1:
             time_control()
-    return ImageTimes(tuple(control), tuple(variant))
+    return _ImageTimes(tuple(control), tuple(variant))
 
 
 def peak_bytes(device: torch.device, forward: Callable[[], None]) -> int | None:

@@ -175,13 +175,13 @@ def foot(ranking: Ranking) -> tuple[str, ...]:
         lines.append(f"speed-up: of a forward of {counted(ranking.timed_batch, 'image')}{sampled}")
     if ranking.by is RankedBy.HARM and ranking.rows and not ranking.tiers:
         lines.append(f"no tiers: {counted(ranking.prompts, 'prompt')}, and tiers need {LEAST_FOR_TIERS}")
-    lines += [left_out(ranking)] if ranking.left_out else []
+    lines += [_left_out(ranking)] if ranking.left_out else []
     lines += ranking.gates
     lines += [] if ranking.judge_check is None else [ranking.judge_check.sentence]
     return tuple(map(printable, (*lines, *map(_opinion_line, ranking.opinions))))
 
 
-def left_out(ranking: Ranking) -> str:
+def _left_out(ranking: Ranking) -> str:
     """``left out: lpips (no weights ...)``: the metrics that are no columns, by name; nothing where there are none."""
     said = ", ".join(f"{name} ({why})" for name, why in ranking.left_out.items())
     return printable(f"left out: {said}") if said else ""

@@ -24,7 +24,7 @@ _REFERENCES = ("colour", "attribute binding")
 
 
 @dataclass(frozen=True)
-class Tasks:
+class _Tasks:
     """Tasks of one kind. ``unit`` is what a variant loses of each, ``prompts`` says which rows (P,) are of a task.
 
     ``values`` gives the (P,) losses of a variant for a task.
@@ -116,7 +116,7 @@ def _order_and_skip(by_strategy: Mapping[str, Measurement]) -> tuple[list[Measur
     return ordered, [m for name, m in by_strategy.items() if name == _SKIP]
 
 
-def _order_table(tasks: Tasks, ranges: Mapping[str, tuple[list[Measurement], list[Measurement]]]) -> OrderTable:
+def _order_table(tasks: _Tasks, ranges: Mapping[str, tuple[list[Measurement], list[Measurement]]]) -> OrderTable:
     reference = next((name for name in _REFERENCES if name in tasks.prompts), next(iter(tasks.prompts)))
     losses = {
         task: [
@@ -202,22 +202,22 @@ def _variants(records: Sequence[Record], checkpoint: str) -> list[tuple[Record, 
     return [(r, m) for r, m in tables if m.prompts == most]
 
 
-def _kinds(records: Sequence[Record], checkpoint: str) -> list[Tasks]:
+def _kinds(records: Sequence[Record], checkpoint: str) -> list[_Tasks]:
     variants = _variants(records, checkpoint)
     if not variants:
         return []
     count = variants[0][1].prompts
-    out: list[Tasks] = []
+    out: list[_Tasks] = []
     if all(f"{name}_loss" in m.values for _, m in variants for name in ATTRIBUTES):
         everyone = {name: np.ones(count) for name in ATTRIBUTES}
-        out.append(Tasks("attribute", "share lost, by the checker", everyone, _attribute))
+        out.append(_Tasks("attribute", "share lost, by the checker", everyone, _attribute))
     categories = next((r.measurement.categories for r in records if _is_control(r, checkpoint) and r.measurement), ())
     if len(categories) == count and len(set(categories)) > 1:
         members = {
             name: np.array([category == name for category in categories], dtype=np.float64)
             for name in dict.fromkeys(categories)
         }
-        out.append(Tasks("prompt category", "harm in points of the judge's score", members, _points))
+        out.append(_Tasks("prompt category", "harm in points of the judge's score", members, _points))
     return out
 
 

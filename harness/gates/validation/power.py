@@ -39,10 +39,10 @@ class Effect:
     @property
     def caught(self) -> tuple[str, ...]:
         """The metrics that were red."""
-        return caught(self.checks)
+        return _caught(self.checks)
 
 
-def caught(checks: Sequence[Check]) -> tuple[str, ...]:
+def _caught(checks: Sequence[Check]) -> tuple[str, ...]:
     """The metrics that are red."""
     return tuple(c.metric for c in checks if c.status.red)
 
@@ -63,7 +63,7 @@ class FaultResult:
     @property
     def flagged_by_hand(self) -> int:
         """How many would have been red with tolerances.toml alone."""
-        return sum(bool(caught(e.by_hand)) for e in self.effects)
+        return sum(bool(_caught(e.by_hand)) for e in self.effects)
 
 
 def examine(
