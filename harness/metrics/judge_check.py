@@ -48,7 +48,7 @@ def check_judge(judge: ScoresImages, images: Images, prompts: Sequence[str], *, 
     """
     if len(prompts) < LEAST:
         few = f"that needs {LEAST} prompts, there are {len(prompts)}"
-        return JudgeCheck(len(prompts), float("nan"), unchecked=few, overruled=overruled)
+        return JudgeCheck(len(prompts), None, unchecked=few, overruled=overruled)
     chosen = np.unique(np.linspace(0, len(prompts) - 1, MOST).round().astype(int))
     some, texts = images[chosen], [prompts[i] for i in chosen]
     features = judge.embed_images(some)

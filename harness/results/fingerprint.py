@@ -131,8 +131,15 @@ def measured_differently(a: Fingerprint, b: Fingerprint) -> list[str]:
 
 def _differences(old: object, new: object, fields: Sequence[str], tables: Sequence[str]) -> list[str]:
     """``name old -> new`` for each of ``fields``, then for each key of ``tables`` (fields that are mappings)."""
-    pairs: list[tuple[str, object, object]] = [(name, getattr(old, name), getattr(new, name)) for name in fields]
+    pairs: list[tuple[str, object, object]] = [
+        (name, _text(getattr(old, name)), _text(getattr(new, name))) for name in fields
+    ]
     for table in tables:
         before, after = getattr(old, table), getattr(new, table)
         pairs += [(key, before.get(key, "-"), after.get(key, "-")) for key in sorted({*before, *after})]
     return [f"{name} {before} -> {after}" for name, before, after in pairs if before != after]
+
+
+def _text(value: object) -> object:
+    """As it is said: several perturbations as ``batch=2 ulp=1``, and none of them, or no judge, as ``none``."""
+    return (" ".join(map(str, value)) if isinstance(value, tuple) else value) or "none"

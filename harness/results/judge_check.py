@@ -11,14 +11,15 @@ from dataclasses import dataclass
 class JudgeCheck:
     """What a judge makes of the control's images beside worse ones of the same prompts.
 
-    ``prompts`` is the number of images, ``score`` the mean score of the control's (cosine x 100), and ``lower`` says
+    ``prompts`` is the number of images, ``score`` the mean score of the control's (cosine x 100; None where it
+    was not checked), and ``lower`` says
     by how many points the mean of each kind of worse image lies below it: ``blank``, ``noise``, ``other prompts``,
     and rungs of ladders of growing damage such as ``blur 2``. ``faults`` are the sentences that say what is wrong;
     ``unchecked`` is the reason where nothing could be checked. ``overruled``: a person asked to go on all the same.
     """
 
     prompts: int
-    score: float
+    score: float | None
     lower: Mapping[str, float] = dataclasses.field(default_factory=dict[str, float])
     faults: tuple[str, ...] = ()
     unchecked: str = ""

@@ -270,10 +270,11 @@ def from_json(data: Any) -> Record:
 
 def _check_measurement(measurement: Measurement) -> None:
     n, prompts = measurement.n, measurement.prompts
-    if n < 0 or prompts < 0 or (measurement.values and not prompts):
+    # With random weights there are outputs and no prompts; a harm is always of a prompt.
+    if n < 0 or prompts < 0 or ("harm" in measurement.values and not prompts):
         raise DataError(f"record.measurement is of {n} images and {prompts} prompts")
     for name, values in measurement.values.items():
-        if len(values) % prompts:
+        if prompts and len(values) % prompts:
             raise DataError(f"record.measurement.values.{name[:60]!r} has {len(values)} entries for {prompts} prompts")
 
 

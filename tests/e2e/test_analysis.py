@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.analysis import layer_groups, profile
+from harness.findings.catalogue import SETS
 from harness.findings.claim import ClaimVerdict
 from harness.findings.expected import load
 from harness.gates import baselines
@@ -49,14 +50,14 @@ from harness.findings.harm_questions import ablated, catastrophic, mild
 
 @claim("X1", "the middle can go", source="our notes")
 def middle(study):
-    "Skipping the middle of the single stack is mild."
-    return [mild(study, ablated(study, "single", "middle", "skip"))]
+    "Skipping the middle of the double stack is mild."
+    return [mild(study, ablated(study, "double", "middle", "skip"))]
 
 
 @claim("X2", "the middle is everything", source="our notes")
 def everything(study):
     "Skipping it is catastrophic."
-    return [catastrophic(study, ablated(study, "single", "middle", "skip"))]
+    return [catastrophic(study, ablated(study, "double", "middle", "skip"))]
 
 
 @claim("X3", "about another model", source="our notes", families=("sd3",))
@@ -69,6 +70,7 @@ def another(study):
 def test_finding(finding):
     finding.check()
 """
+SD35 = SETS["sd35"].ids
 MORE = """
 [[tolerance]]
 pattern = "*"
@@ -203,9 +205,9 @@ def test_claims_by_name_have_the_ids_of_their_own_and_load_nothing(project):
     project.makepyfile(test_findings=code)
     result = run(project, "--co", "-q", "test_findings.py")
     names = [line.partition("[")[2].rstrip("]") for line in result.outlines if "::" in line]
-    assert names == [f"flux-tiny-{name}" for name in ("C1", "C2", "C3", "C3-image", "C4", "B4", "X1")]
+    assert names == [f"flux-tiny-{name}" for name in (*SD35, "B4", "X1")]
     result = run(project, "test_findings.py", "-k", "B4 or C1")
-    result.assert_outcomes(passed=1, skipped=1, deselected=5)
+    result.assert_outcomes(passed=1, skipped=2, deselected=len(SD35) + 2 - 3)
     assert (
         "| B4 | skipping double 0 is not catastrophic" in (project.path / "reports" / "r" / "findings.md").read_text()
     )

@@ -69,14 +69,6 @@ def test_the_journal_ranks_the_same_without_torch(project):
     assert {path.name: path.read_bytes() for path in folder.glob("ranking.*")} == before
 
 
-def test_other_prompts_are_not_compared(project):
-    run(project, "--dit-baseline-update=all")
-    (project.path / "prompts.txt").write_text("a large solid red circle on a grey background\n" * 1)
-    result = run(project)
-    result.assert_outcomes(passed=4)
-    assert {r.verdict.status for r in read(project.path / "reports" / "r")} == {Status.UNJUDGED}
-
-
 def test_an_ablation_that_did_not_take_hold_fails_plainly(project, monkeypatch):
     monkeypatch.setattr(BlockView, "__iter__", lambda self: iter([self[i] for i in range(len(self))]))
     result = run(project, "-k", "skip")

@@ -130,8 +130,8 @@ def test_a_foreign_device_gates_quality_and_never_bits(stored):
 
 
 def test_a_perturbed_run_is_judged_and_named(stored):
-    assert run(stored, "--dit-perturb=batch=2", "--dit-perturb=ulp=1").ret == 0
-    records = read(stored.path / "reports" / "r")
+    assert run(stored, "--dit-perturb=batch=2", "--dit-perturb=ulp=1", "--dit-run-id=p").ret == 0
+    records = read(stored.path / "reports" / "p")
     assert {r.fingerprint.perturbed for r in records} == {("batch=2", "ulp=1")}
     assert {r.verdict.status for r in records} == {Status.OK}
 
@@ -176,7 +176,7 @@ def test_a_regression_is_not_calibrated_away(stored):
     ("arguments", "message"),
     [
         (["--dit-perturb=weather=1"], "--dit-perturb: unknown perturbation 'weather=1'; there are threads=*"),
-        (["--dit-perturb=threads=0"], "--dit-perturb: perturbation 'threads=0': threads is a number from 1"),
+        (["--dit-perturb=threads=0"], "--dit-perturb: perturbation 'threads=0': threads is a number from 1 to 9999"),
         (["--dit-perturb=cpu=avx2"], "--dit-perturb: cpu=avx2 must be set before torch is loaded; *"),
         (["--dit-calibrate=0"], "--dit-calibrate takes a whole number from 1, not '0'"),
         (["--dit-calibrate=2", "--dit-quick"], "--dit-calibrate runs alone: --dit-quick never updates anything"),

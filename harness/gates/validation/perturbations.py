@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from harness.errors import OptionError
 
 # What torch, oneDNN and MKL read when they are loaded, so it must be set before.
-_CAPABILITIES: Mapping[str, Mapping[str, str]] = {
+CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "avx2": {
         "ATEN_CPU_CAPABILITY": "avx2",
         "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -47,7 +47,7 @@ KINDS: Mapping[str, Kind] = {
     "threads": Kind("torch's threads on the CPU", "a number from 1 to 9999", _whole),
     "batch": Kind("images generated at once", "a number from 1", _whole),
     "sdpa": Kind("the attention kernel", "math or flash", lambda text: text in ("math", "flash")),
-    "cpu": Kind("the CPU's instruction set", " or ".join(_CAPABILITIES), lambda text: text in _CAPABILITIES),
+    "cpu": Kind("the CPU's instruction set", " or ".join(CAPABILITIES), lambda text: text in CAPABILITIES),
     "ulp": Kind("steps of the last bit in the initial latents", "a number from 1", _whole),
     "compile": Kind("torch.compile, block by block", "1", lambda text: text == "1"),
 }
@@ -81,7 +81,7 @@ def before_torch(perturbations: tuple[Perturbation, ...]) -> None:
         if perturbation.kind == "cpu":
             if "torch" in sys.modules:
                 raise OptionError(f"{perturbation} must be set before torch is loaded; run it in a pytest of its own")
-            os.environ.update(_CAPABILITIES[perturbation.value])
+            os.environ.update(CAPABILITIES[perturbation.value])
 
 
 def choose(count: int, cores: int, batch: int, capability: str) -> list[Perturbation]:

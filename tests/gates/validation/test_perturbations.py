@@ -13,7 +13,7 @@ from harness.gates.validation.perturbations import Perturbation, before_torch, c
     [
         ("threads", r"unknown perturbation 'threads'; there are threads=a number from 1 to 9999, batch="),
         ("weather=1", "unknown perturbation 'weather=1'"),
-        ("threads=0", "perturbation 'threads=0': threads is a number from 1"),
+        ("threads=0", "perturbation 'threads=0': threads is a number from 1 to 9999"),
         ("cpu=avx7", "cpu is avx2 or default"),
         ("sdpa=fast", "sdpa is math or flash"),
     ],
