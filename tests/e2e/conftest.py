@@ -8,6 +8,12 @@ from harness.models.checkpoints.resolve import BUNDLED
 from tests.helpers.projects import CASES, CONTROL, TOLERANCES
 
 
+@pytest.fixture(autouse=True)
+def _no_worker(monkeypatch):
+    """The pytest that a test starts is no worker of the one outside: pytest-benchmark would measure nothing in it."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 @pytest.fixture(scope="session")
 def loaded(lab):
     """pytester forgets what its in-process runs import, and torch can be imported once: so everything is, here."""
