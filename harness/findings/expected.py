@@ -13,8 +13,9 @@ from pathlib import Path
 from harness.errors import BaselineError
 from harness.files import parse_json, write_atomically
 from harness.findings.claim import ClaimVerdict, Finding
+from harness.gates.rigour import EXPLORE, Rigour
 from harness.gates.update import UpdateMode, refuse_mixing
-from harness.results.fingerprint import BaselineFacts, changes, incomparable
+from harness.results.fingerprint import BaselineFacts, changes, facts_digest, incomparable
 from harness.results.serialise import checked_schema, empty_as_none, from_plain, to_plain
 
 _SCHEMA = 1
@@ -33,6 +34,7 @@ class ExpectedVerdicts:
     checkpoint: str
     claims: dict[str, ClaimVerdict] = field(default_factory=dict[str, ClaimVerdict])
     measured: BaselineFacts | None = None
+    signed: bool = True  # False where the file has no digest of its facts, which an update adds
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class _File:
     checkpoint: str
     claims: Mapping[str, ClaimVerdict]
     measured: BaselineFacts | None
+    facts_digest: str = ""
 
 
-def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
+def load(folder: Path, checkpoint: str, *, unsigned: bool = False) -> ExpectedVerdicts:
     """The verdicts under a baselines folder; none of them where there is no file.
 
-    Raises BaselineError, naming the file, where it is unreadable, no JSON, of another schema or another checkpoint.
+    Raises BaselineError, naming the file, where it is unreadable, no JSON, of another schema or another checkpoint, and
+    where its facts were edited. ``unsigned``: a file without the digest that shows it is read all the same.
     """
     path = folder / checkpoint / FILE
     fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
@@ -60,7 +64,15 @@ def load(folder: Path, checkpoint: str) -> ExpectedVerdicts:
         raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {fix}") from None
     if content.checkpoint != checkpoint:
         raise BaselineError(f"{path} belongs to checkpoint {content.checkpoint!r}, not {checkpoint!r}; {fix}")
-    return ExpectedVerdicts(path, checkpoint, dict(content.claims), content.measured)
+    if content.facts_digest != _digest(checkpoint, content.measured) and not (unsigned and not content.facts_digest):
+        what = "its facts (prompts, judge ...) were edited" if content.facts_digest else "it has no digest of its facts"
+        fix = fix if content.facts_digest else "--dit-baseline-update=missing adds it"
+        raise BaselineError(f"{path} can't be read as expected verdicts: {what}; {fix}")
+    return ExpectedVerdicts(path, checkpoint, dict(content.claims), content.measured, bool(content.facts_digest))
+
+
+def _digest(checkpoint: str, measured: BaselineFacts | None) -> str:
+    return facts_digest(measured, checkpoint)
 
 
 def dump(expected: ExpectedVerdicts) -> str:
@@ -69,6 +81,7 @@ def dump(expected: ExpectedVerdicts) -> str:
         "schema": _SCHEMA,
         "checkpoint": expected.checkpoint,
         "claims": to_plain(expected.claims),
+        "facts_digest": _digest(expected.checkpoint, expected.measured),
         "measured": {} if expected.measured is None else to_plain(expected.measured, sparse=True),
     }
     return json.dumps(data, indent=2, sort_keys=True) + "\n"
@@ -79,10 +92,19 @@ def save(expected: ExpectedVerdicts) -> None:
     write_atomically(expected.path, dump(expected))
 
 
-def check(finding: Finding, expected: ExpectedVerdicts) -> str | None:
-    """The failure message where a finding's verdict isn't the stored one; None where it is, or none is comparable."""
+def check(finding: Finding, expected: ExpectedVerdicts, rigour: Rigour = Rigour.USUAL) -> str | None:
+    """The failure message where a finding's verdict isn't the stored one, or can't be compared with it; else None.
+
+    Verdicts that were measured otherwise are a failure unless ``rigour`` is lenient, and without a stored verdict a
+    strict run fails.
+    """
     verdict = expected.claims.get(finding.claim)
-    if verdict in (None, finding.verdict) or _other_circumstances(finding, expected):
+    if verdict is None:
+        strict = rigour is Rigour.STRICT
+        return f"{finding.id}: missing: {expected.path} has no verdict of it, and the run is strict" if strict else None
+    if why := _other_circumstances(finding, expected):
+        return None if rigour is Rigour.LENIENT else f"{finding.id}: incomparable: {why}; {EXPLORE}"
+    if verdict == finding.verdict:
         return None
     lines = [f"{finding.id}: {finding.verdict.value}, where {verdict} is stored", f"claim: {finding.statement}"]
     lines.append(f"decisive: {finding.because}")
@@ -106,6 +128,8 @@ def update(expected: ExpectedVerdicts, finding: Finding, mode: UpdateMode) -> bo
     that were measured with other prompts, another judge or other sampling would get into one file.
     """
     verdict = expected.claims.get(finding.claim)
+    if verdict is finding.verdict and not expected.signed:
+        return True  # to be written with its digest
     if verdict is finding.verdict or not mode.writes(stored=verdict is not None, red=True):
         return False
     if finding.measured is not None:

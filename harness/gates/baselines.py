@@ -6,7 +6,6 @@ stay in the journal. Nothing here widens a gate: tolerances are another file, wr
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from typing import Any
 from harness.errors import BaselineError, DataError
 from harness.files import write_atomically
 from harness.gates.tolerances import Tolerance
-from harness.results.fingerprint import BaselineFacts
+from harness.results.fingerprint import BaselineFacts, facts_digest
 from harness.results.rounding import rounded
 from harness.results.serialise import Count, Finite, Size, parse, to_plain
 
@@ -230,9 +229,7 @@ def load(path: Path, checkpoint: str, *, unsigned: bool = False) -> Baseline:
 
 def _facts_digest(content: _File | Baseline) -> str:
     """Twelve hex digits for what decides whether and as what a file's values are compared, so that edits show."""
-    facts = to_plain(content.facts, sparse=True) if content.facts is not None else {}
-    signed = json.dumps([content.checkpoint, content.device, content.dtype, facts], sort_keys=True)
-    return hashlib.sha256(signed.encode()).hexdigest()[:12]
+    return facts_digest(content.facts, content.checkpoint, content.device, content.dtype)
 
 
 def _edited(path: Path, digest: str) -> str:

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 from harness.gates import baselines
 from harness.gates.baselines import Baseline
-from harness.gates.rigour import Rigour
+from harness.gates.rigour import EXPLORE, Rigour
 from harness.gates.tolerances import FILE, Tolerance, applying, tolerances_of
 from harness.gates.update import refuse_mixing
 from harness.results.fingerprint import Fingerprint, incomparable
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
-
-
-EXPLORE = "to explore: --dit-unjudged=ok"
 
 
 @dataclass(frozen=True)

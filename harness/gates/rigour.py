@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+EXPLORE = "to explore: --dit-unjudged=ok"  # ends what is said of values that can't be compared
+
 
 class Rigour(enum.StrEnum):
     """Which cases without a stored value to compare with are red."""

@@ -65,6 +65,7 @@ class AnalysisSession:
             nodeid=item.nodeid,
             baselines=parameter.target.baselines,
             update=self._update_mode(),
+            rigour=self.labs.options.rigour,
             findings=output_of(item).findings,
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.gates.reference import EXPLORE, Reference
+from harness.gates.reference import Reference
+from harness.gates.rigour import EXPLORE
 from harness.gates.verdict import NOT_MEASURED, compare_control
 from harness.results import columns
 from harness.results.fingerprint import changes

@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.results.serialise import to_plain
+
 
 @dataclass(frozen=True)
 class Fingerprint:
@@ -115,6 +117,15 @@ def changes(stored: BaselineFacts | None, now: BaselineFacts | Fingerprint) -> l
     if stored is None:
         return []
     return _differences(stored, now, ("weights", "capability", "threads"), ("sampling", "versions"))
+
+
+def facts_digest(facts: BaselineFacts | None, *names: str) -> str:
+    """Twelve hex digits for what decides whether stored values apply, and as what: an edit of it by hand shows.
+
+    ``names`` are what else the file says of itself: its checkpoint, device, dtype.
+    """
+    plain = to_plain(facts, sparse=True) if facts is not None else {}
+    return hashlib.sha256(json.dumps([*names, plain], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def circumstances(a: Fingerprint, b: Fingerprint) -> list[str]:

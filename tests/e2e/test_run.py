@@ -11,7 +11,6 @@ import time
 import pytest
 
 from harness.results.journal import read
-from harness.results.records import Status
 from harness.surgery.view import BlockView
 from tests.helpers.projects import CASES, baseline, run
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from harness.errors import BaselineError
 from harness.findings import expected as stored
 from harness.findings.claim import ClaimVerdict, judge
+from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
 from tests.helpers import hostile
 from tests.helpers.studies import CLAIMS, Made, parts
@@ -36,7 +37,12 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
     assert f"decisive: {other.decisive}" in message
     assert "0.5" in message
     elsewhere = replace(other, measured=replace(other.measured, prompts="q"))
-    assert stored.check(elsewhere, read) is None
+    message = stored.check(elsewhere, read)
+    assert message.startswith("flux-made-B4: incomparable: measured with other prompts than findings.json; to explore:")
+    assert stored.check(elsewhere, read, Rigour.LENIENT) is None
+    unknown = replace(other, claim="B99")
+    assert stored.check(unknown, read) is None
+    assert "B99: missing: " in stored.check(unknown, read, Rigour.STRICT)
     with pytest.raises(BaselineError, match=r"is not updated: this run is measured with other prompts"):
         stored.update(read, elsewhere, UpdateMode.ALL)
     assert not stored.update(read, other, UpdateMode.MISSING)
@@ -80,10 +86,24 @@ def test_every_file_of_the_repository_comes_back_to_the_byte(path):
 def test_a_file_without_a_measurement_comes_back(tmp_path):
     path = tmp_path / "m" / "findings.json"
     path.parent.mkdir()
-    path.write_text('{"schema": 1, "checkpoint": "m", "claims": {"B2": "not applicable"}, "measured": {}}')
-    expected = stored.load(tmp_path, "m")
+    path.write_text('{"schema": 1, "checkpoint": "m", "claims": {"B14": "not applicable"}, "measured": {}}')
+    with pytest.raises(BaselineError, match=r"no digest of its facts; --dit-baseline-update=missing adds it"):
+        stored.load(tmp_path, "m")
+    expected = stored.load(tmp_path, "m", unsigned=True)
     assert expected.measured is None
-    assert json.loads(stored.dump(expected)) == json.loads(path.read_text())
+    assert stored.update(expected, judge(CLAIMS["B14"], Made("flux", parts())), UpdateMode.MISSING)
+    path.write_text(stored.dump(expected))
+    assert stored.load(tmp_path, "m").claims == {"B14": ClaimVerdict.NOT_APPLICABLE}
+
+
+def test_facts_that_were_edited_are_refused(tmp_path):
+    text = STORED[0].read_text()
+    prompts = json.loads(text)["measured"]["prompts"]
+    path = tmp_path / STORED[0].parent.name / "findings.json"
+    path.parent.mkdir()
+    path.write_text(text.replace(prompts, "0" * 12))
+    with pytest.raises(BaselineError, match=r"its facts .* were edited; restore it from git"):
+        stored.load(tmp_path, path.parent.name)
 
 
 @given(hostile.texts(json.loads(STORED[0].read_text())))

@@ -169,11 +169,12 @@ def test_a_test_of_the_control_that_raised_failed_although_no_record_says_that_i
 
 
 def test_a_figure_that_vanished_is_gone():
-    run = [quality("skip", 1.0)]
-    summary = {k: v for k, v in run[0].measurement.summary.items() if k != "clip_delta"}
+    without = quality("skip", 1.0)
+    summary = without.measurement.summary
+    run = [replace(without, measurement=replace(without.measurement, summary={**summary, "latent_drift": 0.5}))]
     found = one(run, [replace(run[0], measurement=replace(run[0].measurement, summary=summary))])
     assert [(c.metric, c.moved) for c in found.changes if c.moved is not Movement.SAME] == [
-        ("clip_delta", Movement.GONE)
+        ("latent_drift", Movement.GONE)
     ]
     assert found.differs(Strictness.REGRESSION)
 
