@@ -230,7 +230,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     dit_session = session.config.stash.get(_SESSION, None)
     if dit_session is not None:
         try:
-            dit_session.finish()
+            stopped = session.shouldstop or session.exitstatus == pytest.ExitCode.INTERRUPTED
+            dit_session.finish(whole=not stopped)
         except HarnessError as error:
             dit_session.problem(str(error))
         _fail_with_problems(dit_session, session)

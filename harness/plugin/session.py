@@ -132,10 +132,11 @@ class Session:
         if line not in self.problems:
             self.problems.append(line)
 
-    def finish(self) -> None:
+    def finish(self, *, whole: bool) -> None:
         """Close the journal, update baselines and noise floors where that was asked for, and draw the figures.
 
-        Raises HarnessError where one of them can't be done.
+        Noise floors are measured only of a run that ended by itself (``whole``). Raises HarnessError where one of them
+        can't be done.
         """
         for line in self.analyses.problems():
             self.problem(line)
@@ -143,7 +144,9 @@ class Session:
             self._journal.close()
             if self.options.update is not None:
                 self._update(self.options.update)
-            if self.options.calibrate is not None and self._records:
+            if self.options.calibrate is not None and not whole:
+                self.problem("no noise floors were measured, as the run was stopped")
+            elif self.options.calibrate is not None and self._records:
                 self._calibrate(self.options.calibrate)
         self.analyses.draw()
 

@@ -160,6 +160,17 @@ def test_calibrating_keeps_the_noise_floor_of_every_case(stored):
     assert run(stored, "--dit-threads=1").ret == 0
 
 
+def test_a_run_that_was_stopped_is_not_calibrated(stored):
+    """As by SIGTERM, which lets a run end with the ranking of what there is."""
+    before = baseline(stored).read_text()
+    stored.makeconftest("def pytest_runtest_teardown(item): item.session.shouldstop = 'terminated'\n")
+    result = run(stored, "--dit-calibrate=1")
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*no noise floors were measured, as the run was stopped"])
+    result.stdout.no_fnmatch_line("*calibrating, run 1*")
+    assert baseline(stored).read_text() == before
+
+
 def test_a_regression_is_not_calibrated_away(stored):
     stored.edit(lambda data: data["control"].update(score=data["control"]["score"] + 1))
     before = baseline(stored).read_text()
