@@ -12,6 +12,7 @@ from torch import Tensor
 
 from harness.metrics import pairs
 from harness.metrics.metric_set import Reading
+from harness.metrics.ssim import ssim
 from harness.models.sampler import Samples
 from harness.results.arrays import Features, Images, Values
 
@@ -63,6 +64,6 @@ def distances(a: Observation, b: Observation) -> dict[str, Values]:
         "latent": pairs.latent_distance(a.samples.latents, b.samples.latents),
         "mse": error,
         "psnr": pairs.psnr(error),
-        "ssim": 1.0 - pairs.ssim(a.images, b.images),
+        "ssim": 1.0 - ssim(a.images, b.images),
         "image": pairs.feature_distance(a.features, b.features),
     }

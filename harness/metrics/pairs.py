@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from harness.metrics.batches import in_portions
 from harness.results.arrays import Features, Images, Values
 
 _PSNR_CEILING = 100.0  # dB; identical images have infinite PSNR, which no mean survives
-PIXELS = 2**22  # compared at a time: SSIM holds some 500 bytes for each
+PIXELS = 2**22  # compared at a time
 
 
 def latent_distance(a: Tensor, b: Tensor) -> Values:
@@ -49,17 +48,3 @@ def mse(a: Images, b: Images) -> Values:
 def psnr(error: Values) -> Values:
     """Peak signal-to-noise ratio in dB from mean squared errors, at most PSNR_CEILING."""
     return np.minimum(_PSNR_CEILING, -10.0 * np.log10(np.maximum(error, 1e-12)))
-
-
-def ssim(a: Images, b: Images) -> Values:
-    """Structural similarity by torchmetrics; the data range is given, or it would depend on the batch."""
-
-    def read(x: Images, y: Images) -> Values:
-        # In float32 an image has an SSIM of .9996 with itself.
-        one, other = (torch.from_numpy(t).double().div(255) for t in (x, y))
-        values = structural_similarity_index_measure(one, other, data_range=1.0, reduction="none")
-        assert isinstance(values, Tensor)
-        # Of a single image torchmetrics gives a scalar.
-        return np.where((x == y).all(axis=(1, 2, 3)), 1.0, values.reshape(len(x)).numpy())
-
-    return in_portions(read, a, b, most=len(a), budget=PIXELS)
