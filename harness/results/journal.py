@@ -43,6 +43,14 @@ class Journal:
         except OSError as error:
             raise JournalError(f"can't write the journal {self.path}: {error.strerror or error}") from None
 
+    def withdraw(self) -> None:
+        """Close the file, and remove it and its folder where they are empty: the run never began."""
+        self.close()
+        with suppress(OSError):
+            if not self.path.stat().st_size:
+                self.path.unlink()
+                self.path.parent.rmdir()  # fails where there is anything else in it
+
     def close(self) -> None:
         """Close the file; the journal takes no more."""
         with suppress(OSError):  # what could not be written was said by append()
