@@ -41,8 +41,8 @@ def expand(
     Equal plans in equal windows are one case, named by the first strategy that gives it; plans equal to the identity
     are none. With ``windows`` of the checkpoint's ``steps`` every case is one in each of them; a window over all
     steps is none. ``measured`` are the groups that take the place of first, middle and last, by stack.
-    Raises CaseError for an Ask of anything but texts, an unknown stack, range or strategy, where a range was written out
-    in numbers on which the strategy changes nothing, and for a window beyond the last step.
+    Raises CaseError for an Ask of anything but texts, an unknown stack, range or strategy, where a range was written
+    out in numbers on which the strategy changes nothing, and for a window beyond the last step.
     """
     cases: dict[tuple[str, Plan, Window | None], Case] = {}
     for ask in asks:

@@ -20,7 +20,7 @@ from harness.plugin.labs import Labs
 from harness.plugin.parameters import Parameter
 from harness.plugin.progress import Progress
 from harness.plugin.raised import error_line, with_error
-from harness.results.journal import Journal, latest
+from harness.results.journal import Journal, check_place, latest
 from harness.results.records import Kind, Record, from_json
 
 
@@ -63,7 +63,9 @@ class Session:
         if self.config.getoption("forked", False):
             raise OptionError("--forked: torch's threads don't survive a fork, so every case would die; leave it out")
         _ = self.labs.prompts
-        if not self.process.worker:
+        if self.process.worker:
+            check_place(self.folder)  # the controller can end the run with exit code 4 only before the first test
+        else:
             self._journal = Journal(self.folder)
             for note in self._journal.notes:
                 self._say(note)

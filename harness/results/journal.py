@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,14 @@ class Journal:
         """Close the file; the journal takes no more."""
         with suppress(OSError):  # what could not be written was said by append()
             self._stream.close()
+
+
+def check_place(folder: Path) -> None:
+    """Raise JournalError where a run folder can't be made, without making it: another process will."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "can't be written into" if there.is_dir() else "is no folder"
+        raise JournalError(f"can't write the journal in {folder}: {there} {why}")
 
 
 def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Record]:

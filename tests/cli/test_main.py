@@ -192,4 +192,4 @@ def test_a_name_that_is_too_long_for_a_file_is_one_line(command, capsys):
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert said.count("\n") == 1
-    assert len(said) < 1100
+    assert len(said) < 720
