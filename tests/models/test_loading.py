@@ -288,7 +288,7 @@ def test_weights_that_are_no_numbers_are_named_for_what_they_are(mine):
         ({"num_single_layers": 9999}, "has num_single_layers 9999, and its files hold 10 blocks; save it again"),
         (
             {"attention_head_dim": 10**9},
-            "describes layers of width 4000000000 (num_attention_heads 4, attention_head_dim",
+            "describes layers of width 3000000000 (num_attention_heads 3, ",
         ),
         ({"num_attention_heads": 10**6}, "and none of its weights is larger than"),
     ],
