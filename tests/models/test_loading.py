@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import time
 
@@ -300,3 +301,21 @@ def test_a_config_of_a_giant_is_refused_before_the_giant_is_built(mine, change, 
     started = time.monotonic()
     assert said in message(resolve(str(mine)))
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model_index.json",
+        "harness.json",
+        "transformer/config.json",
+        "transformer/diffusion_pytorch_model.safetensors",
+        "scheduler/scheduler_config.json",
+        "tokenizer/vocab.json",
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(mine, file):
+    (mine / file).unlink(missing_ok=True)
+    os.mkfifo(mine / file)
+    with pytest.raises(CheckpointError, match=f"{file}.* is no file"):
+        loading.load(resolve(str(mine)), torch.device("cpu"))
