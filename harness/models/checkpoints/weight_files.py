@@ -27,9 +27,8 @@ def check_files(folder: Path, hub_id: str = "") -> None:
         raise CheckpointError(hub_cache.incomplete(folder, hub_id, first))
     for path in (*small_files(folder, index), *(p for files in weight_files(folder, index).values() for p in files)):
         if path.exists() and not path.is_file():
-            raise CheckpointError(
-                f"{path} is no file; fetch or save it again"
-            )  # a pipe would be waited for, without end
+            # A pipe, say, which would be waited for without end.
+            raise CheckpointError(f"{path} is no file; fetch or save it again")
     for name, files in weight_files(folder, index).items():
         if not files and hub_id and not any((folder / name).glob("*.bin")):
             raise CheckpointError(hub_cache.incomplete(folder, hub_id, f"{name}/*.safetensors"))
