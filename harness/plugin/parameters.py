@@ -150,7 +150,7 @@ def _is_ours(metafunc: pytest.Metafunc, fixture: str) -> bool:
         if fixture in (names.replace(",", " ").split() if isinstance(names, str) else names):
             return False
     # The last definition is the nearest one.
-    definitions = test._fixtureinfo.name2fixturedefs.get(fixture, ())  # type: ignore[attr-defined]  # noqa: SLF001
+    definitions = test._fixtureinfo.name2fixturedefs.get(fixture, ())  # noqa: SLF001
     return bool(definitions) and definitions[-1].func.__module__ == "harness.plugin"
 
 
