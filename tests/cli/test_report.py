@@ -63,13 +63,15 @@ def test_a_damaged_or_hostile_record_costs_no_traceback_and_no_other_record(tmp_
     assert said("report", run)[0] == 0  # four records are sound
 
 
-@pytest.mark.parametrize("line", ["null", "5", "[]", "{}", "[" * 50_000, "9" * 5000, '{"schema": 1e999}', "\0"])
+@pytest.mark.parametrize(
+    "line", ["null", "5", "[]", "{}", "[" * 50_000, "9" * 5000, '{"schema": 1e999}', "\0"], ids=lambda text: text[:9]
+)
 def test_what_is_no_record_is_left_out_with_a_warning(tmp_path, line):
     with_it = Journal(tmp_path)
     with_it.append(quality("skip", 0.5))
     with_it.close()
     with with_it.path.open("a") as stream:
-        stream.write(line[:60_000] + "\n")
+        stream.write(line + "\n")
     code, text = said("report", tmp_path)
     assert code == 0
     assert text.startswith(f"warning: left out of {with_it.path}: line 2 is no record: ")
