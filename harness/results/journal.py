@@ -27,6 +27,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+        self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.notes = tuple(note for path in sorted(folder.glob(_PATTERN)) for note in _mend(path))
@@ -45,12 +46,13 @@ class Journal:
             raise JournalError(f"can't write the journal {self.path}: {error.strerror or error}") from None
 
     def withdraw(self) -> None:
-        """Close the file, and remove it and its folder where they are empty: the run never began."""
+        """Close the file, and remove it and the folders made for it where they are empty: the run never began."""
         self.close()
         with suppress(OSError):
             if not self.path.stat().st_size:
                 self.path.unlink()
-                self.path.parent.rmdir()  # fails where there is anything else in it
+                for folder in self._new_folders:
+                    folder.rmdir()  # fails where there is anything else in it
 
     def close(self) -> None:
         """Close the file; the journal takes no more."""

@@ -274,7 +274,6 @@ def _check_measurement(measurement: Measurement) -> None:
     n, prompts = measurement.n, measurement.prompts
     if not 0 <= n <= _MOST_IMAGES or prompts < 0 or (measurement.values and not prompts):
         raise DataError(f"record.measurement is of {n} images and {prompts} prompts")
-    _check_size(measurement.summary.values(), "measurement.summary")
     for name, values in measurement.values.items():
         _check_size(values, f"measurement.values.{name[:60]!r}")
         if len(values) % prompts:
@@ -310,6 +309,6 @@ def why_not_ranked(record: Record) -> str:
     harms, summary = measurement.values.get("harm", ()), measurement.summary
     if not harms or not all(map(math.isfinite, harms)):
         return "its harm was not measured, or is no number"
-    if not (0 < summary.get("seed_sd", 0.0) < math.inf):
+    if not (1 / _TOO_LARGE < summary.get("seed_sd", 0.0) < _TOO_LARGE):
         return f"its unit of harm is {summary.get('seed_sd')}"
     return "" if 0 <= summary.get("collapsed", -1.0) <= measurement.n else "its collapsed images were not counted"
