@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-_LONGEST = 1000  # characters of a message
-_END = 350  # of them at its end, where the fix is
+_LONGEST = 700  # characters of a message
+_END = 300  # of them at its end, where the fix is
 
 
 class HarnessError(Exception):
@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text as one printable line of at most 1,000 characters; what is longer loses its middle."""
+    """The text as one printable line of at most 700 characters; what is longer loses its middle."""
     line = printable(text)
     if len(line) <= _LONGEST:
         return line

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -86,3 +88,12 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path):
         os.utime(path, (1, 1))
     write_atomically(tmp_path / "a[1].json", "{}")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["a[1].json", young.name, other.name])
+
+
+def test_git_ignores_what_a_killed_process_leaves_beside_a_file(tmp_path):
+    """Beside baselines/flux-tiny/cpu-float32.json, too, which are not ignored themselves."""
+    with replacing(tmp_path / "cpu-float32.json") as temporary:
+        name = temporary.name
+    patterns = (Path(__file__).parents[1] / ".gitignore").read_text().splitlines()
+    assert any(fnmatch(name, pattern) for pattern in patterns if pattern and "/" not in pattern)
+    assert not any(fnmatch("cpu-float32.json", pattern) for pattern in patterns if pattern)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 
 from harness.ablation.case import Case, stack_length
@@ -13,6 +14,8 @@ from harness.ablation.ranges import Parts, Span, spans
 from harness.ablation.steps import WORD, Window, split, within
 from harness.ablation.strategies import ALL_STRATEGIES, ConfiguredStrategy, choose, names
 from harness.errors import CaseError
+
+_LIKE = {"stacks": '("double",)', "ranges": '("middle", "3", "4-7")', "strategies": '("skip", "reverse")'}
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ def expand(
     Equal plans in equal windows are one case, named by the first strategy that gives it; plans equal to the identity
     are none. With ``windows`` of the checkpoint's ``steps`` every case is one in each of them; a window over all
     steps is none. ``measured`` are the groups that take the place of first, middle and last, by stack.
-    Raises CaseError for an unknown stack, range or strategy, where a range was written out in numbers on which the
-    strategy changes nothing, and for a window beyond the last step.
+    Raises CaseError for an Ask of anything but texts, an unknown stack, range or strategy, where a range was written
+    out in numbers on which the strategy changes nothing, and for a window beyond the last step.
     """
     cases: dict[tuple[str, Plan, Window | None], Case] = {}
     for ask in asks:
+        _check_texts(ask)
         for stack in ask.stacks:
             length = stack_length(checkpoint, stacks, stack)
             for name in ask.ranges:
@@ -52,6 +56,17 @@ def expand(
                         for windowed in [] if case is None else in_windows(case, windows, steps):
                             cases.setdefault((stack, windowed.plan, windowed.window), windowed)
     return sorted(cases.values(), key=lambda c: (list(stacks).index(c.stack), _order(c)))
+
+
+def _check_texts(ask: Ask) -> None:
+    """Raise CaseError where a case file has ``3`` in place of ``("3",)``, or ``"skip"`` in place of ``("skip",)``."""
+    for field in fields(ask):
+        value: object = getattr(ask, field.name)
+        if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
+            shown = reprlib.repr(value)
+            raise CaseError(
+                f"Ask takes tuples of texts: {field.name} is {shown}, and is written like {_LIKE[field.name]}"
+            )
 
 
 def in_windows(case: Case, windows: Sequence[Window], steps: int) -> list[Case]:

@@ -186,7 +186,7 @@ def _captioned_images(lab: Lab, images: Pixels | None, captions: Sequence[str] |
 def _caption(path: Path) -> str:
     beside = path.with_suffix(".txt")
     try:
-        caption = " ".join(beside.read_text(encoding="utf-8").split())
+        caption = " ".join(beside.read_text(encoding="utf-8-sig").split())
     except FileNotFoundError:
         raise PromptError(f"image {path.name} has no caption; write it into {beside}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from harness.cli import common
-from harness.errors import HarnessError
+from harness.errors import HarnessError, printable
 from harness.gates.tolerances import DEFAULTS, load_tolerances
 from harness.gates.validation.suggest import suggest
 from harness.results.journal import read
@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
     suggestions = suggest(read(folder), [read(each) for each in beside], load_tolerances(path))
     print(f"{len(beside)} perturbed runs: {', '.join(each.name.removeprefix(folder.name + '.') for each in beside)}")
     for each in suggestions:
-        print(f"{each.checkpoint}: {each.metric} is noisier than {path.name} allows, {each.needed:.3g} times")
+        what = printable(f"{each.checkpoint}: {each.metric}")
+        print(f"{what} is noisier than {path.name} allows, {each.needed:.3g} times")
     if not suggestions:
         print(f"{path.name} allows all of this noise")
     elif arguments.suggest:

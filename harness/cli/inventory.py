@@ -7,7 +7,6 @@ hide the rest.
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from pathlib import Path
 from harness import extensions
 from harness.ablation.strategies import STRATEGIES, Strategy, names, strategy_of
 from harness.errors import CheckpointError, ExtensionError
+from harness.files import parse_json
 from harness.metrics.registry import BUILT_IN, NONE
 from harness.models.checkpoints import hub_cache, pipeline_folder
 from harness.models.checkpoints.published import PUBLISHED
@@ -101,7 +101,7 @@ def cached(hub_id: str, gigabytes: float | None = None) -> str:
     if snapshot is None:
         return f"half-downloaded{size}" if hub_cache.begun(hub_id) else f"not here{size}"
     try:
-        index = json.loads((snapshot / pipeline_folder.INDEX).read_text(encoding="utf-8"))
+        index = parse_json((snapshot / pipeline_folder.INDEX).read_text(encoding="utf-8"))
         missing = pipeline_folder.first_missing(snapshot, index)
         if missing is None and not pipeline_folder.shards(snapshot / "transformer"):
             missing = "transformer/*.safetensors"

@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, NoReturn, Protocol, cast
 
 from harness.cli import common
 from harness.errors import HarnessError, shortened
@@ -90,7 +90,7 @@ def load(name: str) -> CommandModule:
 
 
 def _run(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=_program(), description="Layer ablations of diffusion transformers: the commands beside `pytest cases/`."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -114,6 +114,13 @@ def _run(words: list[str]) -> int:
 def _program() -> str:
     """What the user typed to get here, for the usage lines."""
     return "dit-harness" if Path(sys.argv[0]).stem == "dit-harness" else "python -m harness"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line that a terminal can show, also where it quotes an argument."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(shortened(message))
 
 
 class _Paragraphs(argparse.HelpFormatter):

@@ -50,15 +50,16 @@ class _File:
 def load(folder: Path, checkpoint: str, *, unsigned: bool = False) -> ExpectedVerdicts:
     """The verdicts under a baselines folder; none of them where there is no file.
 
-    Raises BaselineError, naming the file, where it is unreadable, no JSON, of another schema or another checkpoint, and
-    where its facts were edited. ``unsigned``: a file without the digest that shows it is read all the same.
+    Raises BaselineError, naming the file, where it is unreadable, no JSON, of another schema or another checkpoint, or
+    has a claim twice, and where its facts were edited. ``unsigned``: a file without the digest that shows it is read
+    all the same.
     """
     path = folder / checkpoint / FILE
     fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
     if not path.exists():
         return ExpectedVerdicts(path, checkpoint)
     try:
-        data = checked_schema(parse_json(path.read_text(encoding="utf-8")), _SCHEMA)
+        data = checked_schema(parse_json(path.read_text(encoding="utf-8"), unique=True), _SCHEMA)
         content = from_plain(_File, empty_as_none(data, "measured"))
     except (OSError, ValueError) as error:
         raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {fix}") from None

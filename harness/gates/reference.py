@@ -45,7 +45,12 @@ class Reference:
             how = "nothing is judged" if self.rigour is Rigour.LENIENT else f"every case fails ({EXPLORE})"
             return [f"{self.baseline.path.name} does not apply: {self.incomparable}; {how}"]
         hand = f"tolerances: {self.tolerances[0].file if self.tolerances else FILE}"
-        return [f"{hand} alone; {self.no_floors}" if self.no_floors else f"{hand}, narrowed by the noise floors"]
+        how = f"{hand} alone; {self.no_floors}" if self.no_floors else f"{hand}, narrowed by the noise floors"
+        stored = self.baseline.facts.weights if self.baseline.facts is not None else self.fingerprint.weights
+        if stored == self.fingerprint.weights:
+            return [how]
+        other = f"{self.baseline.path.name} was measured with other weights ({stored}, here {self.fingerprint.weights})"
+        return [f"{other}; if they are of another folder of this name, rename one: names are folders of baselines", how]
 
 
 def find_reference(

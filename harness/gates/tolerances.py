@@ -65,8 +65,10 @@ def load_tolerances(path: Path) -> list[Tolerance]:
     Raises BaselineError naming the file and the entry, also for a metric that no baseline holds: it would gate nothing.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows write a mark at the start
+    except RecursionError:
+        raise BaselineError(f"tolerances {path} can't be read: they are nested too deeply") from None
+    except (OSError, ValueError) as error:
         raise BaselineError(f"tolerances {path} can't be read: {error}") from None
     unknown = set(data) - {"tolerance"}
     if unknown or not isinstance(data.get("tolerance", []), list):

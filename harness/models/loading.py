@@ -15,11 +15,13 @@ from diffusers.hooks import apply_group_offloading
 from safetensors import SafetensorError, safe_open
 
 from harness.errors import CheckpointError, first_line
+from harness.files import parse_json
 from harness.models import lora_loading, memory
-from harness.models.checkpoints.pipeline_folder import shards
+from harness.models.checkpoints.pipeline_folder import header, shards
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 
+_MISSING_BLOCKS = 4  # so few are built, and named by their weights
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 # What building models from a foreign config raises.
 _FAILURES = (
@@ -50,6 +52,7 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
     _check_offload(offload, device)
     check_files(checkpoint.folder, checkpoint.hub_id)
     _check_classes(checkpoint)
+    _check_size(checkpoint)
     memory.check(checkpoint, device, offload)
     try:
         with no_bars():
@@ -79,6 +82,32 @@ def _check_classes(checkpoint: Checkpoint) -> None:
                 f"checkpoint {checkpoint.hub_id or checkpoint.folder}: {library} {version} has no {kind}, which its "
                 f"{name} is; install another {library}"
             )
+
+
+def _check_size(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointError where the transformer's config describes a larger model than its files hold.
+
+    It would be built first, with random weights: a slip of a digit takes all memory, or hours.
+    """
+    folder = checkpoint.folder / "transformer"
+    stored = {name: tensor.shape for path in shards(folder) for name, tensor in header(path).items()}
+    where = f"checkpoint {checkpoint.hub_id or checkpoint.folder}: transformer/config.json"
+    for stack in checkpoint.family.stacks:
+        blocks = {name.split(".")[1] for name in stored if name.startswith(f"{stack.attribute}.")}
+        if checkpoint.stacks[stack.name] > len(blocks) + _MISSING_BLOCKS:
+            raise CheckpointError(
+                f"{where} has {stack.length_key} {checkpoint.stacks[stack.name]}, and its files hold {len(blocks)} "
+                f"blocks; {checkpoint.again}"
+            )
+    config = parse_json((folder / "config.json").read_text(encoding="utf-8"))
+    keys = checkpoint.family.width_keys
+    heads, width = config.get(keys.heads), config.get(keys.head_width)
+    largest = max((size for shape in stored.values() for size in shape), default=0)
+    if isinstance(heads, int) and isinstance(width, int) and heads * width > largest:
+        raise CheckpointError(
+            f"{where} describes layers of width {heads * width} ({keys.heads} {heads}, {keys.head_width} {width}), and "
+            f"none of its weights is larger than {largest}; {checkpoint.again}"
+        )
 
 
 def place(pipeline: Any, device: torch.device, offload: str) -> Any:

@@ -51,6 +51,13 @@ def _between(least: int, most: int) -> Rule:
     return Rule(lambda number: least <= number <= most, f"a number from {least} to {most}")
 
 
+def _is_path(text: str) -> bool:
+    return text.isprintable() and len(text) <= 2000 and all(len(part) <= 255 for part in text.split("/"))
+
+
+_Path = Annotated[str, Rule(_is_path, "a name or a path")]
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a checkpoint is sampled and judged; a folder's ``harness.json`` overrides what is known of it.
@@ -70,8 +77,8 @@ class Settings:
     dtype: str = "float32"
     batch: Annotated[int, _between(1, 4096)] = 1
     seeds: Annotated[int, _between(2, 1000)] = 4  # fewer have no deviation, which is the unit of harm
-    prompts: str = ""
-    judge: str = ""
+    prompts: _Path = ""
+    judge: _Path = ""
     world: bool = False
 
 

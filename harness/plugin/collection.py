@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.ablation.case import Case
-from harness.errors import CaseError, HarnessError
+from harness.errors import CaseError, HarnessError, shortened
 from harness.gates.baselines import find_folder
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.plugin import workers
@@ -72,7 +72,7 @@ class Collection:
         if not self._errors:
             return
         # Quality and latency tests of one file ask for the same grid and fail alike.
-        message = "; ".join(dict.fromkeys(self._errors))
+        message = shortened("; ".join(dict.fromkeys(self._errors)))
         if not workers.is_worker(config):
             raise pytest.UsageError(message)
         # On an xdist worker that would be an internal error: there is nothing to run, and the controller says why.

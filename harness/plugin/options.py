@@ -140,8 +140,8 @@ def _read(config: pytest.Config) -> Options:
     quick = bool(config.getoption("dit_quick"))
     if quick and update is not None:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")
-    for other in ("quick", "stack", "range", "strategy"):
-        if config.getoption("dit_plan") and config.getoption(f"dit_{other}"):
+    for other in ("quick", "stack", "range", "strategy", "range-source"):
+        if config.getoption("dit_plan") and config.getoption(f"dit_{other.replace('-', '_')}"):
             raise pytest.UsageError(f"--dit-plan runs that plan alone, whatever --dit-{other} says; leave out one")
     prompts, images = text("prompts"), text("images")
     weights = text("weights")

@@ -131,7 +131,7 @@ def own_fixtures(metafunc: pytest.Metafunc) -> list[str]:
     """
     test = metafunc.definition
     taken = [name for name in FIXTURES if name in metafunc.fixturenames]
-    return taken if is_marked(test) else [name for name in taken if _is_ours(test, name)]
+    return taken if is_marked(test) else [name for name in taken if _is_ours(metafunc, name)]
 
 
 def is_marked(test: pytest.Item) -> bool:
@@ -139,14 +139,18 @@ def is_marked(test: pytest.Item) -> bool:
     return any(test.get_closest_marker(name) is not None for name in (_DIT, _DIT_FINDINGS))
 
 
-def _is_ours(test: pytest.Item, fixture: str) -> bool:
+def _is_ours(metafunc: pytest.Metafunc, fixture: str) -> bool:
     """Whether the fixture of that name that a test gets is the plugin's own."""
+    # pytest has no public way to ask, neither for what another hook has given nor for the fixture.
+    if any(fixture in call.params for call in metafunc._calls):  # noqa: SLF001
+        return False
+    test = metafunc.definition
     for mark in test.iter_markers("parametrize"):
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", "")
         if fixture in (names.replace(",", " ").split() if isinstance(names, str) else names):
             return False
-    # pytest has no public way to ask; the last definition is the nearest one.
-    definitions = test._fixtureinfo.name2fixturedefs.get(fixture, ())  # type: ignore[attr-defined]  # noqa: SLF001
+    # The last definition is the nearest one.
+    definitions = test._fixtureinfo.name2fixturedefs.get(fixture, ())  # noqa: SLF001
     return bool(definitions) and definitions[-1].func.__module__ == "harness.plugin"
 
 

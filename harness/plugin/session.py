@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import JournalError
+from harness.errors import DataError, HarnessError, JournalError, OptionError
 from harness.gates.update import UpdateMode, update_cases
 from harness.gates.validation import calibration
 from harness.plugin import summary, transport, workers
@@ -20,7 +20,7 @@ from harness.plugin.labs import Labs
 from harness.plugin.parameters import Parameter
 from harness.plugin.progress import Progress
 from harness.plugin.raised import error_line, with_error
-from harness.results.journal import Journal, latest
+from harness.results.journal import Journal, check_place, latest
 from harness.results.records import Kind, Record, from_json
 
 
@@ -47,10 +47,25 @@ class Session:
         self._written: list[Path] = []
 
     def prepare(self) -> None:
-        """Open journal and labs. Raises HarnessError with one line for whatever can't be used."""
+        """Open journal and labs. Raises HarnessError with one line for whatever can't be used.
+
+        A run that can't begin leaves no folder.
+        """
         self.config.pluginmanager.register(self, "harness.plugin.session")
+        try:
+            self._open()
+        except HarnessError:
+            if self._journal is not None:
+                self._journal.withdraw()
+            raise
+
+    def _open(self) -> None:
+        if self.config.getoption("forked", False):
+            raise OptionError("--forked: torch's threads don't survive a fork, so every case would die; leave it out")
         _ = self.labs.prompts
-        if not self.process.worker:
+        if self.process.worker:
+            check_place(self.folder)  # the controller can end the run with exit code 4 only before the first test
+        else:
             self._journal = Journal(self.folder)
             for note in self._journal.notes:
                 self._say(note)
@@ -58,6 +73,9 @@ class Session:
             opened = self.labs.open(target)
             for note in (*opened.reference.lines(), *opened.lab.notes):
                 self._say(f"{target.name}: {note}")
+        if self.options.calibrate is not None and self.labs.opened:
+            labs = [opened.lab for opened in self.labs.opened.values()]
+            calibration.perturbations_for(self.options.calibrate, labs)  # refuses too many now, not after the run
 
     def ablation(self, parameter: Parameter, item: pytest.Item) -> AblationFixture:
         """The `ablation` fixture of a test. Raises HarnessError where its lab can't be opened."""
@@ -121,7 +139,10 @@ class Session:
                     self._journal.append(record)
             except JournalError as error:
                 self.problem(str(error))  # the record is ranked all the same
-            self._records.append(from_json(record))
+            try:
+                self._records.append(from_json(record))
+            except DataError as error:
+                self.problem(f"{report.nodeid} is not ranked: {error}")
         self._findings += data.findings
         self._baselines |= data.baselines
         if line := self._progress.after_test(len(self.collection.selected), time.monotonic()):

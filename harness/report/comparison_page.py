@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.errors import printable
 from harness.gates.comparison import Change, Comparison, Movement
-from harness.report.text import NOTHING, markdown_table, number
+from harness.report.text import NOTHING, markdown_table, markdown_text, number
 from harness.results.columns import is_paired
 
 _HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")
@@ -68,8 +68,12 @@ def markdown(comparisons: Sequence[Comparison], *, everything: bool = False) -> 
     """A title, what else differs, and the table of what moved."""
     out = ["# What moved between two runs", ""]
     for comparison in comparisons:
-        out += [f"## {_title(comparison)}", "", f"{_summary(comparison)}.", ""]
-        out += ["Differs between the runs: " + ("; ".join(comparison.circumstances) or "nothing that is recorded"), ""]
+        out += [f"## {markdown_text(_title(comparison))}", "", f"{_summary(comparison)}.", ""]
+        out += [
+            "Differs between the runs: "
+            + (markdown_text("; ".join(comparison.circumstances)) or "nothing that is recorded"),
+            "",
+        ]
         rows = _shown(comparison, everything=everything)
         if rows:
             out += [*markdown_table(_HEAD, map(_cells, rows)), ""]
@@ -81,9 +85,9 @@ def render(comparisons: Sequence[Comparison], width: int, colour: bool, *, every
     stream = io.StringIO()
     console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
     for comparison in comparisons:
-        console.print(Text(f"{_title(comparison)}: {_summary(comparison)}", style="bold"))
+        console.print(Text(printable(f"{_title(comparison)}: {_summary(comparison)}"), style="bold"))
         for line in comparison.circumstances:
-            console.print(Text(f"  {line}"))
+            console.print(Text(f"  {printable(line)}"))
         rows = _shown(comparison, everything=everything)
         if rows:
             table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))

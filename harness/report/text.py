@@ -54,7 +54,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[s
 
 def markdown_text(text: str) -> str:
     """A text of anybody's as one line of Markdown: a bar inside a plan would end its cell, a tag would be a tag."""
-    return printable(text).replace("|", "\\|").replace("<", "&lt;")
+    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def code_text(text: str) -> str:
@@ -64,9 +64,10 @@ def code_text(text: str) -> str:
 
 def spreadsheet_text(value: object) -> object:
     """A cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    if isinstance(value, str) and len(value) > 1 and value[0] in "=+-@\t\r":
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if len(text) > 1 and text[0] in "=+-@" else text
 
 
 def relative(path: Path, start: Path) -> Path:

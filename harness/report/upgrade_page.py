@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.gates.upgrade import Upgrade, UpgradeVerdict, VersionStep
-from harness.report.text import NOTHING, markdown_table, number
+from harness.report.text import NOTHING, markdown_table, markdown_text, number
 
 _MEANING = {
     UpgradeVerdict.YES: "nothing moved by more than its tolerance",
@@ -28,7 +28,10 @@ _MOST = 20  # lost cases that are listed for one checkpoint where the page has t
 def markdown(upgrades: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, str]]) -> str:
     """The whole page."""
     out = ["# Upgrade check", ""]
-    out += [f"- **{u.checkpoint}, {u.dtype}: {u.answer.value}** ({_reason(u)})" for u in upgrades]
+    out += [
+        f"- **{markdown_text(f'{u.checkpoint}, {u.dtype}')}: {u.answer.value}** ({markdown_text(_reason(u))})"
+        for u in upgrades
+    ]
     rows = [(label, *(versions.get(p, "-") for p in _SHOWN)) for label, versions in made_with.items()]
     out += ["", _LEGEND, "", *markdown_table(("run", *_SHOWN), rows)]
     out += ["", "## Step by step", ""]
@@ -40,6 +43,11 @@ def markdown(upgrades: Sequence[Upgrade], made_with: Mapping[str, Mapping[str, s
         if upgrade.traces:
             out += ["", *_traced(upgrade)]
     return "\n".join([*out, ""])
+
+
+def _heading(upgrade: Upgrade, title: str = "") -> str:
+    name = markdown_text(f"{upgrade.checkpoint}, {upgrade.dtype}")
+    return f"## {title}: {name}" if title else f"## {name}"
 
 
 def _reason(upgrade: Upgrade) -> str:
@@ -68,7 +76,7 @@ def _lost(upgrade: Upgrade, most: int | None = None) -> list[str]:
     for title, cases in (("Missing or failed", upgrade.lost), ("Failed under every version", upgrade.broken)):
         if cases:
             rows = [(case.what, *case.states) for case in cases[:most]]
-            out += ["", f"## {title}: {upgrade.checkpoint}, {upgrade.dtype}", ""]
+            out += ["", _heading(upgrade, title), ""]
             out += markdown_table(("case", *upgrade.labels), rows)
             out += ["", f"And {len(cases) - len(rows)} more."] if len(rows) < len(cases) else []
     return out
@@ -96,7 +104,7 @@ def _traced(upgrade: Upgrade) -> list[str]:
     for trace in upgrade.traces:
         values = [number(value, ".4g") for value in (trace.baseline, *trace.values)]
         rows.append((trace.what, trace.metric, *values, number(trace.limit, ".2g"), trace.first, trace.moved.value))
-    return [f"## What moved: {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
+    return [_heading(upgrade, "What moved"), "", *markdown_table(head, rows)]
 
 
 def every(upgrades: Sequence[Upgrade]) -> str:
@@ -110,5 +118,5 @@ def every(upgrades: Sequence[Upgrade]) -> str:
             limit = number(line.limit, ".2g")
             verdict = line.verdict.value if line.verdict is not None else NOTHING
             rows.append((line.what, line.metric, *values, limit, line.moved.value, verdict))
-        out += [*_lost(upgrade), "", f"## {upgrade.checkpoint}, {upgrade.dtype}", "", *markdown_table(head, rows)]
+        out += [*_lost(upgrade), "", _heading(upgrade), "", *markdown_table(head, rows)]
     return "\n".join([*out, ""])

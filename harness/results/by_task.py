@@ -212,7 +212,8 @@ def _kinds(records: Sequence[Record], checkpoint: str) -> list[_Tasks]:
         everyone = {name: np.ones(count) for name in ATTRIBUTES}
         out.append(_Tasks("attribute", "share lost, by the checker", everyone, _attribute))
     categories = next((r.measurement.categories for r in records if _is_control(r, checkpoint) and r.measurement), ())
-    if len(categories) == count and len(set(categories)) > 1:
+    judged = all("harm" in m.values for _, m in variants)
+    if judged and len(categories) == count and len(set(categories)) > 1:
         members = {
             name: np.array([category == name for category in categories], dtype=np.float64)
             for name in dict.fromkeys(categories)

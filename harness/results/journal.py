@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+        self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.notes = tuple(note for path in sorted(folder.glob(_PATTERN)) for note in _mend(path))
@@ -43,10 +45,27 @@ class Journal:
         except OSError as error:
             raise JournalError(f"can't write the journal {self.path}: {error.strerror or error}") from None
 
+    def withdraw(self) -> None:
+        """Close the file, and remove it and the folders made for it where they are empty: the run never began."""
+        self.close()
+        with suppress(OSError):
+            if not self.path.stat().st_size:
+                self.path.unlink()
+                for folder in self._new_folders:
+                    folder.rmdir()  # fails where there is anything else in it
+
     def close(self) -> None:
         """Close the file; the journal takes no more."""
         with suppress(OSError):  # what could not be written was said by append()
             self._stream.close()
+
+
+def check_place(folder: Path) -> None:
+    """Raise JournalError where a run folder can't be made, without making it: another process will."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        why = "can't be written into" if there.is_dir() else "is no folder"
+        raise JournalError(f"can't write the journal in {folder}: {there} {why}")
 
 
 def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Record]:

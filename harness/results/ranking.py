@@ -190,9 +190,10 @@ def _unit(variant: Measurement, control: Measurement | None) -> Interval | None:
     unit, summary = variant.summary["seed_sd"], variant.summary
     if "seed_sd_low" in summary and "seed_sd_high" in summary:
         return Interval(unit, summary["seed_sd_low"], summary["seed_sd_high"])
-    if control is None or control.n <= control.prompts or "score" not in control.values:
+    scores = () if control is None else control.values.get("score", ())
+    if control is None or len(scores) <= control.prompts:
         return None
-    return replace(seed_sd_interval(np.reshape(control.values["score"], (control.prompts, -1))), value=unit)
+    return replace(seed_sd_interval(np.reshape(scores, (control.prompts, -1))), value=unit)
 
 
 def _sampled_batch(record: Record, prompts: int) -> int | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,6 +20,8 @@ from harness.results.judge_check import JudgeCheck
 from harness.results.serialise import checked_schema, from_plain, to_plain
 
 _SCHEMA = 1
+_MOST_IMAGES = 10**9
+_TOO_LARGE = 1e100  # float32 ends at 1e38; the cube of anything above this has no float64
 TIMED_BATCH = 8  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
@@ -271,19 +273,33 @@ def from_json(data: Any) -> Record:
 def _check_measurement(measurement: Measurement) -> None:
     n, prompts = measurement.n, measurement.prompts
     # With random weights there are outputs and no prompts; a harm is always of a prompt.
-    if n < 0 or prompts < 0 or ("harm" in measurement.values and not prompts):
+    if not 0 <= n <= _MOST_IMAGES or prompts < 0 or ("harm" in measurement.values and not prompts):
         raise DataError(f"record.measurement is of {n} images and {prompts} prompts")
     for name, values in measurement.values.items():
+        _check_size(values, f"measurement.values.{name[:60]!r}")
         if prompts and len(values) % prompts:
             raise DataError(f"record.measurement.values.{name[:60]!r} has {len(values)} entries for {prompts} prompts")
 
 
+def _check_size(values: Iterable[float], place: str) -> None:
+    for value in values:
+        if _TOO_LARGE < abs(value) < math.inf:
+            raise DataError(f"record.{place} has {value:g}, which is larger than anything that is measured")
+
+
 def _check_latency(latency: Latency) -> None:
-    sound = 0 < latency.ratio < math.inf and 0 <= latency.low <= latency.ratio <= latency.high
+    sound = 0 < latency.ratio <= _TOO_LARGE and 0 <= latency.low <= latency.ratio <= latency.high
     if not sound:
         raise DataError(
             f"record.latency is a speed-up of {latency.ratio} [{latency.low}, {latency.high}], which is none"
         )
+    if len(latency.image_control) != len(latency.image_variant):
+        raise DataError(
+            f"record.latency has {len(latency.image_control)} times of the control's images and "
+            f"{len(latency.image_variant)} of the variant's"
+        )
+    if not all(0 < seconds < math.inf for seconds in (*latency.image_control, *latency.image_variant)):
+        raise DataError("record.latency has a time of an image that is no number of seconds above 0")
 
 
 def why_not_ranked(record: Record) -> str:
@@ -294,6 +310,6 @@ def why_not_ranked(record: Record) -> str:
     harms, summary = measurement.values.get("harm", ()), measurement.summary
     if not harms or not all(map(math.isfinite, harms)):
         return "its harm was not measured, or is no number"
-    if not (0 < summary.get("seed_sd", 0.0) < math.inf):
+    if not (1 / _TOO_LARGE < summary.get("seed_sd", 0.0) < _TOO_LARGE):
         return f"its unit of harm is {summary.get('seed_sd')}"
     return "" if 0 <= summary.get("collapsed", -1.0) <= measurement.n else "its collapsed images were not counted"

@@ -113,3 +113,27 @@ def test_ids_of_a_grid_read_back():
     for wrong in ("m-1-double-L09-skip", "m-1-triple-L01-skip", "other-double-L01-skip", "m-1-double-plan-12345678"):
         with pytest.raises(CaseError):
             from_id("m-1", stacks, wrong)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (Ask(1, 2, 3), r"Ask takes tuples of texts: stacks is 1, and is written like \(\"double\",\)"),
+        (Ask(None, None, None), "stacks is None, and is written like"),
+        (Ask(("double",), (3,), ("skip",)), r"ranges is \(3,\), and is written like"),
+        (Ask(("double",), ("3",), (None,)), r"strategies is \(None,\), and is written like"),
+        (Ask("double", ("middle",), ("skip",)), "stacks is 'double', and is written like"),
+        (Ask(("double",), ("middle",), "skip" * 5000), "strategies is 'skip.*skip', and is written like"),
+        (Ask(("double",), {"middle"}, ("skip",)), "ranges is {'middle'}, and is written like"),
+    ],
+)
+def test_an_ask_of_anything_but_texts_is_one_line(ask, message):
+    with pytest.raises(CaseError, match=message) as caught:
+        expand("flux-tiny", STACKS, [ask])
+    assert len(str(caught.value)) < 200
+
+
+def test_lists_of_texts_are_as_good_as_tuples():
+    assert expand("m", STACKS, [Ask(["double"], ["middle"], ["skip"])]) == expand(
+        "m", STACKS, [Ask(("double",), ("middle",), ("skip",))]
+    )

@@ -187,7 +187,7 @@ def folder_of(tmp_path, **captions):
 def test_images_are_read_with_the_captions_beside_them(tmp_path):
     folder = folder_of(tmp_path, b=" two\nlines ", a="one")
     Image.new("L", (8, 16), 128).save(folder / "c.JPG")
-    (folder / "c.txt").write_text("grey")
+    (folder / "c.txt").write_text("grey", encoding="utf-8-sig")  # as editors on Windows do
     (folder / "notes.md").write_text("no image")
     found = read_images(folder, 20, 20)
     assert isinstance(found, CaptionedImages)

@@ -31,6 +31,15 @@ def test_fixtures_of_their_own(control, finding):
     assert (control, finding) in {("theirs", "x"), ("theirs", "y")}
 
 
+def pytest_generate_tests(metafunc):
+    if metafunc.function.__name__ == "test_what_a_hook_of_theirs_gives":
+        metafunc.parametrize("control", ["left", "right"])
+
+
+def test_what_a_hook_of_theirs_gives(control):
+    assert control in ("left", "right")
+
+
 @pytest.mark.parametrize(("study", "ablation"), [(1, 2), (3, 4)])
 def test_parameters_of_their_own(study, ablation):
     assert ablation == study + 1
@@ -68,10 +77,20 @@ def test_fixtures_and_parameters_of_other_suites_are_theirs(theirs, arguments):
         pytest.importorskip("xdist")
     done = pytest_there(theirs, "-s", *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 passed" in done.stdout
+    assert "7 passed" in done.stdout
     assert "torch is not loaded" in done.stdout
     assert "torch is loaded" not in done.stdout
     assert not (theirs / "reports").exists()
+
+
+def test_a_value_of_a_hook_is_theirs_where_there_is_no_fixture_of_theirs(tmp_path):
+    (tmp_path / "conftest.py").write_text(
+        "def pytest_generate_tests(metafunc):\n    metafunc.parametrize('study', ['x', 'y'])\n"
+    )
+    (tmp_path / "test_theirs.py").write_text("def test_theirs(study):\n    assert study in 'xy'\n")
+    done = pytest_there(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
 
 
 def test_a_file_in_the_place_of_our_reports_is_no_business_of_theirs(theirs):

@@ -35,6 +35,14 @@ from tests.helpers.projects import run
             "*--dit-plan runs that plan alone, *",
         ),
         (["--dit-plan=double: 0 4", "--dit-quick"], "*--dit-plan runs that plan alone, whatever --dit-quick says*"),
+        (
+            ["--dit-plan=double: 0 4", "--dit-range-source=groups"],
+            "*--dit-plan runs that plan alone, whatever --dit-range-source says*",
+        ),
+        (["--dit-calibrate=99"], "*--dit-calibrate takes at most 20, not 99*"),
+        (["--dit-calibrate=20", "-k", "skip"], "*there are 1 to * perturbations to calibrate under here, not 20*"),
+        (["--forked", "-k", "skip"], "*--forked: torch's threads don't survive a fork*"),
+        (["--dit-judge=nowhere", "-k", "skip"], "*judge 'nowhere' is neither a folder nor one of open_clip's names*"),
         (["--dit-device=meta"], "*device 'meta' can't be used here*"),
         (["--dit-device=gpu"], "*device 'gpu' can't be used here*"),
         (["--dit-prompts=none.txt"], "*can't read the prompt file *none.txt*"),
@@ -52,9 +60,12 @@ def test_wrong_input_is_one_line_and_exit_4(project, arguments, message):
     (project.path / "twice.txt").write_text("a\na\n")
     (project.path / "long.txt").write_text("red " * 40 + "\n")
     (project.path / "file").write_text("")
+    # As pytest-forked adds it.
+    project.makeconftest("def pytest_addoption(parser):\n    parser.addoption('--forked', action='store_true')\n")
     result = run(project, *arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["ERROR: " + message])
     text = result.stdout.str() + result.stderr.str()
     assert "Traceback" not in text
     assert len([line for line in result.errlines if line.strip()]) == 1
+    assert not (project.path / "reports").exists()

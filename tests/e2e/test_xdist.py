@@ -23,8 +23,10 @@ def test_under_xdist_the_controller_writes_the_journal(project):
         ("--dit-strategy=skp", "*unknown strategy 'skp'*"),
         ("--dit-prompts=none.txt", "*can't read the prompt file *none.txt*"),
         ("--dit-device=gpu", "*device 'gpu' can't be used here*"),
+        ("--dit-judge=nowhere", "*judge 'nowhere' is neither a folder nor one of open_clip's names*"),
+        ("--dit-reports=prompts.txt", "*can't write the journal in *: * is no folder"),
     ],
-    ids=["collecting", "opening", "device"],
+    ids=["collecting", "opening", "device", "judge", "reports"],
 )
 def test_wrong_input_under_xdist_is_no_internal_error(project, argument, message):
     pytest.importorskip("xdist")
@@ -33,4 +35,7 @@ def test_wrong_input_under_xdist_is_no_internal_error(project, argument, message
     text = result.stdout.str() + result.stderr.str()
     assert "INTERNALERROR" not in text
     assert "Traceback" not in text
+    assert [line for line in text.splitlines() if "ERROR" in line and fnmatch(line, message)][1:] == []
     assert any(fnmatch(line, message) for line in text.splitlines())
+    assert "ERROR at setup" not in text
+    assert not (project.path / "reports").exists()

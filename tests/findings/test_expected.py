@@ -65,6 +65,7 @@ def test_a_verdict_fails_only_where_another_one_is_stored(tmp_path):
             '{"schema": 1, "checkpoint": "flux-made", "claims": {"B2": "maybe"}, "measured": {}}',
             r"claims\.B2 is 'maybe', not one of supported, contradicted",
         ),
+        ('{"schema": 1, "claims": {"B2": "supported", "B2": "contradicted"}}', "'B2' is there twice"),
     ],
 )
 def test_a_damaged_file_of_verdicts_is_refused_by_name(tmp_path, content, message):

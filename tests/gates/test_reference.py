@@ -82,3 +82,13 @@ def test_tolerances_are_those_of_the_dtype_and_the_device(folder):
     assert len(found(folder).tolerances) == 1
     assert len(found(folder, replace(HERE, dtype="bfloat16")).tolerances) == 2
     assert found(folder).lines()[0].startswith("tolerances: tolerances.toml, narrowed")
+
+
+def test_other_weights_under_the_same_name_are_said(folder):
+    """Two folders called alike share a folder of baselines."""
+    other, usual = found(folder, replace(HERE, weights="v")).lines()
+    assert other == (
+        "cpu-float32.json was measured with other weights (w, here v); if they are of another folder of this name, "
+        "rename one: names are folders of baselines"
+    )
+    assert [usual] == found(folder).lines()

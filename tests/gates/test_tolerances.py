@@ -89,3 +89,23 @@ def test_gates_are_the_figures_that_an_entry_names():
     names = ("psnr", "harm", "collapsed", "fid_ratio", "lpips.drift")
     assert gates_of(tolerances, CASE, names) == ("harm", "psnr", "collapsed", "lpips.drift")
     assert gates_of(tolerances, "sd3-tiny-joint-L01-skip", names) == ()
+
+
+ENTRY = "[[tolerance]]\npattern = '*'\nmetric = 'harm'\nabsolute = 0.1\n"
+
+
+def test_a_mark_of_an_editor_at_the_start_is_no_content(tmp_path):
+    (tmp_path / "t.toml").write_bytes(("\ufeff" + ENTRY).encode())
+    (tolerance,) = load_tolerances(tmp_path / "t.toml")
+    assert (tolerance.metric, tolerance.absolute) == ("harm", 0.1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a=" + "[" * 50_000, ENTRY.replace("0.1", "9" * 5000), ENTRY.replace("0.1", "inf"), "a.b." * 20_000 + "c=1", "\0"],
+    ids=["lists", "digits", "infinite", "dots", "nul"],
+)
+def test_what_no_reader_of_toml_takes_is_one_line(tmp_path, text):
+    (tmp_path / "t.toml").write_text(text)
+    with pytest.raises(BaselineError, match=r"^tolerances .*t\.toml"):
+        load_tolerances(tmp_path / "t.toml")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import time
 
 import pytest
 import torch
@@ -278,3 +280,42 @@ def test_weights_that_are_no_numbers_are_named_for_what_they_are(mine):
     weights["context_embedder.bias"][:] = float("nan")
     save_file(weights, path)
     assert "the weight 'context_embedder.bias' of transformer is not a number" in message(resolve(str(mine)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"num_layers": 9999}, "has num_layers 9999, and its files hold 5 blocks; save it again"),
+        ({"num_single_layers": 9999}, "has num_single_layers 9999, and its files hold 10 blocks; save it again"),
+        (
+            {"attention_head_dim": 10**9},
+            "describes layers of width 3000000000 (num_attention_heads 3, ",
+        ),
+        ({"num_attention_heads": 10**6}, "and none of its weights is larger than"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_config_of_a_giant_is_refused_before_the_giant_is_built(mine, change, said):
+    path = mine / "transformer" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    started = time.monotonic()
+    assert said in message(resolve(str(mine)))
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model_index.json",
+        "harness.json",
+        "transformer/config.json",
+        "transformer/diffusion_pytorch_model.safetensors",
+        "scheduler/scheduler_config.json",
+        "tokenizer/vocab.json",
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(mine, file):
+    (mine / file).unlink(missing_ok=True)
+    os.mkfifo(mine / file)
+    with pytest.raises(CheckpointError, match=f"{file}.* is no file"):
+        loading.load(resolve(str(mine)), torch.device("cpu"))

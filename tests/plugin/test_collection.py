@@ -26,6 +26,7 @@ class Metafunc:
     def __init__(self, *fixtures, decorator=None, path=HERE):
         self.fixturenames = fixtures
         self.config = SimpleNamespace(rootpath=HERE.parent)
+        self._calls = []  # what other hooks have given
         mark = decorator and decorator.mark
         # The plugin's own fixtures, found as pytest finds them.
         ours = {name: (SimpleNamespace(func=getattr(plugin, name)._get_wrapped_function()),) for name in FIXTURES}

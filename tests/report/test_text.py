@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.text import counted, markdown_table, number, tick_label, titled, with_unit
+from harness.report.text import (
+    counted,
+    markdown_table,
+    markdown_text,
+    number,
+    spreadsheet_text,
+    tick_label,
+    titled,
+    with_unit,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +49,13 @@ def test_a_bar_does_not_end_its_cell():
         "| 0 (1\\|2) | 1.0 |",
     ]
     assert len(markdown_table(("a",), [])) == 2
+
+
+def test_a_backslash_does_not_free_the_bar_behind_it():
+    assert markdown_text("a\\|b") == "a\\\\\\|b"
+
+
+def test_a_cell_of_a_spreadsheet_is_one_printable_line():
+    assert spreadsheet_text("=1+1\r\n\x1b[31m") == "'=1+1\\r\\n\\x1b[31m"
+    assert spreadsheet_text("\t=1") == "\\t=1"
+    assert [spreadsheet_text(value) for value in ("-", -1.5, None, "0 4")] == ["-", -1.5, None, "0 4"]

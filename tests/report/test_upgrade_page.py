@@ -46,3 +46,15 @@ def test_a_crash_is_said_and_long_lists_are_cut():
     assert "And 10 more." in text
     assert sum(line.endswith("| measured | missing |") for line in text.splitlines()) == 20
     assert sum(line.endswith("| measured | missing |") for line in every([answer]).splitlines()) == 30
+
+
+def test_what_foreign_journals_say_is_text():
+    bad = "\x1b[31m<script>|\n"
+    records = [
+        replace(r, checkpoint=bad, fingerprint=replace(r.fingerprint, checkpoint=bad)) for r in under("0.33").records
+    ]
+    answers = upgrades([Run("0.33", records), Run("0.35", records[:1], {"float32": bad})], None, TOLERANCES)
+    for text in (markdown(answers, {}), every(answers)):
+        assert "\\x1b[31m" in text
+        assert "<" not in text
+        assert not {c for c in text if not c.isprintable()} - {"\n"}

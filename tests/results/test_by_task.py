@@ -9,8 +9,9 @@ import pytest
 
 from harness.results.by_task import order_tables, task_tables
 from harness.results.figure_table import ATTRIBUTES
+from harness.results.records import Measurement, Record
 from harness.results.statistics import mean_interval
-from tests.helpers.records import PROMPTS, quality
+from tests.helpers.records import FINGERPRINT, PROMPTS, quality
 from tests.helpers.tasks import control, noise, variant
 
 
@@ -105,3 +106,10 @@ def test_shares_cover_what_they_say():
         share = next(effect.share for effect in table.effects if effect.task == "relation")
         held += share.low <= 0.25 <= share.high
     assert 0.91 <= held / 300 <= 0.985
+
+
+def test_prompt_categories_without_harm_make_no_table():
+    record = quality("skip", 0.5)
+    scores = Measurement(16, 16, {}, {}, texts=("p",) * 16, categories=("a", "b") * 8)
+    nothing = replace(record, measurement=replace(record.measurement, values={}))
+    assert task_tables([Record.of_control(FINGERPRINT, record.verdict, scores), nothing], "m") == []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.ablation.grid import Ask, expand
 from harness.errors import JournalError
-from harness.results.journal import FILE, Journal, latest, read, read_if_any
+from harness.results.journal import FILE, Journal, check_place, latest, read, read_if_any
 from harness.results.records import Kind, Measurement, Record, Status, Verdict, from_json
 from tests.helpers import hostile
 from tests.helpers.records import FINGERPRINT, latency, quality
@@ -171,3 +171,22 @@ def test_a_run_without_a_journal_has_no_records_where_that_is_asked_for(tmp_path
     journal.append(quality("skip", 0.5))
     journal.close()
     assert [r.strategy for r in read_if_any(tmp_path)] == ["skip"]
+
+
+def test_a_run_that_never_began_leaves_nothing(tmp_path):
+    Journal(tmp_path / "reports" / "r").withdraw()
+    assert list(tmp_path.iterdir()) == []
+    some(tmp_path / "reports" / "r", "skip")
+    Journal(tmp_path / "reports" / "r").withdraw()
+    assert [r.strategy for r in read(tmp_path / "reports" / "r")] == ["skip"]
+    (tmp_path / "mine").mkdir()
+    Journal(tmp_path / "mine").withdraw()
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_place_where_no_run_folder_can_be_is_named_and_nothing_is_made(tmp_path):
+    check_place(tmp_path / "reports" / "r")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JournalError, match=r"can't write the journal in .*/r: .*/file is no folder"):
+        check_place(tmp_path / "file" / "reports" / "r")

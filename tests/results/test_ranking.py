@@ -255,3 +255,12 @@ def test_what_was_measured_before_its_test_raised_is_ranked_and_says_so():
     (ranking,) = rank([late, quality("swap", 0.1)])
     assert [(row.case, row.gate) for row in ranking.rows][1] == ("m-s-skip", Status.ERROR)
     assert ranking.errors == {}
+
+
+def test_a_control_without_scores_gives_the_unit_no_interval():
+    record = quality("skip", 0.5)
+    measured = Measurement(32, 16, {"score": ()}, {"seed_sd": 1.0})
+    control = Record.of_control(record.fingerprint, Verdict(Status.OK), measured)
+    (ranking,) = rank([control, record])
+    assert ranking.unit is None
+    assert [row.case for row in ranking.rows] == ["m-s-skip"]

@@ -86,6 +86,12 @@ def test_records_hold_the_window_and_old_ones_still_read():
         ("latency", {"ratio": "nan"}, "a speed-up of nan"),
         ("latency", {"low": -1.0}, "a speed-up of 1.3"),
         ("latency", {"high": 1.0}, "a speed-up of 1.3"),
+        ("latency", {"ratio": 1e200, "high": 1e300}, "a speed-up of 1e+200"),
+        ("latency", {"image_control": [1.0], "image_variant": []}, "has 1 times of the control's images and 0 of the"),
+        ("latency", {"image_control": [1.0], "image_variant": [0.0]}, "has a time of an image that is no number of"),
+        ("latency", {"image_control": ["nan"], "image_variant": [1.0]}, "has a time of an image that is no number of"),
+        ("measurement", {"n": 10**400}, "and 16 prompts"),
+        ("measurement", {"values": {"harm": [-1e300] * 16}}, "measurement.values.'harm' has -1e+300, which is larger"),
     ],
 )
 def test_numbers_that_do_not_fit_together_are_no_record(kind, change, said):

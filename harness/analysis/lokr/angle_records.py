@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator
@@ -31,6 +32,7 @@ from harness.results.serialise import from_plain, no_unknown_fields, to_plain
 
 _TOP = 1000.0  # of diffusers' timesteps
 _LONGEST = 2**20  # bytes of a line; the study's have 2 KB
+_BEGIN = b'{"timestep": '  # of every line that is written here
 _COMPRESSED = (b"\x1f\x8b", b"BZh")  # how files of gzip and of bzip2 begin
 
 
@@ -86,8 +88,7 @@ def read(path: Path) -> Iterator[AngleRecord]:
                     continue
                 if len(line) == _LONGEST and not line.endswith(b"\n"):
                     raise ValueError(f"the line is longer than {_LONGEST} bytes, which is no record")
-                data = no_unknown_fields(AngleRecord, parse_json(line.decode("utf-8")), "record")
-                record = _checked(from_plain(AngleRecord, data, "record"))
+                record = _record_of(line)
                 if shape is not None and record.shape != shape:
                     raise ValueError(f"{_lengths(record.shape)}, after {_lengths(shape)} in the lines above")
                 shape = record.shape
@@ -109,12 +110,39 @@ def _open(path: Path) -> IO[bytes]:
     return bz2.open(path, "rb") if head.startswith(_COMPRESSED[1]) else path.open("rb")
 
 
+def _end_with_a_line(path: Path) -> None:
+    """Let a file end with a whole line; of its last one the newline may be missing, or more. Raises OSError."""
+    with path.open("r+b") as file:
+        size = file.seek(0, io.SEEK_END)
+        start = max(0, size - _LONGEST)
+        file.seek(start)
+        before, newline, last = file.read().rpartition(b"\n")
+        if not last or (start and not newline):
+            return  # nothing is missing, or it is no file of records, as reading it will say
+        try:
+            _record_of(last)
+        except ValueError:
+            if last.startswith(_BEGIN) or _BEGIN.startswith(last):  # else it is something else's file
+                file.truncate(start + len(before) + len(newline))
+        else:
+            file.write(b"\n")
+
+
+def _record_of(line: bytes) -> AngleRecord:
+    """Raises ValueError where the line is no record."""
+    data = no_unknown_fields(AngleRecord, parse_json(line.decode("utf-8")), "record")
+    return _checked(from_plain(AngleRecord, data, "record"))
+
+
 def _lengths(shape: tuple[int, int]) -> str:
     return f"{shape[0]} text and {shape[1]} image angles"
 
 
 class Writer:
     """Appends records to a file, each as a whole line at once, so that a killed run loses at most the last.
+
+    A file that ends inside a line, as a killed run leaves it, goes on on a fresh one: half a record is cut off, and one
+    of which only the newline is missing is kept.
 
     A context manager. Raises RecordError for a record that couldn't be read back, whose timestep is above 1, or of
     another shape than the one before it, where the file holds timesteps of 0..1000 or is compressed, and where it can't
@@ -129,6 +157,8 @@ class Writer:
     def __enter__(self) -> Self:
         try:
             if self.path.exists():
+                if not self._compressed():
+                    _end_with_a_line(self.path)
                 self._check_the_file_so_far()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a", encoding="utf-8")
@@ -136,10 +166,13 @@ class Writer:
             raise RecordError(f"can't write {self.path}: {error.strerror or error}") from None
         return self
 
-    def _check_the_file_so_far(self) -> None:
+    def _compressed(self) -> bool:
         with self.path.open("rb") as file:
-            if file.read(3).startswith(_COMPRESSED):
-                raise RecordError(f"{self.path} is compressed, and lines are appended as plain text; name another file")
+            return file.read(3).startswith(_COMPRESSED)
+
+    def _check_the_file_so_far(self) -> None:
+        if self._compressed():
+            raise RecordError(f"{self.path} is compressed, and lines are appended as plain text; name another file")
         for record in read(self.path):
             self._shape = record.shape
             if record.timestep > 1.0:

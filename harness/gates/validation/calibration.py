@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +74,12 @@ class NoiseFloors:
         )
 
 
+def perturbations_for(count: int, labs: Collection[LabProtocol]) -> list[Perturbation]:
+    """The perturbations under which these labs are calibrated. Raises OptionError where there are fewer here."""
+    batch = min(lab.checkpoint.settings.batch for lab in labs)
+    return choose(count, os.cpu_count() or 1, batch, next(iter(labs)).fingerprint.capability)
+
+
 def calibrate(
     count: int,
     run: PytestRun,
@@ -91,8 +97,7 @@ def calibrate(
     for name in references:
         check(records, name)
     first = next(iter(labs.values()))
-    batch = min(lab.checkpoint.settings.batch for lab in labs.values())
-    perturbations = choose(count, os.cpu_count() or 1, batch, first.fingerprint.capability)
+    perturbations = perturbations_for(count, labs.values())
     runs: dict[str, list[Record]] = {}
     for number, perturbation in enumerate(perturbations, start=1):
         say(f"calibrating, run {number} of {count}: {perturbation}")

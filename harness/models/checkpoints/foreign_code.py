@@ -81,6 +81,8 @@ def _check_component(where: str, name: str, value: Sequence[Any]) -> None:
 
 def _check_config(where: str, path: Path) -> None:
     """Raise CheckpointError for a config that names attention code of a repository on the hub."""
+    if not path.is_file():
+        return
     try:
         config = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -6,7 +6,6 @@ are not what is loaded, and neither is a single file beside the components' fold
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -129,7 +128,7 @@ def header(path: Path) -> dict[str, TensorHeader]:
             length = int.from_bytes(stream.read(8), "little")
             if not 2 <= length <= _HEADER_LIMIT:
                 raise ValueError("it does not begin like a safetensors file")
-            table = json.loads(stream.read(length))
+            table = parse_json(stream.read(length).decode("utf-8"))
             tensors = {
                 str(name): TensorHeader(str(entry["dtype"]), tuple(int(n) for n in entry["shape"]))
                 for name, entry in table.items()
@@ -138,7 +137,7 @@ def header(path: Path) -> dict[str, TensorHeader]:
             end = max((int(e["data_offsets"][1]) for n, e in table.items() if n != "__metadata__"), default=0)
     except FileNotFoundError:
         raise CheckpointError(f"{path} is not there; fetch or save it again") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path} is damaged ({error}); fetch or save it again") from None
     size = path.stat().st_size
     if size != 8 + length + end:

@@ -286,6 +286,8 @@ def _read(place: _Location, file: str, missing: str) -> dict[str, Any]:
 
 
 def _object(path: Path, missing: str) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"can't read {path}: it is no file")  # a pipe would be waited for, without end
     try:
         value = parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

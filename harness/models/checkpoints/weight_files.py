@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from harness.errors import CheckpointError
-from harness.files import file_sha256
+from harness.files import file_sha256, parse_json
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.foreign_code import refuse_foreign_code
 from harness.models.checkpoints.pipeline_folder import INDEX, first_missing, header, small_files, weight_files
@@ -21,11 +20,15 @@ def check_files(folder: Path, hub_id: str = "") -> None:
 
     Also where the folder brings code of its own: it is about to be loaded.
     """
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    index = parse_json((folder / INDEX).read_text(encoding="utf-8"))
     refuse_foreign_code(folder, index, hub_id)
     first = first_missing(folder, index)
     if first is not None:
         raise CheckpointError(hub_cache.incomplete(folder, hub_id, first))
+    for path in (*small_files(folder, index), *(p for files in weight_files(folder, index).values() for p in files)):
+        if path.exists() and not path.is_file():
+            # A pipe, say, which would be waited for without end.
+            raise CheckpointError(f"{path} is no file; fetch or save it again")
     for name, files in weight_files(folder, index).items():
         if not files and hub_id and not any((folder / name).glob("*.bin")):
             raise CheckpointError(hub_cache.incomplete(folder, hub_id, f"{name}/*.safetensors"))
@@ -67,7 +70,7 @@ def weights_digest(folder: Path, *more: Path) -> str:
 def _files(folder: Path) -> list[Path]:
     if not (folder / INDEX).exists():
         return [p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json", ".txt")]
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    index = parse_json((folder / INDEX).read_text(encoding="utf-8"))
     return [*small_files(folder, index), *(p for files in weight_files(folder, index).values() for p in files)]
 
 

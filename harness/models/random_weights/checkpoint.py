@@ -8,13 +8,13 @@ Nothing here imports torch: a checkpoint's name and size come from its transform
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import CheckpointError
+from harness.files import parse_json
 from harness.models.checkpoints.resolve import Checkpoint, Settings, blueprint
 from harness.models.spec import Family, WidthKeys
 
@@ -87,7 +87,7 @@ def _randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> 
 def _latent(folder: Path, family: Family) -> int:
     """Pixels a side of a latent: by the VAE's config where there is one (it halves at each block but one)."""
     try:
-        halvings = len(json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))["block_out_channels"])
+        halvings = len(parse_json((folder / "vae" / "config.json").read_text(encoding="utf-8"))["block_out_channels"])
     except (OSError, ValueError, TypeError, KeyError):
         return family.latent_pixels
     return int(2 ** max(0, halvings - 1))

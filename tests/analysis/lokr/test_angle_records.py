@@ -225,3 +225,25 @@ def test_records_of_the_other_scale_are_not_appended_to(tmp_path):
 def test_a_writer_that_is_closed(tmp_path):
     with pytest.raises(RecordError, match="is not open"):
         Writer(tmp_path / "some.jsonl").add(made(1)[0])
+
+
+def test_a_file_that_ends_inside_a_line_goes_on_on_a_fresh_one(tmp_path):
+    path, records = tmp_path / "some.jsonl", made(4, top=1.0)
+    write(path, records[:3])
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    for cut in range(len(lines[2])):
+        path.write_bytes(whole[: len(whole) - len(lines[2]) + cut])
+        with Writer(path) as writer:
+            writer.add(records[3])
+        kept = records[:3] if cut == len(lines[2]) - 1 else records[:2]  # of the last one only the newline is gone
+        assert list(read(path)) == [*kept, records[3]]
+
+
+def test_a_file_of_something_else_is_not_cut(tmp_path):
+    path = tmp_path / "notes.txt"
+    for text in (GOOD.replace("5", "0.5", 1) + "\nmy last line", "my last line"):
+        path.write_text(text)
+        with pytest.raises(RecordError, match=r"notes\.txt, line"):
+            Writer(path).__enter__()
+        assert path.read_text() == text

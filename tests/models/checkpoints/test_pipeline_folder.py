@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
-from harness.models.checkpoints.pipeline_folder import first_missing
+import pytest
+
+from harness.errors import CheckpointError
+from harness.models.checkpoints.pipeline_folder import first_missing, header
 from harness.models.checkpoints.resolve import BUNDLED
 
 
@@ -14,3 +17,28 @@ def test_a_component_that_was_dropped_is_not_missed():
     assert index["image_encoder"] == [None, None]
     index["text_encoder_3"] = index["tokenizer_3"] = [None, None]
     assert first_missing(folder, index) is None
+
+
+@pytest.mark.parametrize(
+    "header_text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        '{"a": {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 4]}}',
+        '{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 1e999]}}',
+        '{"a": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 4]}}',
+        '{"a": {"dtype": "F32", "shape": [' + "9" * 5000 + '], "data_offsets": [0, 4]}}',
+        '{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+        '{"a": "b"}',
+        "[]",
+        "null",
+        "\xff",
+    ],
+    ids=["lists", "objects", "shape", "offset", "nan", "digits", "one-offset", "text", "list", "null", "no-text"],
+)
+def test_a_header_that_is_none_is_one_line(tmp_path, header_text):
+    path = tmp_path / "model.safetensors"
+    data = header_text.encode("latin-1")
+    path.write_bytes(len(data).to_bytes(8, "little") + data)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged \(.*; fetch or save it again"):
+        header(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
@@ -150,3 +151,14 @@ def test_a_number_of_blocks_that_is_none_is_one_line(tmp_path, length):
     assert "which is no number of blocks" in message(str(mine))
     (mine / "transformer" / "config.json").write_text('{"a":' * 50_000)
     assert "is not valid JSON" in message(str(mine))
+
+
+@pytest.mark.parametrize("name", ["judge", "prompts"])
+@pytest.mark.parametrize(
+    "value", ["a\0b", "x" * 5000, "x/" * 5000, "\ud800", "a\nb"], ids=["nul", "name", "path", "half", "lines"]
+)
+def test_a_path_that_no_file_can_have_is_one_line(tmp_path, name, value):
+    mine = shutil.copytree(BUNDLED / "flux-tiny", tmp_path / "mine")
+    (mine / "harness.json").write_text(json.dumps({name: value}))
+    with pytest.raises(CheckpointError, match=rf"harness\.json: {name} is .*, not a name or a path; fix it there"):
+        resolve(str(mine))

@@ -1,0 +1,86 @@
+"""Whatever a journal holds, the commands that read one rank it, leave records out, or refuse it in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.cli.main import main
+from harness.results.journal import FILE, Journal
+from harness.results.records import Measurement, Record, Status, Verdict
+from tests.helpers import hostile
+from tests.helpers.records import FINGERPRINT, latency, quality, raised
+
+TOLERANCES = Path(__file__).parents[2] / "baselines" / "tolerances.toml"
+
+
+def journal():
+    """A control, variants with and without tasks, a timing and a test that raised."""
+    scores = {"score": tuple(float(i % 7) for i in range(32))}
+    texts, categories = tuple(f"p{i}" for i in range(16)), ("a", "b") * 8
+    control = Measurement(32, 16, scores, {"seed_sd": 1.0, "score": 3.0}, texts=texts, categories=categories)
+    timed = latency("skip", 1.3)
+    timed = replace(timed, latency=replace(timed.latency, image_control=(2.0, 2.0), image_variant=(1.0, 1.5)))
+    records = [Record.of_control(FINGERPRINT, Verdict(Status.OK), control), quality("skip", 0.5), timed]
+    return [r.to_json() for r in (*records, quality("reverse", 1.5), raised(quality("swap", 1.0), "TypeError: x"))]
+
+
+def said(*arguments):
+    """The exit code of a command, and all that it printed."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        code = main([str(argument) for argument in arguments])
+    return code, out.getvalue()
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 4), st.data())
+def test_a_damaged_or_hostile_record_costs_no_traceback_and_no_other_record(tmp_path_factory, place, data):
+    run = tmp_path_factory.mktemp("run")
+    lines = journal()
+    lines[place] = data.draw(hostile.altered(lines[place]))
+    (run / FILE).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    for command in (
+        ("report", run),
+        ("compare", run, run, "--all", "--tolerances", TOLERANCES),
+        ("upgrade", f"a={run}", f"b={run}", "--every", run / "every.md", "--tolerances", TOLERANCES),
+        ("false-reds", run),
+    ):
+        code, text = said(*command)
+        assert code in (0, 4)
+        assert not {c for c in text if not c.isprintable()} - {"\n"}
+        if code == 4:
+            *_, last = text.splitlines()
+            assert last.startswith("error: ")
+            assert len(last) < 720
+    assert said("report", run)[0] == 0  # four records are sound
+
+
+@pytest.mark.parametrize(
+    "line", ["null", "5", "[]", "{}", "[" * 50_000, "9" * 5000, '{"schema": 1e999}', "\0"], ids=lambda text: text[:9]
+)
+def test_what_is_no_record_is_left_out_with_a_warning(tmp_path, line):
+    with_it = Journal(tmp_path)
+    with_it.append(quality("skip", 0.5))
+    with_it.close()
+    with with_it.path.open("a") as stream:
+        stream.write(line + "\n")
+    code, text = said("report", tmp_path)
+    assert code == 0
+    assert text.startswith(f"warning: left out of {with_it.path}: line 2 is no record: ")
+    assert "least harmful variant: m" in text
+
+
+def test_a_run_that_measured_nothing_says_so(tmp_path):
+    Journal(tmp_path).close()
+    assert said("report", tmp_path) == (
+        0,
+        f"nothing to rank: {tmp_path} has 0 records, and none of a variant's images or time\n",
+    )
