@@ -13,6 +13,7 @@ from harness.cli.version_pins import NEWEST, OLDEST, constraint_lines
 
 nox.options.sessions = ["lint", "types", "tests", "cases"]
 CONSTRAINTS = "constraints.txt"
+PYTHONS = ["3.11", "3.14"]  # the oldest that is supported, and the newest for which torch and all else have wheels
 
 
 def install(session: nox.Session, what: str = "-e.[dev]") -> None:
@@ -36,9 +37,9 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-@nox.session
+@nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The tests of the harness itself."""
+    """The tests of the harness itself, by each Python that is installed (``nox -s tests-3.14`` by one)."""
     install(session)
     session.run("pytest", *session.posargs)
 
@@ -87,21 +88,15 @@ def bisect(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The built wheel, alone in another folder, with a case file of its own."""
+    """The built wheel alone, in another folder: what ``init`` makes there, and the quick cases."""
     session.install("build")
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--wheel", "--outdir", folder)
         (built,) = Path(folder).glob("*.whl")
         install(session, str(built))
-        case = Path(folder) / "elsewhere" / "test_mine.py"
-        case.parent.mkdir()
-        case.write_text(
-            "import pytest\n"
-            "from harness import Ask\n\n\n"
-            '@pytest.mark.dit("flux-tiny", Ask(("double",), ("middle",), ("skip", "reverse")))\n'
-            "def test_mine(ablation):\n"
-            "    ablation.check(ablation.measure())\n"
-        )
-        session.chdir(case.parent)
-        session.run("pytest", "-q", "test_mine.py")
+        elsewhere = Path(folder) / "elsewhere"
+        elsewhere.mkdir()
+        session.chdir(elsewhere)
+        session.run("dit-harness", "init")
+        session.run("pytest", "cases/", "-k", "flux", "--dit-quick")
         session.run("dit-harness", "list", "flux-tiny")

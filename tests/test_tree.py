@@ -19,6 +19,7 @@ ELSEWHERE = {
     "findings/__init__.py": ("test_public_names.py", "it hands out names of other modules"),
     "__main__.py": ("cli/test_main.py", "it is the face of cli/"),
     "_version.py": ("cli/test_main.py", "one text"),
+    "cli/diffusers_checkout.py": ("e2e/test_environments.py", "it asks git"),
     "cli/environments.py": ("e2e/test_environments.py", "it makes virtual environments with venv and pip"),
     "cli/fingerprint.py": ("e2e/test_commands.py", "what it prints must agree between processes"),
     "cli/report.py": ("cli/test_main.py", "it reads a journal and calls the reports"),

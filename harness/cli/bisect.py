@@ -6,7 +6,8 @@ Makes an environment and a run of the cases for each release that it looks at, a
     python -m harness bisect --package transformers 4.56.2 5.23.0
 
 Releases are those of diffusers, or of another package, beside which everything else stays as in constraints.txt. A
-release under which a case is missing or fails, or pytest itself ends with an error, has changed the results.
+release under which a case is missing or fails, or pytest itself ends with an error, has changed the results. A run that
+was interrupted is no answer: start again, and the complete ones are taken, if they were made with the same arguments.
 An answer is right where nothing that changed changes back later: then about log2(releases) runs are enough.
 """
 

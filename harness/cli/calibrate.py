@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.cli import common
 from harness.errors import HarnessError, printable
-from harness.gates.tolerances import DEFAULTS, load_tolerances
+from harness.gates.tolerances import load_tolerances
 from harness.gates.validation.suggest import suggest
 from harness.results.journal import read
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"there is no perturbed run beside {folder} (folders {folder.name}.KIND-VALUE); make them with "
             "pytest cases/ --dit-calibrate 6"
         )
-    path = arguments.tolerances if arguments.tolerances.exists() else DEFAULTS
+    path = common.tolerances_file(arguments)
     suggestions = suggest(read(folder), [read(each) for each in beside], load_tolerances(path))
     print(f"{len(beside)} perturbed runs: {', '.join(each.name.removeprefix(folder.name + '.') for each in beside)}")
     for each in suggestions:

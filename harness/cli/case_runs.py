@@ -15,7 +15,9 @@ from harness.errors import HarnessError
 Execute = Callable[[Sequence[str]], int]
 
 _COMPLETE = "complete"  # holds the digest of what the run was made with; written last
-_OUTCOMES = {2: "it was interrupted", 4: "pytest can't be called so", 5: "no case is selected"}
+_OUTCOMES = {4: "pytest can't be called so", 5: "no case is selected"}
+# pytest's own code, and those of a process that SIGINT, SIGKILL or SIGTERM ended, itself or a shell around it.
+_INTERRUPTED = frozenset({2, -2, -9, -15, 130, 137, 143})
 _BROKE = "something broke"
 
 
@@ -58,19 +60,29 @@ class CaseRuns:
     def make(self, name: str, python: Path, *options: str) -> Path:
         """Run the cases by an interpreter; the run's folder, which is made anew.
 
-        Red cases are a result. Raises HarnessError where pytest ends in any other way.
+        Red cases are a result, and so is a case file that can't be imported: its cases are missing. Raises HarnessError
+        where pytest ends in any other way.
         """
         return self.attempt(name, python, *options).complete()
 
     def attempt(self, name: str, python: Path, *options: str) -> Attempt:
-        """As :meth:`make`, but a pytest that ends in another way is a result, too."""
+        """As :meth:`make`, but a pytest that ends with an error is a result, too.
+
+        Raises HarnessError where it was interrupted or killed: that says nothing about the cases.
+        """
         folder = self.reports / name
         shutil.rmtree(folder, ignore_errors=True)
         command = [str(python), "-m", "pytest", str(self.cases), "-q", "--benchmark-skip"]
+        command.append("--continue-on-collection-errors")  # without it, pytest calls them an interruption
         places = [f"--dit-run-id={name}", f"--dit-reports={self.reports}"]
         code = self.execute([*command, *places, *options, *self.arguments])
+        if code in _INTERRUPTED:
+            raise HarnessError(
+                f"{folder} is not complete: it was interrupted or killed (exit code {code}), which says nothing about "
+                "the cases; start again"
+            )
         if code in (0, 1):
-            return Attempt(folder)
+            return Attempt(folder, "" if folder.exists() else f"pytest ended with exit code {code} and no case ran")
         return Attempt(folder, f"pytest ended with exit code {code} ({_OUTCOMES.get(code, _BROKE)})")
 
     def make_once(self, name: str, python: Path, *options: str, made_with: str) -> Path:
@@ -82,7 +94,10 @@ class CaseRuns:
         return self.attempt_once(name, python, *options, made_with=made_with).complete()
 
     def attempt_once(self, name: str, python: Path, *options: str, made_with: str) -> Attempt:
-        """As :meth:`make_once`, but a pytest that ends in another way is a result, too; it is not kept."""
+        """As :meth:`make_once`, but a pytest that ends with an error is a result, too; it is not kept.
+
+        Raises HarnessError as :meth:`attempt`.
+        """
         parts = [contents(Path(__file__).parents[1]), contents(self.cases), made_with, *options, *self.arguments]
         digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         marker = self.reports / name / _COMPLETE
@@ -90,7 +105,6 @@ class CaseRuns:
             return Attempt(marker.parent)
         attempt = self.attempt(name, python, *options)
         if not attempt.problem:
-            attempt.folder.mkdir(parents=True, exist_ok=True)
             marker.write_text(digest, encoding="utf-8")
         return attempt
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.files import write_atomically
-from harness.gates.tolerances import Tolerance, load_tolerances
+from harness.gates.tolerances import DEFAULTS, FILE, Tolerance, load_tolerances
 from harness.models.spec import DTYPES, OFFLOADS
 
 PYTEST_ARGUMENTS = "pytest_arguments"
@@ -20,19 +20,29 @@ def add_tolerances(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerances",
         type=Path,
-        default=Path("baselines/tolerances.toml"),
+        default=None,
         metavar="FILE",
-        help="how far each figure may move (default: %(default)s)",
+        help="how far each figure may move (default: baselines/tolerances.toml; without one, the harness's own)",
     )
 
 
 def read_tolerances(arguments: argparse.Namespace) -> list[Tolerance]:
-    """The tolerances of the file that ``--tolerances`` names. Raises HarnessError where it isn't there."""
-    if not arguments.tolerances.exists():
-        raise HarnessError(
-            f"there is no {arguments.tolerances}, which says how far a figure may move; give --tolerances FILE"
-        )
-    return load_tolerances(arguments.tolerances)
+    """The tolerances of :func:`tolerances_file`. Raises HarnessError as that, and where the file is wrong."""
+    return load_tolerances(tolerances_file(arguments))
+
+
+def tolerances_file(arguments: argparse.Namespace) -> Path:
+    """The file that ``--tolerances`` names, or else the one in baselines/, or else the harness's own.
+
+    Raises HarnessError where the named one isn't there.
+    """
+    named: Path | None = arguments.tolerances
+    if named is None:
+        own = Path("baselines") / FILE
+        return own if own.exists() else DEFAULTS
+    if not named.exists():
+        raise HarnessError(f"there is no {named}, which says how far a figure may move; give --tolerances FILE")
+    return named
 
 
 def add_markdown(parser: argparse.ArgumentParser, what: str) -> None:

@@ -1,5 +1,8 @@
 """Virtual environments with given versions and this very harness, made once and found again.
 
+An environment of a folder with a checkout of diffusers belongs to that folder, by its whole path. Its packages are
+installed anew each time that it is asked for, since nothing but the folder itself says what is in it by now.
+
 pip's own settings decide where packages come from: ``PIP_INDEX_URL``, ``PIP_FIND_LINKS``, pip.conf.
 """
 
@@ -14,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.cli.diffusers_checkout import Checkout, state_of
 from harness.cli.harness_source import HarnessSource
 from harness.cli.version_pins import (
     GIT,
@@ -34,24 +38,36 @@ _LOG = "log.txt"
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment: its interpreter, and a digest of all that it was made from."""
+    """A virtual environment: its interpreter, and a digest of all that it was made from.
+
+    ``checkout`` is the folder of diffusers that is installed, in the state that the digest covers; None for a release.
+    """
 
     python: Path
     digest: str
+    checkout: Checkout | None = None
 
 
 @dataclass(frozen=True)
 class _Recipe:
-    """What an environment is made from; ``digest`` covers all of it."""
+    """What an environment is made from; ``digest`` covers all of it but what is in the folder of ``checkout``."""
 
     label: str
     constraints: Sequence[str]
     requirements: Sequence[str]
     digest: str
+    checkout: Checkout | None = None
 
     @property
     def folder_name(self) -> str:
         return f"{short_name(self.label)}-{self.digest[:12]}"
+
+    @property
+    def contents_digest(self) -> str:
+        """A digest of all of it, the state of the checkout's files, too."""
+        if self.checkout is None:
+            return self.digest
+        return hashlib.sha256(f"{self.digest}\n{self.checkout.state}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -66,39 +82,46 @@ class Environments:
         """The environment of each label. One is made where there is none of these contents.
 
         A label is one that :func:`harness.cli.version_pins.pins` knows, ``main`` or a git reference of diffusers, or a
-        folder with a checkout of it. A branch is the commit that it points to now. Raises HarnessError for anything
-        else and for a release or reference that isn't there, before an environment is made, and where pip can't
-        install one.
+        folder with a checkout of it, which is installed anew. A branch is the commit that it points to now. Raises
+        HarnessError for anything else and for a release or reference that isn't there, before an environment is made,
+        and where pip can't install one.
         """
         recipes = [self._recipe(label) for label in labels]
         missing = {r.folder_name: r for r in recipes if not (self.folder / r.folder_name / _COMPLETE).exists()}
         for recipe in missing.values():
             for package, release in releases_asked_for(recipe.label).items():
                 check_release(release, releases(package), package)
-        for name, recipe in missing.items():
-            _make(self.folder / name, recipe)
-        return [Environment(_python(self.folder / recipe.folder_name), recipe.digest) for recipe in recipes]
+        for name, recipe in {recipe.folder_name: recipe for recipe in recipes}.items():
+            if name in missing:
+                _make(self.folder / name, recipe)
+            elif recipe.checkout is not None:
+                _install(self.folder / name, recipe)
+        return [
+            Environment(_python(self.folder / recipe.folder_name), recipe.contents_digest, recipe.checkout)
+            for recipe in recipes
+        ]
 
     def _recipe(self, label: str) -> _Recipe:
         specifiers = pins(label)
         reference = git_reference(label)
+        checkout = None
+        facts: list[str] = []
         if reference is not None:
             repository, commit = reference[0], _commit(*reference)
             specifiers, wanted = NEWEST, [f"{repository}@{commit}#egg=diffusers"]  # pip reads git+file:// so alone
             facts = [commit]
         elif specifiers is None:
-            checkout = _diffusers_checkout(label)
-            specifiers, wanted = NEWEST, ["-e", str(checkout)]
-            facts = [(checkout / "setup.py").read_text(encoding="utf-8")]
+            folder = _diffusers_folder(label)
+            checkout = Checkout(folder, state_of(folder))
+            specifiers, wanted = NEWEST, ["-e", str(folder)]
         else:
             wanted = [name + specifier for name, specifier in specifiers.items()]
-            facts = []
         # "newest" is another environment once there is a newer release.
         facts += [f"{name}=={releases(name)[-1]}" for name, specifier in specifiers.items() if not specifier]
         constraints = constraint_lines(self.source.constraints, specifiers)
         requirements = [*self.source.arguments, *wanted, *self.more]
         text = "\n".join([sys.version, self.source.digest, *facts, *constraints, *requirements])
-        return _Recipe(label, constraints, requirements, hashlib.sha256(text.encode()).hexdigest())
+        return _Recipe(label, constraints, requirements, hashlib.sha256(text.encode()).hexdigest(), checkout)
 
 
 def process_variables(python: Path) -> dict[str, str]:
@@ -129,7 +152,7 @@ def check_release(release: str, known: Sequence[str], package: str = "diffusers"
         )
 
 
-def _diffusers_checkout(label: str) -> Path:
+def _diffusers_folder(label: str) -> Path:
     folder = Path(label).resolve()
     if not (folder / "setup.py").exists():
         raise HarnessError(
@@ -165,6 +188,14 @@ def _make(folder: Path, recipe: _Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder.parent / ".gitignore").write_text("*\n", encoding="utf-8")  # gigabytes that nobody wants to commit
     _check(_call([sys.executable, "-m", "venv", "--clear", str(folder)]), f"can't make {folder}", folder)
+    _install(folder, recipe)
+
+
+def _install(folder: Path, recipe: _Recipe) -> None:
+    """Install what the recipe names; of what is there already, only folders anew."""
+    (folder / _COMPLETE).unlink(missing_ok=True)
+    if recipe.checkout is not None:
+        print(f"installing {recipe.checkout.folder} ({recipe.checkout.state}) in {folder}", file=sys.stderr)
     file = folder / "constraints.txt"
     file.write_text("\n".join([*recipe.constraints, ""]), encoding="utf-8")
     pip = [str(_python(folder)), "-m", "pip", "--disable-pip-version-check", "install", "-q", "-c", str(file)]

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from harness.models.checkpoints.pipeline_folder import AUTOENCODER, weights_folder
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.checkpoints.weight_files import weights_digest
 from harness.surgery.export import Exported, export, stored_transformer
@@ -55,4 +56,10 @@ def _summary(exported: Exported, checkpoint: Checkpoint, before: int) -> list[st
     if exported.converted:
         lines.append(f"converted: {exported.converted}")
     load = f'{exported.transformer}.from_pretrained("{exported.folder}", torch_dtype=...)'
-    return [*lines, f'use: {checkpoint.family.pipeline}.from_pretrained("{checkpoint.folder}", transformer={load})']
+    # A bundled checkpoint whose autoencoder is stored in another's folder: diffusers has to be told where.
+    place = weights_folder(checkpoint.folder / AUTOENCODER)
+    vae = "" if place.is_relative_to(checkpoint.folder) else f', vae=AutoencoderKL.from_pretrained("{place}")'
+    return [
+        *lines,
+        f'use: {checkpoint.family.pipeline}.from_pretrained("{checkpoint.folder}", transformer={load}{vae})',
+    ]

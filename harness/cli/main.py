@@ -37,6 +37,7 @@ class CommandModule(Protocol):
 
 
 COMMANDS = {
+    "init": _Command("init", "make cases, tolerances and a workflow in a repository of your own"),
     "list": _Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
     "report": _Command("report", "write the ranking of a run again, from its journal alone"),
     "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),

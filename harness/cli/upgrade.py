@@ -12,7 +12,8 @@ bfloat16, under the last version twice (the null run, which shows what moves whe
 
 A version to run is a release of diffusers, ``pinned`` (constraints.txt's, or without one the installed), ``newest``
 (the registry's), ``main`` (diffusers' main branch), a git reference that pip can install (``git+URL@BRANCH``), a folder
-with a git checkout of diffusers, or any package with its release (``transformers==4.56.2``; several with commas).
+with a checkout of diffusers as it is now, or any package with its release (``transformers==4.56.2``; several with
+commas). Don't edit such a folder until the runs are made: that is noticed, and they have to be made again.
 
 The answer is no where a case got worse, and also where a case, a stack, a dtype or a checkpoint is missing under the
 new version, or failed there.
@@ -30,7 +31,7 @@ from harness.cli import case_runs, common
 from harness.cli.case_runs import Attempt, CaseRuns
 from harness.cli.environments import Environments
 from harness.cli.harness_source import harness_source
-from harness.cli.version_pins import label_of, short_name
+from harness.cli.version_pins import distinct_names, label_of
 from harness.errors import HarnessError, JournalError
 from harness.files import write_atomically
 from harness.gates.tolerances import Tolerance
@@ -125,15 +126,16 @@ def _make(arguments: argparse.Namespace, execute: case_runs.Execute) -> _Runs:
         raise HarnessError("--run makes the null run itself; leave out --null")
     if len(labels) < 2:
         raise HarnessError(f"one version alone ({labels[0]}) can't be compared; name the old one and the new one")
-    names = [short_name(label) for label in labels]
+    names = distinct_names(labels)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise HarnessError(f"two of the versions are called {twice[0]}; name each one once, and folders differently")
+        raise HarnessError(f"two of the versions are called {twice[0]}; name each one once")
     runs = CaseRuns(arguments.cases, arguments.reports, tuple(arguments.pytest_arguments), execute)
     environments = Environments(
         arguments.environments, harness_source(arguments.environments), tuple(arguments.requirements)
     )
-    pythons = [environment.python for environment in environments.get(labels)]
+    made = environments.get(labels)
+    pythons = [environment.python for environment in made]
     dtypes = arguments.dtype or _DEFAULT_DTYPES
     problems: dict[Path, str] = {}
     made_in: dict[Path, str] = {}
@@ -150,6 +152,9 @@ def _make(arguments: argparse.Namespace, execute: case_runs.Execute) -> _Runs:
             if name == names[0]:  # without the old version's run there is nothing to compare with
                 Attempt(labelled[-1][1], problems[labelled[-1][1]]).complete()
     null = [make(f"{names[-1]}-{dtype}-null", pythons[-1], dtype) for dtype in dtypes]
+    for environment in made:
+        if environment.checkout is not None:
+            environment.checkout.check_unchanged()
     return _Runs(labelled, null, problems, made_in)
 
 

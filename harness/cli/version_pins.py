@@ -6,7 +6,8 @@ Imports nothing but the standard library: noxfile.py reads it in an environment 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 # The oldest versions that are supported, with what else must be older beside them. The newest are the registry's.
@@ -89,6 +90,25 @@ def git_reference(label: str) -> tuple[str, str] | None:
     host, slash, path = address.partition("/")
     path, at, reference = path.partition("@")
     return (f"{scheme}://{host}{slash}{path}", reference) if at else (label, "HEAD")
+
+
+def distinct_names(labels: Sequence[str]) -> list[str]:
+    """The short names of labels. Folders of one name have names of folders above them, too: ``pr-diffusers``.
+
+    The same label, or the same folder, twice has the same name twice.
+    """
+    names = [short_name(label) for label in labels]
+    folders = {place: Path(label).resolve().parts for place, label in enumerate(labels) if _is_folder(label)}
+    for parts_shown in range(2, max((len(parts) for parts in folders.values()), default=0)):
+        counts = Counter(names)
+        for place, parts in folders.items():
+            if counts[names[place]] > 1:
+                names[place] = "-".join(parts[1:][-parts_shown:])
+    return names
+
+
+def _is_folder(label: str) -> bool:
+    return pins(label) is None and git_reference(label) is None
 
 
 def short_name(label: str) -> str:

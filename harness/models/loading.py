@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from harness.errors import CheckpointError, first_line
 from harness.files import parse_json
 from harness.models import lora_loading, memory
-from harness.models.checkpoints.pipeline_folder import header, shards
+from harness.models.checkpoints.pipeline_folder import header, shards, weights_folder
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 
@@ -56,9 +56,9 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
     memory.check(checkpoint, device, offload)
     try:
         with no_bars():
-            pipeline = pipeline_class.from_pretrained(
-                checkpoint.folder, **dtype_argument(DTYPES[name]), use_safetensors=True, local_files_only=True
-            )
+            how = {**dtype_argument(DTYPES[name]), "use_safetensors": True, "local_files_only": True}
+            held_elsewhere = _held_elsewhere(checkpoint, how)
+            pipeline = pipeline_class.from_pretrained(checkpoint.folder, **how, **held_elsewhere)
     except _FAILURES as error:
         raise CheckpointError(
             f"checkpoint {checkpoint.folder} doesn't load: {first_line(error)}; {checkpoint.again}"
@@ -70,6 +70,17 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
     for part in _modules(pipeline):
         part.eval().requires_grad_(False)
     return place(pipeline, device, offload)
+
+
+def _held_elsewhere(checkpoint: Checkpoint, how: Mapping[str, Any]) -> dict[str, Any]:
+    """The components whose weights another bundled folder holds, by name, loaded by ``from_pretrained(**how)``."""
+    loaded: dict[str, Any] = {}
+    for name, value in checkpoint.index.items():
+        folder = checkpoint.folder / name
+        if isinstance(value, list) and weights_folder(folder) != folder:
+            kind = getattr(_LIBRARIES[value[0]], value[1])
+            loaded[name] = kind.from_pretrained(weights_folder(folder), **how)
+    return loaded
 
 
 def _check_classes(checkpoint: Checkpoint) -> None:

@@ -14,7 +14,8 @@ from diffusers import DiffusionPipeline
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.models.checkpoints.resolve import SETTINGS_FILE
+from harness.models.checkpoints.pipeline_folder import AUTOENCODER, AUTOENCODER_HOLDER
+from harness.models.checkpoints.resolve import BUNDLED, SETTINGS_FILE
 from harness.tiny import auraflow, flux, judge, render, sd3, vae, world
 
 
@@ -45,6 +46,7 @@ def _train_family(name: str, work: Path, out: Path, device: torch.device) -> Non
     for path in folder.glob("tokenizer*/*"):
         path.unlink()
     family.write_tokenizers(folder)
+    share_autoencoder(folder)
 
 
 _PROMPTS = 64
@@ -100,6 +102,15 @@ def export(pipeline: DiffusionPipeline, folder: Path, settings: Mapping[str, flo
         "world": True,
     }
     (folder / SETTINGS_FILE).write_text(json.dumps(everything, indent=2, sort_keys=True) + "\n")
+
+
+def share_autoencoder(folder: Path) -> None:
+    """Remove a bundled pipeline's copy of the autoencoder's weights where it is the one that is bundled already."""
+    own = folder / AUTOENCODER / "diffusion_pytorch_model.safetensors"
+    held = AUTOENCODER_HOLDER / own.name
+    bundled = folder.resolve().parent == BUNDLED.resolve() and own.resolve() != held.resolve()
+    if bundled and own.read_bytes() == held.read_bytes():
+        own.unlink()
 
 
 def _halve(path: Path) -> None:

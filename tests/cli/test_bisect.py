@@ -81,10 +81,12 @@ def test_releases_of_another_package_are_called_so():
         between(KNOWN, "0.34.0", "0.33.1", "transformers")
 
 
-def test_without_tolerances_or_cases_nothing_is_begun(tmp_path, monkeypatch, capsys):
+def test_without_the_tolerances_that_are_named_or_cases_nothing_is_begun(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(["bisect", "0.33.1", "0.35.0"]) == 4
-    assert "there is no baselines/tolerances.toml" in capsys.readouterr().err
+    assert main(["bisect", "0.33.1", "0.35.0", "--tolerances", "t.toml"]) == 4
+    assert "there is no t.toml, which says how far a figure may move" in capsys.readouterr().err
+    assert main(["bisect", "0.33.1", "0.35.0"]) == 4  # without a file, the harness's own tolerances
+    assert "there is no cases" in capsys.readouterr().err
     (tmp_path / "t.toml").write_text("")
     assert main(["bisect", "0.33.1", "0.35.0", "--tolerances", "t.toml"]) == 4
     assert "there is no cases, where the case files should be; give --cases FOLDER" in capsys.readouterr().err

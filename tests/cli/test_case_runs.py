@@ -41,7 +41,7 @@ def test_pytest_is_called_with_the_places_and_the_options(cases):
     made = Runs(cases, "-k", "flux")
     folder = made.runs.make("r", PYTHON, "--dit-dtype=float32")
     assert folder == made.reports / "r"
-    command = [str(PYTHON), "-m", "pytest", str(cases), "-q", "--benchmark-skip"]
+    command = [str(PYTHON), "-m", "pytest", str(cases), "-q", "--benchmark-skip", "--continue-on-collection-errors"]
     options = ["--dit-run-id=r", f"--dit-reports={made.reports}", "--dit-dtype=float32", "-k", "flux"]
     assert made.calls == [command + options]
 
@@ -63,7 +63,6 @@ def test_red_cases_are_a_result(cases):
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        (2, "interrupted"),
         (3, "something broke"),
         (4, "can't be called so"),
         (5, "no case is selected"),
@@ -79,6 +78,25 @@ def test_any_other_end_is_an_error(cases, code, why):
     made.code = 0
     made.runs.make_once("r", PYTHON, made_with="a")
     assert len(made.calls) == 3  # what was not complete doesn't count
+
+
+@pytest.mark.parametrize("code", [2, -2, -9, -15, 130, 137, 143])
+def test_an_interrupted_run_is_no_result_and_is_made_again(cases, code):
+    made = Runs(cases, code=code)
+    for way in (made.runs.attempt_once, made.runs.make_once):
+        with pytest.raises(HarnessError, match=rf"reports/r is not complete: .* killed \(exit code {code}"):
+            way("r", PYTHON, made_with="a")
+    with pytest.raises(HarnessError, match="interrupted"):
+        made.runs.attempt("r", PYTHON)
+    made.code = 0
+    assert made.runs.attempt_once("r", PYTHON, made_with="a").problem == ""
+    assert len(made.calls) == 4
+
+
+def test_a_run_without_a_single_case_is_not_complete(cases, tmp_path):
+    """As where no case file can be imported under a version."""
+    runs = CaseRuns(cases, tmp_path / "reports", (), lambda command: 1)
+    assert runs.attempt_once("r", PYTHON, made_with="a").problem == "pytest ended with exit code 1 and no case ran"
 
 
 def test_a_complete_run_is_not_made_again(cases):

@@ -44,6 +44,18 @@ def test_the_command_prints_what_moved_and_fails_when_asked_to(runs, capsys):
     assert "s-skip" in capsys.readouterr().out
 
 
+def test_without_a_file_of_ones_own_the_harness_tolerances_hold(runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs / "a")
+    assert main(["compare", str(runs / "a"), str(runs / "b"), "--fail-on", "change"]) == 1
+    assert "s-reverse" in capsys.readouterr().out
+    (runs / "a" / "baselines").mkdir()
+    own = runs / "a" / "baselines" / "tolerances.toml"
+    own.write_text('[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = 5\n')
+    assert main(["compare", str(runs / "a"), str(runs / "b"), "--fail-on", "change"]) == 0
+    assert main(["compare", str(runs / "a"), str(runs / "b"), "--tolerances", "t.toml"]) == 4
+    assert "there is no t.toml" in capsys.readouterr().err
+
+
 def test_what_counts_as_a_difference_can_be_chosen(runs):
     a, b = runs / "a", runs / "b"
     # The worse, its reverse, a little inside the tolerance, and the very same.

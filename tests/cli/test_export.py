@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
+import diffusers
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
+from harness import load
 from harness.cli.main import main
 from harness.models.checkpoints.resolve import BUNDLED
 from tests.helpers.models import ablated
@@ -42,6 +45,17 @@ def test_the_command(tmp_path, capsys):
     assert json.loads((out / "ablation.json").read_text())["checkpoint"] == "flux-tiny"
     assert main([*arguments, str(out)]) == 4
     assert capsys.readouterr().err == (f"error: {out} is not empty; name a folder that isn't there yet, or empty it\n")
+
+
+def test_the_line_that_says_how_to_use_it_works(tmp_path, capsys):
+    """Also for a bundled checkpoint whose autoencoder is stored in another one's folder."""
+    assert main(["export", "--checkpoint", "auraflow-tiny", "--plan", "double: 0 2-5", str(tmp_path / "out")]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("use: ")]
+    code = line.removeprefix("use: ").replace("torch_dtype=...", "torch_dtype=torch.float32")
+    names = {"torch": torch, **{name: getattr(diffusers, name) for name in re.findall(r"(\w+)\.from_pretrained", code)}}
+    pipeline = eval(code, names)
+    assert len(pipeline.transformer.joint_transformer_blocks) == 5
+    assert torch.equal(pipeline.vae.decoder.conv_in.weight, load("flux-tiny").vae.decoder.conv_in.weight)
 
 
 @pytest.mark.parametrize(

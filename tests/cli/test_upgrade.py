@@ -31,7 +31,8 @@ def folder(tmp_path, monkeypatch):
         (["--run", "0.33.1", "0.33.1"], "two of the versions are called 0.33.1"),
         (["--run", "--package", "torch", "2.9.1", "2.9.1"], "two of the versions are called torch-2.9.1"),
         (["a=nowhere", "b=nowhere"], "there is no run nowhere"),
-        (["--run", "a/diffusers", "b/diffusers"], "two of the versions are called diffusers"),
+        (["--run", "/a/diffusers", "/a/diffusers"], "two of the versions are called a-diffusers; name each one once"),
+        (["--run", "a/diffusers", "b/diffusers"], "'a/diffusers' is no version: give a release"),
         (["--run", "--null", "x"], "--run makes the null run itself; leave out --null"),
         (["--run", "0.33.1", "a=b"], "'a=b' is no version: give a release of diffusers, one of 0.33.1, 0.35.2, pinned"),
         (

@@ -9,6 +9,7 @@ from harness.cli.version_pins import (
     NEWEST,
     OLDEST,
     constraint_lines,
+    distinct_names,
     git_reference,
     label_of,
     named_versions,
@@ -129,3 +130,19 @@ def test_a_version_of_another_package(version, package, label):
 def test_git_references_and_short_names(label, reference, name):
     assert git_reference(label) == reference
     assert short_name(label) == name
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["0.33.1", "newest"], ["0.33.1", "newest"]),
+        (["/x/main/diffusers", "/x/pr/diffusers"], ["main-diffusers", "pr-diffusers"]),
+        (["/x/a/src/diffusers", "/x/b/src/diffusers", "/x/c"], ["a-src-diffusers", "b-src-diffusers", "c"]),
+        (["/x/main/", "main"], ["x-main", "main"]),
+        (["git+file:///x/diffusers@v1", "/x/diffusers-v1"], ["diffusers-v1", "x-diffusers-v1"]),
+        (["/x/a/diffusers", "/x/a/./diffusers"], ["x-a-diffusers", "x-a-diffusers"]),
+        (["0.33.1", "0.33.1"], ["0.33.1", "0.33.1"]),
+    ],
+)
+def test_folders_of_one_name_are_told_apart(labels, names):
+    assert distinct_names(labels) == names

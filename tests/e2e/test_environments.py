@@ -7,10 +7,11 @@ from importlib import metadata
 
 import pytest
 
+from harness.cli.diffusers_checkout import Checkout, state_of
 from harness.cli.environments import Environments, releases
 from harness.cli.harness_source import HarnessSource, rebuild_wheel
 from harness.errors import HarnessError
-from tests.helpers.wheels import use_index, write_wheel
+from tests.helpers.wheels import use_index, write_checkout, write_wheel
 
 VERSIONS = {
     "diffusers": ("0.33.1", "0.34.0", "0.42.1"),
@@ -54,6 +55,12 @@ def installed(environment):
     code = "from importlib import metadata; print(*(f'{d.name}=={d.version}' for d in metadata.distributions()))"
     done = subprocess.run([environment.python, "-c", code], capture_output=True, text=True, check=True)
     return {line.partition("==")[0]: line.partition("==")[2] for line in done.stdout.split()}
+
+
+def imported(environment):
+    """What the module says that a process of the environment imports."""
+    code = "import diffusers; print(diffusers.VERSION)"
+    return subprocess.run([environment.python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.mark.slow
@@ -105,21 +112,84 @@ def test_whatever_it_is_made_from_is_in_its_digest(index, source, tmp_path):
 
 @pytest.mark.slow
 def test_a_checkout_of_diffusers_is_installed_editable_and_more_beside_it(index, source, tmp_path, monkeypatch):
-    checkout = tmp_path / "mine" / "diffusers"
-    (checkout / "src" / "diffusers").mkdir(parents=True)
-    (checkout / "src" / "diffusers" / "__init__.py").write_text("MINE = 1\n")
-    (checkout / "setup.py").write_text("")
-    (checkout / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
-    )
-    (checkout / "backend.py").write_text(BACKEND.format(name="diffusers.pth", text=str(checkout / "src")))
+    checkout = write_checkout(tmp_path / "mine" / "diffusers", "0.50.0")
     monkeypatch.chdir(tmp_path)
     (environment,) = Environments(tmp_path / "made", source, ("ballast==1.0",)).get(["mine/diffusers"])
     assert environment.python.parents[1].name.startswith("diffusers-")
-    (checkout / "src" / "diffusers" / "__init__.py").write_text("MINE = 2\n")  # an edit is seen at once
-    code = "import diffusers; print(diffusers.MINE)"
-    done = subprocess.run([environment.python, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "2\n"
+    (checkout / "src" / "diffusers" / "__init__.py").write_text("VERSION = 'edited'\n")  # an edit is seen at once
+    assert imported(environment) == "edited"
+
+
+@pytest.mark.slow
+def test_a_checkout_is_installed_anew_each_time_and_two_of_one_name_are_two_environments(
+    index, source, tmp_path, capsys
+):
+    """Its second use once tested what its first use had installed, and another clone's use, too."""
+    mine, theirs = (write_checkout(tmp_path / whose / "diffusers", "0.50.0") for whose in ("mine", "theirs"))
+    environments = Environments(tmp_path / "made", source)
+    first, other = environments.get([str(mine), str(theirs)])
+    assert first.python != other.python
+    assert first.digest != other.digest
+    capsys.readouterr()
+    write_checkout(mine, "0.51.0")
+    again, same = environments.get([str(mine), str(theirs)])
+    assert (again.python, same) == (first.python, other)
+    assert again.digest != first.digest
+    assert (installed(again)["diffusers"], installed(same)["diffusers"]) == ("0.51.0", "0.50.0")
+    assert (imported(again), imported(same)) == ("0.51.0", "0.50.0")
+    said = capsys.readouterr().err
+    assert "making an environment" not in said
+    assert f"installing {mine} (files {again.checkout.state.split()[1]}) in" in said
+
+
+def test_the_state_of_a_checkout_is_its_commit_and_what_differs_from_it(repository):
+    clean = state_of(repository)
+    assert clean == git(repository, "rev-parse", "HEAD")[:12]
+    file, text = repository / "backend.py", (repository / "backend.py").read_text()
+    states = [clean]
+    for change in ("# one\n", "# two\n"):
+        file.write_text(text + change)
+        states.append(state_of(repository))
+    file.write_text(text)
+    assert state_of(repository) == clean
+    (repository / "new.py").write_text("1\n")
+    states.append(state_of(repository))
+    (repository / "new.py").write_text("2\n")
+    states.append(state_of(repository))
+    git(repository, "add", "new.py")  # staged or not is the same to a run, and still another state than the commit
+    states.append(state_of(repository))
+    assert len(set(states)) == len(states)
+    assert all(state.startswith(f"{clean} with changes ") for state in states[1:])
+    git(repository, "commit", "-qm", "new")
+    assert state_of(repository) == git(repository, "rev-parse", "HEAD")[:12] != clean
+    (repository / "diffusers.egg-info").mkdir()  # pip's
+    (repository / "diffusers.egg-info" / "PKG-INFO").write_text("1")
+    assert " with " not in state_of(repository)
+
+
+def test_without_a_repository_of_its_own_the_state_is_that_of_all_files(repository, tmp_path, monkeypatch):
+    inside = write_checkout(repository / "unpacked", "0.50.0")  # somebody else's repository around it
+    alone = write_checkout(tmp_path / "alone", "0.50.0")
+    for folder in (inside, alone):
+        first = state_of(folder)
+        assert first.startswith("files ")
+        (folder / "src" / "diffusers" / "__init__.py").write_text("VERSION = 'edited'\n")
+        edited = state_of(folder)
+        assert edited != first
+        (folder / ".git-like").mkdir()
+        (folder / ".git-like" / "x").write_text("hidden")
+        assert state_of(folder) == edited
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    assert state_of(repository).startswith("files ")
+
+
+def test_a_checkout_that_was_edited_since_is_an_error(tmp_path):
+    folder = write_checkout(tmp_path / "diffusers", "0.50.0")
+    checkout = Checkout(folder, state_of(folder))
+    checkout.check_unchanged()
+    write_checkout(folder, "0.51.0")
+    with pytest.raises(HarnessError, match=r"diffusers was changed while the runs were made \(from files \w+ to files"):
+        checkout.check_unchanged()
 
 
 @pytest.mark.slow

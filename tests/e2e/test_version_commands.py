@@ -23,7 +23,7 @@ from harness.cli.harness_source import rebuild_wheel
 from harness.cli.version_pins import constraint_lines, package
 from harness.results.journal import Journal
 from tests.helpers.records import FINGERPRINT, quality
-from tests.helpers.wheels import pip_settings, write_wheel
+from tests.helpers.wheels import pip_settings, write_checkout, write_wheel
 
 pytestmark = pytest.mark.slow
 ROOT = Path(harness.__file__).parents[1]
@@ -37,12 +37,19 @@ BESIDE = {
 }
 TOLERANCES = '[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = 0.05\nrelative = 0.0\n'
 PYTEST = """
-import json, sys
+import json, os, sys
 from importlib import metadata
 from pathlib import Path
 options = dict(word.split("=", 1) for word in sys.argv if word.startswith("--dit-") and "=" in word)
 folder = Path(options["--dit-reports"]) / options["--dit-run-id"]
 release = metadata.version("diffusers")
+if "edit" in sys.argv:
+    with open(os.environ["EDITED"], "a") as file:
+        file.write("# edited\\n")
+if Path("stop").exists() and release == __CRASHES_AT__:  # as by Ctrl-C, with a part of the journal on the disk
+    folder.mkdir(parents=True)
+    (folder / "shard-1-of-1.jsonl").write_text("")
+    sys.exit(2)
 if "crash" in sys.argv and release == __CRASHES_AT__:
     sys.exit(3)
 folder.mkdir(parents=True)
@@ -93,7 +100,8 @@ def checkout(tmp_path_factory):
     """A copy of the checkout, without the bundled weights, whose build needs nothing but the setuptools here."""
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "harness", folder / "harness", ignore=shutil.ignore_patterns("__pycache__", "weights"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    (folder / "docs").mkdir()
+    for name in ("pyproject.toml", "docs/package.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
     lines = constraint_lines((ROOT / "constraints.txt").read_text().splitlines(), {"diffusers": "==0.36.0"})
     (folder / "constraints.txt").write_text("\n".join(lines) + "\n")
@@ -114,9 +122,10 @@ class Project:
 
     def __init__(self, folder, home, index):
         self.folder, self.home, self.index = folder, home, index
+        self.variables = {}
 
     def __call__(self, *arguments, code=0):
-        settings = {"PYTHONPATH": str(self.home), **pip_settings(self.index)}
+        settings = {"PYTHONPATH": str(self.home), **pip_settings(self.index), **self.variables}
         done = subprocess.run(
             [sys.executable, "-m", "harness", *arguments],
             cwd=self.folder,
@@ -147,8 +156,8 @@ def test_the_first_release_that_changed_something_is_found(project):
     assert done.stderr.count("making an environment") == 4
     seen = project.seen("bisect/0.34.0-bfloat16")
     assert seen["arguments"] == [
-        *("cases", "-q", "--benchmark-skip", "--dit-run-id=0.34.0-bfloat16", "--dit-reports=reports/bisect"),
-        *("--dit-dtype=bfloat16", "-k", "flux"),
+        *("cases", "-q", "--benchmark-skip", "--continue-on-collection-errors"),
+        *("--dit-run-id=0.34.0-bfloat16", "--dit-reports=reports/bisect", "--dit-dtype=bfloat16", "-k", "flux"),
     ]
     expected = {"dit-ablation-harness": harness.__version__, "diffusers": "0.34.0", "transformers": "4.51.3"}
     assert expected.items() <= seen["packages"].items()
@@ -159,6 +168,35 @@ def test_the_first_release_that_changed_something_is_found(project):
 
     narrower = project("bisect", "0.33.1", "0.34.0", "--dtype", "bfloat16", "--look-for", "bits", "--", "-k", "flux")
     assert narrower.stdout.splitlines()[-1] == "bfloat16, bits: nothing changed from 0.33.1 to 0.34.0"
+
+
+def test_an_interrupted_run_is_no_answer(project):
+    """It used to be one: "changed (it was interrupted)"."""
+    command = ("bisect", "0.33.1", "0.35.0", "--dtype", "bfloat16", "--reports", "reports/stopped")
+    (project.folder / "stop").touch()
+    done = project(*command, code=4)
+    assert "0.34.0-bfloat16 is not complete: it was interrupted or killed (exit code 2)" in done.stderr
+    (project.folder / "stop").unlink()
+    assert "0.35.0 is the first release that changed something, after 0.34.0" in project(*command).stdout
+    other = project(*command, "--", "-k", "lose")  # another -k is another run, and another answer
+    assert "0.34.0 is the first release that changed something, after 0.33.1" in other.stdout
+
+
+def test_a_folder_is_tested_as_it_is_now_and_two_of_one_name_are_told_apart(project, tmp_path):
+    mine, theirs = (write_checkout(tmp_path / whose / "diffusers", CRASHES_AT) for whose in ("mine", "theirs"))
+    command = ("upgrade", "--run", "--dtype", "float32", "--reports", "reports/folders")
+    assert "m, float32: yes" in project(*command, str(theirs), str(mine)).stdout
+    write_checkout(mine, MOVED_AT)
+    done = project(*command, str(theirs), str(mine))
+    assert "m, float32: no" in done.stdout
+    assert "mine-diffusers" in done.stdout
+    for whose, version in {"theirs": CRASHES_AT, "mine": MOVED_AT}.items():
+        assert project.seen(f"folders/{whose}-diffusers-float32")["packages"]["diffusers"] == version
+    assert len(list((project.folder / ".environments").glob("diffusers-*"))) == 2
+
+    project.variables["EDITED"] = str(mine / "src" / "diffusers" / "__init__.py")
+    done = project(*command, str(theirs), str(mine), "--", "-k", "edit", code=4)
+    assert f"error: {mine} was changed while the runs were made (from files " in done.stderr
 
 
 def test_an_upgrade_makes_its_runs_and_says_yes_or_no(project):

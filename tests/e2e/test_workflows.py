@@ -9,6 +9,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,30 @@ def test_checkouts_keep_no_token_and_jobs_end(workflow):
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
     assert all(job["timeout-minutes"] for job in workflow["jobs"].values())
+
+
+def test_hosted_machines_take_the_wheels_for_cpus_and_keep_pips_cache():
+    for name in ("tests", "upgrade"):
+        loaded = load(name)
+        assert loaded["env"] == {"PIP_EXTRA_INDEX_URL": "${{ vars.TORCH_INDEX }}"}
+        pythons = [step["with"] for step in steps(loaded) if step.get("uses", "").startswith("actions/setup-python@")]
+        assert len(pythons) == len(loaded["jobs"])
+        assert all((p["cache"], p["cache-dependency-path"]) == ("pip", "constraints.txt") for p in pythons)
+    assert "env" not in load("nightly")  # a GPU needs the CUDA libraries
+    assert "`TORCH_INDEX`" in (FOLDER.parents[1] / "CONTRIBUTING.md").read_text()
+
+
+def test_the_oldest_and_the_newest_python_are_tested_and_are_those_of_the_package():
+    jobs, root = load("tests")["jobs"], FOLDER.parents[1]
+    (oldest,) = [w["python-version"] for w in (step.get("with", {}) for step in jobs["ci"]["steps"]) if "cache" in w]
+    tested = [oldest, *jobs["python"]["strategy"]["matrix"]["python"]]
+    (listed,) = re.findall(r"^PYTHONS = (\[.*?\])", (root / "noxfile.py").read_text(), flags=re.MULTILINE)
+    assert json.loads(listed) == tested
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    classified = re.findall(r"Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    assert project["requires-python"] == f">={oldest}"
+    assert (classified[0], classified[-1]) == (tested[0], tested[-1])
+    assert any(step.get("run") == 'nox -s "tests-$PYTHON"' for step in jobs["python"]["steps"])
 
 
 @pytest.mark.parametrize("name", ["versions", "upgrade"])

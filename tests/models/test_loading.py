@@ -17,7 +17,8 @@ from harness.ablation.plan import parse
 from harness.errors import CheckpointError
 from harness.models import loading
 from harness.models.checkpoints import hub_cache, weight_files
-from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.models.checkpoints.pipeline_folder import AUTOENCODER_HOLDER
+from harness.models.checkpoints.resolve import BUNDLED, bundled_names, resolve
 from harness.models.sampler import Sampler
 from harness.models.spec import FLUX
 from harness.surgery.trace import check_trace, traced
@@ -64,6 +65,25 @@ def test_from_the_hubs_cache_it_is_bitwise_the_same(cache, expected):
     assert same(pictures(loading.load(checkpoint, CPU), checkpoint.settings), expected)
     # The digest is taken from the blobs' names there, and from the content here.
     assert weight_files.weights_digest(checkpoint.folder) == weight_files.weights_digest(BUNDLED / "flux-tiny")
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_every_bundled_checkpoint_has_the_one_autoencoder(name, tmp_path):
+    """Its loaded pipeline saves an ordinary folder of diffusers, which loads by itself."""
+    checkpoint = resolve(name)
+    pipeline = loading.load(checkpoint, CPU)
+    stored = load_file(AUTOENCODER_HOLDER / "diffusion_pytorch_model.safetensors")
+    loaded = pipeline.vae.state_dict()
+    assert loaded.keys() == stored.keys()
+    assert all(torch.equal(loaded[key], value) for key, value in stored.items())
+    pipeline.save_pretrained(tmp_path / "whole")
+    again = type(pipeline).from_pretrained(tmp_path / "whole")
+    assert torch.equal(again.vae.decoder.conv_in.weight, stored["decoder.conv_in.weight"])
+
+
+def test_a_copy_of_a_bundled_folder_without_the_autoencoder_is_named(tmp_path):
+    folder = shutil.copytree(BUNDLED / "sd3-tiny", tmp_path / "mine")
+    assert f"checkpoint {folder} has no vae weights (vae/*.safetensors)" in message(resolve(str(folder)))
 
 
 def split(folder):

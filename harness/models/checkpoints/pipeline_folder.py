@@ -2,6 +2,9 @@
 
 By the standard library alone. Only safetensors count; second copies in another precision (``*.fp16.safetensors``)
 are not what is loaded, and neither is a single file beside the components' folders.
+
+The bundled models have one autoencoder, and its weights are stored once, in flux-tiny's folder: they are what
+:func:`shards` gives for the others, too.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from harness.errors import CheckpointError
 from harness.files import parse_json
 
 INDEX = "model_index.json"
+BUNDLED = Path(__file__).parents[2] / "tiny" / "weights"  # the checkpoints that come with the package
+AUTOENCODER = "vae"
+AUTOENCODER_HOLDER = BUNDLED / "flux-tiny" / AUTOENCODER
 _MODEL_SETTINGS = "config.json"
 _SMALL = (".json", ".txt", ".model")
 _COPY = re.compile(r"\.(fp16|fp32|bf16|non_ema)\.")  # a second copy in another precision, or its index
@@ -67,6 +73,7 @@ def shards(folder: Path) -> list[Path]:
 
     Raises CheckpointError for an index that can't be read.
     """
+    folder = weights_folder(folder)
     for name in _NAMES:
         index = folder / f"{name}.safetensors.index.json"
         if index.exists():
@@ -95,6 +102,20 @@ def shard_names(index: Path) -> list[str]:
     return names
 
 
+def weights_folder(folder: Path) -> Path:
+    """The folder with a component's weights: the component's own, or of a bundled autoencoder the one that holds them.
+
+    A copy of a bundled checkpoint elsewhere has no claim to the original's files.
+    """
+    shared = folder.name == AUTOENCODER and folder.resolve().parent.parent == BUNDLED.resolve()
+    return AUTOENCODER_HOLDER if shared and not any(folder.glob("*.safetensors")) else folder
+
+
+def name_inside(folder: Path, path: Path) -> str:
+    """A file's name relative to its pipeline's folder; one that another folder holds is named as if it were there."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else "/".join(path.parts[-2:])
+
+
 def weight_files(folder: Path, index: Mapping[str, Any]) -> dict[str, list[Path]]:
     """Component -> the safetensors files that it is loaded from, for every component that is a model."""
     models = [name for name, kind in _components(index).items() if _settings_file(kind) == _MODEL_SETTINGS]
@@ -111,7 +132,7 @@ def first_missing(folder: Path, index: Mapping[str, Any]) -> str | None:
     # A link whose blob is gone is a file that was meant to be there.
     wanted += [path for path in small_files(folder, index) if path.is_symlink()]
     gone = next((path for path in wanted if not path.exists()), None)
-    return None if gone is None else gone.relative_to(folder).as_posix()
+    return None if gone is None else name_inside(folder, gone)
 
 
 def small_files(folder: Path, index: Mapping[str, Any]) -> list[Path]:

@@ -18,7 +18,7 @@ from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
 from harness.models.checkpoints.foreign_code import refuse_foreign_code
-from harness.models.checkpoints.pipeline_folder import INDEX
+from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack
 from harness.results.serialise import from_plain, no_unknown_fields, to_plain
@@ -44,7 +44,6 @@ __all__ = [
 SETTINGS_FILE = "harness.json"
 _MOST_BLOCKS = 10_000  # of a stack: a config may say anything
 _LORA = "-lora-"  # between a checkpoint's name and the LoRA's digest
-BUNDLED = Path(__file__).parents[2] / "tiny" / "weights"
 
 
 @dataclass(frozen=True)

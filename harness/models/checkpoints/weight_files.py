@@ -12,7 +12,14 @@ from harness.errors import CheckpointError
 from harness.files import file_sha256, parse_json
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.foreign_code import refuse_foreign_code
-from harness.models.checkpoints.pipeline_folder import INDEX, first_missing, header, small_files, weight_files
+from harness.models.checkpoints.pipeline_folder import (
+    INDEX,
+    first_missing,
+    header,
+    name_inside,
+    small_files,
+    weight_files,
+)
 
 
 def check_files(folder: Path, hub_id: str = "") -> None:
@@ -56,11 +63,11 @@ def check_weights(path: Path) -> None:
 def weights_digest(folder: Path, *more: Path) -> str:
     """Twelve hex digits over all weight, config and tokenizer files of a folder, and ``more`` files on top of it.
 
-    Of a pipeline, only the files that are loaded count.
+    Of a pipeline, only the files that are loaded count; the bundled autoencoder's as if each folder had a copy.
     """
     total = hashlib.sha256()
-    for path in sorted(_files(folder)):
-        total.update(path.relative_to(folder).as_posix().encode())
+    for path in sorted(_files(folder), key=lambda path: Path(name_inside(folder, path))):
+        total.update(name_inside(folder, path).encode())
         total.update(_sha256(path))
     for path in more:
         total.update(_sha256(path))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from harness.errors import CheckpointError
-from harness.models.checkpoints.pipeline_folder import first_missing, header
-from harness.models.checkpoints.resolve import BUNDLED
+from harness.models.checkpoints.pipeline_folder import first_missing, header, name_inside, shards, weights_folder
+from harness.models.checkpoints.resolve import BUNDLED, bundled_names
 
 
 def test_a_component_that_was_dropped_is_not_missed():
@@ -42,3 +43,25 @@ def test_a_header_that_is_none_is_one_line(tmp_path, header_text):
     path.write_bytes(len(data).to_bytes(8, "little") + data)
     with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged \(.*; fetch or save it again"):
         header(path)
+
+
+def test_the_bundled_autoencoder_is_stored_once_and_is_that_of_every_bundled_checkpoint(monkeypatch):
+    (stored,) = BUNDLED.glob("*/vae/*.safetensors")
+    for name in bundled_names():
+        assert shards(BUNDLED / name / "vae") == [stored]
+        assert name_inside(BUNDLED / name, stored) == "vae/diffusion_pytorch_model.safetensors"
+    monkeypatch.chdir(BUNDLED)
+    assert [path.resolve() for path in shards((BUNDLED / "sd3-tiny" / "vae").relative_to(BUNDLED))] == [stored]
+
+
+def test_nobody_else_gets_it(tmp_path):
+    folder = shutil.copytree(BUNDLED / "sd3-tiny", tmp_path / "sd3-tiny")
+    assert weights_folder(folder / "vae") == folder / "vae"
+    assert shards(folder / "vae") == []
+    assert weights_folder(BUNDLED / "sd3-tiny" / "transformer") == BUNDLED / "sd3-tiny" / "transformer"
+
+
+def test_one_of_its_own_comes_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.models.checkpoints.pipeline_folder.BUNDLED", tmp_path)
+    folder = shutil.copytree(BUNDLED / "flux-tiny" / "vae", tmp_path / "mine" / "vae")
+    assert shards(folder) == [folder / "diffusion_pytorch_model.safetensors"]

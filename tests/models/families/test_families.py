@@ -27,6 +27,7 @@ from harness.lab import cost
 from harness.lab.lab import Lab
 from harness.lab.random_lab import RandomLab
 from harness.models import spec
+from harness.models.checkpoints.pipeline_folder import AUTOENCODER_HOLDER
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.models.families.auraflow import AuraFlow
 from harness.models.families.base import FamilyAdapter
@@ -217,6 +218,7 @@ BOREAL = dataclasses.replace(
 def boreal(tmp_path_factory):
     """A checkpoint folder of the fourth family, which stands in the table and in this diffusers meanwhile."""
     folder = shutil.copytree(BUNDLED / "auraflow-tiny", tmp_path_factory.mktemp("checkpoints") / "boreal-tiny")
+    shutil.copytree(AUTOENCODER_HOLDER, folder / "vae", dirs_exist_ok=True)
     for file, changes in {
         "model_index.json": {"_class_name": BOREAL.pipeline, "transformer": ["diffusers", BOREAL.transformer]},
         "transformer/config.json": {"_class_name": BOREAL.transformer},
