@@ -113,3 +113,8 @@ def test_ids_of_a_grid_read_back():
     for wrong in ("m-1-double-L09-skip", "m-1-triple-L01-skip", "other-double-L01-skip", "m-1-double-plan-12345678"):
         with pytest.raises(CaseError):
             from_id("m-1", stacks, wrong)
+
+
+def test_stacks_by_other_names_are_ours_once():
+    ask = Ask(("double", "transformer_blocks", "other"), ("middle",), ("skip",))
+    assert ask.renamed({"transformer_blocks": "double"}) == Ask(("double", "other"), ("middle",), ("skip",))
