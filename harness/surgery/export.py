@@ -75,12 +75,14 @@ def export(
     its model card, ``README.md``. The card quotes the harm that ``records`` of the same plans hold. The folder appears
     when everything in it has been read back and compared with the original's weights, or not at all.
 
-    Raises ExportError where a plan can't be saved (a repeated block, a parallel group, SD3's last block
-    elsewhere), where the model isn't plain (quantised, offloaded to meta, with a LoRA on it, outside the
-    known families), and where the folder isn't empty or can't be written; PlanError or SurgeryError for a
-    plan or stack that doesn't fit the model.
+    Raises ExportError where ``base_model`` is no hub id, where a plan can't be saved (a repeated block, a parallel
+    group, SD3's last block elsewhere), where the model isn't plain (quantised, offloaded to meta, with a LoRA on
+    it, outside the known families), and where the folder isn't empty or can't be written; PlanError or SurgeryError for
+    a plan or stack that doesn't fit the model.
     """
     model, folder = transformer_of(transformer), Path(folder)
+    if base_model and not hub_cache.is_id(base_model):
+        raise ExportError(f"base_model {base_model!r} is no hub id; write it like org/name, or leave it out")
     family = family_of(model)
     kept = chosen(model, plans)
     lengths = {stack.name: len(getattr(model, stack.attribute)) for stack in family.stacks}

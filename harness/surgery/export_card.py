@@ -35,10 +35,9 @@ class CardFacts:
 
 def model_card(facts: CardFacts, records: Iterable[Record] = ()) -> str:
     """The card's text; ``records`` are measurements, of which those of the exported plans are quoted."""
-    base_model = printable(facts.base_model)
-    base = base_model or facts.checkpoint or "a model that was not named"
-    named = f"base_model: {base_model}" if base_model else "# base_model: ORG/NAME, the original's hub id"
-    written = base_model or facts.checkpoint or "FOLDER_OF_THE_BASE_MODEL"
+    base = facts.base_model or printable(facts.checkpoint) or "a model that was not named"
+    named = f"base_model: {facts.base_model}" if facts.base_model else "# base_model: ORG/NAME, the original's hub id"
+    written = facts.base_model or printable(facts.checkpoint) or "FOLDER_OF_THE_BASE_MODEL"
     return "\n".join(
         [
             "---",

@@ -84,6 +84,8 @@ def test_the_card_says_what_is_left_and_of_what(tmp_path):
     assert json.loads((tmp_path / "out" / "ablation.json").read_text())["plans"] == {"double": "0-2"}
     export(model, "double: 0-2", tmp_path / "mine", checkpoint="mine", base_model="me/mine")
     assert "\nbase_model: me/mine\n" in (tmp_path / "mine" / "README.md").read_text()
+    with pytest.raises(ExportError, match=r"base_model 'a/b\\nlicense: mit' is no hub id; write it like org/name"):
+        export(model, "double: 0-2", tmp_path / "odd", base_model="a/b\nlicense: mit")
     export(model, "double: 0-2", tmp_path / "id", checkpoint="org/other")
     assert "\nbase_model: org/other\n" in (tmp_path / "id" / "README.md").read_text()
 

@@ -48,8 +48,7 @@ def test_an_original_without_a_hub_id_is_asked_for():
     assert "base_model" not in matter
     assert "# base_model: ORG/NAME" in model_card(replace(FACTS, base_model=""))
     assert "# FluxTransformer2DModel of m, without" in text
-    odd = model_card(replace(FACTS, base_model="a/b\nlicense: mit"))
-    assert "license" not in front(odd)[0]
+    assert "# FluxTransformer2DModel of m\\nn, without" in model_card(replace(FACTS, base_model="", checkpoint="m\nn"))
 
 
 def test_every_stack_has_its_blocks():
