@@ -6,7 +6,6 @@ baselines every verdict is ``unjudged``, and the unit of harm is this lab's own 
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
-from harness.errors import HarnessError
+from harness.errors import CheckpointError, HarnessError
 from harness.gates.reference import Reference, reference_for
 from harness.gates.verdict import judge, judge_latency, unjudged
+from harness.models.checkpoints.resolve import Checkpoint, resolve
+from harness.report.rankings import Rankings
 from harness.results import ranking
 from harness.results.journal import Journal
 from harness.results.records import Kind, Record
@@ -29,22 +30,24 @@ Names = str | Sequence[str]
 _WITHOUT_BASELINES = unjudged("measured without stored values")
 
 
-def load(checkpoint: str | Path, *, device: str | None = None, dtype: str | None = None) -> Any:
+def load(
+    checkpoint: str | Path, *, device: str | None = None, dtype: str | None = None, revision: str | None = None
+) -> Any:
     """The diffusers pipeline of a checkpoint: a bundled or known name, a hub id in the cache, or a folder.
 
     ``device`` is torch's name for one (default: the GPU where there is one), ``dtype`` ``float32``, ``bfloat16`` or
-    ``float16`` (default: the checkpoint's own). In eval mode, from safetensors files on this disk alone.
+    ``float16`` (default: the checkpoint's own), ``revision`` a branch, tag or commit of a hub id that was downloaded
+    (default: ``main``). In eval mode, from safetensors files on this disk alone.
     Raises CheckpointError with the command that fixes it where the checkpoint can't be found or loaded.
     """
     # These load torch, which ranking records does without.
     from harness.models import environment, loading
-    from harness.models.checkpoints.resolve import resolve
 
-    return loading.load(resolve(str(checkpoint), dtype=dtype), environment.pick_device(device))
+    return loading.load(resolve(str(checkpoint), dtype=dtype, revision=revision), environment.pick_device(device))
 
 
 def sweep(
-    lab: LabProtocol,
+    lab: LabProtocol | str | Path,
     *,
     strategies: Names = (),
     ranges: Names = (),
@@ -57,6 +60,7 @@ def sweep(
 ) -> Iterator[Record]:
     """Measure every case of a grid on a lab, least deep first; each Record is given as soon as it is measured.
 
+    ``lab`` is a :class:`~harness.lab.lab.Lab`, or a checkpoint's name or folder, of which one is opened.
     ``strategies`` (``"skip"``, ``"parallel.t3"``), ``ranges`` (``"middle"``, ``"each"``, ``"4-7"``) and ``stacks`` are
     sequences, or one text with commas; left out, they are the harness's own strategies on the middle of every
     stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for. With
@@ -68,21 +72,43 @@ def sweep(
     taken. With ``folder``, records and strips of images are also kept
     there, and ``python -m harness report FOLDER`` ranks them again.
 
-    Raises CaseError or PlanError at once for what the checkpoint doesn't have, BaselineError where the stored values
-    can't be read, JournalError where the folder can't be written, and while measuring SurgeryError for a plan that did
-    not take hold.
+    Raises CaseError or PlanError at once for what the checkpoint doesn't have, CheckpointError for one that can't be
+    opened, BaselineError where the stored values can't be read, JournalError where the folder can't be written, and
+    while measuring SurgeryError for a plan that did not take hold.
     """
-    checkpoint = lab.checkpoint
+    checkpoint = _checkpoint_of(lab)
+    names = checkpoint.family.diffusers_names
     by_plan = [plans] if isinstance(plans, str) else plans
-    cases = [by_hand(checkpoint.name, checkpoint.stacks, text) for text in by_plan]
+    cases = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in by_plan]
     if strategies or ranges or stacks or not cases:
         ask = grid(checkpoint.stacks, only=_names(stacks), ranges=_names(ranges), strategies=_names(strategies))
-        cases += expand(checkpoint.name, checkpoint.stacks, [ask])
+        cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)])
     spans, steps = [read(text) for text in _names(windows)], checkpoint.settings.steps
     cases = [windowed for case in cases for windowed in in_windows(case, spans, steps)]
+    if isinstance(lab, str | Path):
+        lab = _open(checkpoint)  # after the cases, so that a typo is said before a model is loaded
     journal = None if folder is None else Journal(Path(folder))
     reference = None if baselines is None else reference_for(lab, Path(baselines))
     return _run(lab, cases, journal, reference, latency=latency)
+
+
+def _checkpoint_of(lab: LabProtocol | str | Path) -> Checkpoint:
+    """The checkpoint of a lab, or the one of that name. Raises CheckpointError, for anything else too."""
+    if isinstance(lab, str | Path):
+        return resolve(str(lab))
+    checkpoint = getattr(lab, "checkpoint", None)
+    if not isinstance(checkpoint, Checkpoint):
+        raise CheckpointError(
+            f"sweep takes a Lab or a checkpoint's name or folder, not a {type(lab).__name__}: write "
+            'sweep(Lab("flux-tiny"), ...) or sweep("flux-tiny", ...)'
+        )
+    return checkpoint
+
+
+def _open(checkpoint: Checkpoint) -> LabProtocol:
+    from harness.lab.lab import Lab  # loads torch, which ranking records does without
+
+    return Lab(checkpoint)
 
 
 def _names(names: Names) -> Sequence[str]:
@@ -140,20 +166,13 @@ def _latency(lab: LabProtocol, case: Case, folder: Path | None, reference: Refer
     return Record.of(case, Kind.LATENCY, lab.fingerprint, verdict, latency=latency, run=run)
 
 
-class Rankings(list[ranking.Ranking]):
-    """One Ranking for each checkpoint; ``print`` shows the tables."""
-
-    def __str__(self) -> str:
-        from harness.report.ranking_terminal import draw
-
-        return draw(self, shutil.get_terminal_size().columns, colour=False).rstrip("\n")
-
-
 def rank(records: Iterable[Record]) -> Rankings:
     """Rank records of any number of checkpoints: a list with one Ranking each, which prints as the tables.
 
+    In a notebook the list and each Ranking are shown as HTML tables; ``to_frame()`` of either gives a pandas
+    DataFrame, one row a variant and one column a figure.
     Rows are ordered by harm (in the control's seed-to-seed sd, with its 95 % interval over prompts), with
     simultaneous intervals of ranks and tiers. Pure: the same records, from :func:`sweep` or from a journal
     (``harness.results.journal.read``), give the same ranking on any machine. No torch.
     """
-    return Rankings(ranking.rank(records))
+    return Rankings.of(ranking.rank(records))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import harness
-from harness import Lab, Record, Status, load, rank, read_journal, sweep
+from harness import Lab, Record, Status, ablate, findings, load, rank, read_journal, sweep
 from harness.ablation.plan import parse
 from harness.errors import CaseError, CheckpointError, JournalError, PlanError
 from harness.gates.baselines import load as load_baseline
 from harness.gates.baselines import save as save_baseline
 from harness.gates.update import UpdateMode, update_cases
-from harness.models.checkpoints.resolve import resolve
+from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.results.records import from_json
+from tests.helpers import hubs
 
 PROMPTS = (
     "a large solid red circle left of a small striped blue square on a grey background",
@@ -159,3 +161,68 @@ def test_a_model_with_random_weights_is_swept_and_ranked_by_speed(random_labs):
         assert [r.kind for r in records] == ["quality", "latency"]
         (ranking,) = rank(records)
         assert ranking.rows[0].value("speed_up") == records[1].latency.ratio
+
+
+def test_a_sweep_takes_a_checkpoints_name(monkeypatch):
+    opened = []
+
+    class FewPrompts(Lab):
+        def __init__(self, checkpoint):
+            opened.append(checkpoint.name)
+            super().__init__(checkpoint, prompts=PROMPTS[:2])
+
+    monkeypatch.setattr("harness.lab.lab.Lab", FewPrompts)
+    (record,) = sweep("flux-tiny", strategies="skip", stacks="double", ranges="2")
+    assert (record.case, record.measurement.prompts) == ("flux-tiny-double-L02-skip", 2)
+    (record,) = sweep(resolve("flux-tiny").folder, plans="double: 0-1 3-4")
+    assert record.plan == "0 1 3 4"
+    with pytest.raises(CaseError, match="unknown strategy 'skp'"):
+        sweep("flux-tiny", strategies="skp")
+    assert opened == ["flux-tiny", "flux-tiny"]  # a mistake is said before a model is loaded
+
+
+def test_a_sweep_of_something_else_says_what_to_write(lab):
+    for other in (lab.sampler.pipeline, lab.sampler.transformer, None):
+        with pytest.raises(
+            CheckpointError, match=r'not a \w+: write sweep\(Lab\("flux-tiny"\), ...\) or sweep\("flux-'
+        ):
+            sweep(other)
+
+
+def test_a_sweep_takes_diffusers_names_and_writes_ours(lab, tmp_path):
+    grid = {"stacks": "single_transformer_blocks,transformer_blocks,double", "ranges": "2", "strategies": "skip"}
+    records = list(sweep(lab, **grid, plans="transformer_blocks: 0 2 1 3-4", folder=tmp_path))
+    assert [r.stack for r in records] == ["double", "double", "single"]
+    assert [r.case for r in records[1:]] == ["flux-tiny-double-L02-skip", "flux-tiny-single-L02-skip"]
+    assert records[0].case == next(sweep(lab, plans="double: 0 2 1 3-4")).case
+    assert not any("transformer_blocks" in path.read_text() for path in tmp_path.glob("*.jsonl"))
+
+
+def test_a_pipeline_is_ablated_as_it_is(lab):
+    pipeline = lab.sampler.pipeline
+    blocks = pipeline.transformer.transformer_blocks
+    with ablate(pipeline, "transformer_blocks: 0-1 3-4") as inside:
+        assert inside is pipeline
+        assert pipeline.transformer.transformer_blocks is not blocks
+    assert pipeline.transformer.transformer_blocks is blocks
+
+
+def test_a_revision_is_loaded(cache):
+    snapshot = hubs.put(cache, "someone/flux-small", BUNDLED / "flux-tiny")
+    (snapshot.parent.parent / "refs" / "main").write_text("f" * 40)
+    with pytest.raises(CheckpointError, match="half-downloaded"):
+        load("someone/flux-small")
+    assert type(load("someone/flux-small", revision=hubs.COMMIT)).__name__ == "FluxPipeline"
+    with pytest.raises(CheckpointError, match=r"revision 'v9' is not in the hub cache .* --revision v9 "):
+        load("someone/flux-small", revision="v9")
+
+
+@pytest.mark.parametrize(("page", "printed"), [("analysis.md", 3), ("findings.md", 2)])
+def test_analyses_and_claims_are_called_as_the_pages_say(page, printed, lab, monkeypatch, capsys):
+    """The example with a Study, on few prompts and of the claims on two that need little."""
+    text = (Path(harness.__file__).parent.parent / "docs" / page).read_text()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Study(Lab(" in block)
+    monkeypatch.setattr("harness.lab.lab.Lab", lambda name: lab if name == "flux-tiny" else pytest.fail(name))
+    monkeypatch.setattr("harness.findings.blog.BLOG", [c for c in findings.BLOG if c.id in ("B2", "B4")])
+    exec(compile(code, page, "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) >= printed

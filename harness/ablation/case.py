@@ -12,10 +12,12 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from harness.ablation.plan import Plan, as_plan, split_stack
 from harness.ablation.ranges import Span
 from harness.ablation.steps import Window, share, suffix
+from harness.ablation.strategies import STRATEGIES
 from harness.errors import CaseError
 
 
@@ -69,13 +71,20 @@ def stack_length(checkpoint: str, stacks: Mapping[str, int], stack: str) -> int:
 
 
 def over_stack(
-    checkpoint: str, stacks: Mapping[str, int], plan: Plan | str, stack: str | None = None
+    checkpoint: str,
+    stacks: Mapping[str, int],
+    plan: Plan | str,
+    stack: str | None = None,
+    *,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Plan, str]:
     """A plan and its stack from ``"double: 0-3 8-18"``, or from a plan (or its text) and a stack's name.
 
-    The stack may be left out where there is only one. Raises PlanError or CaseError.
+    The stack may be left out where there is only one; ``names`` (diffusers' name -> the name here) may stand for
+    stacks, too. Raises PlanError or CaseError.
     """
-    stack, plan = split_stack(plan, stack)
+    stack, plan = split_stack(plan, stack, names)
+    _refuse_strategy(plan, stack or next(iter(stacks)))
     if stack is None:
         if len(stacks) > 1:
             raise CaseError(f"plan '{plan}' names no stack; write it like '{next(iter(stacks))}: {plan}'")
@@ -83,12 +92,26 @@ def over_stack(
     return as_plan(plan, stack_length(checkpoint, stacks, stack), stack), stack
 
 
-def by_hand(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
-    """The case of ``--dit-plan "double: 0-1 (2|3|4)x3 5"``.
+def _refuse_strategy(plan: Plan | str, stack: str) -> None:
+    """Raise CaseError where somebody writes a strategy instead of a plan: ``skip``."""
+    name = plan.strip() if isinstance(plan, str) else ""
+    if name.partition(".")[0] in STRATEGIES:
+        raise CaseError(
+            f"{name!r} is a strategy, and a plan says which blocks run: '{stack}: 0 2-4' skips block 1 of a stack of "
+            f"five; a strategy needs a range, as in sweep(lab, strategies={name!r}, ranges='middle') or pytest cases/ "
+            f"--dit-strategy {name} --dit-range middle"
+        )
+
+
+def by_hand(
+    checkpoint: str, stacks: Mapping[str, int], text: str, *, names: Mapping[str, str] = MappingProxyType({})
+) -> Case:
+    """The case of ``--dit-plan "double: 0-1 (2|3|4)x3 5"``; ``names`` as for :func:`over_stack`.
 
     Raises PlanError or CaseError; also where the plan is the identity, since that is no ablation.
     """
-    stack, steps = split_stack(text)
+    stack, steps = split_stack(text, names=names)
+    _refuse_strategy(steps, stack or next(iter(stacks)))
     if stack is None:
         raise CaseError(f"plan {text!r} names no stack; write it like 'double: 0-1 (2|3|4)x3 5' ({', '.join(stacks)})")
     length = stack_length(checkpoint, stacks, stack)

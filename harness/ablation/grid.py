@@ -26,6 +26,10 @@ class Ask:
     ranges: tuple[str, ...]
     strategies: tuple[str, ...]
 
+    def renamed(self, names: Mapping[str, str]) -> Ask:
+        """The same; a stack that is one of ``names`` (diffusers' name -> the name here) by its name here."""
+        return replace(self, stacks=tuple(dict.fromkeys(names.get(stack, stack) for stack in self.stacks)))
+
 
 def expand(
     checkpoint: str,

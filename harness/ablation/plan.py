@@ -22,8 +22,9 @@ import enum
 import itertools
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import SupportsIndex
 
 from harness.errors import PlanError
@@ -287,14 +288,19 @@ def parse(text: str, *, length: int | None = None, stack: str = "") -> Plan:
     return Plan(tuple(steps))
 
 
-def split_stack(plan: Plan | str, stack: str | None = None) -> tuple[str | None, Plan | str]:
+def split_stack(
+    plan: Plan | str, stack: str | None = None, names: Mapping[str, str] = MappingProxyType({})
+) -> tuple[str | None, Plan | str]:
     """(stack, plan) from ``"double: 0-3 8-18"``, or from a plan and a stack's name; stack None where none is named.
 
+    ``names`` are other names of stacks, each with the one that is returned for it: those of diffusers.
     Raises PlanError where the text names another stack than ``stack``.
     """
+    stack = None if stack is None else names.get(stack, stack)
     if isinstance(plan, Plan) or ":" not in plan:
         return stack, plan
     named, steps = (part.strip() for part in plan.split(":", 1))
+    named = names.get(named, named)
     if stack not in (None, named):
         raise PlanError(f"the plan names stack {named!r}, the call {stack!r}")
     return named, steps

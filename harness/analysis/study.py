@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.ablation.case import over_stack
+from harness.ablation.case import over_stack, stack_length
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import choose
@@ -67,6 +67,10 @@ class Study:
         """Stack name -> number of blocks."""
         return dict(self.lab.checkpoint.stacks)
 
+    def stack_name(self, stack: str) -> str:
+        """The name here of a stack, which may be called as diffusers calls it; another text as it is."""
+        return self.lab.checkpoint.family.diffusers_names.get(stack, stack)
+
     @property
     def steps(self) -> int:
         """How many denoising steps a sampling takes."""
@@ -95,7 +99,7 @@ class Study:
         return world.layouts_of(self.lab.checkpoint.settings, self.lab.prompts) is not None
 
     def _once(self, plan: Plan | str, stack: str | None) -> _VariantFigures:
-        plan, stack = over_stack(self.name, self.stacks, plan, stack)
+        plan, stack = over_stack(self.name, self.stacks, plan, stack, names=self.lab.checkpoint.family.diffusers_names)
         key = (stack, str(plan.normal()))
         if key not in self._runs:
             measurement, observation = self.lab.run(plan, stack)
@@ -115,7 +119,8 @@ class Study:
 
     def plan(self, stack: str, first: int, last: int, strategy: str) -> Plan:
         """The plan of a range and a strategy. Raises CaseError where they don't fit the stack."""
-        return choose(strategy).plan(self.stacks[stack], Span(first, last))
+        length = stack_length(self.name, self.stacks, self.stack_name(stack))
+        return choose(strategy).plan(length, Span(first, last))
 
     def harm(self, measured: Measurement) -> Array:
         """(P,) harm of each prompt, in seed-to-seed sds of the control."""
@@ -123,7 +128,9 @@ class Study:
 
     def single_skips(self, stack: str) -> list[Measurement]:
         """Skipping each block of a stack alone, in their order."""
-        return [self.ablate(stack, block, block, "skip") for block in range(self.stacks[stack])]
+        stack = self.stack_name(stack)
+        length = stack_length(self.name, self.stacks, stack)
+        return [self.ablate(stack, block, block, "skip") for block in range(length)]
 
     @cached_property
     def prompt_ignoring_harm(self) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.models.checkpoints.pipeline_folder import AUTOENCODER, weights_folder
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.checkpoints.weight_files import weights_digest
+from harness.results.journal import read as read_journal
 from harness.surgery.export import Exported, export, stored_transformer
 
 
@@ -23,12 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PLAN",
         help="the blocks that stay, in their order: 'double: 0-1 3-4' (repeat for another stack)",
     )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="FOLDER",
+        help="a run in which these plans were measured; its harm goes into the model card",
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder that isn't there yet, or is empty")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Save it, and print what was saved."""
     checkpoint = resolve(arguments.checkpoint)
+    records = read_journal(arguments.run) if arguments.run is not None else []
     transformer: Any = stored_transformer(checkpoint)
     exported = export(
         transformer,
@@ -36,6 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.out,
         checkpoint=checkpoint.name,
         weights=weights_digest(checkpoint.folder),
+        base_model=checkpoint.hub_id,
+        records=records,
     )
     for line in _summary(exported, checkpoint, sum(t.nbytes for t in transformer.state_dict().values())):
         print(line)
@@ -59,6 +69,7 @@ def _summary(exported: Exported, checkpoint: Checkpoint, before: int) -> list[st
     # A bundled checkpoint whose autoencoder is stored in another's folder: diffusers has to be told where.
     place = weights_folder(checkpoint.folder / AUTOENCODER)
     vae = "" if place.is_relative_to(checkpoint.folder) else f', vae=AutoencoderKL.from_pretrained("{place}")'
+    lines.append(f"model card: {exported.folder / 'README.md'}")
     return [
         *lines,
         f'use: {checkpoint.family.pipeline}.from_pretrained("{checkpoint.folder}", transformer={load}{vae})',

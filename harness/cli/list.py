@@ -119,15 +119,16 @@ def _whole(name: str, text: str | None) -> int | None:
 
 
 def _cases(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
+    names = checkpoint.family.diffusers_names
     if arguments.plan:
-        return [by_hand(checkpoint.name, checkpoint.stacks, text) for text in arguments.plan]
+        return [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in arguments.plan]
     ask: Ask = grid(
         checkpoint.stacks,
         only=_several(arguments.stack),
         ranges=_several(arguments.range),
         strategies=_several(arguments.strategy),
     )
-    return expand(checkpoint.name, checkpoint.stacks, [ask])
+    return expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)])
 
 
 def _several(arguments: Sequence[str]) -> list[str]:

@@ -1,11 +1,13 @@
 """Weigh the blocks of a checkpoint by the angular distance of their states, as the SD3.5-Large layer study did.
 
-The LoKr factors are written as a LyCORIS file for SimpleTuner. A lower factor means more parameters.
+The LoKr factors are written as a LyCORIS file for SimpleTuner, and with --peft as ranks for PEFT. A lower factor means
+more parameters; the table has how many each block trains.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import shutil
 import sys
@@ -13,15 +15,18 @@ from pathlib import Path
 
 from harness.analysis import profile as profiles
 from harness.analysis.lokr.angle_records import read, timestep_means
+from harness.analysis.lokr.budget import Layer, by_block, layers, lora_parameters, peft
 from harness.analysis.lokr.weighting import Weighting, blocks, dump, lycoris, maps, weigh
 from harness.analysis.profile import LAST, REDUCTIONS
 from harness.cli import common, tables
 from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.models.checkpoints.resolve import Checkpoint, blueprint
+from harness.models.random_weights import checkpoint as random_weights
+from harness.models.random_weights.weights import outline
 from harness.results.arrays import Array
 
-_HEAD = ("block", "module", "image", "text", "contribution", "factor", "attention", "")
+_HEAD = ("block", "module", "image", "text", "contribution", "factor", "attention", "parameters", "")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +61,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="timestep bins of --records (default: %(default)s)",
     )
     parser.add_argument(
+        "--peft",
+        type=Path,
+        metavar="FILE.json",
+        help="also write ranks by layer there, for PEFT's LoraConfig: target_modules, rank_pattern, alpha_pattern",
+    )
+    parser.add_argument(
+        "--rank",
+        type=common.whole_number(1, 100_000),
+        metavar="R",
+        help="the rank of --peft at factor 1, and R / factor elsewhere (default: as many parameters as the LoKr)",
+    )
+    parser.add_argument(
         "--as-published",
         action="store_true",
         help="leave out the patterns without which LyCORIS shifts the factors by one block",
@@ -70,16 +87,40 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Weigh the blocks, print the table, write the file."""
+    """Weigh the blocks, print the table and how many parameters it trains, write the files."""
+    if arguments.rank is not None and arguments.peft is None:
+        raise HarnessError("--rank is of --peft; name the file with --peft FILE.json")
     checkpoint = blueprint(arguments.checkpoint).checkpoint
     image, text, source = _maps(arguments, checkpoint)
     weighting = weigh(image, text, arguments.critical)
     names = blocks(checkpoint.family, checkpoint.stacks)
     config = lycoris(checkpoint.family, checkpoint.stacks, weighting.factors, as_published=arguments.as_published)
-    table = tables.Section(f"{checkpoint.name}, from {source}", _HEAD, _rows(weighting, names))
+    transformer = outline(random_weights.resolve(arguments.checkpoint, "random"))  # shapes alone, no weights
+    trained = layers(transformer, checkpoint.family, config)
+    table = tables.Section(f"{checkpoint.name}, from {source}", _HEAD, _rows(weighting, names, by_block(trained)))
     print(tables.draw([table], shutil.get_terminal_size().columns if sys.stdout.isatty() else None), end="")
+    whole = sum(parameter.numel() for parameter in transformer.parameters())
+    print(f"the LoKr trains {_share(sum(layer.parameters for layer in trained), whole)}")
+    if arguments.as_published:
+        print("with --as-published, LyCORIS gives block N's layers block N - 1's factor, and so other numbers")
     write_atomically(arguments.out, dump(config))
-    print(f"wrote {arguments.out}")
+    print(f"wrote {arguments.out}; for SimpleTuner: --lora_type=lycoris --lycoris_config={arguments.out}")
+    if arguments.peft is not None:
+        _write_peft(arguments.peft, trained, arguments.rank, whole)
+
+
+def _write_peft(path: Path, trained: list[Layer], rank: int | None, whole: int) -> None:
+    config = peft(trained, rank)
+    write_atomically(path, json.dumps(config, indent=2) + "\n")
+    ranks = config["rank_pattern"]
+    print(
+        f"wrote {path}: a LoRA of {len(ranks)} layers with ranks {min(ranks.values())} to {max(ranks.values())}, "
+        f'{_share(lora_parameters(trained, ranks), whole)}; for PEFT: LoraConfig(**json.load(open("{path}")))'
+    )
+
+
+def _share(parameters: int, whole: int) -> str:
+    return f"{parameters:,} parameters, {100 * parameters / whole:.1f} % of the transformer's {whole:,}"
 
 
 def _maps(arguments: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Array, Array, str]:
@@ -108,11 +149,11 @@ def _maps(arguments: argparse.Namespace, checkpoint: Checkpoint) -> tuple[Array,
     return means.image, means.text, f"{arguments.records} ({int(means.count.sum()):,} records)"
 
 
-def _rows(weighting: Weighting, names: list[str]) -> list[tuple[str, ...]]:
+def _rows(weighting: Weighting, names: list[str], parameters: list[int]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for i, (name, factor) in enumerate(zip(names, weighting.factors, strict=True)):
         values = (weighting.image[i], weighting.text[i], weighting.contribution[i])
         note = "critical" if i in weighting.critical else "as the block before" if math.isnan(values[2]) else ""
         numbers = ["-" if math.isnan(value) else f"{value:.3f}" for value in values]
-        rows.append((str(i), name, *numbers, str(factor), str(2 * factor), note))
+        rows.append((str(i), name, *numbers, str(factor), str(2 * factor), f"{parameters[i]:,}", note))
     return rows

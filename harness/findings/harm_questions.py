@@ -78,6 +78,7 @@ def ablated(study: Study, stack: str, where: str, strategy: str) -> Variant:
 
     Raises CaseError where that isn't one range of the stack.
     """
+    stack = study.stack_name(stack)
     if stack not in study.stacks:
         raise CaseError(f"{study.name} has no stack {stack!r}; it has {', '.join(study.stacks)}")
     ranges = spans(where, study.stacks[stack], stack)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
+from harness.errors import CheckpointError
 from harness.lab.control import Control, control_of
 from harness.lab.observation import Observation, to_bytes
 from harness.lab.protocol import Forward, ImageCall, VariantRun
@@ -64,7 +66,7 @@ class Lab:
 
     def __init__(
         self,
-        checkpoint: Checkpoint | str,
+        checkpoint: Checkpoint | str | Path,
         *,
         prompts: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
         device: torch.device | None = None,
@@ -74,8 +76,14 @@ class Lab:
         variant_seeds: int = 1,
         trust_judge: bool = False,
     ) -> None:
-        if isinstance(checkpoint, str):
-            checkpoint = resolve(checkpoint)
+        if isinstance(checkpoint, str | Path):
+            checkpoint = resolve(str(checkpoint))
+        elif not isinstance(checkpoint, Checkpoint):
+            raise CheckpointError(
+                f"Lab takes a checkpoint's name or folder, not a {type(checkpoint).__name__}, as it loads the model "
+                'itself: Lab("flux-tiny"); a pipeline of your own is saved first: pipeline.save_pretrained("FOLDER"), '
+                'then Lab("FOLDER"); ablate(pipeline, plan) takes one as it is'
+            )
         settings = checkpoint.settings
         check_seeds(checkpoint.name, settings.seeds, variant_seeds)
         self.checkpoint = checkpoint
@@ -97,6 +105,16 @@ class Lab:
         self.judge = OpenClipJudge(source, self.device)
         self._split = self.judge.splits(self.prompts)
         self._seed_sd: float | None = None
+
+    def __repr__(self) -> str:
+        """The checkpoint, where it runs, on how many prompts, by which judge; measures nothing."""
+        blocks = ", ".join(f"{length} {stack}" for stack, length in self.checkpoint.stacks.items())
+        control = "measured" if "control" in vars(self) else "not measured yet"
+        return (
+            f"<Lab {self.checkpoint.name} ({self.checkpoint.family.transformer}, {blocks} blocks) on {self.device}, "
+            f"{self.checkpoint.settings.dtype}; prompts: {len(self.prompts)}, judge: {self.judge.id}, "
+            f"control: {control}>"
+        )
 
     @cached_property
     def fingerprint(self) -> Fingerprint:
@@ -186,11 +204,13 @@ class Lab:
         """Measure a variant against the control's images of the same prompts and seeds.
 
         It runs on the first ``variant_seeds`` seeds; the images that are returned are those of seed 0. ``plan`` is a
-        Plan or its text, which may name the stack (``"double: 0-3 8-18"``). It holds in all denoising steps, or in the
+        Plan or its text, which may name the stack (``"double: 0-3 8-18"``; by diffusers' name, too). It holds in all
+        denoising steps, or in the
         inclusive ``window`` of them, 0-based. Raises PlanError or CaseError where one of them doesn't fit the
         checkpoint, SurgeryError where the plan did not take hold, HarnessError where the control gives no unit.
         """
-        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack)
+        names = self.checkpoint.family.diffusers_names
+        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         control = self.control
         variants = [self.observe(self.sample(plan, stack, seed, window=window)) for seed in range(self.variant_seeds)]

@@ -6,6 +6,7 @@ imports torch: the table is read at collection.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -115,6 +116,11 @@ class Family:
     position_ids: tuple[str, str] | None = None
     rotary: str = ""
     masked_tokenizer: str = ""
+
+    @property
+    def diffusers_names(self) -> Mapping[str, str]:
+        """The name of each stack in diffusers -> its name here: ``transformer_blocks`` -> ``double``."""
+        return {stack.attribute: stack.name for stack in self.stacks}
 
     def guided(self, settings: Settings) -> bool:
         """Whether classifier-free guidance puts every image into a forward twice: as the pipelines decide."""

@@ -96,10 +96,14 @@ class Options:
         return Ask(self.stacks, self.ranges or ("middle",), self.strategies or ALL_STRATEGIES)
 
     def asks(self, checkpoint: Checkpoint, own: Sequence[Ask]) -> list[Ask]:
-        """The grid for a checkpoint: the command line's if it gives one, else the case file's."""
-        if self.grid is None:
-            return list(own)
-        return [Ask(self.grid.stacks or tuple(checkpoint.stacks), self.grid.ranges, self.grid.strategies)]
+        """The grid for a checkpoint: the command line's if it gives one, else the case file's.
+
+        A stack may be called as diffusers calls it; what is returned has our names.
+        """
+        asks = list(own)
+        if self.grid is not None:
+            asks = [Ask(self.grid.stacks or tuple(checkpoint.stacks), self.grid.ranges, self.grid.strategies)]
+        return [ask.renamed(checkpoint.family.diffusers_names) for ask in asks]
 
 
 def from_config(config: pytest.Config) -> Options:

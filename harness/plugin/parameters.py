@@ -116,7 +116,8 @@ class MarkReader:
         checkpoint, windows = target.checkpoint, self.options.windows
         steps = checkpoint.settings.steps
         if self.options.plans:
-            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text) for text in self.options.plans]
+            names = checkpoint.family.diffusers_names
+            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in self.options.plans]
             return [windowed for case in by_plan for windowed in in_windows(case, windows, steps)]
         grid = self.options.asks(checkpoint, asks)
         measured = _measured_groups(target, grid) if self.options.groups else {}

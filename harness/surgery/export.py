@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,14 +21,18 @@ from harness._version import __version__
 from harness.ablation.plan import Plan
 from harness.errors import CheckpointError, ExportError, first_line
 from harness.files import file_sha256, write_atomically
+from harness.models.checkpoints import hub_cache, published
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 from harness.models.environment import versions
 from harness.models.loading import check_loaded, dtype_argument, no_bars
-from harness.models.stacks import unwrap_compiled
+from harness.models.stacks import transformer_of
+from harness.results.records import Record
+from harness.surgery.export_card import CardFacts, model_card
 from harness.surgery.pruning import chosen, family_of, prune
 
 _PROVENANCE = "ablation.json"
+_CARD = "README.md"
 _SCHEMA = 1
 
 
@@ -53,26 +57,32 @@ class Exported:
 
 
 def export(
-    transformer: nn.Module,
+    transformer: Any,
     plans: str | Sequence[str] | Mapping[str, Plan | str],
     folder: str | Path,
     *,
     checkpoint: str = "",
     weights: str = "",
+    base_model: str = "",
+    records: Iterable[Record] = (),
 ) -> Exported:
     """Save the transformer under ``plans`` to ``folder``, so that ``type(transformer).from_pretrained`` reads it.
 
     ``plans`` are texts like ``"double: 0-1 3-4"``, or stack -> plan; stacks without one stay whole. The saved model
-    gives bitwise what ``ablate`` gives on the CPU. ``checkpoint`` and ``weights`` (a digest) only go into the
-    provenance, ``ablation.json`` in the folder. The folder appears when everything in it has been read back and
-    compared with the original's weights, or not at all.
+    gives bitwise what ``ablate`` gives on the CPU. ``transformer`` may be the pipeline that has it, too.
+    ``checkpoint`` (the original's name) and ``weights`` (a digest) go into the provenance, ``ablation.json`` in the
+    folder, and with ``base_model`` (the original's hub id, by default that of ``checkpoint`` where it is known) into
+    its model card, ``README.md``. The card quotes the harm that ``records`` of the same plans hold. The folder appears
+    when everything in it has been read back and compared with the original's weights, or not at all.
 
-    Raises ExportError where a plan can't be saved (a repeated block, a parallel group, SD3's last block
-    elsewhere), where the model isn't plain (quantised, offloaded to meta, with a LoRA on it, outside the
-    known families), and where the folder isn't empty or can't be written; PlanError or SurgeryError for a
-    plan or stack that doesn't fit the model.
+    Raises ExportError where ``base_model`` is no hub id, where a plan can't be saved (a repeated block, a parallel
+    group, SD3's last block elsewhere), where the model isn't plain (quantised, offloaded to meta, with a LoRA on
+    it, outside the known families), and where the folder isn't empty or can't be written; PlanError or SurgeryError for
+    a plan or stack that doesn't fit the model.
     """
-    model, folder = unwrap_compiled(transformer), Path(folder)
+    model, folder = transformer_of(transformer), Path(folder)
+    if base_model and not hub_cache.is_id(base_model):
+        raise ExportError(f"base_model {base_model!r} is no hub id; write it like org/name, or leave it out")
     family = family_of(model)
     kept = chosen(model, plans)
     lengths = {stack.name: len(getattr(model, stack.attribute)) for stack in family.stacks}
@@ -97,6 +107,16 @@ def export(
             converted=converted,
         )
         write_atomically(fresh / _PROVENANCE, _provenance(exported))
+        facts = CardFacts(
+            transformer=exported.transformer,
+            pipeline=family.pipeline,
+            blocks=kept,
+            lengths=lengths,
+            checkpoint=checkpoint,
+            base_model=base_model or _hub_id(checkpoint),
+            converted=converted,
+        )
+        write_atomically(fresh / _CARD, model_card(facts, records))
         fresh.chmod(0o755)
         os.replace(fresh, folder)
     except (OSError, SafetensorError) as error:
@@ -105,6 +125,12 @@ def export(
         if fresh is not None:
             shutil.rmtree(fresh, ignore_errors=True)
     return exported
+
+
+def _hub_id(checkpoint: str) -> str:
+    """The hub id that a checkpoint's name stands for; empty where it stands for none that is known."""
+    real = published.find(checkpoint)
+    return real.hub_id if real is not None else checkpoint if hub_cache.is_id(checkpoint) else ""
 
 
 def _provenance(exported: Exported) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from harness.ablation.plan import Combine, Plan, Step, align, as_plan, split_stack
 from harness.errors import SurgeryError
-from harness.models.stacks import find_stack, unwrap_compiled
+from harness.models.stacks import diffusers_names, find_stack, transformer_of
 from harness.surgery.block_contract import BlockContract, contract
 
 State = dict[str, Tensor]
@@ -122,14 +122,15 @@ class AblationView:
 
     A context manager, too: :func:`ablate` is the short form. ``install`` and ``remove`` by hand are for
     timing, where model and variant take turns. Raises PlanError for a plan that doesn't fit,
-    SurgeryError for a model whose blocks can't be rearranged or a stack that is already ablated.
+    SurgeryError for a model whose blocks can't be rearranged, a stack that is already ablated, or something that is
+    neither a transformer nor a pipeline with one.
     """
 
     def __init__(
-        self, transformer: nn.Module, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
+        self, transformer: Any, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
     ) -> None:
-        self._model = unwrap_compiled(transformer)
-        stack, plan = split_stack(plan, stack)
+        self._model = transformer_of(transformer)
+        stack, plan = split_stack(plan, stack, diffusers_names(self._model))
         self.stack, self._attribute = find_stack(self._model, stack)
         self._original: nn.ModuleList = getattr(self._model, self._attribute)
         length = len(self._original)
@@ -159,13 +160,12 @@ class AblationView:
 
 
 @contextmanager
-def ablate(
-    transformer: nn.Module, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
-) -> Iterator[nn.Module]:
-    """Run a transformer under a plan for the length of a ``with`` block.
+def ablate(transformer: Any, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False) -> Iterator[Any]:
+    """Run a transformer, or the transformer of a pipeline, under a plan for the length of a ``with`` block.
 
     ``plan`` is a :class:`~harness.ablation.plan.Plan` or its text, which may name the stack
-    (``"double: 0-3 8-18"``); ``stack`` may be left out where there is only one. The identity installs
+    (``"double: 0-3 8-18"``, or as diffusers names it, ``"transformer_blocks: 0-3 8-18"``); ``stack`` may be left out
+    where there is only one. What was passed is what the ``with`` block gets. The identity installs
     nothing, unless ``force_slots`` puts every block behind a slot, to test the mechanism itself.
     Contexts nest over different stacks, and an exception inside leaves the model as it was.
     Raises what :class:`AblationView` raises.

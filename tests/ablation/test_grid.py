@@ -137,3 +137,8 @@ def test_lists_of_texts_are_as_good_as_tuples():
     assert expand("m", STACKS, [Ask(["double"], ["middle"], ["skip"])]) == expand(
         "m", STACKS, [Ask(("double",), ("middle",), ("skip",))]
     )
+
+
+def test_stacks_by_other_names_are_ours_once():
+    ask = Ask(("double", "transformer_blocks", "other"), ("middle",), ("skip",))
+    assert ask.renamed({"transformer_blocks": "double"}) == Ask(("double", "other"), ("middle",), ("skip",))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import FluxTransformer2DModel
 
-from harness import load
+from harness import load, sweep
 from harness.cli.main import main
 from harness.models.checkpoints.resolve import BUNDLED
 from tests.helpers.models import ablated
@@ -72,3 +72,18 @@ def test_the_commands_errors_are_one_line(checkpoint, plan, message, tmp_path, c
     written = capsys.readouterr().err
     assert written.startswith(message)
     assert written.count("\n") == 1
+
+
+def test_the_card_quotes_the_harm_that_a_run_measured(tmp_path, capsys, lab):
+    run = tmp_path / "run"
+    (record,) = sweep(lab, plans="double: 0-1 3-4", folder=run)
+    arguments = ["export", "--checkpoint", "flux-tiny", "--plan", "transformer_blocks: 0-1 3-4"]
+    assert main([*arguments, "--run", str(run), str(tmp_path / "out")]) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert f"| double | `0 1 3 4` | {record.measurement.summary['harm']:.2f} [" in card
+    assert "], 8 prompts |" in card
+    assert "# base_model: ORG/NAME" in card
+    assert f"model card: {tmp_path / 'out' / 'README.md'}\n" in capsys.readouterr().out
+    assert main([*arguments, "--run", str(tmp_path / "nothing"), str(tmp_path / "other")]) == 4
+    assert "no journal in" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

@@ -119,3 +119,10 @@ def test_measuring_needs_the_weights(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert main(["list", "flux.1-schnell", "--measure"]) == 4
     assert "hf download black-forest-labs/FLUX.1-schnell" in capsys.readouterr().err
+
+
+def test_diffusers_names_of_stacks_are_taken(capsys):
+    grid = ("--range", "2", "--strategy", "skip")
+    (case,) = told(capsys, "flux-tiny", "--stack", "single_transformer_blocks", *grid)["cases"]
+    assert case["id"] == "flux-tiny-single-L02-skip"
+    assert told(capsys, "sd3-tiny", "--plan", "transformer_blocks: 0 2-11")["cases"][0]["stack"] == "joint"

@@ -6,6 +6,7 @@ import gzip
 import json
 
 import pytest
+from peft import LoraConfig
 
 from harness.analysis import profile as profiles
 from harness.analysis.lokr.angle_records import AngleRecord
@@ -36,6 +37,42 @@ def test_the_command_from_a_profile(tmp_path, capsys):
     assert table[doubles + 1][1] == "single_transformer_blocks.1"
     assert [int(table[i][5]) for i in range(total)] == list(found.factors)
     assert {i for i, row in table.items() if row[-1] == "critical"} == set(found.critical)
+
+
+def numbers(line):
+    return [int(word.replace(",", "")) for word in line.replace(";", " ").split() if word.replace(",", "").isdigit()]
+
+
+def test_the_command_says_what_it_trains_and_where_the_file_goes(tmp_path, capsys):
+    records, out, ranks = tmp_path / "angular.jsonl", tmp_path / "lycoris.json", tmp_path / "peft.json"
+    write(records, [AngleRecord(500.0, tuple(TEXT), tuple(IMAGE))])
+    arguments = ["lokr", "--records", str(records), "--checkpoint", "sd3.5-large", "--out", str(out)]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (trained,) = (line for line in lines if line.startswith("the LoKr trains "))
+    rows = [line.split() for line in lines if line.split() and line.split()[0].isdigit()]
+    by_block = [int(row[7].replace(",", "")) for row in rows]
+    lokr, whole = numbers(trained)
+    assert sum(by_block) == lokr
+    assert whole > 8_000_000_000
+    assert min(by_block) < max(by_block) / 10  # a factor of 1 is a full matrix
+    assert f"wrote {out}; for SimpleTuner: --lora_type=lycoris --lycoris_config={out}" in lines
+    assert main([*arguments, "--peft", str(ranks), "--as-published"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("with --as-published, LyCORIS gives block N's layers block N - 1's") for line in lines)
+    config = LoraConfig(**json.loads(ranks.read_text()))
+    (said,) = (line for line in lines if line.startswith(f"wrote {ranks}: a LoRA of "))
+    assert numbers(said.split(":", 1)[1])[0] == len(config.target_modules) == len(config.rank_pattern)
+    assert config.rank_pattern["transformer_blocks.35.ff.net.0.proj"] == 1946  # critical: 9728 x 2432 / (9728 + 2432)
+    assert abs(numbers(said.split(":", 1)[1])[3] / lokr - 1) < 0.01
+    assert main([*arguments, "--peft", str(ranks), "--rank", "64"]) == 0
+    config = LoraConfig(**json.loads(ranks.read_text()))
+    assert config.rank_pattern["transformer_blocks.35.ff.net.0.proj"] == 64
+    assert config.rank_pattern["transformer_blocks.35.attn.to_q"] == 32
+    assert config.alpha_pattern == config.rank_pattern
+    capsys.readouterr()
+    assert main([*arguments, "--rank", "64"]) == 4
+    assert "--rank is of --peft" in capsys.readouterr().err
 
 
 def test_the_command_from_records(tmp_path, capsys):

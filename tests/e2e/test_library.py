@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -19,16 +20,35 @@ def example():
     return found[1]
 
 
+def printed():
+    found = re.search(r"```text\n(without block 2: .*?)```", (DOCS / "library.md").read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def without_numbers(text):
+    """What stands in every line whatever machine measured it: words, and no figures or spaces."""
+    return [re.sub(r"[-\d.]+", "#", line).split() for line in text.splitlines() if line.strip()]
+
+
 def test_the_example_in_the_docs_runs(tmp_path):
     lines = [line for line in example().splitlines() if line.strip()]
     assert len(lines) <= 15
     done = subprocess.run(
-        [sys.executable, "-c", example()], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300
+        [sys.executable, "-c", example()],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=300,
+        env={**os.environ, "COLUMNS": "80"},
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"without block 2: harm -?\d+\.\d\d sd, \(2, 3, 40, 40\) images", done.stdout)
     assert "least harmful variant: flux-tiny (2 prompts)" in done.stdout
     assert "double-L01-03-skip" in done.stdout
+    assert without_numbers(done.stdout) == without_numbers(printed())  # the page shows what it really prints
+    assert "no tiers: 2 prompts, and tiers need 16" in printed()
     assert [r.strategy for r in read_journal(tmp_path / "reports" / "mine")] == ["skip", "shuffle.s0"]
     assert {path.name for path in (tmp_path / "reports" / "mine" / "images").iterdir()} == {
         "flux-tiny-control.png",

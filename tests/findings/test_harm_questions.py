@@ -20,6 +20,12 @@ def test_a_variant_is_one_range():
     assert [v.strategy for v in looped(made, "double", "3-5")] == ["parallel.t3"]
 
 
+def test_a_stack_may_be_called_as_diffusers_calls_it(flux_study):
+    variant = ablated(flux_study, "single_transformer_blocks", "2", "skip")
+    assert variant == ablated(flux_study, "single", "2", "skip")
+    assert variant.stack == "single"
+
+
 def test_strategies_that_do_the_same_are_compared_once():
     made = Made("flux")
     named = [v.strategy for v in rivals(made, "double", Span(1, 2), "skip")]

@@ -51,6 +51,9 @@ class Made:
         lengths = self.stacks.items()
         self.trajectory = profile(*(stream(stack, "image", _smooth(length)) for stack, length in lengths))
 
+    def stack_name(self, stack):
+        return stack
+
     @property
     def counts_objects(self):
         return self.objects is not None

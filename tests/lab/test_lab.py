@@ -190,3 +190,29 @@ def test_the_control_s_measurement_has_the_prompts_and_their_categories(lab):
     apart = Lab(lab.checkpoint, prompts={"one": lab.prompts[:3], "two": lab.prompts[3:8]})
     assert apart.prompts == lab.prompts
     assert apart.categories == ("one",) * 3 + ("two",) * 5
+
+
+def test_a_lab_shows_what_it_is(lab):
+    expected = (
+        f"<Lab flux-tiny (FluxTransformer2DModel, 5 double, 10 single blocks) on {lab.device}, float32; prompts: "
+    )
+    assert repr(lab).startswith(expected)
+    fresh = lab.anew()
+    assert "control: not measured yet>" in repr(fresh)
+    assert "control" not in vars(fresh)  # showing it measured nothing
+    assert lab.control is not None
+    assert repr(lab).endswith(f"prompts: 8, judge: {lab.judge.id}, control: measured>")
+
+
+def test_a_lab_of_something_else_says_what_to_write(lab):
+    with pytest.raises(CheckpointError, match=r'not a FluxPipeline, .*: Lab\("flux-tiny"\); a pipeline of your own is'):
+        Lab(lab.sampler.pipeline)
+    assert Lab(BUNDLED / "flux-tiny", prompts=PROMPTS[:1]).checkpoint.folder == BUNDLED / "flux-tiny"
+
+
+def test_diffusers_names_of_stacks_are_taken(lab):
+    ours, _ = lab.run("single: 0-3 5-9")
+    assert lab.run("single_transformer_blocks: 0-3 5-9")[0] == ours
+    assert lab.run("0-3 5-9", "single_transformer_blocks")[0] == ours
+    with pytest.raises(CaseError, match="'skip' is a strategy, and a plan says which blocks run: 'double: 0 2-4'"):
+        lab.run("skip")

@@ -143,3 +143,18 @@ def test_measured_groups_replace_the_fractions_of_the_depth(tmp_path):
 def test_a_mark_that_gives_a_test_nothing_is_named(decorator, fixtures, message):
     with pytest.raises(HarnessError, match=message):
         read(decorator, *fixtures)
+
+
+def test_stacks_may_be_called_as_diffusers_calls_them():
+    ask = Ask(("transformer_blocks", "single_transformer_blocks"), ("2",), ("skip",))
+    ours = ["flux-tiny-double-L02-skip", "flux-tiny-single-L02-skip"]
+    assert ids(pytest.mark.dit("flux-tiny", ask), "ablation") == ours
+    mark = pytest.mark.dit("flux-tiny", ASK)
+    options = {"ranges": ("2",), "strategies": ("skip",)}
+    assert ids(mark, "ablation", stacks=("transformer_blocks", "double"), **options) == ours[:1]
+    joint = pytest.mark.dit("sd3-tiny", Ask(("joint",), ("2",), ("skip",)))
+    assert ids(joint, "ablation", stacks=("transformer_blocks",), **options) == ["sd3-tiny-joint-L02-skip"]
+    aura = pytest.mark.dit("auraflow-tiny", ASK)
+    assert ids(aura, "ablation", stacks=("joint_transformer_blocks",), **options) == ["auraflow-tiny-double-L02-skip"]
+    by_ours = ids(mark, "ablation", plans=("double: 0 2-4",))
+    assert ids(mark, "ablation", plans=("transformer_blocks: 0 2-4",)) == by_ours

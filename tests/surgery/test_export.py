@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -70,6 +71,23 @@ def test_the_config_says_what_is_left(tmp_path):
     assert set(told["versions"]) >= {"torch", "diffusers", "safetensors"}
     assert "text branch" not in told["converted"]
     assert "text branch" in export(model, "joint: 0-3", tmp_path / "other").converted
+
+
+def test_the_card_says_what_is_left_and_of_what(tmp_path):
+    model, _ = models.flux()
+    export(SimpleNamespace(transformer=model), "transformer_blocks: 0-2", tmp_path / "out", checkpoint="flux.1-dev")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "\nbase_model: black-forest-labs/FLUX.1-dev\nlibrary_name: diffusers\n" in card
+    assert "| double | 0-2 | 1 of 4: 3 |" in card
+    assert "| single | 0-5 | none of 6 |" in card
+    assert "not measured" in card
+    assert json.loads((tmp_path / "out" / "ablation.json").read_text())["plans"] == {"double": "0-2"}
+    export(model, "double: 0-2", tmp_path / "mine", checkpoint="mine", base_model="me/mine")
+    assert "\nbase_model: me/mine\n" in (tmp_path / "mine" / "README.md").read_text()
+    with pytest.raises(ExportError, match=r"base_model 'a/b\\nlicense: mit' is no hub id; write it like org/name"):
+        export(model, "double: 0-2", tmp_path / "odd", base_model="a/b\nlicense: mit")
+    export(model, "double: 0-2", tmp_path / "id", checkpoint="org/other")
+    assert "\nbase_model: org/other\n" in (tmp_path / "id" / "README.md").read_text()
 
 
 def test_the_original_stays_as_it_was(tmp_path):
@@ -149,6 +167,7 @@ def test_the_folder_appears_whole_or_not_at_all(tmp_path, monkeypatch):
     empty.mkdir(parents=True)
     export(model, "double: 0", empty)
     assert {path.name for path in empty.iterdir()} == {
+        "README.md",
         "ablation.json",
         "config.json",
         "diffusion_pytorch_model.safetensors",

@@ -16,6 +16,7 @@ from harness.errors import first_line
 
 _PART = r"\w(?:[\w.-]*\w)?"
 _ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
+_REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
 _ASK_SECONDS = 5.0
 # Without the second copy in half precision that many repositories hold; the first is read at any dtype. And without
 # code, which an older diffusers would run.
@@ -45,15 +46,26 @@ def repository(hub_id: str) -> Path:
     return cache() / f"models--{hub_id.replace('/', '--')}"
 
 
-def snapshot(hub_id: str) -> Path | None:
-    """The folder of a model's files at its main revision, where its download has at least begun."""
+def snapshot(hub_id: str, revision: str = "main") -> Path | None:
+    """The folder of a model's files at a revision, where its download has at least begun.
+
+    ``revision`` is a branch, a tag or a whole commit, as for ``hf download --revision``.
+    """
     folder = repository(hub_id)
-    try:
-        commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+    if not _REVISION.fullmatch(revision) or ".." in revision:
         return None
+    try:
+        commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        commit = revision
     snapshot = folder / "snapshots" / commit
     return snapshot if re.fullmatch(r"[0-9a-f]+", commit) and snapshot.is_dir() else None
+
+
+def commit_of(folder: Path, hub_id: str) -> str:
+    """The commit whose files a snapshot's folder holds; empty for the one that ``main`` stands for."""
+    main = snapshot(hub_id)
+    return "" if folder.parent.name != "snapshots" or folder == main else folder.name
 
 
 def begun(hub_id: str) -> bool:
@@ -61,7 +73,7 @@ def begun(hub_id: str) -> bool:
     return any((repository(hub_id) / "blobs").glob("*"))
 
 
-def download(hub_id: str, files: str = _PIPELINE_FILES, version: str | None = None) -> str:
+def download(hub_id: str, files: str = _PIPELINE_FILES, version: str | None = None, *, revision: str = "") -> str:
     """The command that downloads a model, or what is left of it, for the huggingface_hub that is installed.
 
     Before 1.0 one ``--include`` (and one ``--exclude``) took all patterns, and of several only the last counted.
@@ -69,7 +81,8 @@ def download(hub_id: str, files: str = _PIPELINE_FILES, version: str | None = No
     number = tuple(int(part) for part in (version or metadata.version("huggingface_hub")).split(".")[:2])
     if number < (1, 0):
         files = files.replace('" --include "', '" "').replace('" --exclude "*.py', '" "*.py')
-    return f"{'hf' if number >= (0, 34) else 'huggingface-cli'} download {hub_id} {files}"
+    of_revision = f" --revision {revision}" if revision else ""
+    return f"{'hf' if number >= (0, 34) else 'huggingface-cli'} download {hub_id}{of_revision} {files}"
 
 
 def incomplete(folder: Path, hub_id: str, first: str) -> str:
@@ -77,8 +90,9 @@ def incomplete(folder: Path, hub_id: str, first: str) -> str:
     if not hub_id:
         return f"checkpoint {folder} is incomplete: {first} is not there; save it again with save_pretrained"
     cut = sum(path.stat().st_size for path in (repository(hub_id) / "blobs").glob("*.incomplete"))
+    command = download(hub_id, revision=commit_of(folder, hub_id))
     so_far = f", {cut / 1e9:.1f} GB of a file are" if cut else ""
-    return f"{hub_id} is half-downloaded: {first} is not there{so_far}; finish it: {download(hub_id)}"
+    return f"{hub_id} is half-downloaded: {first} is not there{so_far}; finish it: {command}"
 
 
 def missing(name: str, hub_id: str, gigabytes: float | None = None, *, lora: bool = False) -> str:

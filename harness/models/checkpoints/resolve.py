@@ -5,6 +5,7 @@ Nothing here imports torch: ids are made at collection, from a folder's ``transf
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -83,10 +84,14 @@ class Checkpoint:
         return self.name if self.lora is None else self.name.rpartition(_LORA)[0]
 
     @property
+    def _commit(self) -> str:
+        return hub_cache.commit_of(self.folder, self.hub_id)
+
+    @property
     def again(self) -> str:
         """How to get the files again, to end a message with."""
         return (
-            f"download it again: {hub_cache.download(self.hub_id)}"
+            f"download it again: {hub_cache.download(self.hub_id, revision=self._commit)}"
             if self.hub_id
             else "save it again with save_pretrained"
         )
@@ -149,16 +154,17 @@ def bundled_names() -> list[str]:
     return sorted(p.parent.name for p in BUNDLED.glob(f"*/{INDEX}"))
 
 
-def resolve(name: str, *, dtype: str | None = None, lora: str | None = None) -> Checkpoint:
+def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, revision: str | None = None) -> Checkpoint:
     """Look at a bundled checkpoint, a folder, a real checkpoint by its name, or a hub id in the cache.
 
     ``dtype`` replaces the settings'; ``lora`` is a file, folder or hub id, and gives the checkpoint another
-    name. Settings are the folder's ``harness.json`` on top of what is known of that hub id, or else of the
-    family. Raises CheckpointError: unknown name, not there, gated, half-downloaded, not a pipeline, another
-    class, no transformer, code in the folder or classes of another library, or a file that isn't JSON; the message says
+    name; ``revision`` is a branch, tag or commit of a hub id (default: ``main``). Settings are the folder's
+    ``harness.json`` on top of what is known of that hub id, or else of the family. Raises CheckpointError: unknown
+    name, not there, gated, half-downloaded, not a pipeline, another class, no transformer, code in the folder or
+    classes of another library, or a file that isn't JSON; the message says
     which, where, and the fix.
     """
-    place = _place(name)
+    place = _place(name, revision)
     folder = place.folder
     index = _read(place, INDEX, f"{folder} is no diffusers pipeline folder")
     parts = index.get("transformer")
@@ -205,17 +211,19 @@ def added() -> Mapping[str, extensions.Added]:
     return extensions.checkpoints(frozenset({*bundled_names(), *PUBLISHED}))
 
 
-def _place(name: str) -> _Location:
+def _place(name: str, revision: str | None = None) -> _Location:
     given = None if Path(name).exists() else added().get(name)
     if given is None:
-        return _own_place(name)
+        return _own_place(name, revision)
     try:
-        return replace(_own_place(given.where), name=name)
+        return replace(_own_place(given.where, revision), name=name)
     except CheckpointError as error:
         raise CheckpointError(f"checkpoint {name!r} of package {given.package}: {error}") from None
 
 
-def _own_place(name: str) -> _Location:
+def _own_place(name: str, revision: str | None) -> _Location:
+    if revision is not None and (name in bundled_names() or Path(name).exists()):
+        raise CheckpointError(f"checkpoint {name!r} is on this disk, and only hub ids have a revision ({revision!r})")
     if name in bundled_names():
         return _Location(name, BUNDLED / name, bundled=True)
     folder = Path(name)
@@ -235,7 +243,12 @@ def _own_place(name: str) -> _Location:
             "id is like org/name, a folder is one made by a diffusers pipeline's save_pretrained"
         )
     hub_id = real.hub_id if real else name
-    snapshot = hub_cache.snapshot(hub_id)
+    snapshot = hub_cache.snapshot(hub_id, revision or "main")
+    if snapshot is None and revision is not None:
+        raise CheckpointError(
+            f"checkpoint {name!r}: revision {revision!r} is not in the hub cache {hub_cache.cache()}; download it: "
+            f"{hub_cache.download(hub_id, revision=shlex.quote(revision))}"
+        )
     if snapshot is None:
         if hub_cache.begun(hub_id):
             raise CheckpointError(hub_cache.incomplete(hub_cache.repository(hub_id), hub_id, INDEX))

@@ -64,3 +64,41 @@ def test_the_command_is_that_of_the_hub_library_that_is_installed():
         hub_cache.download("a/b", hub_cache.LORA_FILES, "0.30.2")
         == 'huggingface-cli download a/b --include "*.safetensors"'
     )
+
+
+def test_a_revision_is_a_branch_a_tag_or_a_commit(cache):
+    hub_id, other = "someone/flux-small", "f" * 40
+    snapshot = hubs.put(cache, hub_id, BUNDLED / "flux-tiny")
+    repository = snapshot.parent.parent
+    assert message(hub_id, revision="v2") == (
+        f"checkpoint '{hub_id}': revision 'v2' is not in the hub cache {cache}; download it: "
+        f"{hub_cache.download(hub_id, revision='v2')}"
+    )
+    assert hub_cache.download(hub_id, revision="v2").startswith(f"hf download {hub_id} --revision v2 --include ")
+    shutil.copytree(snapshot, snapshot.with_name(other), symlinks=True)
+    (repository / "refs" / "refs" / "pr").mkdir(parents=True)
+    (repository / "refs" / "v2").write_text(other)
+    (repository / "refs" / "refs" / "pr" / "3").write_text(other)
+    for revision in ("v2", "refs/pr/3", other):
+        assert resolve(hub_id, revision=revision).folder == snapshot.with_name(other)
+    for revision in (None, "main", hubs.COMMIT):
+        assert resolve(hub_id, revision=revision).folder == snapshot
+    for wrong in ("../../elsewhere", "refs/pr", "f" * 39, "", "a b"):
+        assert f"revision {wrong!r} is not in the hub cache" in message(hub_id, revision=wrong)
+
+
+def test_what_a_revision_lacks_is_downloaded_of_that_revision(cache):
+    hub_id, other = "someone/flux-small", "f" * 40
+    snapshot = hubs.put(cache, hub_id, BUNDLED / "flux-tiny")
+    shutil.copytree(snapshot, snapshot.with_name(other), symlinks=True)
+    checkpoint = resolve(hub_id, revision=other)
+    assert checkpoint.again == f"download it again: {hub_cache.download(hub_id, revision=other)}"
+    assert resolve(hub_id).again == f"download it again: {hub_cache.download(hub_id)}"
+    (snapshot.with_name(other) / "transformer" / "config.json").unlink()
+    assert message(hub_id, revision=other).endswith(f"finish it: {hub_cache.download(hub_id, revision=other)}")
+    assert resolve(hub_id).folder == snapshot
+
+
+def test_only_hub_ids_have_revisions():
+    for name in ("flux-tiny", str(BUNDLED / "flux-tiny")):
+        assert "is on this disk, and only hub ids have a revision ('main')" in message(name, revision="main")

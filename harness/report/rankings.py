@@ -1,0 +1,100 @@
+"""Rankings in a Python session: printed as tables, as HTML in a notebook, as a pandas frame."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from html import escape
+from typing import TYPE_CHECKING
+
+from harness.report.ranking_table import cells, columns_of, errors, foot, frame, named, title
+from harness.report.ranking_terminal import draw
+from harness.report.text import counted
+from harness.results.figure import RankedBy
+from harness.results.ranking import Ranking
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class PrintedRanking(Ranking):
+    """A Ranking that ``print`` shows as its table."""
+
+    @classmethod
+    def of(cls, ranking: Ranking) -> PrintedRanking:
+        """The same ranking."""
+        return cls(**{field.name: getattr(ranking, field.name) for field in fields(ranking)})
+
+    def __str__(self) -> str:
+        """The table as the terminal shows it, as wide as this one."""
+        return _drawn([self])
+
+    def __repr__(self) -> str:
+        """One line: the checkpoint, how many variants, by what, the first of them."""
+        return f"<Ranking {_summary(self)}>"
+
+    def _repr_html_(self) -> str:
+        return _html(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a variant, one column a figure; names as in ranking.csv."""
+        return frame([self])
+
+
+class Rankings(list[Ranking]):
+    """One Ranking for each checkpoint; ``print`` shows the tables."""
+
+    @classmethod
+    def of(cls, rankings: Iterable[Ranking]) -> Rankings:
+        """The same rankings, each of which prints as its table, too."""
+        return cls(map(PrintedRanking.of, rankings))
+
+    def __str__(self) -> str:
+        """The tables as the terminal shows them, as wide as this one."""
+        return _drawn(self)
+
+    def __repr__(self) -> str:
+        """One line, with a part for each ranking."""
+        return f"<{counted(len(self), 'ranking')}{': ' if self else ''}{'; '.join(map(_summary, self))}>"
+
+    def _repr_html_(self) -> str:
+        return "\n".join(map(_html, self))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a variant of any checkpoint, one column a figure; names as in ranking.csv."""
+        return frame(self)
+
+
+def _drawn(rankings: list[Ranking]) -> str:
+    return draw(rankings, shutil.get_terminal_size().columns, colour=False).rstrip("\n")
+
+
+def _summary(ranking: Ranking) -> str:
+    """``flux-tiny, 10 variants by harm over 48 prompts, first double-L02-skip``."""
+    if not ranking.rows:
+        return f"{named(ranking)}, no variants"
+    over = f" over {counted(ranking.prompts, 'prompt')}" if ranking.by is RankedBy.HARM else ""
+    variants = f"{counted(len(ranking.rows), 'variant')} by {ranking.by.value}{over}"
+    return f"{named(ranking)}, {variants}, first {ranking.rows[0].case.removeprefix(f'{ranking.checkpoint}-')}"
+
+
+def _html(ranking: Ranking) -> str:
+    """A ranking's table with its title and what stands below it, every text escaped."""
+    columns = columns_of(ranking)
+    lines = [f"<p><b>{escape(title(ranking))}</b></p>"]
+    if ranking.rows:
+        head = "".join(f"<th>{escape(column.heading)}</th>" for column in columns)
+        lines += ["<table>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
+        for row in ranking.rows:
+            texts = zip(columns, cells(row, columns), strict=True)
+            aligned = "".join(f'<td style="{_alignment(column.text)}">{escape(text)}</td>' for column, text in texts)
+            lines.append(f"<tr>{aligned}</tr>")
+        lines += ["</tbody>", "</table>"]
+    lines += [f"<p>{escape(line)}</p>" for line in (*foot(ranking), *errors(ranking))]
+    return "\n".join(lines)
+
+
+def _alignment(text: bool) -> str:
+    return f"text-align: {'left' if text else 'right'}; white-space: nowrap"

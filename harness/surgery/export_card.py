@@ -1,0 +1,130 @@
+"""The model card of an exported transformer: README.md with the front matter that the Hugging Face hub reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness._version import __version__
+from harness.ablation.plan import Plan
+from harness.errors import printable
+from harness.results.records import Kind, Record
+from harness.results.statistics import by_prompt, mean_interval
+
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What a card says.
+
+    ``blocks`` maps a stack to the original indices of the blocks that are left, in their order, and ``lengths`` each
+    stack to the original's number of blocks. ``base_model`` is the original's hub id, empty where it has none;
+    ``checkpoint`` is its name in records. ``transformer`` and ``pipeline`` are classes of diffusers, ``converted``
+    says what was changed beside leaving blocks out.
+    """
+
+    transformer: str
+    pipeline: str
+    blocks: Mapping[str, Sequence[int]]
+    lengths: Mapping[str, int]
+    checkpoint: str = ""
+    base_model: str = ""
+    converted: str = ""
+
+
+def model_card(facts: CardFacts, records: Iterable[Record] = ()) -> str:
+    """The card's text; ``records`` are measurements, of which those of the exported plans are quoted."""
+    base = facts.base_model or printable(facts.checkpoint) or "a model that was not named"
+    named = f"base_model: {facts.base_model}" if facts.base_model else "# base_model: ORG/NAME, the original's hub id"
+    written = facts.base_model or printable(facts.checkpoint) or "FOLDER_OF_THE_BASE_MODEL"
+    return "\n".join(
+        [
+            "---",
+            named,
+            "library_name: diffusers",
+            "pipeline_tag: text-to-image",
+            "tags:",
+            "- pruned",
+            "- diffusion-transformer",
+            "---",
+            "",
+            f"# {facts.transformer} of {base}, without some of its blocks",
+            "",
+            f"The transformer of {base} with the blocks below left out or reordered, and no training after that. All "
+            "other weights are the original's, bit for bit. Its licence is that of the original.",
+            "",
+            "| stack | blocks of the original, in the order in which they run | left out |",
+            "| --- | --- | --- |",
+            *(_row(facts, stack) for stack in facts.lengths),
+            "",
+            *([f"Converted: {facts.converted}.", ""] if facts.converted else []),
+            "```python",
+            "import torch",
+            f"from diffusers import {facts.pipeline}, {facts.transformer}",
+            "",
+            f'transformer = {facts.transformer}.from_pretrained("THIS_FOLDER", torch_dtype=torch.bfloat16)',
+            f'pipeline = {facts.pipeline}.from_pretrained("{written}", transformer=transformer, '
+            "torch_dtype=torch.bfloat16)",
+            "```",
+            "",
+            "## Harm",
+            "",
+            *_harm(facts, records),
+            "",
+            f"Made by dit-ablation-harness {__version__}; `ablation.json` has the digests of the weights and the "
+            "versions of the libraries.",
+            "",
+        ]
+    )
+
+
+def _row(facts: CardFacts, stack: str) -> str:
+    length = facts.lengths[stack]
+    kept = facts.blocks.get(stack, range(length))
+    lacking = sorted(set(range(length)) - set(kept))
+    out = f"{len(lacking)} of {length}: {Plan(tuple(lacking))}" if lacking else f"none of {length}"
+    return f"| {stack} | {Plan(tuple(kept))} | {out} |"
+
+
+def _harm(facts: CardFacts, records: Iterable[Record]) -> list[str]:
+    """What was measured of the exported plans; each is a variant of its own."""
+    plans = {
+        stack: str(Plan(tuple(blocks)).normal())
+        for stack, blocks in facts.blocks.items()
+        if tuple(blocks) != tuple(range(facts.lengths[stack]))
+    }
+    measured = {
+        record.stack: record
+        for record in records
+        if record.kind is Kind.QUALITY
+        and record.measurement is not None
+        and record.window is None
+        and (not facts.checkpoint or record.checkpoint == facts.checkpoint)
+        and plans.get(record.stack) == record.plan
+    }
+    rows = [f"| {stack} | `{plan}` | {_figures(measured.get(stack))} |" for stack, plan in plans.items()]
+    about = (
+        "The mean loss of prompt alignment, with its 95 % interval over prompts, in units of the standard deviation "
+        "that the original's score has between seeds (0 is no loss)."
+    )
+    together = "The plans were measured one at a time; together they may harm more than their sum."
+    return [
+        *([about] if measured else ["This model was not measured before it was saved."]),
+        "",
+        "| stack | plan | harm [sd] |",
+        "| --- | --- | --- |",
+        *rows,
+        *(["", together] if len(plans) > 1 else []),
+    ]
+
+
+def _figures(record: Record | None) -> str:
+    """``1.20 [0.80, 1.60], 48 prompts``."""
+    measured = None if record is None else record.measurement
+    refused = measured is not None and measured.judge_check is not None and measured.judge_check.refused
+    if measured is None or refused or not measured.prompts:
+        return NOT_MEASURED
+    harm = mean_interval(by_prompt(measured.values["harm"], measured.prompts) / measured.summary["seed_sd"])
+    low, high = f"{harm.low:.2f}", f"{harm.high:.2f}"
+    return f"{harm.value:.2f} [{low}, {high}], {measured.prompts} prompt{'s' if measured.prompts != 1 else ''}"
