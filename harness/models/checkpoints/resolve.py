@@ -241,9 +241,13 @@ def _own_place(name: str) -> _Location:
         )
     real = known.find(name)
     if real is None and not hub_cache.is_id(name):
+        start = (
+            f"checkpoint {name!r} is neither a bundled checkpoint nor a folder, nor the name of a real one or a hub id"
+        )
+        if guess := _guess(name):
+            raise CheckpointError(f"{start}{guess}; python -m harness list shows all names")
         raise CheckpointError(
-            f"checkpoint {name!r} is neither a bundled checkpoint nor a folder, nor the name of a real one or a hub "
-            f"id{_guess(name)}; bundled are {', '.join(bundled_names()) or 'none'}, "
+            f"{start}; bundled are {', '.join(bundled_names()) or 'none'}, "
             f"real ones {', '.join((*PUBLISHED, *added()))}, a hub "
             "id is like org/name, a folder is one made by a diffusers pipeline's save_pretrained"
         )
