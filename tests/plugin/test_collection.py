@@ -214,7 +214,7 @@ GRID = pytest.mark.dit("bundled", Ask((), (), ()))
         ({"plans": ("double: 0-1 (2|3)x3 4",)}, "plan", "", ["checkpoint 'sd3-tiny' has no stack 'double'; it has"]),
         ({"stacks": ("double",)}, "flux", "", []),
         ({"stacks": ("double", "joint")}, "flux", "'flux-tiny' has no stack 'joint'; it has double (5 blocks)", []),
-        # None has it, of those that -k may select.
+        # Of those that -k may select, none has it.
         ({"stacks": ("double",)}, "sd3", "checkpoint 'sd3-tiny' has no stack 'double'", []),
         ({"plans": ("joint: 0 4",)}, "not sd3", "'auraflow-tiny' has no stack 'joint'; it has double (6 blocks)", []),
         ({"stacks": ("tripel",)}, "", "checkpoint 'auraflow-tiny' has no stack 'tripel'; it has double", []),
