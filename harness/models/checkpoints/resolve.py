@@ -263,7 +263,7 @@ def _own_place(name: str) -> _Location:
                 hub_id,
                 size,
                 guess=_guess(hub_id),
-                check=lambda index: _family(index, f"checkpoint {name!r}, which is not downloaded yet,"),
+                check=lambda index: _family(index, f"checkpoint {name!r} (not downloaded yet)"),
             )
         )
     return _Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
