@@ -105,6 +105,12 @@ def load(name: str) -> CommandModule:
 
 
 def _run(words: list[str]) -> int:
+    arguments = parse(words)
+    return load(arguments.command).run(arguments) or 0
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """The arguments of a command line, by the parser of its command, which is ``.command``. Raises SystemExit."""
     parser = argparse.ArgumentParser(
         prog=_program(),
         description="Layer ablations of diffusion transformers: everything but the runs, which are `pytest cases/`.",
@@ -128,7 +134,7 @@ def _run(words: list[str]) -> int:
     parsed = parser.parse_args(words)
     if pytest_arguments:
         setattr(parsed, common.PYTEST_ARGUMENTS, pytest_arguments)
-    return load(parsed.command).run(parsed) or 0
+    return parsed
 
 
 def _grouped_commands() -> str:
