@@ -21,6 +21,7 @@ from harness.report.ranking_table import (
     strategy_columns,
     title,
 )
+from harness.report.text import NOTHING
 from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.records import Record, Status
@@ -43,14 +44,17 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool, metrics: Collect
     these alone don't fit, a table is wider. A line below each table names the columns that it leaves out.
     """
     stream = io.StringIO()
-    console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
+    width = max(80, width)
+    console = Console(file=stream, width=width, force_terminal=colour, no_color=not colour, highlight=False)
     for ranking in rankings:
         if ranking.rows:
-            fitted = _fitted(ranking, console.width, metrics)
-            console.print(_ranked(ranking, fitted), width=max(console.width, fitted.width), crop=False)
+            fitted = _fitted(ranking, width, metrics)
+            console.width = max(width, fitted.width)  # rich cuts what is wider than its console
+            console.print(_ranked(ranking, fitted))
+            console.width = width
             if fitted.left_out:
                 names = ", ".join(column.heading for column in fitted.left_out)
-                console.print(Text(f"not shown at {console.width} columns: {names} (see ranking.md)"))
+                console.print(Text(f"not shown at {width} columns: {names} (see ranking.md)"))
         else:
             console.print(Text(title(ranking), style="bold"))
         for line in foot(ranking):
@@ -95,7 +99,8 @@ def _fitted(ranking: Ranking, width: int, metrics: Collection[str]) -> _Fitted:
                 break
         if needed <= width:
             break
-    left_out = [column for column in wanted if column not in shown]
+    filled = {column for i, column in enumerate(columns) if any(row[i] != NOTHING for row in rows)}
+    left_out = [column for column in wanted if column in filled and column not in shown]
     return _Fitted(shown, [_picked(row, columns, shown) for row in rows], left_out, needed)
 
 

@@ -97,7 +97,11 @@ def at_home(pytester, monkeypatch, tmp_path):
     return pytester
 
 
-@pytest.mark.parametrize("command", [p for p in of("pytest") if "cases" in " ".join(p.values[0].words)])
+RUNS = [p for p in of("pytest") if "cases" in p.id]
+RUN_FOR_REAL = "gpu.md"  # by its own test
+
+
+@pytest.mark.parametrize("command", [p for p in RUNS if ALL[p.values[0]] != RUN_FOR_REAL])
 def test_runs_of_cases_are_collected(command, at_home):
     quiet = ("--co", "-q", "-p", "no:randomly", "-p", "no:cacheprovider")
     result = at_home.runpytest_inprocess(*filled(command.words)[1:], *quiet)
@@ -109,7 +113,7 @@ def test_runs_of_cases_are_collected(command, at_home):
         assert any("::test_" in line for line in result.outlines)
 
 
-@pytest.mark.parametrize("command", [p for p in of("pytest") if "cases" not in " ".join(p.values[0].words)])
+@pytest.mark.parametrize("command", [p for p in of("pytest") if p not in RUNS])
 def test_runs_of_tests_name_what_is_there(command, at_home):
     words = list(command.words[1:])
     config = at_home.parseconfig(*words, "-p", "no:cacheprovider")
