@@ -117,7 +117,8 @@ class Session:
         if self.process.worker or not (report.when == "call" or (report.when == "setup" and report.failed)):
             return
         data = transport.detach(report)
-        if report.skipped and transport.is_attached(report) and isinstance(report.longrepr, tuple):
+        # The table of findings says itself why one was skipped.
+        if isinstance(report.longrepr, tuple) and transport.is_attached(report) and not data.findings:
             self._skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
         for record in data.records:
             try:

@@ -81,7 +81,11 @@ def test_a_window_has_no_latency_of_its_own(project):
     result = run(project, "--dit-steps-window=0-1", "-k", "skip", "-rs")
     result.assert_outcomes(passed=1, skipped=1, deselected=4)
     result.stdout.fnmatch_lines(["SKIPPED*latency is of one forward; a window of steps has none of its own*"])
+    result.stdout.no_fnmatch_line("skipped 1: *")
     assert [r.kind for r in read(project.path / "reports" / "r")] == ["quality"]
+    # Without -rs, too, nobody has to guess.
+    result = run(project, "--dit-steps-window=0-1", "-k", "skip")
+    result.stdout.fnmatch_lines(["skipped 1: latency is of one forward; a window of steps has none of its own*"])
 
 
 @pytest.mark.parametrize(
