@@ -34,28 +34,39 @@ DOWNLOADS = re.compile(r"--dit-checkpoint=FLUX\.1-(schnell|dev)(?!.*--dit-weight
 
 
 class Command(NamedTuple):
-    """A command as a page shows it. One in a sentence of docs/ may be named without all of its arguments."""
+    """A command as pages show it. It is ``whole`` but in the sentences of docs/, which may leave arguments out."""
 
     words: tuple[str, ...]
     whole: bool
+    pages: tuple[str, ...]
 
 
-def commands(page: Path) -> Iterator[Command]:
-    """The commands of a page's shell blocks, and of its spans of code."""
+def commands(page: Path) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """The commands of a page's shell blocks, and of its spans of code; and whether they are whole."""
     text = page.read_text()
     for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
             for part in re.sub(r"(^|\s)#.*", "", line).split("&&"):
                 if part.strip():
-                    yield Command(tuple(shlex.split(part)), whole=True)
+                    yield tuple(shlex.split(part)), True
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     for span in re.findall(r"(?<!`)`([^`]+)`(?!`)", prose):
         for part in re.sub(r"\s+", " ", span).split(" && "):
             if part.split()[0] in (*OURS, *THEIRS[4:]):
-                yield Command(tuple(shlex.split(part.replace("\\|", "|"))), whole=page.name == "README.md")
+                yield tuple(shlex.split(part.replace("\\|", "|"))), page.name == "README.md"
 
 
-ALL = {command: page.name for page in PAGES for command in commands(page)}
+def all_commands() -> list[Command]:
+    """The commands of all pages, each once."""
+    merged: dict[tuple[str, ...], Command] = {}
+    for page in PAGES:
+        for words, whole in commands(page):
+            before = merged.get(words, Command(words, False, ()))
+            merged[words] = Command(words, before.whole or whole, (*before.pages, page.name))
+    return list(merged.values())
+
+
+ALL = all_commands()
 
 
 def of(*start: str) -> list[object]:
@@ -98,10 +109,10 @@ def at_home(pytester, monkeypatch, tmp_path):
 
 
 RUNS = [p for p in of("pytest") if "cases" in p.id]
-RUN_FOR_REAL = "gpu.md"  # by its own test
+RUN_FOR_REAL = {"gpu.md"}  # by its own test
 
 
-@pytest.mark.parametrize("command", [p for p in RUNS if ALL[p.values[0]] != RUN_FOR_REAL])
+@pytest.mark.parametrize("command", [p for p in RUNS if set(p.values[0].pages) != RUN_FOR_REAL])
 def test_runs_of_cases_are_collected(command, at_home):
     quiet = ("--co", "-q", "-p", "no:randomly", "-p", "no:cacheprovider")
     result = at_home.runpytest_inprocess(*filled(command.words)[1:], *quiet)
