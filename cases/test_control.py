@@ -38,7 +38,9 @@ def test_two_processes(control):
         pytest.skip("the other process would not be perturbed")
     command = [sys.executable, "-m", "harness", "fingerprint", str(lab.checkpoint.folder)]
     command += ["--device", str(lab.device), "--threads", str(lab.fingerprint.threads)]
-    command += ["--dtype", lab.checkpoint.settings.dtype, "--offload", lab.offload]
+    settings = lab.checkpoint.settings
+    command += ["--dtype", settings.dtype, "--offload", lab.offload, "--steps", str(settings.steps)]
+    command += ["--size", f"{settings.width}x{settings.height}", "--batch", str(settings.batch)]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     told = json.loads(result.stdout)
     assert told["latents_sha256"] == lab.sampler.sample(told["sampled"], seed=0).sha256()

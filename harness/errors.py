@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-_LONGEST = 700  # characters of a message
-_END = 300  # of them at its end, where the fix is
+import sys
+
+_LONGEST = 1000  # characters of a message
+_END = 350  # of them at its end, where the fix is
 
 
 class HarnessError(Exception):
@@ -82,6 +84,14 @@ class MetricError(HarnessError):
 
 class OptionError(HarnessError, ValueError):
     """An option's value that isn't known, or that means nothing here."""
+
+
+def missing_package(name: str) -> str:
+    """What to say where a package that the harness needs can't be imported: mostly, an environment was forgotten."""
+    return (
+        f"{name.partition('.')[0]!r} is not installed for {sys.executable}: activate the virtual environment that the "
+        "harness was installed in (. .venv/bin/activate), or install it (pip install -c constraints.txt -e .)"
+    )
 
 
 def first_line(error: BaseException, *, with_type: bool = False) -> str:

@@ -37,6 +37,8 @@ ELSEWHERE = {
     "plugin/header.py": ("e2e/test_run.py", "the first lines of a run"),
     "plugin/labs.py": ("e2e/test_verdicts.py", "the labs of a run, by its options"),
     "plugin/options.py": ("e2e/test_wrong_input.py", "pytest reads the command line; one file an option there"),
+    "plugin/mistakes.py": ("plugin/test_collection.py", "what a collection keeps until -k is known"),
+    "plugin/option_values.py": ("e2e/test_option_file.py", "pytest reads the configuration file"),
     "plugin/session.py": ("e2e/test_run.py", "the life of a run of pytest"),
     "report/analysis_page.py": ("e2e/test_analysis.py", "the page of a run's analyses"),
     "report/cost_line.py": ("lab/test_cost.py", "a sentence about the cost that is counted there"),

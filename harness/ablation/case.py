@@ -20,6 +20,8 @@ from harness.ablation.steps import Window, share, suffix
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import CaseError
 
+BY_HAND = "by-hand"  # the word of a case whose plan was written by hand: no range and no strategy says what it is
+
 
 @dataclass(frozen=True)
 class Case:
@@ -119,7 +121,7 @@ def by_hand(
     if plan.is_identity(length):
         raise CaseError(f"plan {text!r} runs stack {stack!r} as it is: the identity is no ablation")
     digest = hashlib.sha256(f"{stack}: {plan}".encode()).hexdigest()[:8]
-    return Case(checkpoint, stack, length, f"plan-{digest}", plan, words=("by-hand",))
+    return Case(checkpoint, stack, length, f"plan-{digest}", plan, words=(BY_HAND,))
 
 
 def slug(name: str) -> str:

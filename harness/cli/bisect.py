@@ -25,7 +25,7 @@ from harness.cli.harness_source import harness_source
 from harness.cli.version_pins import label_of, short_name
 from harness.errors import HarnessError
 from harness.gates.comparison import Strictness, compare
-from harness.models.spec import DTYPES
+from harness.models.spec import DTYPES, full_dtype
 from harness.results.journal import read
 
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", metavar="OLD", help="a release, with which the others are compared")
     parser.add_argument("new", metavar="NEW", help="a later release")
     common.add_package(parser)
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="default: %(default)s")
+    parser.add_argument("--dtype", type=full_dtype, choices=DTYPES, default="float32", help="default: %(default)s")
     parser.add_argument(
         "--look-for",
         choices=[strictness.value for strictness in Strictness],

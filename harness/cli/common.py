@@ -7,10 +7,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, OptionError
 from harness.files import write_atomically
 from harness.gates.tolerances import DEFAULTS, FILE, Tolerance, load_tolerances
-from harness.models.spec import DTYPES, OFFLOADS
+from harness.models.checkpoints import changed_settings
+from harness.models.checkpoints.changed_settings import SettingsChange
+from harness.models.spec import DTYPES, OFFLOADS, full_dtype
 
 PYTEST_ARGUMENTS = "pytest_arguments"
 
@@ -64,7 +66,45 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_dtype(parser: argparse.ArgumentParser) -> None:
     """Add ``--dtype``."""
-    parser.add_argument("--dtype", choices=DTYPES, default=None, help="default: the checkpoint's own")
+    parser.add_argument(
+        "--dtype", type=full_dtype, choices=DTYPES, default=None, help="default: the checkpoint's own; also bf16 ..."
+    )
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add the options that replace a checkpoint's settings; :func:`read_settings` reads them."""
+    steps = whole_number(changed_settings.LEAST_STEPS, changed_settings.MOST_STEPS)
+    seeds = whole_number(changed_settings.LEAST_SEEDS, changed_settings.MOST_SEEDS)
+    batch = whole_number(changed_settings.LEAST_BATCH, changed_settings.MOST_BATCH)
+    parser.add_argument("--steps", type=steps, metavar="N", help="denoising steps (default: the checkpoint's)")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        metavar="PIXELS",
+        help=f"size of the images: {changed_settings.SIZE_FORM} (default: the checkpoint's)",
+    )
+    parser.add_argument("--batch", type=batch, metavar="N", help="images in one forward (default: the checkpoint's)")
+    parser.add_argument(
+        "--control-seeds",
+        type=seeds,
+        metavar="N",
+        help="seeds that the control is run on (default: the checkpoint's)",
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        return changed_settings.read_size(text)
+    except OptionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def read_settings(arguments: argparse.Namespace) -> SettingsChange:
+    """What the options of :func:`add_settings` say."""
+    width, height = arguments.size or (None, None)
+    return SettingsChange(
+        steps=arguments.steps, width=width, height=height, seeds=arguments.control_seeds, batch=arguments.batch
+    )
 
 
 def add_offload(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ import torch
 
 from harness.cli import common
 from harness.lab.lab import Lab
-from harness.models.checkpoints.resolve import resolve
+from harness.models.checkpoints.changed_settings import change_settings
+from harness.models.checkpoints.resolve import resolve, transformer_config
 from harness.models.environment import pick_device
 
 _SAMPLED = 8  # prompts
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_dtype(parser)
     parser.add_argument("--lora", default=None, help="a .safetensors file, a folder or a hub id in the cache")
     common.add_offload(parser)
+    common.add_settings(parser)
     common.add_threads(parser)
 
 
@@ -35,6 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     checkpoint = resolve(arguments.checkpoint, dtype=arguments.dtype, lora=arguments.lora)
+    checkpoint = change_settings(checkpoint, common.read_settings(arguments), transformer_config(checkpoint))
     lab = Lab(checkpoint, device=pick_device(arguments.device), offload=arguments.offload)
     facts = dataclasses.asdict(lab.fingerprint)
     facts["sampled"] = lab.prompts[:_SAMPLED]

@@ -12,7 +12,6 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,17 @@ from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import Ask, expand, grid
 from harness.cli.inventory import RANGES, CheckpointEntry, Listed, checkpoints, metrics, strategies
 from harness.cli.tables import draw, overview, planned
-from harness.errors import ExtensionError, HarnessError
+from harness.errors import ExtensionError, HarnessError, OptionError
 from harness.gates import baselines
 from harness.gates.reference import stored_unit
 from harness.lab import cost
 from harness.models import prompts
-from harness.models.checkpoints.resolve import Checkpoint, blueprint, resolve
+from harness.models.checkpoints.changed_settings import SIZE_FORM, SettingsChange, change_settings, read_size
+from harness.models.checkpoints.resolve import Checkpoint, blueprint, resolve, transformer_config
 
-_NEED_CHECKPOINT = ("stack", "range", "strategy", "plan", "steps", "seeds", "prompts", "measure")
+_NEED_CHECKPOINT = (
+    *("stack", "range", "strategy", "plan", "steps", "size", "batch", "seeds", "control_seeds", "prompts", "measure"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a plan written by hand, instead of a grid (repeat for more)",
     )
     parser.add_argument("--steps", metavar="N", help="denoising steps (default: the checkpoint's)")
+    parser.add_argument("--size", metavar="PIXELS", help=f"size of the images: {SIZE_FORM} (default: the checkpoint's)")
+    parser.add_argument("--batch", metavar="N", help="images in one forward (default: the checkpoint's)")
     parser.add_argument("--seeds", metavar="N", help="seeds that a variant is run on (default: 1)")
+    parser.add_argument("--control-seeds", metavar="N", help="seeds of the control (default: the checkpoint's)")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="a file of prompts (default: the checkpoint's)")
     parser.add_argument("--measure", action="store_true", help="load it and time one batch, to say how long it takes")
     parser.add_argument("--device", default=None, help="where to time it (default: the GPU where there is one)")
@@ -61,7 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     lacking = [name for name in _NEED_CHECKPOINT if vars(arguments)[name]]
     if lacking:
-        raise HarnessError(f"--{lacking[0]} needs a checkpoint: python -m harness list CHECKPOINT --{lacking[0]} ...")
+        option = f"--{lacking[0].replace('_', '-')}"
+        raise HarnessError(f"{option} needs a checkpoint: python -m harness list CHECKPOINT {option} ...")
     _overview(as_json=arguments.json)
 
 
@@ -87,16 +93,17 @@ def _width() -> int | None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    steps = _whole("steps", arguments.steps) or 0
-    checkpoint = blueprint(arguments.checkpoint).checkpoint  # a published one needs nothing on this disk
+    architecture = blueprint(arguments.checkpoint)  # a published one needs nothing on this disk
+    change = _change(arguments)
+    checkpoint = change_settings(architecture.checkpoint, change, architecture.config)
     cases = _cases(arguments, checkpoint)
     texts = prompts.read(arguments.prompts or checkpoint.prompts_file or prompts.DEFAULT)
     seeds = _whole("seeds", arguments.seeds) or 1
-    total = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), steps, seeds)
+    total = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), variant_seeds=seeds)
     folder = baselines.find_folder(Path.cwd())
     wanted = folder and baselines.file_of(folder, checkpoint.name, "cpu", checkpoint.settings.dtype)
     unit = stored_unit(wanted, checkpoint.name) if wanted else None
-    timed = _measured(arguments, texts, steps) if arguments.measure else None
+    timed = _measured(arguments, texts, change) if arguments.measure else None
     seconds = None if timed is None else total.seconds(timed["batch"], timed["forward"])
     if arguments.json:
         print(json.dumps(_plain(checkpoint, cases, total, timed, seconds, unit), indent=2))
@@ -108,6 +115,21 @@ def _plan(arguments: argparse.Namespace) -> None:
             f"{timed['batch']:.2f} s, a forward in it {timed['forward']:.3f} s (without loading, judging and latency)"
         )
     print(draw(planned(checkpoint, cases, total, time, unit), _width()), end="")
+
+
+def _change(arguments: argparse.Namespace) -> SettingsChange:
+    """The settings of the command line that take the place of the checkpoint's."""
+    try:
+        width, height = (None, None) if arguments.size is None else read_size(arguments.size)
+    except OptionError as error:
+        raise HarnessError(f"--size {error}") from None
+    return SettingsChange(
+        steps=_whole("steps", arguments.steps),
+        width=width,
+        height=height,
+        seeds=_whole("control-seeds", arguments.control_seeds),
+        batch=_whole("batch", arguments.batch),
+    )
 
 
 def _whole(name: str, text: str | None) -> int | None:
@@ -135,15 +157,14 @@ def _several(arguments: Sequence[str]) -> list[str]:
     return [part.strip() for value in arguments for part in value.split(",") if part.strip()]
 
 
-def _measured(arguments: argparse.Namespace, texts: Sequence[str], steps: int) -> dict[str, Any]:
+def _measured(arguments: argparse.Namespace, texts: Sequence[str], change: SettingsChange) -> dict[str, Any]:
     from harness.lab.throughput import (
         measure_throughput,  # here: both load torch, and nothing else of this command does
     )
     from harness.models.environment import pick_device
 
     checkpoint = resolve(arguments.checkpoint)  # now its weights are needed, too
-    if steps:
-        checkpoint = replace(checkpoint, settings=replace(checkpoint.settings, steps=steps))
+    checkpoint = change_settings(checkpoint, change, transformer_config(checkpoint))
     return dataclasses.asdict(measure_throughput(checkpoint, texts, pick_device(arguments.device)))
 
 

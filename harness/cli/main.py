@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, cast
 
 from harness.cli import common
-from harness.errors import HarnessError, shortened
+from harness.errors import HarnessError, missing_package, shortened
 
 
 class _Command(NamedTuple):
@@ -56,6 +56,16 @@ COMMANDS = {
 }
 
 
+# How ``--help`` shows them; what is in no group stands under its own heading at the end.
+GROUPS = {
+    "look at what there is, and at runs": ("list", "report", "compare"),
+    "check versions of diffusers and its companions": ("upgrade", "bisect"),
+    "check the tests themselves": ("calibrate", "power", "repeat", "false-reds"),
+    "analyse and change models": ("angles", "lokr", "export", "convert"),
+    "bundled models and this machine": ("tiny", "fingerprint"),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Errors that a user can cause are one line on stderr, exit code 4.
 
@@ -70,6 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(words)
     except HarnessError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 4
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.partition(".")[0] == "harness":
+            raise
+        print(f"error: {missing_package(error.name)}", file=sys.stderr)
         return 4
     except BrokenPipeError:
         # The reader (head, say) has closed its end; Python would complain once more when it flushes at exit.
@@ -91,11 +106,22 @@ def load(name: str) -> CommandModule:
 
 
 def _run(words: list[str]) -> int:
+    arguments = parse(words)
+    return load(arguments.command).run(arguments) or 0
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """The arguments of a command line, by the parser of its command, which is ``.command``. Raises SystemExit."""
     parser = _Parser(
-        prog=_program(), description="Layer ablations of diffusion transformers: the commands beside `pytest cases/`."
+        prog=_program(),
+        description="Layer ablations of diffusion transformers: everything but the runs, which are `pytest cases/`.",
+        epilog=_grouped_commands(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    parsers = {name: commands.add_parser(name, help=COMMANDS[name].help) for name in COMMANDS}
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", help="one of those below; COMMAND --help says more"
+    )
+    parsers = {name: commands.add_parser(name) for name in COMMANDS}  # without a line: argparse has no groups of them
     pytest_arguments: list[str] = []
     chosen = words[0] if words else ""
     if chosen in COMMANDS:  # the others' parsers stay empty: they are never asked
@@ -109,7 +135,18 @@ def _run(words: list[str]) -> int:
     parsed = parser.parse_args(words)
     if pytest_arguments:
         setattr(parsed, common.PYTEST_ARGUMENTS, pytest_arguments)
-    return load(parsed.command).run(parsed) or 0
+    return parsed
+
+
+def _grouped_commands() -> str:
+    """Every command with its line, under the heading of its group."""
+    others = [name for name in COMMANDS if not any(name in names for names in GROUPS.values())]
+    width = max(map(len, COMMANDS)) + 4
+    lines: list[str] = []
+    for heading, names in {**GROUPS, "others": tuple(others)}.items():
+        if names:
+            lines += ["", f"{heading}:", *(f"  {name}".ljust(width) + COMMANDS[name].help for name in names)]
+    return "\n".join(lines[1:])
 
 
 def _program() -> str:

@@ -36,7 +36,7 @@ from harness.errors import HarnessError, JournalError
 from harness.files import write_atomically
 from harness.gates.tolerances import Tolerance
 from harness.gates.upgrade import Run, UpgradeVerdict, upgrades, versions
-from harness.models.spec import DTYPES
+from harness.models.spec import DTYPES, full_dtype
 from harness.report.upgrade_page import every, markdown
 from harness.results.journal import read_if_any
 
@@ -65,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     making = parser.add_argument_group("with --run")
     common.add_package(making)
-    making.add_argument("--dtype", action="append", choices=DTYPES, help="only this one (repeat for more)")
+    making.add_argument(
+        "--dtype", action="append", type=full_dtype, choices=DTYPES, help="only this one (repeat for more)"
+    )
     common.add_cases(making, Path("reports/upgrade"))
     common.add_environments(making)
     common.add_pytest_arguments(parser)

@@ -49,5 +49,6 @@ def check_seeds(checkpoint: str, control: int, variant: int) -> None:
     if not 1 <= variant <= control:
         raise CheckpointError(
             f"variants can't run on {variant} seeds: checkpoint {checkpoint!r} measures its control on {control} "
-            '("seeds" in harness.json), and every image of a variant is compared with the control\'s of the same seed'
+            '("seeds" in harness.json, or --dit-control-seeds), and every image of a variant is compared with the '
+            "control's of the same seed"
         )

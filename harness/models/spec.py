@@ -6,6 +6,7 @@ imports torch: the table is read at collection.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +14,13 @@ from typing import Annotated
 from harness.results.serialise import Rule
 
 DTYPES = ("float32", "bfloat16", "float16")
+SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 OFFLOADS = ("none", "model", "group")
+
+
+def full_dtype(name: str) -> str:
+    """``bfloat16`` for ``bf16``; every other text as it is."""
+    return SHORT_DTYPES.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,13 @@ class Settings:
     world: bool = False
 
 
+class PositionLimit(enum.StrEnum):
+    """What ``pos_embed_max_size`` of a transformer's config counts: the tokens that it has positions for."""
+
+    SIDE = "side"  # along each side of an image
+    SQUARE = "square"  # in all of the largest square image
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """A transformer class, its pipeline, and what differs between families and can be said without torch.
@@ -94,12 +108,13 @@ class Family:
     ``guidance_batched``: classifier-free guidance runs both passes in one forward, [negative, positive].
     ``timestep_scale``: the transformer's timestep argument at noise level 1. ``timestep_cast``: the pipeline casts
     that argument to the latents' dtype; otherwise it is fp32. ``latent_pixels``: pixels a side that the VAE makes
-    one latent of, where no VAE's config says.
+    one latent of, where no VAE's config says; a token is two latents a side.
 
     What only some families have is None or empty in the others: ``position_ids``, the arguments by which the
     transformer is told the positions of text and image tokens; ``rotary``, the attribute of the transformer whose
     ``theta`` is the base of its rotary embedding; ``masked_tokenizer``, the pipeline's tokenizer whose attention
-    mask the text encoder obeys.
+    mask the text encoder obeys; ``position_limit``, what is counted where an
+    image's size is limited by a table of positions.
     """
 
     name: str
@@ -116,6 +131,7 @@ class Family:
     position_ids: tuple[str, str] | None = None
     rotary: str = ""
     masked_tokenizer: str = ""
+    position_limit: PositionLimit | None = None
 
     @property
     def diffusers_names(self) -> Mapping[str, str]:
@@ -181,6 +197,7 @@ SD3 = Family(
         text=("joint_attention_dim", "pooled_projection_dim"), projected_text="caption_projection_dim"
     ),
     latent_pixels=8,
+    position_limit=PositionLimit.SIDE,
 )
 AURAFLOW = Family(
     name="auraflow",
@@ -210,5 +227,6 @@ AURAFLOW = Family(
     width_keys=WidthKeys(projected_text="caption_projection_dim"),
     latent_pixels=8,
     masked_tokenizer="tokenizer",
+    position_limit=PositionLimit.SQUARE,
 )
 FAMILIES: dict[str, Family] = {family.transformer: family for family in (FLUX, SD3, AURAFLOW)}

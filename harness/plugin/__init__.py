@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -88,14 +88,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     collection = config.stash[_COLLECTION]
-    if not collection.selected or config.option.collectonly or workers.is_worker(config):
+    if workers.is_worker(config):
         return []
+    lines = [f"dit: {note}" for note in collection.notes]
+    if not collection.any_test and collection.options.typed:
+        lines.append(_without_effect(collection.options.typed))
+    if not collection.selected or config.option.collectonly:
+        return lines
     from harness.plugin.header import describe  # loads torch, which collecting does without
 
     try:
-        return describe(collection)
+        return [*describe(collection), *lines]
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _without_effect(typed: Sequence[str]) -> str:
+    does = "does" if len(typed) == 1 else "do"
+    return (
+        f"dit: no test here has a dit mark, so {' and '.join(typed)} {does} nothing; name the folder of the cases: "
+        f"pytest cases/ {' '.join(typed)}"
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -249,7 +262,7 @@ def pytest_terminal_summary(
     try:
         yield
     finally:
-        dit_session = config.stash.get(_SESSION, None)
+        dit_session, typed = config.stash.get(_SESSION, None), config.stash[_COLLECTION].options.typed
         if dit_session is not None:
             try:
                 dit_session.print_summary(terminalreporter)
@@ -257,6 +270,8 @@ def pytest_terminal_summary(
                 again = f"python -m harness report {dit_session.folder}"
                 terminalreporter.write_line(f"stopped while the ranking was made; make it with: {again}", red=True)
             _fail_with_problems(dit_session, config.stash[_PYTEST])
+        elif workers.is_controller(config) and typed and not config.stash.get(_MISTAKES, {}):
+            terminalreporter.write_line(_without_effect(typed))  # it collects nothing, so its header can't say so
         for mistake in config.stash.get(_MISTAKES, {}):
             terminalreporter.write_line(f"ERROR: {mistake}", red=True)
 

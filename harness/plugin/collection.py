@@ -12,6 +12,7 @@ from harness.errors import CaseError, HarnessError, shortened
 from harness.gates.baselines import find_folder
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.plugin import workers
+from harness.plugin.mistakes import Mistakes, Subject
 from harness.plugin.options import Options
 from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, is_marked, mark_of, own_fixtures
 
@@ -37,7 +38,9 @@ class Collection:
         self.parameters: dict[str, Parameter] = {}  # of everything that was collected, whether it will run or not
         self.selected: list[SelectedTest] = []
         self._targets: dict[str, Target] = {}
-        self._errors: list[str] = []
+        self.any_test = False  # whether any test was collected that takes a fixture of ours
+        self.notes: list[str] = []  # for the header, once reject() was called
+        self._mistakes = Mistakes()
         self._marks = MarkReader(options)
 
     def parametrize(self, metafunc: pytest.Metafunc) -> None:
@@ -45,18 +48,26 @@ class Collection:
         fixtures = own_fixtures(metafunc)
         if not fixtures:
             return
+        self.any_test = True
         parameters: dict[str, Parameter] = {}
+        checkpoints: list[Checkpoint] = []
+        # An error raised here would be shown with a traceback and exit 2; reject() raises it again.
         try:
             mark = mark_of(metafunc.definition, fixtures)
-            for checkpoint in self._marks.checkpoints(mark):
+            checkpoints = self._marks.checkpoints(mark)
+        except HarnessError as error:
+            self._mistakes.add(str(error))
+        for checkpoint in checkpoints:
+            subject = Subject.of((metafunc.definition.path.name, metafunc.definition.name), checkpoint)
+            try:
                 folder = find_folder(metafunc.definition.path.parent) or metafunc.config.rootpath / "baselines"
                 target = self._targets.setdefault(checkpoint.name, Target(checkpoint, folder))
                 _check_same_folder(target.checkpoint, checkpoint)
                 parameters |= {p.id: p for p in self._marks.parameters(mark, fixtures, target)}
-        except HarnessError as error:
-            # An error raised here would be shown with a traceback and exit 2; reject() raises it again.
-            self._errors.append(str(error))
-            parameters = {}
+                if "ablation" in fixtures:
+                    self._mistakes.ablated(subject, checkpoint, self._marks.lacking(checkpoint))
+            except HarnessError as error:
+                self._mistakes.add(str(error), subject)
         self.parameters |= parameters
         for name in fixtures:
             metafunc.parametrize(name, list(parameters), ids=list(parameters), indirect=True, scope="function")
@@ -68,11 +79,12 @@ class Collection:
             item.extra_keyword_matches.update(parameter.words)
 
     def reject(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Raise what went wrong while parametrizing, as one usage error."""
-        if not self._errors:
+        """Raise what went wrong while parametrizing, as one usage error; what ``-k`` leaves out is no matter."""
+        self.notes = self._mistakes.notes(config.option.keyword)
+        message = "; ".join(self._mistakes.messages(config.option.keyword))
+        if not message:
             return
-        # Quality and latency tests of one file ask for the same grid and fail alike.
-        message = shortened("; ".join(dict.fromkeys(self._errors)))
+        message = shortened(message)
         if not workers.is_worker(config):
             raise pytest.UsageError(message)
         # On an xdist worker that would be an internal error: there is nothing to run, and the controller says why.

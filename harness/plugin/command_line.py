@@ -8,9 +8,11 @@ import pytest
 
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import KINDS
+from harness.models.checkpoints.changed_settings import SIZE_FORM
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
-from harness.models.spec import DTYPES, OFFLOADS
-from harness.plugin.options import PREFIX, RANGE_SOURCES
+from harness.models.spec import DTYPES, OFFLOADS, SHORT_DTYPES
+from harness.plugin.option_values import FLAGS, LISTS, PREFIX, WITHOUT_KEY, key_of
+from harness.plugin.options import RANGE_SOURCES
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -18,7 +20,10 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("dit", "layer ablations of diffusion transformers")
 
     def option(name: str, about: str, **kwargs: Any) -> None:
-        group.addoption(PREFIX + name, dest=f"dit_{name.replace('-', '_')}", help=about, **kwargs)
+        plain = name.replace("-", "_")
+        group.addoption(PREFIX + name, dest=key_of(plain), help=about, **kwargs)
+        if plain not in WITHOUT_KEY:
+            parser.addini(key_of(plain), f"the same as {PREFIX}{name}, which goes first", **_kind(plain))
 
     option(
         "checkpoint",
@@ -92,7 +97,15 @@ def add_options(parser: pytest.Parser) -> None:
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
     option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")
     option("seeds", "seeds that a variant is run on, at most the control's (default: 1)", metavar="N")
-    option("dtype", f"hold the weights as {', '.join(DTYPES)} (default: the checkpoint's own)", metavar="DTYPE")
+    option("control-seeds", "seeds that the control is run on, 2 or more (default: the checkpoint's)", metavar="N")
+    option("steps", "denoising steps (default: the checkpoint's)", metavar="N")
+    option("size", f"size of the images: {SIZE_FORM} (default: the checkpoint's)", metavar="PIXELS")
+    option("batch", "images in one forward (default: the checkpoint's)", metavar="N")
+    option(
+        "dtype",
+        f"hold the weights as {', '.join(DTYPES)}, or for short {', '.join(SHORT_DTYPES)} (default: the checkpoint's)",
+        metavar="DTYPE",
+    )
     option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
     option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
     option(
@@ -109,3 +122,10 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="K",
     )
     option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
+
+
+def _kind(name: str) -> dict[str, Any]:
+    """The type of an option's key in the configuration file, and its value there where it is left out."""
+    if name in FLAGS:
+        return {"type": "bool", "default": False}
+    return {"type": "linelist", "default": []} if name in LISTS else {"type": "string", "default": None}

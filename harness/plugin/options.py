@@ -23,16 +23,17 @@ from harness.errors import CaseError, OptionError, shortened
 from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import Perturbation, before_torch, read
+from harness.models.checkpoints import changed_settings
+from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.random_weights.checkpoint import NO_STEPS
-from harness.models.spec import DTYPES, OFFLOADS
+from harness.models.spec import DTYPES, OFFLOADS, full_dtype
 from harness.plugin import workers
+from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
 
 if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
 
-PREFIX = "--dit-"
-_LONGEST_NAME, _LONGEST_PATH = 255, 2000  # characters; what file systems take
 RANGE_SOURCES = ("depth", "groups")
 # Options that make no sense with random weights, and why.
 _NOT_WITH_RANDOM_WEIGHTS = {
@@ -44,7 +45,9 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "lora": "a LoRA on random weights means nothing",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
+    "steps": "random weights run one forward, so there are no denoising steps to count",
     "seeds": "random weights make no images, so there are no seeds",
+    "control_seeds": "random weights make no images, so there are no seeds",
     "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
 
@@ -54,11 +57,14 @@ class Options:
     """The command line's options, checked; None and () are options that were left out.
 
     ``stacks``, ``ranges``, ``strategies`` and ``plans`` replace a case file's own grid. ``groups`` says that the ranges
-    first, middle and last are measured groups and no fractions of the depth. ``rigour`` says which cases fail that
+    first, middle and last are measured groups and no fractions of the depth. ``seeds`` are those of a variant,
+    ``settings`` what replaces the checkpoints' own settings. ``rigour`` says which cases fail that
     can't be compared with stored values. ``rounds`` are timed pairs of forwards,
-    ``threads`` torch's on the CPU, ``calibrate`` is a number of perturbed runs.
+    ``threads`` torch's on the CPU, ``calibrate`` is a number of perturbed runs. ``typed`` are the options that the
+    command line has, as they are written there (``--dit-quick``).
     """
 
+    typed: tuple[str, ...]
     checkpoint: str | None
     stacks: tuple[str, ...]
     ranges: tuple[str, ...]
@@ -76,6 +82,7 @@ class Options:
     device: str | None
     rounds: int
     seeds: int
+    settings: SettingsChange
     threads: int | None
     weights: str | None
     dtype: str | None
@@ -96,61 +103,49 @@ class Options:
         return Ask(self.stacks, self.ranges or ("middle",), self.strategies or ALL_STRATEGIES)
 
     def asks(self, checkpoint: Checkpoint, own: Sequence[Ask]) -> list[Ask]:
-        """The grid for a checkpoint: the command line's if it gives one, else the case file's.
+        """The grid for a checkpoint: the command line's if it gives one, without stacks that it lacks, else ``own``.
 
         A stack may be called as diffusers calls it; what is returned has our names.
         """
-        asks = list(own)
-        if self.grid is not None:
-            asks = [Ask(self.grid.stacks or tuple(checkpoint.stacks), self.grid.ranges, self.grid.strategies)]
-        return [ask.renamed(checkpoint.family.diffusers_names) for ask in asks]
+        names = checkpoint.family.diffusers_names
+        if self.grid is None:
+            return [ask.renamed(names) for ask in own]
+        stacks = self.grid.stacks or tuple(checkpoint.stacks)
+        present = tuple(stack for stack in stacks if checkpoint.has_stack(stack))
+        return [Ask(present, self.grid.ranges, self.grid.strategies).renamed(names)]
 
 
 def from_config(config: pytest.Config) -> Options:
-    """Read and check the options. Raises pytest.UsageError, with one line."""
+    """Read and check the options, those of the configuration file included. Raises pytest.UsageError, with one line."""
+    given = read_values(config, void={"weights": tuple(_NOT_WITH_RANDOM_WEIGHTS)})
     try:
-        _check_texts(config)
-        return _read(config)
+        check_lengths(given)
+        return _read(config, given)
     except pytest.UsageError as error:
-        raise pytest.UsageError(shortened(str(error))) from None
+        raise pytest.UsageError(shortened(f"{error}{_from_file(config, given, str(error))}")) from None
 
 
-def _check_texts(config: pytest.Config) -> None:
-    """Raise pytest.UsageError for values that no option takes: a name or a path has a length."""
-    for name, value in vars(config.option).items():
-        if not name.startswith("dit_"):
-            continue
-        option = PREFIX + name.removeprefix("dit_").replace("_", "-")
-        values = value if isinstance(value, list) else [value]
-        # argparse makes an empty list of --dit-x=--
-        if value == [] or not all(text is None or isinstance(text, str | bool) for text in values):
-            raise pytest.UsageError(f"{option} needs a value")
-        for text in (text for text in values if isinstance(text, str)):
-            longest = max(map(len, text.split("/")))
-            if option != "--dit-plan" and (longest > _LONGEST_NAME or len(text) > _LONGEST_PATH):
-                raise pytest.UsageError(f"{option} is {len(text)} characters long: {text[:60]!r} ...")
+def _from_file(config: pytest.Config, given: OptionValues, message: str) -> str:
+    """Which options of a message come from the configuration file, and its name; empty where none does."""
+    keys = [key_of(name) for name in sorted(given.configured) if re.search(rf"{option_of(name)}(?![\w-])", message)]
+    file = config.inipath.name if config.inipath is not None else "-o"
+    return f" ({' and '.join(keys)} in {file})" if keys else ""
 
 
-def _read(config: pytest.Config) -> Options:
-    def text(name: str) -> str | None:
-        return config.getoption(f"dit_{name}")
-
-    def several(name: str) -> tuple[str, ...]:
-        values: list[str] = config.getoption(f"dit_{name}") or []
-        return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
-
+def _read(config: pytest.Config, given: OptionValues) -> Options:
+    text, flag, several = given.text, given.flag, given.several
     mode = _one_of("baseline-update", text("baseline_update"), list(UpdateMode))
     update = None if mode is None else UpdateMode(mode)
-    quick = bool(config.getoption("dit_quick"))
+    quick = flag("quick")
     if quick and update is not None:
         raise pytest.UsageError("--dit-quick never updates anything; leave out --dit-baseline-update")
     for other in ("quick", "stack", "range", "strategy", "range-source"):
-        if config.getoption("dit_plan") and config.getoption(f"dit_{other.replace('-', '_')}"):
+        if given.texts("plan") and given.values.get(other.replace("-", "_")):
             raise pytest.UsageError(f"--dit-plan runs that plan alone, whatever --dit-{other} says; leave out one")
     prompts, images = text("prompts"), text("images")
     weights = text("weights")
     if weights is not None:
-        _check_weights(weights, {name: text(name) for name in _NOT_WITH_RANDOM_WEIGHTS})
+        _check_weights(weights, {name: given.values.get(name) for name in _NOT_WITH_RANDOM_WEIGHTS})
     # A folder on the command line is the shell's, the default one belongs to the project.
     folder = text("reports")
     reports = config.invocation_params.dir / folder if folder else config.rootpath / "reports"
@@ -159,35 +154,54 @@ def _read(config: pytest.Config) -> Options:
         raise pytest.UsageError(
             f"--dit-run-id {run_id!r}: only letters, digits, '.', '_' and '-', as it names a folder"
         )
+    dtype = text("dtype")
     return Options(
+        typed=tuple(option_of(name) for name in sorted(given.typed)),
         checkpoint=_name_or_path(config, "checkpoint", text("checkpoint")),
         stacks=several("stack"),
         ranges=several("range"),
         strategies=several("strategy"),
-        plans=tuple(config.getoption("dit_plan") or ()),
+        plans=given.texts("plan"),
         windows=_windows(several("steps_window")),
         groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
         images=config.invocation_params.dir / images if images else None,
         quick=quick,
         update=update,
-        rigour=_rigour(_one_of("unjudged", text("unjudged"), ("ok",)), strict=bool(config.getoption("dit_strict"))),
+        rigour=_rigour(_one_of("unjudged", text("unjudged"), ("ok",)), strict=flag("strict")),
         run_id=run_id,
         reports=reports,
         device=text("device"),
         rounds=_whole("rounds", text("rounds"), least=4, most=10_000) or (8 if quick else 12),
         seeds=_whole("seeds", text("seeds"), least=1, most=1000) or 1,
+        settings=_settings(given),
         threads=_whole("threads", text("threads"), least=1, most=1024),
         weights=weights,
-        dtype=_one_of("dtype", text("dtype"), DTYPES),
+        dtype=_one_of("dtype", None if dtype is None else full_dtype(dtype), DTYPES),
         lora=_name_or_path(config, "lora", text("lora")),
         offload=_one_of("offload", text("offload"), OFFLOADS) or "none",
         judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
-        trust_judge=bool(config.getoption("dit_trust_judge")),
-        metrics=tuple(_metric(config, value) for value in config.getoption("dit_metric") or ()),
-        perturbations=_perturbations(config.getoption("dit_perturb") or ()),
-        calibrate=_calibrate(config, quick=quick, update=update),
-        analysis=bool(config.getoption("dit_analysis")),
+        trust_judge=flag("trust_judge"),
+        metrics=tuple(_metric(config, value) for value in given.texts("metric")),
+        perturbations=_perturbations(given.texts("perturb")),
+        calibrate=_calibrate(config, given, quick=quick, update=update),
+        analysis=flag("analysis"),
+    )
+
+
+def _settings(given: OptionValues) -> SettingsChange:
+    text = given.text("size")
+    try:
+        width, height = (None, None) if text is None else changed_settings.read_size(text)
+    except OptionError as error:
+        raise pytest.UsageError(f"--dit-size {error}") from None
+    bounds = changed_settings
+    return SettingsChange(
+        steps=_whole("steps", given.text("steps"), bounds.LEAST_STEPS, bounds.MOST_STEPS),
+        width=width,
+        height=height,
+        seeds=_whole("control-seeds", given.text("control_seeds"), bounds.LEAST_SEEDS, bounds.MOST_SEEDS),
+        batch=_whole("batch", given.text("batch"), bounds.LEAST_BATCH, bounds.MOST_BATCH),
     )
 
 
@@ -207,14 +221,14 @@ def _whole(name: str, value: str | None, least: int, most: int) -> int | None:
     return int(value)
 
 
-def _check_weights(kind: str, others: Mapping[str, str | None]) -> None:
+def _check_weights(kind: str, others: Mapping[str, object]) -> None:
     """Refuse an unknown kind of weights, and options (``others``, with their values) that don't go with random ones."""
     if kind not in WEIGHTS:
         raise pytest.UsageError(f"--dit-weights takes {' or '.join(WEIGHTS)}, not {kind!r}")
     for name, value in others.items():
         if value is not None:
-            reason, option = _NOT_WITH_RANDOM_WEIGHTS[name], name.replace("_", "-")
-            raise pytest.UsageError(f"--dit-weights={kind}: {reason}; leave out --dit-{option}")
+            reason = _NOT_WITH_RANDOM_WEIGHTS[name]
+            raise pytest.UsageError(f"--dit-weights={kind}: {reason}; leave out {option_of(name)}")
 
 
 def _one_of(name: str, value: str | None, choices: Sequence[str]) -> str | None:
@@ -239,14 +253,14 @@ def _perturbations(texts: Sequence[str]) -> tuple[Perturbation, ...]:
     return perturbations
 
 
-def _calibrate(config: pytest.Config, *, quick: bool, update: UpdateMode | None) -> int | None:
-    count = _whole("calibrate", config.getoption("dit_calibrate"), least=1, most=20)
+def _calibrate(config: pytest.Config, given: OptionValues, *, quick: bool, update: UpdateMode | None) -> int | None:
+    count = _whole("calibrate", given.text("calibrate"), least=1, most=20)
     if count is None:
         return None
     for excluded, why in (
         (quick, "--dit-quick never updates anything"),
         (update is not None, "--dit-baseline-update stores new values, and a noise floor belongs to stored ones"),
-        (config.getoption("dit_perturb"), "--dit-perturb is what it does itself"),
+        (given.texts("perturb"), "--dit-perturb is what it does itself"),
         (workers.is_controller(config), "its runs follow each other, on all cores (-n)"),
     ):
         if excluded:

@@ -15,13 +15,15 @@ import pytest
 
 from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import Ask, expand, in_windows
+from harness.ablation.plan import split_stack
 from harness.ablation.ranges import GROUPED, Parts
 from harness.analysis import layer_groups
 from harness.errors import CaseError, HarnessError
 from harness.findings import catalogue
 from harness.findings.catalogue import ClaimReference
 from harness.findings.claim import Claim, ClaimError
-from harness.models.checkpoints.resolve import Checkpoint, blueprint, bundled_names, resolve
+from harness.models.checkpoints.changed_settings import change_settings
+from harness.models.checkpoints.resolve import Checkpoint, blueprint, bundled_names, resolve, transformer_config
 from harness.models.random_weights import checkpoint as random_weights
 from harness.plugin.options import Options
 
@@ -88,13 +90,20 @@ class MarkReader:
         replacement = self._checkpoint(self.options.checkpoint)
         return [replacement] if name == _BUNDLED or replacement.family in families else []
 
+    def lacking(self, checkpoint: Checkpoint) -> list[str]:
+        """The stacks that ``--dit-stack`` and ``--dit-plan`` name and that a checkpoint doesn't have."""
+        named = [*self.options.stacks, *(stack for text in self.options.plans if (stack := _stack_of(text)))]
+        return [stack for stack in dict.fromkeys(named) if not checkpoint.has_stack(stack)]
+
     def _checkpoint(self, name: str) -> Checkpoint:
         if name not in self._checkpoints:
-            dtype, weights = self.options.dtype, self.options.weights
+            dtype, weights, change = self.options.dtype, self.options.weights, self.options.settings
             if weights is None:
-                self._checkpoints[name] = resolve(name, dtype=dtype, lora=self.options.lora)
+                checkpoint = resolve(name, dtype=dtype, lora=self.options.lora)
+                self._checkpoints[name] = change_settings(checkpoint, change, transformer_config(checkpoint))
             else:
-                self._checkpoints[name] = random_weights.resolve(name, weights, dtype=dtype)
+                architecture = random_weights.resolve(name, weights, dtype=dtype)
+                self._checkpoints[name] = change_settings(architecture, change, architecture.config)
         return self._checkpoints[name]
 
     def parameters(self, mark: pytest.Mark, fixtures: Sequence[str], target: Target) -> list[Parameter]:
@@ -112,12 +121,17 @@ class MarkReader:
         return [Parameter(case.id, target, case=case) for case in self._cases(target, asks)]
 
     def _cases(self, target: Target, asks: Sequence[Ask]) -> list[Case]:
-        """The cases of the command line's plans or grid, else of the mark's grid."""
+        """The cases of the command line's plans or grid, else of the mark's grid.
+
+        What the command line asks of a stack that the checkpoint lacks makes no cases: another checkpoint has it, or
+        :meth:`lacking` says that none does.
+        """
         checkpoint, windows = target.checkpoint, self.options.windows
         steps = checkpoint.settings.steps
         if self.options.plans:
-            names = checkpoint.family.diffusers_names
-            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in self.options.plans]
+            names, lacking = checkpoint.family.diffusers_names, self.lacking(checkpoint)
+            texts = [text for text in self.options.plans if _stack_of(text) not in lacking]
+            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in texts]
             return [windowed for case in by_plan for windowed in in_windows(case, windows, steps)]
         grid = self.options.asks(checkpoint, asks)
         measured = _measured_groups(target, grid) if self.options.groups else {}
@@ -202,6 +216,11 @@ def _claims(mark: pytest.Mark) -> tuple[Claim | ClaimReference, ...]:
         return catalogue.select(names)
     except ClaimError as error:
         raise HarnessError(f"the dit_findings mark: {error}") from None
+
+
+def _stack_of(plan: str) -> str | None:
+    """The stack that a plan by hand names; None where it names none."""
+    return split_stack(plan)[0]
 
 
 def _measured_groups(target: Target, asks: Sequence[Ask]) -> dict[str, Parts]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Session:
         self._findings: list[dict[str, Any]] = []
         self._baselines: dict[str, str] = {}  # folders by checkpoint
         self._written: list[Path] = []
+        self._skipped: Counter[str] = Counter()  # tests by the reason
 
     def prepare(self) -> None:
         """Open journal and labs. Raises HarnessError with one line for whatever can't be used.
@@ -133,6 +135,9 @@ class Session:
         if self.process.worker or not (report.when == "call" or (report.when == "setup" and report.failed)):
             return
         data = transport.detach(report)
+        # The table of findings says itself why one was skipped.
+        if isinstance(report.longrepr, tuple) and transport.is_attached(report) and not data.findings:
+            self._skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
         for record in data.records:
             try:
                 if self._journal is not None:  # else why not is among the problems
@@ -205,12 +210,16 @@ class Session:
         reporter.ensure_newline()
         ranking = summary.Section()
         if self._records:
-            ranking = summary.ranking(self.folder, self._records, width, colour, self.problem)
+            metrics = [text.partition("=")[0] for text in self.options.metrics]
+            ranking = summary.ranking(self.folder, self._records, width, colour, self.problem, metrics)
         reporter.write(ranking.text, flush=True)
         for line in self.analyses.lines():
             reporter.write_line(line)
         findings = summary.findings(self.folder, self._findings, width, colour, self.problem)
         reporter.write(findings.text, flush=True)
+        if not set("saA") & set(self.config.option.reportchars):  # else pytest says so itself
+            for reason, count in self._skipped.items():
+                reporter.write_line(f"skipped {count}: {reason}")
         files = [*ranking.files, *self.analyses.written_pages(), *findings.files, *self._written]
         for line in summary.file_lines(files, self.config.invocation_params.dir):
             reporter.write_line(line)

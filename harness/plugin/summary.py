@@ -30,13 +30,18 @@ class Section(NamedTuple):
 
 
 def ranking(
-    folder: Path, session: Sequence[Record], width: int, colour: bool, problem: Callable[[str], None]
+    folder: Path,
+    session: Sequence[Record],
+    width: int,
+    colour: bool,
+    problem: Callable[[str], None],
+    metrics: Collection[str] = (),
 ) -> Section:
     """Rank the journal in a run folder together with the records of this session, and write the reports there.
 
     A run that goes on under the same id finds the records of its earlier part in the journal, and the session's own
     are ranked even where that could not be written. ``problem`` is called with a line for all that can't be read or
-    written.
+    written. ``metrics`` are the extra ones that were asked for by name, whose columns fit any terminal.
     """
     try:
         stored = read(folder, left_out=problem)
@@ -44,7 +49,7 @@ def ranking(
         problem(str(error))
         stored = []
     records = latest([*stored, *session])
-    return Section(render(records, width, colour), write_ranking(folder, records, problem))
+    return Section(render(records, width, colour, metrics), write_ranking(folder, records, problem))
 
 
 def findings(

@@ -9,6 +9,7 @@ from harness.report.ranking_table import (
     columns_of,
     errors,
     foot,
+    has_medians,
     headings,
     named,
     strategy_cells,
@@ -44,8 +45,9 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
             continue
         out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
         out += [markdown_text(text).replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
-        out += ["", "### By strategy (median over cases)", ""]
-        out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
+        if has_medians(ranking.groups):
+            out += ["", "### By strategy (median over cases)", ""]
+            out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
         out += ["", *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
     if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):

@@ -214,6 +214,11 @@ def errors(ranking: Ranking) -> list[str]:
     ]
 
 
+def has_medians(groups: Sequence[StrategySummary]) -> bool:
+    """Whether a summary by strategy says more than the table: whether any of its medians is over several cases."""
+    return any(group.cases > 1 for group in groups)
+
+
 def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[str, ...]:
     """One line of the summary per strategy."""
     values = dataclasses.asdict(group)

@@ -3,61 +3,112 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.ranking_table import cells, columns_of, errors, foot, strategy_cells, strategy_columns, title
+from harness.ablation.case import BY_HAND
+from harness.report.ranking_table import (
+    cells,
+    columns_of,
+    errors,
+    foot,
+    has_medians,
+    strategy_cells,
+    strategy_columns,
+    title,
+)
+from harness.report.text import NOTHING
 from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.records import Record, Status
 
+_EACH = "each"  # single blocks, which are left out of the summary by strategy
+_PLAN = "plan"
+_PLAN_WIDTH = 24  # characters that a plan by hand is given on a narrow terminal, where it runs over several lines
 _STYLES = {**{status: "red" for status in Status if status.red}, Status.UPDATED: "yellow"}
 
 
-def render(records: Sequence[Record], width: int, colour: bool) -> str:
-    """The tables of all checkpoints as text of at most ``width`` columns."""
-    return draw(rank(records), width, colour)
+def render(records: Sequence[Record], width: int, colour: bool, metrics: Collection[str] = ()) -> str:
+    """The tables of all checkpoints as text of at most ``width`` columns; see :func:`draw`."""
+    return draw(rank(records), width, colour, metrics)
 
 
-def draw(rankings: Sequence[Ranking], width: int, colour: bool) -> str:
-    """The tables of some rankings as text of at most ``width`` columns."""
+def draw(rankings: Sequence[Ranking], width: int, colour: bool, metrics: Collection[str] = ()) -> str:
+    """The tables of some rankings as text of at most ``width`` columns.
+
+    The columns of ``metrics`` are never left out, nor are the plans of variants that are nothing but their plan; where
+    these alone don't fit, a table is wider. A line below each table names the columns that it leaves out.
+    """
     stream = io.StringIO()
-    console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
+    width = max(80, width)
+    console = Console(file=stream, width=width, force_terminal=colour, no_color=not colour, highlight=False)
     for ranking in rankings:
         if ranking.rows:
-            console.print(_ranked(ranking, console.width))
+            fitted = _fitted(ranking, width, metrics)
+            console.width = max(width, fitted.width)  # rich cuts what is wider than its console
+            console.print(_ranked(ranking, fitted))
+            console.width = width
+            if fitted.left_out:
+                names = ", ".join(column.heading for column in fitted.left_out)
+                console.print(Text(f"not shown at {width} columns: {names} (see ranking.md)"))
         else:
             console.print(Text(title(ranking), style="bold"))
         for line in foot(ranking):
             console.print(Text(line))
         for line in errors(ranking):
             console.print(Text(line, style="red"))
-        if ranking.rows:
+        if has_medians([group for group in ranking.groups if group.depth != _EACH]):
             console.print(_grouped(ranking))
     return stream.getvalue()
 
 
-def _fitting(ranking: Ranking, width: int) -> tuple[list[Column], list[tuple[str, ...]]]:
+class _Fitted(NamedTuple):
+    """The columns of a table and its rows, those that did not fit, and how wide it is."""
+
+    columns: Sequence[Column]
+    rows: Sequence[tuple[str, ...]]
+    left_out: Sequence[Column]
+    width: int
+
+
+def _fitted(ranking: Ranking, width: int, metrics: Collection[str]) -> _Fitted:
     """The columns that fit into ``width``, and the rows with or without their shorter cells.
 
     Whole columns go first, then the intervals of the others, then more columns.
     """
     columns = columns_of(ranking)
     # Hardly ever is there anything to say of collapsed images.
-    shown = [c for c in columns if c.name != "collapsed" or any(row.collapsed for row in ranking.rows)]
+    wanted = [c for c in columns if c.name != "collapsed" or any(row.collapsed for row in ranking.rows)]
+    kept = {c for c in wanted if _is_kept(c, ranking, metrics)}
+    shown = list(wanted)
     rows: list[tuple[str, ...]] = []
+    needed = 0
     for short in (False, True):
         rows = [cells(row, columns, short=short) for row in ranking.rows]
         widths = {c: max(len(c.heading), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)}
+        widths = {c: min(n, _PLAN_WIDTH) if c in kept and c.name == _PLAN else n for c, n in widths.items()}
         for column in (None, *_droppable(columns, short=short)):
-            if column in shown:
+            if column in shown and column not in kept:
                 shown.remove(column)
-            if sum(widths[c] + 1 for c in shown) <= width:
-                return shown, [_picked(row, columns, shown) for row in rows]
-    return shown, [_picked(row, columns, shown) for row in rows]
+            needed = sum(widths[c] + 1 for c in shown)
+            if needed <= width:
+                break
+        if needed <= width:
+            break
+    filled = {column for i, column in enumerate(columns) if any(row[i] != NOTHING for row in rows)}
+    left_out = [column for column in wanted if column in filled and column not in shown]
+    return _Fitted(shown, [_picked(row, columns, shown) for row in rows], left_out, needed)
+
+
+def _is_kept(column: Column, ranking: Ranking, metrics: Collection[str]) -> bool:
+    """Whether a column stays on every terminal: it was asked for by name, or alone says what a variant is."""
+    if column.name == _PLAN:
+        return any(BY_HAND in row.words for row in ranking.rows)
+    return column.name.rpartition(".")[0] in metrics
 
 
 def _droppable(columns: Sequence[Column], *, short: bool) -> list[Column]:
@@ -70,10 +121,9 @@ def _picked(row: tuple[str, ...], columns: Sequence[Column], shown: Sequence[Col
     return tuple(row[columns.index(column)] for column in shown)
 
 
-def _ranked(ranking: Ranking, width: int) -> Table:
-    shown, rows = _fitting(ranking, width)
-    table = _table(title(ranking), shown)
-    for row, texts in zip(ranking.rows, rows, strict=True):
+def _ranked(ranking: Ranking, fitted: _Fitted) -> Table:
+    table = _table(title(ranking), fitted.columns)
+    for row, texts in zip(ranking.rows, fitted.rows, strict=True):
         table.add_row(*map(Text, texts), style=_STYLES.get(row.gate, ""))
     return table
 
@@ -82,7 +132,7 @@ def _grouped(ranking: Ranking) -> Table:
     columns = strategy_columns(ranking)
     table = _table("by strategy (median over cases)", columns)
     for group in ranking.groups:
-        if group.depth != "each":
+        if group.depth != _EACH:
             table.add_row(*map(Text, strategy_cells(group, columns)))
     return table
 
@@ -93,5 +143,5 @@ def _table(title: str, columns: Sequence[Column]) -> Table:
     )
     for column in columns:
         # As Text: rich would read "[sd]" as markup.
-        table.add_column(Text(column.heading), justify="left" if column.text else "right", no_wrap=True)
+        table.add_column(Text(column.heading), justify="left" if column.text else "right", no_wrap=column.name != _PLAN)
     return table

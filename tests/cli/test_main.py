@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from harness.cli import main as command_line
-from harness.cli.main import COMMANDS, load, main
+from harness.cli.main import COMMANDS, GROUPS, load, main
 from harness.errors import HarnessError
 from harness.results.journal import Journal
 from tests.helpers.records import quality
@@ -43,7 +43,10 @@ def test_help_lists_every_command_with_its_line(capsys):
         main(["--help"])
     told = " ".join(capsys.readouterr().out.split())
     for name, command in COMMANDS.items():
-        assert f"{name} {command.help}" in told
+        assert told.count(f" {name} {command.help}") == 1
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(COMMANDS)
+    places = [told.index(f"{heading}: {names[0]} ") for heading, names in GROUPS.items()]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

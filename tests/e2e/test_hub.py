@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -102,6 +103,28 @@ def test_the_hub_tells_missing_gated_and_absent_apart(online, tmp_path):
     assert "on the hub it is no diffusers pipeline: it has no model_index.json" in said["a/words"]
     assert "(whether it is gated is not known: the hub answers 400)" in said["a/broken"]
     # Asking leaves nothing behind that would look like the beginning of a download.
+    assert not list((tmp_path / "hf").rglob("models--*"))
+
+
+def test_a_pipeline_of_another_class_is_refused_before_its_download(online, tmp_path):
+    models = {}
+    for name, index in {
+        "a/qwen": {"_class_name": "QwenImagePipeline", "transformer": ["diffusers", "QwenImageTransformer2DModel"]},
+        "a/unet": {"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
+        "a/odd": [],
+    }.items():
+        models[name] = tmp_path / name
+        models[name].mkdir(parents=True)
+        (models[name] / "model_index.json").write_text(json.dumps(index))
+    with hubs.serve(models, {}) as url:
+        said = asked(online(url), *models)
+    assert said["a/qwen"] == (
+        "CheckpointError: checkpoint 'a/qwen' (not downloaded yet) is a QwenImagePipeline with "
+        "QwenImageTransformer2DModel; known are FluxPipeline with FluxTransformer2DModel, StableDiffusion3Pipeline "
+        "with SD3Transformer2DModel, AuraFlowPipeline with AuraFlowTransformer2DModel"
+    )
+    assert "(not downloaded yet): model_index.json names no transformer (a StableDiffusionXLPipeline)" in said["a/unet"]
+    assert "; download it: hf download a/odd" in said["a/odd"]  # what can't be read is checked once it is there
     assert not list((tmp_path / "hf").rglob("models--*"))
 
 

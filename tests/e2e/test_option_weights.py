@@ -59,8 +59,6 @@ def test_cases_are_ranked_by_speed_and_say_so(project):
             "random weights: surgery, latency and memory, no quality",
             "fastest variant, by speed-up (no quality measured): flux-tiny-random-small*",
             "*#*variant*speed-up*output drift*surgery*gate*",
-            "by strategy*",
-            "stack*range*strategy*cases*speed-up*",
             "wrote reports?r?ranking.md",
         ]
     )

@@ -135,3 +135,17 @@ def test_with_benchmark_json_and_no_timing_a_mistake_is_exit_4_and_a_case_is_ran
     text = result.stdout.str() + "\n" + result.stderr.str()
     assert "Traceback" not in text
     assert any(fnmatch(line, shown) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
+def test_an_option_without_cases_says_that_it_does_nothing(theirs, workers):
+    if workers:
+        pytest.importorskip("xdist")
+    done = pytest_there(theirs, "--dit-quick", *workers)
+    assert done.returncode == 0
+    said = (
+        "dit: no test here has a dit mark, so --dit-quick does nothing; name the folder of the cases: "
+        "pytest cases/ --dit-quick"
+    )
+    assert said in done.stdout.splitlines()
+    assert "dit:" not in pytest_there(theirs, *workers).stdout

@@ -29,13 +29,13 @@ def test_cases_are_ranked_and_journaled(project):
             "*1 *- double-L01-03-*unjudged*",
             "1 sd = * points [[]*, *], of this checkpoint and these prompts alone",
             "no tiers: 6 prompts, and tiers need 16",
-            "by strategy*",
             "wrote reports?r?ranking.md",
             "wrote reports?r?ranking.csv",
             "wrote reports?r?ranking.json",
             "wrote reports?r?contact-flux-tiny.png",
         ]
     )
+    result.stdout.no_fnmatch_line("by strategy*")  # each median would be over one case
     assert result.outlines[-1].startswith("=") or "passed" in result.outlines[-1]
     records = read(project.path / "reports" / "r")
     assert sorted(r.kind for r in records) == ["control", "quality", "quality", "quality"]

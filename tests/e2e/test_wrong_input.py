@@ -10,7 +10,15 @@ from tests.helpers.projects import run
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dit-checkpoint=flux-tinny"], "*checkpoint 'flux-tinny' is neither a bundled checkpoint nor a folder*"),
+        (["--dit-checkpoint=flux-tinny"], "*checkpoint 'flux-tinny' is neither *(did you mean 'flux-tiny'?)*"),
+        (["--dit-steps=0"], "*--dit-steps takes a whole number from 1, not '0'*"),
+        (["--dit-steps=10001"], "*--dit-steps takes at most 10,000, not 10001*"),
+        (["--dit-size=big"], "*--dit-size takes pixels a side (512), or WIDTHxHEIGHT (768x512), *, not 'big'*"),
+        (["--dit-size=41"], "*'flux-tiny' makes images whose sides are multiples of 8 px, and 41 is none; *40 and 48*"),
+        (["--dit-control-seeds=1"], "*--dit-control-seeds takes a whole number from 2, not '1'*"),
+        (["--dit-control-seeds=2", "--dit-seeds=3"], "*can't run on 3 seeds: *on 2 (*or --dit-control-seeds), *"),
+        (["--dit-batch=-1"], "*--dit-batch takes a whole number from 1, not '-1'*"),
+        (["--dit-dtype=bf8"], "*--dit-dtype takes float32, bfloat16, float16, not 'bf8'*"),
         (["--dit-strategy=skp"], "*unknown strategy 'skp'; there are skip, *"),
         (["--dit-stack=tripel"], "*has no stack 'tripel'; it has double (5 blocks), single (10 blocks)*"),
         (["--dit-range=centre"], "*unknown range 'centre'*"),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.gates.rigour import Rigour
+from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.plugin.options import Options
 
 DEFAULTS = Options(
+    typed=(),
     checkpoint=None,
     stacks=(),
     ranges=(),
@@ -30,6 +32,7 @@ DEFAULTS = Options(
     lora=None,
     offload="none",
     seeds=1,
+    settings=SettingsChange(),
     trust_judge=False,
     judge=None,
     metrics=(),

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness import Ask, plugin
+from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.plugin import workers
 from harness.plugin.collection import Collection, SelectedTest, parameter_id
@@ -31,6 +32,7 @@ class Metafunc:
         # The plugin's own fixtures, found as pytest finds them.
         ours = {name: (SimpleNamespace(func=getattr(plugin, name)._get_wrapped_function()),) for name in FIXTURES}
         self.definition = SimpleNamespace(
+            name="test_x",
             path=path,
             iter_markers=lambda name: [],
             _fixtureinfo=SimpleNamespace(name2fixturedefs=ours),
@@ -195,6 +197,72 @@ def test_what_is_wrong_with_marks_ends_the_run_in_one_line():
     assert first == "the dit mark takes a checkpoint's name and then Asks"
     assert second.startswith("a test that takes 'ablation', 'control' or 'study' needs a mark")
     collect(Metafunc("ablation", decorator=CASES))[0].reject(config(), items)
+
+
+GRID = pytest.mark.dit("bundled", Ask((), (), ()))
+
+
+@pytest.mark.parametrize(
+    ("options", "keyword", "message", "notes"),
+    [
+        # Another checkpoint that may be selected has the stack.
+        (
+            {"stacks": ("double",)},
+            "",
+            "",
+            ["checkpoint 'sd3-tiny' has no stack 'double'; it has joint (12 blocks): no"],
+        ),
+        ({"plans": ("double: 0-1 (2|3)x3 4",)}, "plan", "", ["checkpoint 'sd3-tiny' has no stack 'double'; it has"]),
+        ({"stacks": ("double",)}, "flux", "", []),
+        ({"stacks": ("double", "joint")}, "flux", "'flux-tiny' has no stack 'joint'; it has double (5 blocks)", []),
+        # Of those that -k may select, none has it.
+        ({"stacks": ("double",)}, "sd3", "checkpoint 'sd3-tiny' has no stack 'double'", []),
+        ({"plans": ("joint: 0 4",)}, "not sd3", "'auraflow-tiny' has no stack 'joint'; it has double (6 blocks)", []),
+        ({"stacks": ("tripel",)}, "", "checkpoint 'auraflow-tiny' has no stack 'tripel'; it has double", []),
+        # A plan that fits one checkpoint and not another.
+        ({"plans": ("double: 0-3 5",)}, "auraflow", "", []),
+        ({"plans": ("double: 0-3 5",)}, "flux", "over stack 'double' of 5 blocks (0-4): block 5 is out of range", []),
+        ({"plans": ("double: 0-9",)}, "flux", "over stack 'double' of 5 blocks (0-4): block 9 is out of range", []),
+        ({"strategies": ("skp",)}, "flux and not looped", "unknown strategy 'skp'", []),
+    ],
+)
+def test_only_mistakes_that_k_is_about_are_told(options, keyword, message, notes):
+    collection, items = collect(Metafunc("ablation", decorator=GRID), **options)
+    run = config(keyword=keyword)
+    if message:
+        with pytest.raises(pytest.UsageError) as error:
+            collection.reject(run, items)
+        assert message in str(error.value)
+        others = {"flux": ("sd3", "auraflow"), "sd3": ("flux",), "not sd3": ("sd3",)}.get(keyword, ())
+        assert not any(f"'{other}-tiny'" in str(error.value) for other in others)
+    else:
+        collection.reject(run, items)
+    for note, start in zip(collection.notes, notes, strict=bool(not message)):
+        assert note.startswith(start)
+        assert note.endswith(": no cases of it there")
+
+
+def test_a_stack_that_one_checkpoint_lacks_makes_no_cases_there():
+    collection, _ = collect(Metafunc("ablation", decorator=GRID), stacks=("single",), strategies=("skip",))
+    names = {parameter.target.name for parameter in collection.parameters.values()}
+    assert names == {"auraflow-tiny", "flux-tiny"}
+    collection, _ = collect(Metafunc("ablation", decorator=GRID), plans=("joint: 0 2-11", "single: 0 2-9"))
+    assert sorted(p.case.stack for p in collection.parameters.values()) == ["joint", "single", "single"]
+
+
+def test_a_stack_of_the_case_file_that_is_not_there_is_a_mistake():
+    collection, items = collect(
+        Metafunc("ablation", decorator=pytest.mark.dit("flux-tiny", Ask(("joint",), ("1",), ())))
+    )
+    with pytest.raises(pytest.UsageError, match="'flux-tiny' has no stack 'joint'"):
+        collection.reject(config(), items)
+
+
+def test_steps_size_seeds_and_batch_replace_the_checkpoints():
+    change = SettingsChange(steps=2, width=24, height=32, seeds=3, batch=5)
+    collection, _ = collect(Metafunc("control", decorator=pytest.mark.dit("flux-tiny")), settings=change)
+    settings = collection.parameters["flux-tiny-control"].target.checkpoint.settings
+    assert (settings.steps, settings.width, settings.height, settings.seeds, settings.batch) == (2, 24, 32, 3, 5)
 
 
 def test_a_worker_runs_nothing_and_tells_the_controller_why(request):

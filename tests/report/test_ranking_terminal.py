@@ -15,8 +15,77 @@ def test_the_table_fits_the_terminal(width):
     text = render([quality("skip", 0.5), quality("parallel", 1.5), latency("skip", 1.2)], width, colour=False)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "least harmful variant: m" in text
-    assert ("plan" in text) == (width == 200)
-    assert "harm [points]" in text
+    head = text.splitlines()[1]
+    assert ("plan" in head) == (width == 200)
+    assert "harm [points]" in head
+
+
+def measured(record, **figures):
+    summary = {**record.measurement.summary, **{name.replace("__", "."): value for name, value in figures.items()}}
+    return replace(record, measurement=replace(record.measurement, summary=summary))
+
+
+def test_columns_that_do_not_fit_are_named():
+    variants = [measured(quality(name, 0.5), lpips__drift=0.5, sharpness__delta=-1.0) for name in ("skip", "swap")]
+    text = render([*variants, latency("skip", 1.2)], 80, colour=False)
+    sentence = " ".join(text.split()).partition("not shown at 80 columns: ")[2].partition(" (see ranking.md)")[0]
+    left_out = sentence.split(", ")
+    head = text.splitlines()[1]
+    assert {"plan", "lpips drift", "sharpness delta"} <= set(left_out)
+    assert not any(name in head for name in left_out)
+    assert not {"coll.", "image", "checker"} & set(left_out)  # of these there is nothing to show
+    assert "not shown" not in render(variants, 300, colour=False)
+
+
+def test_a_metric_that_was_asked_for_is_shown_on_every_terminal():
+    variants = [measured(quality(name, 0.5), lpips__drift=0.5, sharpness__delta=-1.0) for name in ("skip", "swap")]
+    text = render([*variants, latency("skip", 1.2)], 80, colour=False, metrics=["sharpness"])
+    assert "sharpness delta" in text.splitlines()[1]
+    assert "lpips drift" not in text.splitlines()[1]
+    assert "lpips drift" in text.split("not shown at 80 columns: ")[1]
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_metrics_that_were_asked_for_and_do_not_fit_make_the_table_wider():
+    names = ("one", "two", "three", "four", "five", "six", "seven")
+    figures = {f"{name}__delta": 0.125 for name in names}
+    text = render([measured(quality("skip", 0.5), **figures)], 80, colour=False, metrics=names)
+    assert all(f"{name} delta" in text.splitlines()[1] for name in names)
+    assert text.splitlines()[2].count("0.12") >= len(names)
+    assert len(text.splitlines()[1]) > 80
+
+
+def test_plans_by_hand_are_shown_on_every_terminal():
+    plans = ("0-1 (2|3)x3 4", "0 4", " ".join(map(str, range(30))))
+    variants = [
+        replace(quality(f"plan-{n}e4c5b0{n}", 0.5), place="", plan=plan, words=("by-hand",))
+        for n, plan in enumerate(plans)
+    ]
+    text = render([*variants, latency("skip", 1.2)], 80, colour=False)
+    assert "plan" in text.splitlines()[1]
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert plans[0] in text
+    assert " 0 4 " in text
+    assert " 28 29 " in text.replace("\n", " ")  # a long one runs over several lines, and none of it is lost
+    assert "..." not in text
+    assert "\u2026" not in text
+
+
+def test_medians_over_one_case_each_are_not_printed():
+    assert "by strategy" not in render([quality("skip", 0.5), quality("swap", 1.5)], 80, colour=False)
+    seeds = [quality("shuffle.s0", 0.5), quality("shuffle.s1", 0.7)]
+    assert "by strategy (median over cases)" in render(seeds, 80, colour=False)
+    without_images = [
+        replace(record, measurement=replace(record.measurement, values={}, summary={"output_drift": 0.1}))
+        for record in seeds
+    ]
+    without_images += [latency("shuffle.s0", 1.2), latency("shuffle.s1", 1.4)]
+    no_judge = replace(seeds[0].fingerprint, judge="")
+    timed = render([replace(record, fingerprint=no_judge) for record in without_images], 80, colour=False)
+    head = timed.partition("by strategy (median over cases)")[2].splitlines()[1]
+    assert head.split() == ["stack", "range", "strategy", "cases", "speed-up"]
+    blocks = [replace(quality("skip", 0.5 + n, words=("each",)), case=f"m-s-{n}", place=f"L0{n}") for n in range(2)]
+    assert "by strategy" not in render(blocks, 80, colour=False)  # single blocks are left out of it
 
 
 def test_the_foot_says_the_unit_and_the_batches():

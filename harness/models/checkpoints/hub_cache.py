@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.errors import first_line
+from harness.files import parse_json
+from harness.models.checkpoints.pipeline_folder import INDEX
 
 _PART = r"\w(?:[\w.-]*\w)?"
 _ID = re.compile(f"{_PART}/{_PART}", re.ASCII)
 _REVISION = re.compile(r"\w[\w./-]*", re.ASCII)
 _ASK_SECONDS = 5.0
+_INDEX_CHARACTERS = 100_000  # many times what any pipeline has
 # Without the second copy in half precision that many repositories hold; the first is read at any dtype. And without
 # code, which an older diffusers would run.
 _PIPELINE_FILES = '--include "*.json" --include "*/*" --exclude "*fp16*" --exclude "*.py"'
@@ -95,25 +99,40 @@ def incomplete(folder: Path, hub_id: str, first: str) -> str:
     return f"{hub_id} is half-downloaded: {first} is not there{so_far}; finish it: {command}"
 
 
-def missing(name: str, hub_id: str, gigabytes: float | None = None, *, lora: bool = False) -> str:
-    """Why a model that is not in the cache isn't, as far as the hub says, and the fix."""
+def missing(
+    name: str,
+    hub_id: str,
+    gigabytes: float | None = None,
+    *,
+    lora: bool = False,
+    guess: str = "",
+    check: Callable[[Mapping[str, Any]], object] = lambda _: None,
+) -> str:
+    """Why a model that is not in the cache isn't, as far as the hub says, and the fix.
+
+    ``guess`` says what was probably meant by an unknown name. ``check`` is called with the model_index.json of a
+    pipeline that the hub has, and raises where downloading it is of no use.
+    """
     what = f"{'LoRA' if lora else 'checkpoint'} {name!r}" + ("" if name == hub_id else f" ({hub_id})")
     command = download(hub_id, LORA_FILES if lora else _PIPELINE_FILES)
     size = "" if gigabytes is None else f" ({gigabytes:.0f} GB)"
     # "no folder": the path of a folder that isn't there looks like a hub id.
     start = f"{what} is no folder here and not in the hub cache {cache()}"
-    answer, detail = _ask(hub_id, "README.md" if lora else "model_index.json")
+    answer, detail = _ask(hub_id, "README.md" if lora else INDEX)
     if answer == "gated":
         return f"{what} is gated: accept its licence on {detail}, then: hf auth login, and{size} {command}"
     if answer == "absent":
         return (
-            f"{start}, and the hub has no such repository: check the spelling of {hub_id!r}; if it is private: "
+            f"{start}, and the hub has no such repository: check the spelling of {hub_id!r}{guess}; if it is private: "
             f"hf auth login, and {command}"
         )
     if answer == "other" and not lora:
         return f"{start}, and on the hub it is no diffusers pipeline: it has no model_index.json; name another"
     if answer == "silent":
         return f"{start}; download it{size}: {command} (whether it is gated is not known: {detail})"
+    index = None if lora else _index(hub_id)
+    if index is not None:
+        check(index)
     return f"{start}; download it{size}: {command}"
 
 
@@ -150,3 +169,18 @@ def _ask(hub_id: str, file: str) -> _HubAnswer:
     except Exception as error:  # noqa: BLE001 - each version of huggingface_hub speaks through another HTTP library
         return _HubAnswer("silent", f"the hub can't be reached: {first_line(error)}")
     return _HubAnswer("there", "")
+
+
+def _index(hub_id: str) -> dict[str, Any] | None:
+    """A pipeline's model_index.json on the hub, about a kilobyte, which is not kept; None where it can't be had."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
+
+    try:
+        url = hf_hub_url(hub_id, INDEX)
+        answer = get_session().get(url, headers=build_hf_headers(), timeout=_ASK_SECONDS)
+        answer.raise_for_status()
+        index = parse_json(answer.text[:_INDEX_CHARACTERS])
+    except Exception:  # noqa: BLE001 - as in _ask; what can't be read now is checked after the download
+        return None
+    return index if isinstance(index, dict) else None

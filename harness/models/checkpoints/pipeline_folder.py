@@ -142,6 +142,15 @@ def small_files(folder: Path, index: Mapping[str, Any]) -> list[Path]:
     return [p for p in beside if p.exists()] + [p for p in inside if p.suffix in _SMALL and not _COPY.search(p.name)]
 
 
+def vae_reduction(folder: Path) -> int | None:
+    """Pixels a side that the VAE makes one latent of (it halves at each block but one); None without a VAE's config."""
+    try:
+        blocks = parse_json((folder / "vae" / _MODEL_SETTINGS).read_text(encoding="utf-8"))["block_out_channels"]
+        return int(2 ** max(0, len(blocks) - 1))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def header(path: Path) -> dict[str, TensorHeader]:
     """The tensors of a safetensors file, from its header. Raises CheckpointError where it is none, or cut off."""
     try:

@@ -5,6 +5,7 @@ Nothing here imports torch: ids are made at collection, from a folder's ``transf
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,7 @@ from harness.models.checkpoints import published as known
 from harness.models.checkpoints.foreign_code import refuse_foreign_code
 from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
-from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack
+from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack, full_dtype
 from harness.results.serialise import from_plain, no_unknown_fields, to_plain
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "blueprint",
     "bundled_names",
     "resolve",
+    "transformer_config",
 ]
 
 SETTINGS_FILE = "harness.json"
@@ -63,6 +65,10 @@ class Checkpoint:
     index: Mapping[str, Any] = field(default_factory=dict[str, Any])
     hub_id: str = ""
     lora: Path | None = None
+
+    def has_stack(self, name: str) -> bool:
+        """Whether it has the stack of that name, ours (``double``) or that of diffusers (``transformer_blocks``)."""
+        return self.family.diffusers_names.get(name, name) in self.stacks
 
     @property
     def judge_folder(self) -> Path | None:
@@ -127,7 +133,7 @@ def blueprint(name: str, *, dtype: str | None = None) -> Blueprint:
         if not (place.hub_id or (place.folder / INDEX).exists()):
             return _architecture(place, dtype)
         checkpoint = resolve(name, dtype=dtype)
-        return Blueprint(checkpoint, _object(checkpoint.folder / "transformer" / "config.json", ""))
+        return Blueprint(checkpoint, transformer_config(checkpoint))
     settings = real.settings
     checkpoint = Checkpoint(
         real.name, hub_cache.repository(real.hub_id), real.family, real.stacks, settings, bundled=False
@@ -167,18 +173,7 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, rev
     place = _place(name, revision)
     folder = place.folder
     index = _read(place, INDEX, f"{folder} is no diffusers pipeline folder")
-    parts = index.get("transformer")
-    if not isinstance(parts, list) or len(parts) != 2 or parts[1] is None:
-        raise CheckpointError(
-            f"checkpoint {folder}: model_index.json names no transformer (a {index.get('_class_name')}); "
-            "this harness ablates diffusion transformers"
-        )
-    family = FAMILIES.get(str(parts[1]))
-    if family is None or index.get("_class_name") != family.pipeline:
-        known_ = ", ".join(f"{f.pipeline} with {f.transformer}" for f in FAMILIES.values())
-        raise CheckpointError(
-            f"checkpoint {folder} is a {index.get('_class_name')} with {parts[1]}; known are {known_}"
-        )
+    family = _family(index, f"checkpoint {folder}")
     refuse_foreign_code(folder, index, place.hub_id)
     config = _read(place, "transformer/config.json", f"checkpoint {folder} has no transformer")
     checkpoint = Checkpoint(
@@ -194,11 +189,32 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, rev
     return _with(checkpoint, dtype, lora)
 
 
+def transformer_config(checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """The config of the transformer of a checkpoint whose folder has been looked at. Raises CheckpointError."""
+    return _object(checkpoint.folder / "transformer" / "config.json", f"checkpoint {checkpoint.folder}")
+
+
+def _family(index: Mapping[str, Any], what: str) -> Family:
+    """The family of a model_index.json. Raises CheckpointError, about ``what``, for one of another class."""
+    parts = index.get("transformer")
+    if not isinstance(parts, list) or len(parts) != 2 or parts[1] is None:
+        raise CheckpointError(
+            f"{what}: model_index.json names no transformer (a {index.get('_class_name')}); "
+            "this harness ablates diffusion transformers"
+        )
+    family = FAMILIES.get(str(parts[1]))
+    if family is None or index.get("_class_name") != family.pipeline:
+        supported = ", ".join(f"{f.pipeline} with {f.transformer}" for f in FAMILIES.values())
+        raise CheckpointError(f"{what} is a {index.get('_class_name')} with {parts[1]}; known are {supported}")
+    return family
+
+
 def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> Checkpoint:
     if dtype is not None:
-        if dtype not in DTYPES:
+        name = full_dtype(dtype)
+        if name not in DTYPES:
             raise CheckpointError(f"unknown dtype {dtype!r}; there are {', '.join(DTYPES)}")
-        checkpoint = replace(checkpoint, settings=replace(checkpoint.settings, dtype=dtype))
+        checkpoint = replace(checkpoint, settings=replace(checkpoint.settings, dtype=name))
     if lora_name is None:
         return checkpoint
     path = lora.find(lora_name)
@@ -236,9 +252,13 @@ def _own_place(name: str, revision: str | None) -> _Location:
         )
     real = known.find(name)
     if real is None and not hub_cache.is_id(name):
+        start = (
+            f"checkpoint {name!r} is neither a bundled checkpoint nor a folder, nor the name of a real one or a hub id"
+        )
+        if guess := _guess(name):
+            raise CheckpointError(f"{start}{guess}; python -m harness list shows all names")
         raise CheckpointError(
-            f"checkpoint {name!r} is neither a bundled checkpoint nor a folder, nor the name of a real one or a hub "
-            f"id; bundled are {', '.join(bundled_names()) or 'none'}, "
+            f"{start}; bundled are {', '.join(bundled_names()) or 'none'}, "
             f"real ones {', '.join((*PUBLISHED, *added()))}, a hub "
             "id is like org/name, a folder is one made by a diffusers pipeline's save_pretrained"
         )
@@ -252,8 +272,26 @@ def _own_place(name: str, revision: str | None) -> _Location:
     if snapshot is None:
         if hub_cache.begun(hub_id):
             raise CheckpointError(hub_cache.incomplete(hub_cache.repository(hub_id), hub_id, INDEX))
-        raise CheckpointError(hub_cache.missing(name, hub_id, real.gigabytes if real else None))
+        size = real.gigabytes if real else None
+        raise CheckpointError(
+            hub_cache.missing(
+                name,
+                hub_id,
+                size,
+                guess=_guess(hub_id),
+                check=lambda index: _family(index, f"checkpoint {name!r} (not downloaded yet)"),
+            )
+        )
     return _Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
+
+
+def _guess(name: str) -> str:
+    """`` (did you mean 'flux-tiny'?)`` for what was probably meant by a name; empty where nothing is near."""
+    known_names = [*bundled_names(), *PUBLISHED, *added(), *(real.hub_id for real in PUBLISHED.values())]
+    # Upper and lower case and the folder that a name was typed with make no difference to what was meant.
+    written = {known_name.lower(): known_name for known_name in known_names}
+    near = difflib.get_close_matches(name.lower().rstrip("/").removeprefix("./"), written, n=1, cutoff=0.75)
+    return f" (did you mean {written[near[0]]!r}?)" if near and written[near[0]] != name else ""
 
 
 def _folder_name(folder: Path) -> str:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from harness.errors import CheckpointError
-from harness.files import parse_json
+from harness.models.checkpoints.pipeline_folder import vae_reduction
 from harness.models.checkpoints.resolve import Checkpoint, Settings, blueprint
-from harness.models.spec import Family, WidthKeys
+from harness.models.spec import WidthKeys
 
 KINDS = ("random", "random:small")
 NO_QUALITY = "random weights: no quality"
@@ -78,19 +77,10 @@ def _randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> 
             "settings": _settings(checkpoint.settings, small=small),
             "config": reduced(own, checkpoint.family.width_keys, checkpoint.name) if small else own,
             "small": small,
-            "latent": _latent(checkpoint.folder, checkpoint.family),
+            "latent": vae_reduction(checkpoint.folder) or checkpoint.family.latent_pixels,
             "lora": None,
         }
     )
-
-
-def _latent(folder: Path, family: Family) -> int:
-    """Pixels a side of a latent: by the VAE's config where there is one (it halves at each block but one)."""
-    try:
-        halvings = len(parse_json((folder / "vae" / "config.json").read_text(encoding="utf-8"))["block_out_channels"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return family.latent_pixels
-    return int(2 ** max(0, halvings - 1))
 
 
 def _settings(settings: Settings, *, small: bool) -> Settings:

@@ -10,6 +10,7 @@ import pytest
 
 from harness.ablation.case import slug
 from harness.errors import CheckpointError
+from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import BUNDLED, blueprint, resolve
 from harness.models.spec import FAMILIES
@@ -93,14 +94,44 @@ def test_a_blueprint_needs_no_download(cache):
 
 
 def test_what_is_nothing_at_all_names_what_there_is(cache, tmp_path):
-    said = message("flux-tinny")
-    assert said.startswith("checkpoint 'flux-tinny' is neither a bundled checkpoint nor a folder, ")
+    said = message("nothing-like-it")
+    assert said.startswith("checkpoint 'nothing-like-it' is neither a bundled checkpoint nor a folder, ")
     assert "flux-tiny" in said
     assert all(name in said for name in PUBLISHED)
     (tmp_path / "file").write_text("")
     assert "is a file, not a folder" in message(str(tmp_path / "file"))
     assert "neither a bundled checkpoint" in message("../mine")
     assert "neither a bundled checkpoint" in message("one/two/three")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("flux-tyni", "flux-tiny"),
+        ("flux-tinny", "flux-tiny"),
+        ("./flux-tyni", "flux-tiny"),
+        ("flux.1dev", "flux.1-dev"),
+        ("FLUX.1-schnel", "flux.1-schnell"),
+        ("sd35-large", "sd3.5-large"),
+    ],
+)
+def test_a_name_with_a_typo_is_answered_by_the_nearest_one(cache, name, meant):
+    said = message(name)
+    assert said.endswith(f" (did you mean {meant!r}?); python -m harness list shows all names")
+
+
+def test_a_hub_id_with_a_typo_is_answered_by_the_nearest_one(cache, monkeypatch):
+    monkeypatch.setattr(hub_cache, "_ask", lambda *_: hub_cache._HubAnswer("absent", ""))
+    near = "check the spelling of 'black-forest-labs/FLUX.1-dve' (did you mean 'black-forest-labs/FLUX.1-dev'?)"
+    assert near in message("black-forest-labs/FLUX.1-dve")
+    assert "did you mean" not in message("somebody/else")
+
+
+@pytest.mark.parametrize(("short", "dtype"), [("bf16", "bfloat16"), ("fp16", "float16"), ("fp32", "float32")])
+def test_dtypes_have_short_names(short, dtype):
+    assert resolve("flux-tiny", dtype=short).settings.dtype == dtype
+    assert blueprint("flux.1-dev", dtype=short).checkpoint.settings.dtype == dtype
+    assert "unknown dtype 'f16'; there are float32, bfloat16, float16" in message("flux-tiny", dtype="f16")
 
 
 def test_a_folder_that_is_called_like_a_bundled_one_does_not_get_its_baselines(tmp_path, monkeypatch):

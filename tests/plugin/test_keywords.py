@@ -1,0 +1,35 @@
+"""What -k says of tests that were never made."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.plugin.keywords import may_select
+
+SD3 = ("test_sd3.py", "test_ablation", "sd3-tiny", "sd3")
+OTHERS = ("flux-tiny", "flux", "auraflow-tiny", "auraflow")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "answer"),
+    [
+        ("", True),
+        ("sd3", True),
+        ("SD3", True),
+        ("tiny", True),
+        ("test_ablation", True),
+        ("flux", False),
+        ("auraflow or flux", False),
+        ("not flux", True),
+        ("not sd3", False),
+        ("plan", True),
+        ("not plan", True),
+        ("plan and flux", False),
+        ("plan and sd3", True),
+        ("sd3 and not looped", True),
+        ("flux and not looped", False),
+        ("(", True),  # pytest says what is wrong with it
+    ],
+)
+def test_what_is_known_decides_and_what_is_not_known_may_be(keyword, answer):
+    assert may_select(keyword, SD3, OTHERS) is answer
