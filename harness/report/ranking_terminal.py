@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.report.ranking_table import cells, columns_of, errors, foot, strategy_cells, strategy_columns, title
-from harness.results.figure import SHORTENED, Column
+from harness.report.ranking_table import (
+    cells,
+    columns_of,
+    errors,
+    foot,
+    headline_columns,
+    parts,
+    strategy_cells,
+    strategy_columns,
+    title,
+    what_can_go_title,
+)
+from harness.results.figure import SHORTENED, Column, RankedBy
 from harness.results.ranking import Ranking, rank
+from harness.results.ranking_row import Row
 from harness.results.records import Record, Status
+from harness.results.removal import what_can_go
 
 _STYLES = {**{status: "red" for status in Status if status.red}, Status.UPDATED: "yellow"}
 
@@ -28,7 +41,8 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool) -> str:
     console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
     for ranking in rankings:
         if ranking.rows:
-            console.print(_ranked(ranking, console.width))
+            for table in _tables(ranking, console.width):
+                console.print(table)
         else:
             console.print(Text(title(ranking), style="bold"))
         for line in foot(ranking):
@@ -40,17 +54,18 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool) -> str:
     return stream.getvalue()
 
 
-def _fitting(ranking: Ranking, width: int) -> tuple[list[Column], list[tuple[str, ...]]]:
+def _fitting(
+    variants: Sequence[Row], columns: Sequence[Column], width: int
+) -> tuple[list[Column], list[tuple[str, ...]]]:
     """The columns that fit into ``width``, and the rows with or without their shorter cells.
 
     Whole columns go first, then the intervals of the others, then more columns.
     """
-    columns = columns_of(ranking)
     # Hardly ever is there anything to say of collapsed images.
-    shown = [c for c in columns if c.name != "collapsed" or any(row.collapsed for row in ranking.rows)]
+    shown = [c for c in columns if c.name != "collapsed" or any(row.collapsed for row in variants)]
     rows: list[tuple[str, ...]] = []
     for short in (False, True):
-        rows = [cells(row, columns, short=short) for row in ranking.rows]
+        rows = [cells(row, columns, short=short) for row in variants]
         widths = {c: max(len(c.heading), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)}
         for column in (None, *_droppable(columns, short=short)):
             if column in shown:
@@ -70,10 +85,21 @@ def _picked(row: tuple[str, ...], columns: Sequence[Column], shown: Sequence[Col
     return tuple(row[columns.index(column)] for column in shown)
 
 
-def _ranked(ranking: Ranking, width: int) -> Table:
-    shown, rows = _fitting(ranking, width)
-    table = _table(title(ranking), shown)
-    for row, texts in zip(ranking.rows, rows, strict=True):
+def _tables(ranking: Ranking, width: int) -> Iterator[Table]:
+    """What can go, then all variants: those that leave out blocks, and apart from them those that don't."""
+    removed = what_can_go(ranking.rows) if ranking.by is RankedBy.HARM else ()
+    if removed:
+        shown, rows = _fitting(removed, headline_columns(ranking), width)
+        yield _ranked(what_can_go_title(ranking), shown, removed, rows)
+    shown, rows = _fitting(ranking.rows, columns_of(ranking), width)
+    texts = {row.case: cells for row, cells in zip(ranking.rows, rows, strict=True)}
+    for heading, variants in parts(ranking):
+        yield _ranked(heading, shown, variants, [texts[row.case] for row in variants])
+
+
+def _ranked(heading: str, shown: Sequence[Column], variants: Sequence[Row], rows: Sequence[Sequence[str]]) -> Table:
+    table = _table(heading, shown)
+    for row, texts in zip(variants, rows, strict=True):
         table.add_row(*map(Text, texts), style=_STYLES.get(row.gate, ""))
     return table
 
