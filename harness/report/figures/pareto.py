@@ -26,8 +26,9 @@ _MARKERS = "osD^vP<>Xph"  # of other shapes, where colours begin again
 _LABEL_ROOM = 0.42  # of the axis, right of the fastest variant, for its name
 _LINE = 12.0  # points from one name to the next
 _NOTE = (
-    "{prompts} A point is a variant, with 95 % intervals of harm and speed-up. Named: the Pareto front, which surely saves "
-    "time\nand more than any less harmful variant. Harm is linear up to \u00b1{linear:g} points and logarithmic beyond."
+    "{prompts} A point is a variant, with 95 % intervals of harm and speed-up. Named: the Pareto front, which surely "
+    "saves time\nand more than any less harmful variant. The axis of harm is linear up to \u00b1{linear:g} points and "
+    "logarithmic beyond."
 )
 
 
