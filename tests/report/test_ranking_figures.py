@@ -58,7 +58,7 @@ def test_harm_stands_at_its_block_and_the_stacks_share_an_axis():
     for axes, panel in zip(figure.axes, (first, second), strict=True):
         assert axes.get_yscale() == "symlog"
         assert axes.yaxis.get_transform().linthresh == panel.scale.linear
-        (points,) = (line for line in axes.lines if len(line.get_xdata()) == len(panel.values))
+        (points,) = (line for line in axes.lines if line.get_marker() == "o")
         np.testing.assert_array_equal(points.get_ydata(), panel.values)
         (whiskers,) = axes.collections
         known = np.isfinite(panel.values)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from harness.report.ranking_terminal import render
-from tests.helpers.records import latency, quality, raised
+from tests.helpers.records import latency, quality, raised, skip
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_the_table_fits_the_terminal(width):
     text = render([quality("skip", 0.5), quality("parallel", 1.5), latency("skip", 1.2)], width, colour=False)
     assert max(len(line) for line in text.splitlines()) <= width
-    assert "least harmful variant: m" in text
-    assert ("plan" in text) == (width == 200)
+    every = text[text.index("least harmful variant: m") :]
+    assert ("plan" in every) == (width == 200)
     assert "harm [points]" in text
 
 
@@ -57,3 +58,47 @@ def test_cases_that_raised_are_named():
     assert "least harmful variant: m" in text
     alone = render([broken], 100, colour=False)
     assert alone == "nothing to rank: m\nnot ranked, as the test raised (1):\nm-s-swap: TypeError: x\n"
+
+
+SWEEP = [
+    *skip("L01", 0.5, 1.1, lost=1.0),
+    *skip("L02", 0.7, 1.1, lost=1.4),
+    *skip("L01-02", 5.0, 1.3, theory=1.5, lost=10.0),
+    quality("reverse", 0.1),
+    latency("reverse", 1.0, theory=1.0),
+]
+
+
+def test_what_can_go_comes_first_and_what_saves_nothing_apart():
+    text = render(SWEEP, 120, colour=False)
+    titles = [
+        "what can go: m (16 prompts)",
+        "least harmful variant: m (16 prompts), of those that leave out blocks",
+        "variants that leave out no block, and so save no time",
+        "by strategy (median over cases)",
+    ]
+    lines = [line.strip() for line in text.splitlines()]
+    places = [lines.index(title) for title in titles]
+    assert places == sorted(places)
+    short, removed, same = (lines[a:b] for a, b in pairwise(places))
+
+    def named(part):
+        return [word for line in part for word in line.split() if word.startswith("s-L0")]
+
+    assert named(short) == ["s-L01-skip", "s-L01-02-skip"]
+    assert named(removed) == ["s-L01-skip", "s-L02-skip", "s-L01-02-skip"]
+    assert [line.split()[:1] for line in removed[2:5]] == [["2"], ["3"], ["4"]]  # the rank is among all
+    assert named(
+        same[: same.index("100 % lost = 50.0 points: how much lower the control's images score for other prompts")]
+    ) == ["s-L01-03-reverse"]
+    assert "10.0 [9.0, 11.0]" in text
+
+
+def test_one_kind_of_variants_is_one_table():
+    alone = render([quality("reverse", 0.1), quality("swap", 0.2)], 120, colour=False)
+    assert alone.startswith("least harmful variant: m (16 prompts)\n")
+    assert "leave out" not in alone
+    assert "what can go" not in alone
+    only = render(skip("L01", 0.5, 1.1), 120, colour=False)
+    assert "least harmful variant: m (16 prompts)\n" in only.replace(" \n", "\n").replace("  ", "")
+    assert "no block" not in only

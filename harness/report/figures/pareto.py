@@ -107,9 +107,15 @@ def _points(axes: Axes, variants: Sequence[Variant]) -> None:
 
 
 def _reach(values: Array) -> Array:
-    """(2, N) lengths of the whiskers below and above; none where an end is infinite."""
-    lengths = np.stack([values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]])
-    return np.where(np.isfinite(lengths), np.maximum(lengths, 0.0), 0.0)
+    """(2, N) lengths of the whiskers below and above of (N, 3) values and ends; none where an end is infinite."""
+    known = _known(values)
+    return np.stack([known[:, 0] - known[:, 1], known[:, 2] - known[:, 0]])
+
+
+def _known(values: Array) -> Array:
+    """(N, 3) values and ends, with the value itself for both ends of an interval that isn't known."""
+    whole = np.isfinite(values).all(axis=1, keepdims=True)
+    return np.where(whole, values, values[:, :1])
 
 
 def _scale(variants: Sequence[Variant]) -> SymLog:
@@ -119,16 +125,15 @@ def _scale(variants: Sequence[Variant]) -> SymLog:
 
 def _limits(axes: Axes, variants: Sequence[Variant], to_lose: float | None, scale: SymLog) -> None:
     """The ends of both axes: all intervals, and room on the right for the names of the front."""
-    harm, speed = (np.array(values) for values in ([v.harm for v in variants], [v.speed_up for v in variants]))
-    ends = harm[np.isfinite(harm)]
-    low, high = min(0.0, float(ends.min())), max(0.0, float(ends.max()), scale.linear)
+    harm, speed = (_known(np.array(values)) for values in ([v.harm for v in variants], [v.speed_up for v in variants]))
+    low, high = min(0.0, float(harm.min())), max(0.0, float(harm.max()), scale.linear)
     if to_lose is not None:
         high = max(high, to_lose)
         axes.axhline(to_lose, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), label="100 % lost")
     set_symlog(axes, scale, scale.widened(low, high, 0.05))
-    known = np.append(speed[np.isfinite(speed)], 1.0)
-    width = float(known.max() - known.min()) or 0.1
-    axes.set_xlim(float(known.min()) - 0.04 * width, float(known.max()) + _LABEL_ROOM * width)
+    slowest, fastest = min(1.0, float(speed.min())), max(1.0, float(speed.max()))
+    width = (fastest - slowest) or 0.1
+    axes.set_xlim(slowest - 0.04 * width, fastest + _LABEL_ROOM * width)
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
 
 

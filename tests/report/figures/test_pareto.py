@@ -102,6 +102,6 @@ def test_without_a_front_nothing_is_named_and_without_variants_nothing_is_drawn(
     with own_style():
         drawn = pareto("m", "2 prompts.", "harm (points)", plain, None)
         assert encoded(drawn)
-    assert drawn.axes[0].texts == []
+    assert list(drawn.axes[0].texts) == []
     with pytest.raises(ValueError, match="at least one timed variant"):
         pareto("m", "", "", [], None)
