@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import HarnessError, first_line
+from harness.errors import HarnessError, first_line, printable
 from harness.files import write_atomically
 from harness.report.contact_sheet import is_name
 from harness.report.figures.curves import skipped_blocks
@@ -77,7 +77,11 @@ def timed_variants(ranking: Ranking) -> list[Variant]:
 
     return [
         Variant(
-            variant_name(row), row.strategy, harm, (row.latency.ratio, row.latency.low, row.latency.high), row.pareto
+            variant_name(row),
+            printable(row.strategy),
+            harm,
+            (row.latency.ratio, row.latency.low, row.latency.high),
+            row.pareto,
         )
         for row in ranking.rows
         if row.latency is not None and (harm := _harm(row)) is not None
@@ -90,7 +94,7 @@ def blocks_sheet(ranking: Ranking) -> Sheet | None:
     for row in ranking.rows:
         block, harm = single_block(row), _harm(row)
         if block is not None and harm is not None:
-            stacks.setdefault(row.stack, {}).setdefault(block, harm)
+            stacks.setdefault(printable(row.stack), {}).setdefault(block, harm)
     if not stacks or ranking.by is not RankedBy.HARM:
         return None
     note = f"{_said(ranking)} {_HARM[0].upper()}{_HARM[1:]}."

@@ -24,6 +24,7 @@ _WIDTH, _HEIGHT = 9.0, 5.6  # inches
 _LEGEND = 1.45  # inches on the right
 _MARKERS = "osD^vP<>Xph"  # of other shapes, where colours begin again
 _LABEL_ROOM = 0.42  # of the axis, right of the fastest variant, for its name
+_WHISKER_ROOM = 0.2  # of the range of speed-ups, on either side of it
 _LINE = 12.0  # points from one name to the next
 _NOTE = (
     "{prompts} A point is a variant, with 95 % intervals of harm and speed-up. Named: the Pareto front, which surely "
@@ -124,15 +125,18 @@ def _scale(variants: Sequence[Variant]) -> SymLog:
 
 
 def _limits(axes: Axes, variants: Sequence[Variant], to_lose: float | None, scale: SymLog) -> None:
-    """The ends of both axes: all intervals, and room on the right for the names of the front."""
+    """The ends of both axes: every harm's interval, every speed-up, and room on the right for the front's names."""
     harm, speed = (_known(np.array(values)) for values in ([v.harm for v in variants], [v.speed_up for v in variants]))
     low, high = min(0.0, float(harm.min())), max(0.0, float(harm.max()), scale.linear)
     if to_lose is not None:
         high = max(high, to_lose)
         axes.axhline(to_lose, color=FAINT, linewidth=0.8, linestyle=(0, (1, 2)), label="100 % lost")
     set_symlog(axes, scale, scale.widened(low, high, 0.05))
-    slowest, fastest = min(1.0, float(speed.min())), max(1.0, float(speed.max()))
+    slowest, fastest = min(1.0, float(speed[:, 0].min())), max(1.0, float(speed[:, 0].max()))
     width = (fastest - slowest) or 0.1
+    # One timing that a busy machine disturbed must not press all others together: its whisker leaves the figure.
+    slowest = max(min(slowest, float(speed[:, 1].min())), slowest - _WHISKER_ROOM * width)
+    fastest = min(max(fastest, float(speed[:, 2].max())), fastest + _WHISKER_ROOM * width)
     axes.set_xlim(slowest - 0.04 * width, fastest + _LABEL_ROOM * width)
     axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
 

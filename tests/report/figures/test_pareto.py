@@ -105,3 +105,12 @@ def test_without_a_front_nothing_is_named_and_without_variants_nothing_is_drawn(
     assert list(drawn.axes[0].texts) == []
     with pytest.raises(ValueError, match="at least one timed variant"):
         pareto("m", "", "", [], None)
+
+
+def test_one_disturbed_timing_does_not_press_the_others_together():
+    disturbed = Variant("double-swap", "swap", (0.1, 0.0, 0.2), (1.0, 0.5, 9.0), False)
+    with own_style():
+        (axes,) = pareto("m", "", "harm (points)", [*variants()[:10], disturbed], None).axes
+    slowest, fastest = axes.get_xlim()
+    assert fastest - slowest < 2 * (variants()[9].speed_up[0] - 1.0)
+    assert slowest < 1.0
