@@ -134,17 +134,8 @@ class Study:
 
     @cached_property
     def prompt_ignoring_harm(self) -> Array:
-        """(P,) harm, in seed-to-seed sds, of a model that ignores its prompt: the most alignment there is to lose.
-
-        For each prompt, the score of the control's image with it, minus that image's mean score with all other prompts.
-        """
-        first = self.lab.control.seeds[0]
-        count = len(self.lab.prompts)
-        others = np.zeros(count)
-        for shift in range(1, count):
-            prompts = [self.lab.prompts[(i + shift) % count] for i in range(count)]
-            others += self.lab.judge.score(first.features, prompts)
-        return np.asarray((first.scores - others / (count - 1)) / self.lab.seed_sd, dtype=np.float64)
+        """(P,) harm, in seed-to-seed sds, of a model that ignores its prompt: the most alignment there is to lose."""
+        return np.asarray(self.lab.prompt_ignoring_harm / self.lab.seed_sd, dtype=np.float64)
 
     @cached_property
     def others(self) -> dict[str, Study]:

@@ -20,6 +20,7 @@ from harness.lab.control import Control, control_of
 from harness.lab.observation import Observation, to_bytes
 from harness.lab.protocol import Forward, ImageCall, VariantRun
 from harness.lab.seeds import check_seeds, combined
+from harness.lab.to_lose import lost_percent, prompt_ignoring_harm
 from harness.lab.variant_figures import variant_figures
 from harness.metrics import openclip
 from harness.metrics.judge import OpenClipJudge
@@ -31,7 +32,7 @@ from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.results import statistics
-from harness.results.arrays import Images
+from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
 from harness.results.records import TIMED_BATCH, Measurement
@@ -158,6 +159,11 @@ class Lab:
         """The unit of harm in score points."""
         return self._seed_sd if self._seed_sd is not None else self.control.seed_sd
 
+    @cached_property
+    def prompt_ignoring_harm(self) -> Values:
+        """(P,) harm, in points of the score, of a model that ignores its prompt: what there is to lose."""
+        return prompt_ignoring_harm(self.judge, self.control.seeds[0], self.prompts)
+
     def fix_unit(self, seed_sd: float) -> None:
         """Take the unit of harm from a stored baseline."""
         self._seed_sd = seed_sd
@@ -227,6 +233,7 @@ class Lab:
             "seed_sd_high": unit.high,
             "worst_tenth": statistics.worst_tenth(harms),
             "lost_share": float((harms > self.seed_sd).mean()),
+            **lost_percent(harms, self.prompt_ignoring_harm),
         }
         measured = Measurement(
             n=len(values["harm"]),

@@ -13,7 +13,7 @@ from harness.gates.update import UpdateMode
 from harness.plugin.fixtures.finding import FindingFixture
 from harness.plugin.labs import Labs
 from harness.plugin.parameters import Parameter
-from harness.plugin.study_page import ANALYSIS, PAGE, StudyPage
+from harness.plugin.study_page import ANALYSIS, FIGURES, PAGE, StudyPage
 from harness.plugin.transport import output_of
 
 if TYPE_CHECKING:
@@ -104,5 +104,5 @@ class AnalysisSession:
         return [line for page in self._pages.values() for line in page.problems]
 
     def written_pages(self) -> list[Path]:
-        """The pages in the run folder, those of other processes too."""
-        return sorted(self.folder.glob(f"{ANALYSIS}/*/{PAGE}"))
+        """The pages in the run folder, the text and then the interactive figures; those of other processes too."""
+        return [path for page in (PAGE, FIGURES) for path in sorted(self.folder.glob(f"{ANALYSIS}/*/{page}"))]

@@ -8,11 +8,12 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.files import write_atomically
+from harness.report import figures
 from harness.report.analysis_page import markdown
-from harness.report.figures import write_all
 
 ANALYSIS = "analysis"  # the folder of a run that holds the pages, and of a checkpoint that holds their stored figures
 PAGE = "analysis.md"
+FIGURES = figures.PAGE
 
 
 @dataclass
@@ -42,4 +43,4 @@ class StudyPage:
     def draw(self) -> None:
         """Write the drawings, if anything was measured. Raises HarnessError where they can't be written."""
         if self._sections:
-            write_all(self.folder, self.checkpoint, **self._drawings)
+            figures.write_all(self.folder, self.checkpoint, **self._drawings)

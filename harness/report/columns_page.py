@@ -1,6 +1,7 @@
 """The declared columns and figures as Markdown tables, for README.md and docs/measurement.md.
 
-``python -m harness.report.columns_page columns`` (or ``figures``) prints what belongs between the marks of these files.
+``python -m harness.report.columns_page headline`` prints what belongs between the marks of README.md, ``columns`` and
+``figures`` what belongs between those of docs/measurement.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,12 @@ from harness.report.text import NOTHING, markdown_table
 from harness.results import columns, figure_table
 from harness.results.figure import Better, Column, Figure
 from harness.results.figure_table_extra import EXTRA, GRADE_LOSS
+
+
+def headline_markdown() -> str:
+    """The columns of the short table of what can go: what each means in a few words, and which side of it is good."""
+    rows = [(_heading(c), c.brief, _GOOD.get(_better(c, shown=True), NOTHING)) for c in columns.headline()]
+    return "\n".join(markdown_table(("column", "meaning", "good is"), rows))
 
 
 def columns_markdown() -> str:
@@ -35,6 +42,9 @@ def figures_markdown() -> str:
         if declared not in figure_table.GRADES
     ]
     return "\n".join(markdown_table(("figure", "column", "is", "better", "kept and judged"), rows))
+
+
+_GOOD = {Better.LOWER.value: "low", Better.HIGHER.value: "high"}
 
 
 def _heading(column: Column) -> str:
@@ -66,8 +76,9 @@ def _kept(declared: Figure) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print one of the two tables."""
-    sys.stdout.write({"columns": columns_markdown, "figures": figures_markdown}[arguments[0]]() + "\n")
+    """Print one of the tables."""
+    tables = {"headline": headline_markdown, "columns": columns_markdown, "figures": figures_markdown}
+    sys.stdout.write(tables[arguments[0]]() + "\n")
     return 0
 
 

@@ -85,10 +85,10 @@ def write_sheets(folder: Path, rankings: Sequence[Ranking], problem: Callable[[s
         for row in ranking.rows:
             name = row.case.removeprefix(f"{ranking.checkpoint}-")
             harm = "" if row.harm is None else f"  {with_unit('harm', row.harm)}"
-            if _is_name(row.case):
+            if is_name(row.case):
                 lines.append((f"{row.rank:3d}  {name}{harm}", strip_path(folder, row.case)))
-        lines = [(label, path) for label, path in lines if _is_name(path.stem) and path.exists()]
-        if lines and _is_name(ranking.checkpoint):
+        lines = [(label, path) for label, path in lines if is_name(path.stem) and path.exists()]
+        if lines and is_name(ranking.checkpoint):
             path = folder / f"contact-{ranking.checkpoint}.png"
             try:
                 _save(_sheet(ranking.checkpoint, lines, trouble), path)
@@ -99,7 +99,7 @@ def write_sheets(folder: Path, rankings: Sequence[Ranking], problem: Callable[[s
     return written
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
     """Whether a text of a journal, which may be anybody's, names a file in a folder, and no path out of it."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,200}", text) is not None
 

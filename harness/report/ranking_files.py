@@ -1,4 +1,4 @@
-"""The files of a ranking: ``ranking.{md,csv,json}`` and the contact sheet, from records alone."""
+"""The files of a ranking: ``ranking.{md,csv,json}``, its figures and the contact sheet, from records alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
+from harness.report.ranking_figures import write_figures
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import finite, frame, nested
 from harness.report.task_section import task_json
@@ -28,14 +29,9 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
     rankings = rank(records)
     if not rankings:
         return []
-    text = json.dumps([nested(r) | finite(task_json(records, r)) for r in rankings], indent=2, allow_nan=False) + "\n"
-    texts = {
-        "md": markdown(records, rankings),
-        "csv": frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"),
-        "json": text,
-    }
-    written: list[Path] = []
-    for ending, content in texts.items():
+    written: dict[str, Path] = {}
+
+    def write(ending: str, content: str) -> None:
         path = folder / f"{_RANKING}.{ending}"
         try:
             write_atomically(path, content)
@@ -44,5 +40,13 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
                 raise
             problem(str(error))
         else:
-            written.append(path)
-    return [*written, *write_sheets(folder, rankings, problem)]
+            written[ending] = path
+
+    data = [nested(r) | finite(task_json(records, r)) for r in rankings]
+    write("csv", frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"))
+    write("json", json.dumps(data, indent=2, allow_nan=False) + "\n")
+    # The numbers before the pictures, and the page after them, since it shows those that could be written.
+    figures = write_figures(folder, rankings, problem)
+    write("md", markdown(records, rankings, figures))
+    pages = [written[ending] for ending in ("md", "csv", "json") if ending in written]
+    return [*pages, *(path for paths in figures for path in paths.values()), *write_sheets(folder, rankings, problem)]

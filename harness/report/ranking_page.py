@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from harness.report.ranking_figures import BLOCKS, PARETO
 from harness.report.ranking_table import (
     cells,
     columns_of,
@@ -11,31 +13,47 @@ from harness.report.ranking_table import (
     foot,
     has_medians,
     headings,
+    headline_columns,
     named,
+    parts,
     strategy_cells,
     strategy_columns,
     timed,
+    what_can_go_title,
 )
 from harness.report.task_section import task_markdown
 from harness.report.text import code_text, markdown_table, markdown_text
 from harness.results.columns import extra_kind
-from harness.results.figure import RankedBy
+from harness.results.figure import Column, RankedBy
 from harness.results.ranking import Ranking
+from harness.results.ranking_row import Row
 from harness.results.records import Record
+from harness.results.removal import what_can_go
 
 _SPEED_NOTE = "Variants are ranked by speed-up where no quality was measured, as with random weights, which have none."
+_WHAT_CAN_GO = (
+    "Of each stack the least harmful skip of one block, of two, and so on, and the Pareto front (\\*), which is surely "
+    "faster than the un-ablated model and than every less harmful variant that leaves out blocks."
+)
+_PICTURES = {
+    PARETO: "Harm against speed-up of every timed variant, with the Pareto front",
+    BLOCKS: "Harm of skipping each block alone",
+}
 _SHUFFLE_NOTE = (
     "Shuffle draws only permutations that are at least as far from the model's own order as the average one; random "
     "draws any but that order."
 )
 
 
-def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
-    """A title, the circumstances, and for each checkpoint the table and the summary per strategy."""
+def markdown(records: Sequence[Record], rankings: Sequence[Ranking], figures: Sequence[Mapping[str, Path]] = ()) -> str:
+    """A title, and for each checkpoint the circumstances, what can go, all variants and the summary per strategy.
+
+    ``figures`` are the pictures of each ranking by kind, in the folder that the page is written into.
+    """
     kinds = {ranking.by for ranking in rankings}
     fastest = "# Fastest variant" if any(map(timed, rankings)) else "# Variants, not ranked"
     out: list[str] = ["# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
-    for ranking in rankings:
+    for i, ranking in enumerate(rankings):
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {markdown_text(named(ranking))}", "", markdown_text(_circumstances(records, ranking)), ""]
         if ranking.errors:
@@ -43,7 +61,12 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
             out += [f"**{heading}**", "", *(f"- `{line}`" for line in map(code_text, lines)), ""]
         if not ranking.rows:
             continue
-        out += markdown_table(headings(columns), [cells(row, columns) for row in ranking.rows])
+        first = _what_can_go(ranking)
+        for kind, picture in (figures[i] if i < len(figures) else {}).items():
+            first += [f"![{_PICTURES[kind]}]({picture.name})", ""]
+        tables = [_variants(heading, rows, columns, titled=bool(first)) for heading, rows in parts(ranking)]
+        out += [*first, *(line for table in tables for line in table)]
+        out.pop()  # the foot begins with an empty line, too
         out += [markdown_text(text).replace("*", "\\*") for line in foot(ranking) for text in ("", line)]
         if has_medians(ranking.groups):
             out += ["", "### By strategy (median over cases)", ""]
@@ -53,6 +76,22 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
     if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):
         note += [_SHUFFLE_NOTE, ""]
     return "\n".join([*out, *note, *_legend(rankings), ""])
+
+
+def _what_can_go(ranking: Ranking) -> list[str]:
+    """The Pareto front and the least harmful skip of each length, where blocks were left out at all."""
+    removed = what_can_go(ranking.rows) if ranking.by is RankedBy.HARM else ()
+    if not removed:
+        return []
+    columns = headline_columns(ranking)
+    table = markdown_table(headings(columns), [cells(row, columns) for row in removed])
+    return [f"### W{markdown_text(what_can_go_title(ranking))[1:]}", "", _WHAT_CAN_GO, "", *table, ""]
+
+
+def _variants(heading: str, rows: Sequence[Row], columns: Sequence[Column], *, titled: bool) -> list[str]:
+    """A table of some variants, under its heading where there are others."""
+    head = [f"### {markdown_text(heading[0].upper() + heading[1:])}", ""] if titled else []
+    return [*head, *markdown_table(headings(columns), [cells(row, columns) for row in rows]), ""]
 
 
 def _legend(rankings: Sequence[Ranking]) -> list[str]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import printable
 from harness.report.text import NOTHING, counted, number
-from harness.results.columns import extra, strategy_table, table
+from harness.results.columns import extra, headline, strategy_table, table
 from harness.results.figure import Column, Figure, RankedBy
 from harness.results.rank_intervals import LEAST_FOR_TIERS
 from harness.results.ranking import Ranking
 from harness.results.ranking_row import Row
+from harness.results.removal import leaves_out_blocks, what_can_go
 from harness.results.second_opinion import SecondOpinion
 from harness.results.strategy_summary import StrategySummary
 
@@ -33,6 +34,14 @@ _QUALITY = (
     "collapsed",
     "pareto",
 )
+
+
+NO_BLOCK_LEFT_OUT = "variants that leave out no block, and so save no time"
+
+
+def what_can_go_title(ranking: Ranking) -> str:
+    """Heads the short table of what can go."""
+    return f"what can go: {named(ranking)} ({ranking.prompts} prompts)"
 
 
 def title(ranking: Ranking) -> str:
@@ -77,6 +86,24 @@ def columns_of(ranking: Ranking) -> tuple[Column, ...]:
     return (*always[:-1], *optional, *extras, *always[-1:])
 
 
+def headline_columns(ranking: Ranking) -> tuple[Column, ...]:
+    """The columns of the short table of what can go, without those that are empty."""
+    columns = headline()
+    return _filled(columns, [cells(row, columns) for row in what_can_go(ranking.rows)])
+
+
+def parts(ranking: Ranking) -> tuple[tuple[str, tuple[Row, ...]], ...]:
+    """(title, rows) of the tables that the ranking is shown as: variants that leave out no block stand apart.
+
+    They save no time, whatever they do. One table where all variants are of one kind, or ranked by speed-up.
+    """
+    out = tuple(row for row in ranking.rows if leaves_out_blocks(row))
+    if ranking.by is not RankedBy.HARM or not 0 < len(out) < len(ranking.rows):
+        return ((title(ranking), ranking.rows),)
+    same = tuple(row for row in ranking.rows if not leaves_out_blocks(row))
+    return ((f"{title(ranking)}, of those that leave out blocks", out), (NO_BLOCK_LEFT_OUT, same))
+
+
 def strategy_columns(ranking: Ranking) -> tuple[Column, ...]:
     """The columns of a ranking's summary per strategy; a ranking by speed leaves out those that are empty."""
     columns = strategy_table()
@@ -114,8 +141,9 @@ def _rank(row: Row, _form: str, short: bool) -> str:
     return str(row.rank) if short or row.rank_low is None else f"{row.rank} [{row.rank_low}-{row.rank_high}]"
 
 
-def _variant(row: Row, _form: str, _short: bool) -> str:
-    return f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}"
+def variant_name(row: Row) -> str:
+    """``double-L01-03-skip``: a case's id without its checkpoint."""
+    return printable(f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}")
 
 
 def _points(row: Row, form: str, short: bool) -> str:
@@ -127,6 +155,15 @@ def _points(row: Row, form: str, short: bool) -> str:
     if short or row.points_low is None or row.points_high is None:
         return text
     return f"{text} [{row.points_low:{form}}, {row.points_high:{form}}]"
+
+
+def _lost(row: Row, form: str, short: bool) -> str:
+    """``12.3 [9.8, 15.1]``: harm in percent of what there is to lose."""
+    value, low, high = (row.value(name) for name in ("lost_percent", "lost_percent_low", "lost_percent_high"))
+    text = number(None if value is None else value + 0.0, form)  # + 0.0: no minus zero
+    if value is None or short or low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return text
+    return f"{text} [{low:{form}}, {high:{form}}]"
 
 
 def _speed_up(row: Row, form: str, short: bool) -> str:
@@ -151,9 +188,10 @@ def _surgery(row: Row, _form: str, _short: bool) -> str:
 # Columns that are texts, or more than a number. Each is given the figure's format, and whether to be short.
 _WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
     "rank": _rank,
-    "variant": _variant,
+    "variant": lambda row, _form, _short: variant_name(row),
     "plan": lambda row, _form, _short: row.plan,
     "clip_delta": _points,
+    "lost_percent": _lost,
     "speed_up": _speed_up,
     "memory": _memory,
     "same_as_listed": _surgery,
@@ -170,6 +208,9 @@ def foot(ranking: Ranking) -> tuple[str, ...]:
             f"1 sd = {unit.value:.2f} points [{unit.low:.2f}, {unit.high:.2f}], of this checkpoint and these prompts "
             "alone"
         )
+    to_lose = next((value for row in ranking.rows if (value := row.value("to_lose")) is not None), None)
+    if to_lose is not None:
+        lines.append(f"100 % lost = {to_lose:.1f} points: how much lower the control's images score for other prompts")
     if ranking.timed_batch is not None:
         sampled = f"; images were sampled {ranking.sampled_batch} at a time" if ranking.sampled_batch else ""
         lines.append(f"speed-up: of a forward of {counted(ranking.timed_batch, 'image')}{sampled}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
@@ -17,14 +17,19 @@ from harness.report.ranking_table import (
     errors,
     foot,
     has_medians,
+    headline_columns,
+    parts,
     strategy_cells,
     strategy_columns,
     title,
+    what_can_go_title,
 )
 from harness.report.text import NOTHING
-from harness.results.figure import SHORTENED, Column
+from harness.results.figure import SHORTENED, Column, RankedBy
 from harness.results.ranking import Ranking, rank
+from harness.results.ranking_row import Row
 from harness.results.records import Record, Status
+from harness.results.removal import what_can_go
 
 _EACH = "each"  # single blocks, which are left out of the summary by strategy
 _PLAN = "plan"
@@ -48,13 +53,7 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool, metrics: Collect
     console = Console(file=stream, width=width, force_terminal=colour, no_color=not colour, highlight=False)
     for ranking in rankings:
         if ranking.rows:
-            fitted = _fitted(ranking, width, metrics)
-            console.width = max(width, fitted.width)  # rich cuts what is wider than its console
-            console.print(_ranked(ranking, fitted))
-            console.width = width
-            if fitted.left_out:
-                names = ", ".join(column.heading for column in fitted.left_out)
-                console.print(Text(f"not shown at {width} columns: {names} (see ranking.md)"))
+            _print_variants(console, ranking, width, metrics)
         else:
             console.print(Text(title(ranking), style="bold"))
         for line in foot(ranking):
@@ -66,6 +65,30 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool, metrics: Collect
     return stream.getvalue()
 
 
+def _print_variants(console: Console, ranking: Ranking, width: int, metrics: Collection[str]) -> None:
+    """What can go, then all variants: those that leave out blocks, and apart from them those that don't."""
+    for table, needed in _tables(ranking, width, metrics):
+        console.width = max(width, needed)  # rich cuts what is wider than its console
+        console.print(table)
+        console.width = width
+    left_out = _fitted(ranking, ranking.rows, columns_of(ranking), width, metrics).left_out
+    if left_out:
+        names = ", ".join(column.heading for column in left_out)
+        console.print(Text(f"not shown at {width} columns: {names} (see ranking.md)"))
+
+
+def _tables(ranking: Ranking, width: int, metrics: Collection[str]) -> Iterator[tuple[Table, int]]:
+    """Each table with the width that it needs."""
+    removed = what_can_go(ranking.rows) if ranking.by is RankedBy.HARM else ()
+    if removed:
+        fitted = _fitted(ranking, removed, headline_columns(ranking), width, metrics)
+        yield _ranked(what_can_go_title(ranking), fitted.columns, removed, fitted.rows), fitted.width
+    fitted = _fitted(ranking, ranking.rows, columns_of(ranking), width, metrics)
+    texts = {row.case: cells for row, cells in zip(ranking.rows, fitted.rows, strict=True)}
+    for heading, variants in parts(ranking):
+        yield _ranked(heading, fitted.columns, variants, [texts[row.case] for row in variants]), fitted.width
+
+
 class _Fitted(NamedTuple):
     """The columns of a table and its rows, those that did not fit, and how wide it is."""
 
@@ -75,20 +98,21 @@ class _Fitted(NamedTuple):
     width: int
 
 
-def _fitted(ranking: Ranking, width: int, metrics: Collection[str]) -> _Fitted:
-    """The columns that fit into ``width``, and the rows with or without their shorter cells.
+def _fitted(
+    ranking: Ranking, variants: Sequence[Row], columns: Sequence[Column], width: int, metrics: Collection[str]
+) -> _Fitted:
+    """The columns that fit into ``width``, and the rows of variants with or without their shorter cells.
 
     Whole columns go first, then the intervals of the others, then more columns.
     """
-    columns = columns_of(ranking)
     # Hardly ever is there anything to say of collapsed images.
-    wanted = [c for c in columns if c.name != "collapsed" or any(row.collapsed for row in ranking.rows)]
+    wanted = [c for c in columns if c.name != "collapsed" or any(row.collapsed for row in variants)]
     kept = {c for c in wanted if _is_kept(c, ranking, metrics)}
     shown = list(wanted)
     rows: list[tuple[str, ...]] = []
     needed = 0
     for short in (False, True):
-        rows = [cells(row, columns, short=short) for row in ranking.rows]
+        rows = [cells(row, columns, short=short) for row in variants]
         widths = {c: max(len(c.heading), *(len(row[i]) for row in rows)) for i, c in enumerate(columns)}
         widths = {c: min(n, _PLAN_WIDTH) if c in kept and c.name == _PLAN else n for c, n in widths.items()}
         for column in (None, *_droppable(columns, short=short)):
@@ -121,9 +145,9 @@ def _picked(row: tuple[str, ...], columns: Sequence[Column], shown: Sequence[Col
     return tuple(row[columns.index(column)] for column in shown)
 
 
-def _ranked(ranking: Ranking, fitted: _Fitted) -> Table:
-    table = _table(title(ranking), fitted.columns)
-    for row, texts in zip(ranking.rows, fitted.rows, strict=True):
+def _ranked(heading: str, shown: Sequence[Column], variants: Sequence[Row], rows: Sequence[Sequence[str]]) -> Table:
+    table = _table(heading, shown)
+    for row, texts in zip(variants, rows, strict=True):
         table.add_row(*map(Text, texts), style=_STYLES.get(row.gate, ""))
     return table
 

@@ -126,6 +126,11 @@ def table(by: RankedBy) -> tuple[Column, ...]:
     return tuple(column for column in figure_table.COLUMNS if by in column.tables)
 
 
+def headline() -> tuple[Column, ...]:
+    """The declared columns of the short table of what can go, from left to right."""
+    return tuple(column for column in table(RankedBy.HARM) if column.brief)
+
+
 def strategy_table() -> tuple[Column, ...]:
     """The columns of the summary per strategy, from left to right."""
     return (*figure_table.STRATEGY_COLUMNS, *(column for column in figure_table.COLUMNS if column.strategies))

@@ -33,12 +33,14 @@ class Column:
 
     ``name`` is its key in files, ``label`` heads it, ``legend`` says in sentences what it shows. ``tables`` are the
     rankings that have it; it is ``optional`` where it is shown only if a variant has it, and then stands before the
-    last column. ``strategies`` puts it into the summary per strategy. ``text`` is aligned left. On a narrow terminal,
-    columns are left out in the order of ``dropped``, those with None never.
+    last column. One with a ``brief``, which says it in a few words, is also in the short table of what can go.
+    ``strategies`` puts it into the summary per strategy. ``text`` is aligned left. On a narrow terminal, columns are
+    left out in the order of ``dropped``, those with None never.
     """
 
     name: str
     legend: str
+    brief: str = ""
     label: str = ""
     unit: str = ""
     tables: frozenset[RankedBy] = frozenset()

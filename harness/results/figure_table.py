@@ -15,6 +15,7 @@ ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "rela
 _RANKED: tuple[Column, ...] = (
     Figure(
         name="rank",
+        brief="rank among all variants of the run by harm, with its 95 % interval",
         label="#",
         legend="The rank (`#`) is 1 for the best variant; in a ranking by harm it comes with its simultaneous 95 % "
         "interval.",
@@ -38,6 +39,7 @@ _RANKED: tuple[Column, ...] = (
     ),
     Column(
         name="variant",
+        brief="stack of blocks, range of blocks (`L03` is block 3), what was done with them",
         label="variant",
         legend="A variant is named by its stack of blocks, its range of blocks and its strategy.",
         tables=BOTH_TABLES,
@@ -45,6 +47,7 @@ _RANKED: tuple[Column, ...] = (
     ),
     Column(
         name="plan",
+        brief="the blocks that run, in this order",
         label="plan",
         legend="The plan lists the blocks in the order in which they run.",
         tables=BOTH_TABLES,
@@ -53,6 +56,8 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="clip_delta",
+        brief="how many points (cosine x 100) the judge scores the images lower than the control's, with its 95 % "
+        "interval",
         label="harm",
         unit="points",
         legend="Harm is how much lower the judge scores the variant's images for their prompts than the control's "
@@ -85,6 +90,38 @@ _RANKED: tuple[Column, ...] = (
         scale="seed_sd",
         files=True,
         dropped=10,
+    ),
+    Figure(
+        name="lost_percent",
+        brief="harm in percent of what there is to lose; 100: the images have nothing to do with their prompts",
+        label="lost %",
+        legend="Lost % is harm in percent of what there is to lose, the harm of images that follow another prompt (0: "
+        "as good as the control, 100: the prompt has no effect any more), with Fieller's 95 % interval over prompts.",
+        tables=HARM_TABLE,
+        form=".1f",
+        better=Better.LOWER,
+        files=True,
+        dropped=9,
+    ),
+    Figure(
+        name="lost_percent_low",
+        unit="%",
+        legend="The low end of lost % is the lower end of its 95 % interval.",
+        files=True,
+    ),
+    Figure(
+        name="lost_percent_high",
+        unit="%",
+        legend="The high end of lost % is the upper end of its 95 % interval.",
+        files=True,
+    ),
+    Figure(
+        name="to_lose",
+        unit="points",
+        legend="What there is to lose is how much lower the judge scores the control's images for the other prompts "
+        "than for their own, mean over prompts; lost % is in percent of it.",
+        better=Better.HIGHER,
+        files=True,
     ),
     Figure(
         name="score",
@@ -144,12 +181,12 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="speed_up",
+        brief="time of one forward of the un-ablated transformer over the variant's; `*`: on the Pareto front",
         label="speed-up",
-        legend="Speed-up is the time of the control's forward of the transformer over that of the variant's, the "
-        "median "
-        "over pairs of forwards timed in turns, with an interval of at least 95 % (order statistics); `*` marks "
-        "variants that leave out blocks, are surely faster than the control, and surely faster than every less harmful "
-        "variant that leaves out blocks.",
+        legend="Speed-up is the time of one forward of the un-ablated transformer over the time of the variant's "
+        "(1.25: a quarter faster): the median over pairs of forwards timed in turns, with an interval of at least 95 % "
+        "(order statistics). `*` marks the Pareto front: variants that leave out blocks, are surely faster than the "
+        "control, and surely faster than every less harmful variant that leaves out blocks.",
         tables=BOTH_TABLES,
         strategies=True,
         form=".2f",
@@ -167,9 +204,7 @@ _RANKED: tuple[Column, ...] = (
     Figure(
         name="theoretical_speed_up",
         label="theory",
-        legend="Theory is the speed-up that leaving out blocks would give if every block cost the same and nothing "
-        "else "
-        "cost anything.",
+        legend="Theory is the speed-up if every block took equal time and nothing else took any.",
         tables=BOTH_TABLES,
         form=".2f",
         better=Better.HIGHER,
@@ -276,6 +311,8 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="grade_loss",
+        brief="change of the share of attributes (colour, count ...) that an exact checker sees right; bundled models "
+        "only",
         label="checker",
         legend="Checker is the change of the share of a caption's attributes (background, count, colour, shape, size, "
         "texture, relation) that the image gets right, by the exact checker of the bundled world; files hold the loss, "
@@ -335,8 +372,9 @@ _RANKED: tuple[Column, ...] = (
     Figure(
         name="fid_ratio",
         label="FID/null",
-        legend="FID/null is the FID@N, on the judge's features, of the variant's images against the control's, over "
-        "that of the control's images of one seed against another; it needs at least 32 prompts.",
+        legend="FID/null is the FID between the variant's and the control's images, divided by the FID between two "
+        "sets of the control's images with other seeds (1: no worse than a reseed), both on the judge's features; it "
+        "needs at least 32 prompts.",
         tables=HARM_TABLE,
         form=".1f",
         better=Better.LOWER,
@@ -371,6 +409,7 @@ _RANKED: tuple[Column, ...] = (
     ),
     Column(
         name="gate",
+        brief="whether the test passed: the verdict against the stored values",
         label="gate",
         legend="Gate is the verdict against the stored baseline.",
         tables=BOTH_TABLES,

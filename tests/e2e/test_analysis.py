@@ -121,7 +121,13 @@ def test_an_analysis_leaves_a_page_figures_and_profiles(project):
         path.name for path in folder.iterdir()
     }
     HTMLParser().feed((folder / "figures.html").read_text())
-    result.stdout.fnmatch_lines(["flux-tiny: groups: double no block structure *", "wrote reports/r/analysis/*.md"])
+    result.stdout.fnmatch_lines(
+        [
+            "flux-tiny: groups: double no block structure *",
+            "wrote reports/r/analysis/*.md",
+            "wrote reports/r/analysis/*/figures.html",
+        ]
+    )
     assert not (project.path / "baselines" / "flux-tiny").exists()
 
 

@@ -56,6 +56,20 @@ def latency(name, ratio, stack="s", *, half=0.1, theory=1.3):
     return replace(record, kind=Kind.LATENCY, measurement=None, latency=times)
 
 
+def skip(place, harm, ratio=None, *, stack="s", theory=1.3, lost=None):
+    """The records of a skip of a range (``L01-03``, ``L02``), with its time where a speed-up is given."""
+    case = f"m-{stack}-{place}-skip"
+    record = replace(quality("skip", harm, stack=stack), case=case, place=place)
+    if lost is not None:
+        ends = {"lost_percent": lost, "lost_percent_low": lost - 1, "lost_percent_high": lost + 1, "to_lose": 50.0}
+        measured = replace(record.measurement, summary={**record.measurement.summary, **ends})
+        record = replace(record, measurement=measured)
+    if ratio is None:
+        return [record]
+    timing = replace(latency("skip", ratio, stack=stack, half=0.01, theory=theory), case=case, place=place)
+    return [record, timing]
+
+
 TOLERANCES = [Tolerance("*", "harm", 0.01, 0.002, "t"), Tolerance("*", "latent_drift", 0.002, 0.002, "t")]
 
 

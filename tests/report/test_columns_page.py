@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.columns_page import columns_markdown, figures_markdown, main
+from harness.report.columns_page import columns_markdown, figures_markdown, headline_markdown, main
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
     ("page", "mark", "table"),
-    [("README.md", "columns", columns_markdown), ("docs/measurement.md", "figures", figures_markdown)],
-    ids=["README", "measurement"],
+    [
+        ("README.md", "headline", headline_markdown),
+        ("docs/measurement.md", "columns", columns_markdown),
+        ("docs/measurement.md", "figures", figures_markdown),
+    ],
+    ids=["README", "measurement", "measurement-figures"],
 )
 def test_the_table_between_the_marks_is_the_declared_one(page, mark, table):
     command = f"python -m harness.report.columns_page {mark}"
@@ -34,3 +38,25 @@ def test_a_column_of_a_negative_has_the_other_better_side():
     assert row.endswith(" | higher | harm |")
     (row,) = (line for line in figures_markdown().splitlines() if line.startswith("| `grade_loss` |"))
     assert " | lower | " in row
+
+
+def test_the_readme_shows_the_columns_that_it_explains_and_two_figures():
+    text = (ROOT / "README.md").read_text()
+    (shown,) = re.findall(r"<!-- what can go -->\n(.*?)\n<!-- /what can go -->", text, re.DOTALL)
+    head = [cell.strip() for cell in shown.splitlines()[0].strip("|").split("|")]
+    assert head == [line.split(" | ")[0].removeprefix("| ") for line in headline_markdown().splitlines()[2:]]
+    assert len(shown.splitlines()) > 4
+    first_screen = text[: text.index("## What a run tells")]
+    for picture in ("docs/flux-tiny-pareto.png", "docs/flux-tiny-blocks.png"):
+        assert f"]({picture})" in first_screen
+        assert (ROOT / picture).exists()
+    assert "Every figure in this repository is of the small bundled models" in first_screen
+    assert "34 GB" in first_screen
+
+
+def test_the_short_table_says_what_is_good():
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in headline_markdown().splitlines()[2:]}
+    assert rows["harm [points]"].endswith(" | low |")
+    assert rows["lost %"].endswith(" | low |")
+    assert rows["speed-up"].endswith(" | high |")
+    assert rows["plan"].endswith(" | - |")

@@ -18,7 +18,7 @@ def test_reports_are_the_same_for_the_same_records(tmp_path):
     first = {p.name: p.read_bytes() for p in write_ranking(tmp_path / "1", records)}
     again = {p.name: p.read_bytes() for p in write_ranking(tmp_path / "2", list(records))}
     assert first == again
-    assert set(first) == {"ranking.md", "ranking.csv", "ranking.json"}
+    assert set(first) == {"ranking.md", "ranking.csv", "ranking.json", "pareto.png"}
 
 
 def test_no_records_no_reports(tmp_path):

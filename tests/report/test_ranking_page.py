@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import columns_of
 from harness.results.ranking import rank
-from tests.helpers.records import quality, raised
+from tests.helpers.records import latency, quality, raised, skip
 
 
 def test_the_page_says_what_a_shuffle_is():
@@ -45,3 +46,33 @@ def test_cases_that_raised_are_named_and_not_in_the_table():
     assert "nothing was measured" in alone
     assert "TypeError: x" in alone
     assert "|" not in alone
+
+
+def test_the_page_begins_with_what_can_go_and_shows_the_figures():
+    records = [*skip("L01", 0.5, 1.1, lost=1.0), *skip("L02", 0.7, 1.1, lost=1.4), quality("reverse", 0.1)]
+    figures = [{"pareto": Path("x/pareto.png"), "blocks": Path("x/blocks.png")}]
+    page = markdown(records, rank(records), figures)
+    order = [
+        "## m\n",
+        "### What can go: m (16 prompts)",
+        "](pareto.png)",
+        "](blocks.png)",
+        "### Least harmful variant: m (16 prompts), of those that leave out blocks",
+        "### Variants that leave out no block, and so save no time",
+        "### By strategy",
+    ]
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+    short = page[places[1] : places[2]]
+    assert "| # | variant | plan | harm [points] | lost % | speed-up | gate |" in short
+    assert "| s-L01-skip |" in short
+    assert "s-L02-skip" not in short
+    assert "| 1.0 [0.0, 2.0] |" in short
+    assert "\n\n\n" not in page
+
+
+def test_a_page_of_one_kind_of_variants_has_one_table_and_no_headings():
+    records = [quality("reverse", 0.1), latency("reverse", 1.0, theory=1.0)]
+    page = markdown(records, rank(records))
+    assert "### " not in page  # nor a summary per strategy, where each has one case
+    assert "![" not in page

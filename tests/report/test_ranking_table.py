@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.report.ranking_table import cells, columns_of, headings
+from harness.report.ranking_table import cells, columns_of, foot, headings, nested
 from harness.results.ranking import rank
 from harness.results.statistics import mean_interval
-from tests.helpers.records import quality
+from tests.helpers.records import quality, skip
 
 
 def test_what_was_not_measured_is_a_dash():
@@ -33,3 +33,22 @@ def test_harm_is_shown_in_points_first_with_both_ends_of_its_interval():
     assert (row["harm [points]"], row["harm [sd]"]) == (f"0.50 [{low:.2f}, {high:.2f}]", "0.25")
     short = dict(zip(heads, cells(ranking.rows[0], columns, short=True), strict=True))
     assert short["harm [points]"] == "0.50"
+
+
+def test_harm_in_percent_of_what_there_is_to_lose_has_its_interval():
+    ranking = rank(skip("L01", 0.5, lost=12.34))[0]
+    columns = columns_of(ranking)
+    heads = headings(columns)
+    assert heads.index("harm [sd]") + 1 == heads.index("lost %")
+    place = heads.index("lost %")
+    assert cells(ranking.rows[0], columns)[place] == "12.3 [11.3, 13.3]"
+    assert cells(ranking.rows[0], columns, short=True)[place] == "12.3"
+    assert "100 % lost = 50.0 points: how much lower the control's images score for other prompts" in foot(ranking)
+    (record,) = skip("L01", 0.5, lost=12.34)
+    ends = {**record.measurement.summary, "lost_percent_low": float("-inf"), "lost_percent_high": float("inf")}
+    (open_ended,) = rank([replace(record, measurement=replace(record.measurement, summary=ends))])
+    assert cells(open_ended.rows[0], columns)[place] == "12.3"
+    files = nested(open_ended)["rows"][0]
+    assert (files["lost_percent"], files["lost_percent_low"], files["to_lose"]) == (12.34, None, 50.0)
+    before = rank([quality("skip", 0.5)])[0]  # a journal from before there was the figure
+    assert cells(before.rows[0], columns)[place] == "-"

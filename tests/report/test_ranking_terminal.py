@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from harness.report.ranking_terminal import render
-from tests.helpers.records import latency, quality, raised
+from tests.helpers.records import latency, quality, raised, skip
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_the_table_fits_the_terminal(width):
     text = render([quality("skip", 0.5), quality("parallel", 1.5), latency("skip", 1.2)], width, colour=False)
     assert max(len(line) for line in text.splitlines()) <= width
-    assert "least harmful variant: m" in text
-    head = text.splitlines()[1]
+    head = heading(text)
     assert ("plan" in head) == (width == 200)
     assert "harm [points]" in head
+
+
+def heading(text):
+    """The line of column headings of the whole ranking."""
+    lines = text.splitlines()
+    (first, *_) = (i for i, line in enumerate(lines) if line.startswith("least harmful variant"))
+    return next(line for line in lines[first:] if line.lstrip().startswith("# "))  # below a title that may be long
 
 
 def measured(record, **figures):
@@ -30,7 +37,7 @@ def test_columns_that_do_not_fit_are_named():
     text = render([*variants, latency("skip", 1.2)], 80, colour=False)
     sentence = " ".join(text.split()).partition("not shown at 80 columns: ")[2].partition(" (see ranking.md)")[0]
     left_out = sentence.split(", ")
-    head = text.splitlines()[1]
+    head = heading(text)
     assert {"plan", "lpips drift", "sharpness delta"} <= set(left_out)
     assert not any(name in head for name in left_out)
     assert not {"coll.", "image", "checker"} & set(left_out)  # of these there is nothing to show
@@ -40,8 +47,8 @@ def test_columns_that_do_not_fit_are_named():
 def test_a_metric_that_was_asked_for_is_shown_on_every_terminal():
     variants = [measured(quality(name, 0.5), lpips__drift=0.5, sharpness__delta=-1.0) for name in ("skip", "swap")]
     text = render([*variants, latency("skip", 1.2)], 80, colour=False, metrics=["sharpness"])
-    assert "sharpness delta" in text.splitlines()[1]
-    assert "lpips drift" not in text.splitlines()[1]
+    assert "sharpness delta" in heading(text)
+    assert "lpips drift" not in heading(text)
     assert "lpips drift" in text.split("not shown at 80 columns: ")[1]
     assert max(len(line) for line in text.splitlines()) <= 80
 
@@ -50,9 +57,9 @@ def test_metrics_that_were_asked_for_and_do_not_fit_make_the_table_wider():
     names = ("one", "two", "three", "four", "five", "six", "seven")
     figures = {f"{name}__delta": 0.125 for name in names}
     text = render([measured(quality("skip", 0.5), **figures)], 80, colour=False, metrics=names)
-    assert all(f"{name} delta" in text.splitlines()[1] for name in names)
-    assert text.splitlines()[2].count("0.12") >= len(names)
-    assert len(text.splitlines()[1]) > 80
+    assert all(f"{name} delta" in heading(text) for name in names)
+    assert text.splitlines()[text.splitlines().index(heading(text)) + 1].count("0.12") >= len(names)
+    assert len(heading(text)) > 80
 
 
 def test_plans_by_hand_are_shown_on_every_terminal():
@@ -62,7 +69,7 @@ def test_plans_by_hand_are_shown_on_every_terminal():
         for n, plan in enumerate(plans)
     ]
     text = render([*variants, latency("skip", 1.2)], 80, colour=False)
-    assert "plan" in text.splitlines()[1]
+    assert "plan" in heading(text)
     assert max(len(line) for line in text.splitlines()) <= 80
     assert plans[0] in text
     assert " 0 4 " in text
@@ -126,3 +133,48 @@ def test_cases_that_raised_are_named():
     assert "least harmful variant: m" in text
     alone = render([broken], 100, colour=False)
     assert alone == "nothing to rank: m\nnot ranked, as the test raised (1):\nm-s-swap: TypeError: x\n"
+
+
+SWEEP = [
+    *skip("L01", 0.5, 1.1, lost=1.0),
+    *skip("L02", 0.7, 1.1, lost=1.4),
+    *skip("L01-02", 5.0, 1.3, theory=1.5, lost=10.0),
+    quality("reverse", 0.1),
+    latency("reverse", 1.0, theory=1.0),
+]
+
+
+def test_what_can_go_comes_first_and_what_saves_nothing_apart():
+    text = render(SWEEP, 120, colour=False)
+    titles = [
+        "what can go: m (16 prompts)",
+        "least harmful variant: m (16 prompts), of those that leave out blocks",
+        "variants that leave out no block, and so save no time",
+        "by strategy (median over cases)",
+    ]
+    lines = [line.strip() for line in text.splitlines()]
+    places = [lines.index(title) for title in titles]
+    assert places == sorted(places)
+    short, removed, same = (lines[a:b] for a, b in pairwise(places))
+
+    def named(part):
+        return [word for line in part for word in line.split() if word.startswith("s-L0")]
+
+    assert named(short) == ["s-L01-skip", "s-L01-02-skip"]
+    assert named(removed) == ["s-L01-skip", "s-L02-skip", "s-L01-02-skip"]
+    assert [line.split()[:1] for line in removed[2:5]] == [["2"], ["3"], ["4"]]  # the rank is among all
+    assert named(
+        same[: same.index("100 % lost = 50.0 points: how much lower the control's images score for other prompts")]
+    ) == ["s-L01-03-reverse"]
+    assert "10.0 [9.0, 11.0]" in text
+
+
+def test_one_kind_of_variants_is_one_table():
+    alone = render([quality("reverse", 0.1), quality("swap", 0.2)], 120, colour=False)
+    assert alone.splitlines()[0].rstrip() == "least harmful variant: m (16 prompts)"
+    assert "leave out" not in alone
+    assert "what can go" not in alone
+    only = [line.rstrip() for line in render(skip("L01", 0.5, 1.1), 120, colour=False).splitlines()]
+    assert only[0] == "what can go: m (16 prompts)"
+    assert "least harmful variant: m (16 prompts)" in only
+    assert not any("no block" in line for line in only)

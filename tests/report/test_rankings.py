@@ -53,7 +53,8 @@ def test_each_ranking_prints_as_its_table():
     assert isinstance(rankings, Rankings)
     assert [r.checkpoint for r in rankings] == ["m", "n"]
     first, second = map(str, rankings)
-    assert first.startswith("least harmful variant: m (16 prompts)")
+    assert first.startswith("what can go: m (16 prompts)")
+    assert "\nleast harmful variant: m (16 prompts)" in first
     assert "s-L01-03-parallel" in first
     assert second.startswith("least harmful variant: n (16 prompts)")
     assert str(rankings) == f"{first}\n{second}"

@@ -129,8 +129,8 @@ def test_extra_metrics_have_their_figures_by_what_follows_the_dot():
 def test_a_table_is_as_declared():
     by_harm, by_speed = (columns.table(by) for by in RankedBy)
     assert " | ".join(c.heading for c in by_harm if not c.optional) == (
-        "# | tier | variant | plan | harm [points] | harm [sd] | worst tenth [points] | coll. | speed-up | theory "
-        "| image | drift | checker | FID/null | gate"
+        "# | tier | variant | plan | harm [points] | harm [sd] | lost % | worst tenth [points] | coll. | speed-up "
+        "| theory | image | drift | checker | FID/null | gate"
     )
     assert " | ".join(c.heading for c in by_speed) == (
         "# | variant | plan | speed-up | theory | memory | output drift | surgery | gate"
@@ -138,6 +138,13 @@ def test_a_table_is_as_declared():
     assert " | ".join(c.heading for c in columns.strategy_table()) == (
         "stack | range | strategy | cases | harm [points] | harm [sd] | speed-up"
     )
+
+
+def test_the_short_table_has_few_of_them():
+    assert " | ".join(c.heading for c in columns.headline()) == (
+        "# | variant | plan | harm [points] | lost % | speed-up | checker | gate"
+    )
+    assert all(len(c.brief) < 120 and not c.brief.endswith(".") for c in columns.headline())
 
 
 def test_only_a_ranking_s_own_fields_are_kept_out_of_a_row_s_summary():

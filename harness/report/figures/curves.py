@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from harness.report.figures.sheet import Cloud, Dots, Sheet, SheetRow, block_axis
+from harness.report.figures.sheet import Cloud, Dots, Panel, Sheet, SheetRow, block_axis, symlog
 from harness.report.text import counted, titled
 from harness.results.arrays import Array
 from harness.results.statistics import Interval, mean_interval
@@ -32,7 +33,7 @@ def single_skips(
     """
     rows = []
     if harm:
-        rows.append(_row([_harm(stack, table, groups.get(stack, ())) for stack, table in harm.items()]))
+        rows.append(harm_row([_harm(stack, table, groups.get(stack, ())) for stack, table in harm.items()]))
     if drift:
         rows.append(_row([_drift(stack, values, groups.get(stack, ())) for stack, values in drift.items()]))
     if not rows:
@@ -44,6 +45,8 @@ def single_skips(
             f"{counted(prompts, 'prompt')}. Harm: mean over prompts in seed-to-seed sds of the control, "
             + ("with its 95 % interval over prompts." if prompts > 1 else "no interval from one prompt.")
         )
+    if harm:
+        note.append(_scale_note(rows[0].panels))
     if drift:
         note.append(
             "Drift: one minus the cosine of the final latents against the control's, as a share of what a new seed "
@@ -91,23 +94,59 @@ def _spans_decades(values: Array) -> bool:
     return bool(finite.size and finite.min() > 0 and finite.max() > _DECADES * finite.min())
 
 
+def _scale_note(panels: Sequence[Panel]) -> str:
+    """How the axis of a row of harms is to be read."""
+    scale = next(panel.scale for panel in panels if isinstance(panel, Dots) and panel.scale is not None)
+    return f"The axis is linear up to \u00b1{scale.linear:g} and logarithmic beyond."
+
+
+def skipped_blocks(
+    name: str, title: str, harm: Mapping[str, tuple[Array, Array, Array]], y_title: str, note: str
+) -> Sheet:
+    """Harm of skipping each block alone, a panel for each stack, on one axis that is logarithmic beyond the noise.
+
+    ``harm`` has for each stack the values and the ends of their intervals, each (L,), NaN for a block that was not
+    skipped. Raises ValueError without a stack.
+    """
+    if not harm:
+        raise ValueError("a figure of skipped blocks needs at least one stack")
+    row = harm_row([_intervals(stack, values, y_title, ()) for stack, values in harm.items()])
+    return Sheet(name, _SINGLE_SKIPS, title, f"{note} {_scale_note(row.panels)}", (row,))
+
+
+def harm_row(panels: Sequence[Dots]) -> SheetRow:
+    """One symlog axis for all stacks, so that they can be compared and small harms be read beside large ones."""
+    values = np.concatenate([panel.values for panel in panels])
+    low = np.concatenate([panel.values if panel.low is None else panel.low for panel in panels])
+    high = np.concatenate([panel.values if panel.high is None else panel.high for panel in panels])
+    scale = symlog(values, low, high)
+    ends = [panel.reach for panel in panels]
+    reach = scale.widened(min(low for low, _ in ends), max(high for _, high in ends) or scale.linear, 0.06)
+    same = tuple(replace(panel, reach=reach, scale=scale) for panel in panels)
+    return SheetRow(same, 2.1, tuple(float(len(panel.values)) for panel in panels))
+
+
 def _row(panels: list[Dots]) -> SheetRow:
     """One reach for all stacks, so that they can be compared."""
     ends = [panel.reach for panel in panels]
     reach = (min(low for low, _ in ends), max(high for _, high in ends))
     room = 0.06 * ((reach[1] - reach[0]) or 1.0)
     reach = (reach[0] - room if reach[0] < 0 else 0.0, reach[1] + room)
-    same = tuple(Dots(p.title, p.values, p.x, p.y_title, reach, p.word, p.low, p.high, bars=p.bars) for p in panels)
+    same = tuple(replace(panel, reach=reach) for panel in panels)
     return SheetRow(same, 2.1, tuple(float(len(panel.values)) for panel in panels))
 
 
 def _harm(stack: str, table: Array, starts: Sequence[int]) -> Dots:
     intervals = [mean_interval(row, _LEVEL) for row in table]
     value, low, high = (np.array([getattr(one, end) for one in intervals]) for end in ("value", "low", "high"))
-    ends = np.concatenate([value, low, high])
-    return Dots(
-        "", value, block_axis(f"{stack} block", len(table), starts), titled("harm"), _reach(ends), "harm", low, high
-    )
+    return _intervals(stack, (value, low, high), titled("harm"), starts)
+
+
+def _intervals(stack: str, harm: tuple[Array, Array, Array], y_title: str, starts: Sequence[int]) -> Dots:
+    """A stack's panel; ``harm`` are values and the ends of their intervals."""
+    value, low, high = harm
+    axis = block_axis(f"{stack} block", len(value), starts)
+    return Dots("", value, axis, y_title, _reach(np.concatenate(harm)), "harm", low, high)
 
 
 def _drift(stack: str, values: Array, starts: Sequence[int]) -> Dots:

@@ -116,7 +116,7 @@ class _Page:
             y |= {"title": _title(panel.y_title if place.y_ticks else ""), "gridcolor": HAIR, "nticks": 7}
             y |= {"zeroline": True, "zerolinecolor": INK, "zerolinewidth": 1}
         if isinstance(panel, Dots):
-            y["range"] = list(panel.reach)
+            y |= _reach(panel)
         self.out[_axis("xaxis", i)], self.out[_axis("yaxis", i)] = x, y
 
 
@@ -208,6 +208,19 @@ def _bar(page: _Page, scale: Scale, rect: Rect) -> dict[str, Any]:
     }
 
 
+def _reach(panel: Dots) -> dict[str, Any]:
+    """The ends of a y axis; plotly has no scale that is logarithmic on both sides of zero, so the ticks are placed."""
+    if panel.scale is None:
+        return {"range": list(panel.reach)}
+    ticks = panel.scale.ticks(*panel.reach)
+    return {
+        "range": panel.scale.place(panel.reach).tolist(),
+        "tickmode": "array",
+        "tickvals": panel.scale.place(ticks).tolist(),
+        "ticktext": [tick_label(tick) for tick in ticks],
+    }
+
+
 def _marks(panel: Heat, marked: npt.NDArray[np.bool_]) -> dict[str, Any]:
     rows, columns = np.nonzero(marked)
     return {
@@ -222,17 +235,21 @@ def _marks(panel: Heat, marked: npt.NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def _dots(panel: Dots) -> dict[str, Any]:
-    trace: dict[str, Any] = {"name": panel.x.title, "x": list(panel.x.names), "y": packed(panel.values)}
-    hover = f"%{{x}}<br>{panel.word} %{{y:.4g}}"
+    place = panel.scale.place if panel.scale is not None else np.asarray
+    values = place(panel.values)
+    trace: dict[str, Any] = {"name": panel.x.title, "x": list(panel.x.names), "y": packed(values)}
     if panel.bars:
         trace |= {"type": "bar", "width": 0.72}
     else:
         trace |= {"type": "scatter", "mode": "markers"}
+    known = [panel.values]
+    hover = f"%{{x}}<br>{panel.word} %{{customdata[0]:.4g}}"
     if panel.low is not None and panel.high is not None and np.isfinite([panel.low, panel.high]).all():
-        reach = {"array": packed(panel.high - panel.values), "arrayminus": packed(panel.values - panel.low)}
+        reach = {"array": packed(place(panel.high) - values), "arrayminus": packed(values - place(panel.low))}
         trace["error_y"] = {"type": "data", "symmetric": False, "thickness": 1.5, "width": 0, **reach}
-        trace["customdata"] = packed(np.stack([panel.low, panel.high], axis=1))
-        hover += " [%{customdata[0]:.3g}, %{customdata[1]:.3g}]"
+        known += [panel.low, panel.high]
+        hover += " [%{customdata[1]:.3g}, %{customdata[2]:.3g}]"
+    trace["customdata"] = packed(np.stack(known, axis=1))
     return {**trace, "marker": {"color": POINT}, "hovertemplate": hover + "<extra></extra>"}
 
 

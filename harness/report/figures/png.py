@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from harness.files import write_atomically
 from harness.report.figures.layout import EDGE, SIZE, TITLE, Layout, Place, Rect, lay_out, shown_ticks
 from harness.report.figures.point_labels import place_labels
-from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Scale, Sheet
+from harness.report.figures.sheet import Axis, Cloud, Dots, Heat, Scale, Sheet, SymLog
 from harness.report.figures.style import FAINT, HAIR, INK, MISSING, POINT, colour_map, line_colour
 from harness.report.text import tick_label
 
@@ -37,21 +38,28 @@ def save_png(sheet: Sheet, folder: Path) -> Path:
 
 def png(sheet: Sheet) -> bytes:
     """The same bytes for the same sheet (and the same matplotlib)."""
+    with own_style():
+        return encoded(draw(lay_out(sheet)))
+
+
+def encoded(figure: Figure) -> bytes:
+    """A figure as PNG, without date and version; letters that the font lacks are boxes."""
     buffer = io.BytesIO()
-    with _own_style():
-        figure = draw(lay_out(sheet))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 
 @contextmanager
-def _own_style() -> Iterator[None]:
+def own_style() -> Iterator[None]:
     """Matplotlib's defaults and ours for as long as it takes: a user's matplotlibrc changes no figure."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(
             {
                 "font.size": SIZE,
+                "text.parse_math": False,  # a name may have dollar signs
                 "axes.titlesize": SIZE,
                 "axes.labelsize": SIZE,
                 "xtick.labelsize": SIZE,
@@ -175,14 +183,27 @@ def _dots(axes: Axes, panel: Dots, place: Place) -> None:
         axes.plot(where, panel.values, "o", color=POINT, markersize=4)
     axes.set_xlim(-0.6, len(where) - 0.4)
     axes.set_ylim(*panel.reach)
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
+    if panel.scale is None:
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
+    else:
+        set_symlog(axes, panel.scale, panel.reach)
     axes.set_title(panel.title, loc="left", pad=4)
     _x_axis(axes, panel.x, place)
-    _open(axes)
+    open_axes(axes)
     if place.y_ticks:
         axes.set_ylabel(panel.y_title)
     else:
         axes.tick_params(labelleft=False)
+
+
+def set_symlog(axes: Axes, scale: SymLog, reach: tuple[float, float]) -> None:
+    """Let the y axis be linear near zero and logarithmic beyond, from one end of ``reach`` to the other."""
+    # With a linscale of .9, matplotlib's transform is SymLog.place.
+    axes.set_yscale("symlog", linthresh=scale.linear, linscale=0.9)
+    axes.set_ylim(*reach)
+    axes.yaxis.set_major_locator(FixedLocator(scale.ticks(*reach)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(_short())
 
 
 def _cloud(axes: Axes, panel: Cloud) -> None:
@@ -203,10 +224,11 @@ def _cloud(axes: Axes, panel: Cloud) -> None:
     axes.set_title(panel.title, loc="left", pad=4)
     axes.set_xlabel(panel.x_title)
     axes.set_ylabel(panel.y_title)
-    _open(axes)
+    open_axes(axes)
     place_labels(axes, panel)
 
 
-def _open(axes: Axes) -> None:
+def open_axes(axes: Axes) -> None:
+    """Leave out the frame's lines above and on the right."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

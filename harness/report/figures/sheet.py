@@ -64,6 +64,59 @@ def _decades(low: float, high: float, most: int) -> list[float]:
     return ticks or [low, high]
 
 
+@dataclass(frozen=True)
+class SymLog:
+    """An axis that is linear up to ``linear`` on both sides of zero and logarithmic beyond.
+
+    Harms of single blocks and of whole stacks can be read on the same one, and negative ones have a place.
+    """
+
+    linear: float
+
+    def place(self, values: npt.ArrayLike) -> Array:
+        """Values on the axis along which they are drawn: 1 at ``linear``, and 1 more for each factor of ten beyond."""
+        table = np.asarray(values, dtype=np.float64) / self.linear
+        far = np.maximum(np.abs(table), 1.0)  # NaN stays NaN
+        return np.asarray(np.clip(table, -1.0, 1.0) + np.sign(table) * np.log10(far), dtype=np.float64)
+
+    def widened(self, low: float, high: float, share: float) -> tuple[float, float]:
+        """The ends moved outwards by a share of the axis; an end at zero stays."""
+        below, above = (float(self.place(end)) for end in (low, high))
+        room = share * ((above - below) or 1.0)
+        return (self._value(below - room) if low < 0 else low, self._value(above + room) if high > 0 else high)
+
+    def _value(self, place: float) -> float:
+        """The value that has a place."""
+        return self.linear * (place if abs(place) <= 1 else float(np.sign(place)) * 10.0 ** (abs(place) - 1))
+
+    def ticks(self, low: float, high: float) -> list[float]:
+        """Zero and round values between the ends, far enough apart for their labels."""
+        least = 0.07 * float(self.place(high) - self.place(low))
+        sets = [self._round(low, high, parts) for parts in ((1, 2, 5), (1, 3), (1,))]
+        roomy = [ticks for ticks in sets if bool((np.diff(self.place(ticks)) >= least).all())]
+        return next(iter(roomy), sets[-1])
+
+    def _round(self, low: float, high: float, parts: Sequence[int]) -> list[float]:
+        far = max(-low, high)
+        first, last = (int(np.floor(np.log10(max(end, _SMALLEST)))) for end in (self.linear, far))
+        sizes = [m * 10.0**e for e in range(first, last + 1) for m in parts]
+        sizes = [size for size in sizes if size >= self.linear * (1 - 1e-9)]
+        ticks = [-size for size in reversed(sizes)] + [0.0] + sizes
+        return [tick for tick in ticks if low <= tick <= high]
+
+
+def symlog(values: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> SymLog:
+    """An axis that is linear as far as the noise goes: to half the length of an interval of the narrower quarter.
+
+    ``low`` and ``high`` are the ends of the intervals of ``values``, all of one shape; infinite ones don't count.
+    """
+    table, half = np.abs(np.asarray(values, dtype=np.float64)), (np.asarray(high) - np.asarray(low)) / 2
+    half = half[np.isfinite(half) & (half > 0)]
+    far = float(table[np.isfinite(table)].max(initial=0.0)) or 1.0
+    noise = float(np.quantile(half, 0.25)) if half.size else far / 100
+    return SymLog(_round_step(float(np.clip(noise, far / 1e4, far))))
+
+
 def span(values: npt.ArrayLike, label: str, kind: Kind = "linear", *, low: float | None = None) -> Scale:
     """A scale over all finite values: from the smallest, or ``low``; a diverging one is symmetric about zero."""
     table = np.asarray(values, dtype=np.float64)
@@ -116,7 +169,10 @@ class Heat:
 
 @dataclass(frozen=True)
 class Dots:
-    """One value for each cell of ``x``: points with whiskers from ``low`` to ``high``, or bars from zero."""
+    """One value for each cell of ``x``: points with whiskers from ``low`` to ``high``, or bars from zero.
+
+    NaN where a cell has none; ``scale`` is that of the y axis, linear where it is None.
+    """
 
     title: str
     values: Array
@@ -127,6 +183,7 @@ class Dots:
     low: Array | None = None
     high: Array | None = None
     bars: bool = False
+    scale: SymLog | None = None
 
 
 @dataclass(frozen=True)

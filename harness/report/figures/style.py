@@ -13,6 +13,8 @@ INK = "#1a1a1a"
 FAINT = "#5f5f5f"
 HAIR = "#c9c9c9"
 POINT = "#0072b2"  # Okabe and Ito's blue
+# Okabe and Ito's colours that can be seen on white, for kinds of things.
+QUALITATIVE = (POINT, "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
 _STOPS = 65
 
 

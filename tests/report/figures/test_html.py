@@ -98,7 +98,7 @@ def test_hovering_names_block_bin_and_value(tiny_page):
     slid = specs["similarity-double-text"]["data"][2]
     assert slid["hovertemplate"].startswith("noise 0.50-0.75<br>%{y}<br>%{x}<br>cosine")
     assert slid["x"][:2] == ["what enters", "after block 0"]
-    assert specs["vitality"]["data"][0]["hovertemplate"].startswith("%{x}<br>harm %{y:.4g}")
+    assert specs["vitality"]["data"][0]["hovertemplate"].startswith("%{x}<br>harm %{customdata[0]:.4g}")
     # A tick exactly at its cell would put its short text in the place of the cell's name.
     for name, axis in specs["timesteps-image"]["layout"].items():
         if name.startswith("xaxis"):

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from harness.report.figures.layout import SIZE, lay_out
-from harness.report.figures.png import DPI, _own_style, draw, png
+from harness.report.figures.png import DPI, draw, own_style, png
 from harness.report.figures.style import MISSING
 from harness.report.figures.timesteps import timesteps
 from tests.helpers.analyses import MODELS, given_of, sheets_of
@@ -38,7 +38,7 @@ def drawn(monkeypatch):
 def test_no_text_overlaps_or_leaves_the_picture_and_none_is_small(name, drawn):
     for sheet in sheets_of(name):
         drawn.clear()
-        with _own_style():
+        with own_style():
             figure = draw(lay_out(sheet))
             figure.canvas.draw()
         whole = figure.bbox

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.figures.sheet import Heat, Scale, bin_names, block_axis, span, state_axis
+from harness.report.figures.sheet import Heat, Scale, SymLog, bin_names, block_axis, span, state_axis, symlog
 from tests.helpers.analyses import sheets_of
 
 
@@ -61,3 +61,23 @@ def test_panels_of_a_heat_map_have_the_shape_of_their_axes():
     for sheet in sheets_of("sd3"):
         for panel in (p for row in sheet.rows for p in row.panels if isinstance(p, Heat)):
             assert panel.values.shape == (len(panel.y.ticks), len(panel.x.ticks))
+
+
+def test_a_symlog_axis_is_linear_near_zero_and_logarithmic_beyond():
+    scale = SymLog(0.5)
+    np.testing.assert_allclose(scale.place([-5, -0.5, 0, 0.25, 0.5, 5, 50]), [-2, -1, 0, 0.5, 1, 2, 3])
+    assert np.isnan(scale.place(np.nan))
+    assert scale.ticks(-0.6, 60) == [-0.5, 0, 0.5, 1, 2, 5, 10, 20, 50]
+    assert scale.ticks(0, 5e9)[0] == 0
+    assert len(scale.ticks(0, 5e9)) <= 14
+    low, high = scale.widened(-0.5, 50.0, 0.1)
+    np.testing.assert_allclose(scale.place([low, high]), [-1.4, 3.4])
+    assert scale.widened(0.0, 50.0, 0.1)[0] == 0
+
+
+def test_it_is_linear_as_far_as_the_noise_goes():
+    values = np.array([0.1, 0.2, 30.0, np.nan])
+    half = np.array([0.3, 0.4, 5.0, np.nan])
+    assert symlog(values, values - half, values + half).linear == 0.5
+    assert symlog(values, np.full(4, -np.inf), np.full(4, np.inf)).linear == 0.5  # a hundredth of the largest
+    assert symlog(np.zeros(2), np.zeros(2), np.zeros(2)).linear > 0
