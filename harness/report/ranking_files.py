@@ -22,18 +22,18 @@ _RANKING = "ranking"
 def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[str], None] | None = None) -> list[Path]:
     """Write the reports of a run into its folder; the paths of what was written.
 
-    ``problem`` is called with a line for each file that can't be written, and for each picture that can't be read: the
+    Where there is nothing to rank, a page says what is red, and no file is written where nothing is. ``problem`` is
+    called with a line for each file that can't be written, and for each picture that can't be read: the
     others are written all the same. Raises HarnessError for the first of them where it is None.
     """
     rankings = rank(records)
-    if not rankings:
+    if not rankings and not any(record.verdict.status.red for record in records):
         return []
-    text = json.dumps([nested(r) | finite(task_json(records, r)) for r in rankings], indent=2, allow_nan=False) + "\n"
-    texts = {
-        "md": markdown(records, rankings),
-        "csv": frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"),
-        "json": text,
-    }
+    texts = {"md": markdown(records, rankings)}
+    if rankings:
+        table = [nested(ranking) | finite(task_json(records, ranking)) for ranking in rankings]
+        texts["csv"] = frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g")
+        texts["json"] = json.dumps(table, indent=2, allow_nan=False) + "\n"
     written: list[Path] = []
     for ending, content in texts.items():
         path = folder / f"{_RANKING}.{ending}"

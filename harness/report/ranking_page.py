@@ -15,6 +15,7 @@ from harness.report.ranking_table import (
     strategy_columns,
     timed,
 )
+from harness.report.red_section import red_markdown
 from harness.report.task_section import task_markdown
 from harness.report.text import code_text, markdown_table, markdown_text
 from harness.results.columns import extra_kind
@@ -30,10 +31,12 @@ _SHUFFLE_NOTE = (
 
 
 def markdown(records: Sequence[Record], rankings: Sequence[Ranking]) -> str:
-    """A title, the circumstances, and for each checkpoint the table and the summary per strategy."""
+    """What is red and why; a title, the circumstances, and for each checkpoint the table and the one per strategy."""
+    if not rankings:
+        return "\n".join(red_markdown(records))
     kinds = {ranking.by for ranking in rankings}
     fastest = "# Fastest variant" if any(map(timed, rankings)) else "# Variants, not ranked"
-    out: list[str] = ["# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
+    out: list[str] = [*red_markdown(records), "# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
     for ranking in rankings:
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {markdown_text(named(ranking))}", "", markdown_text(_circumstances(records, ranking)), ""]

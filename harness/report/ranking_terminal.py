@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report.ranking_table import cells, columns_of, errors, foot, strategy_cells, strategy_columns, title
+from harness.report.red_section import red_lines
 from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.records import Record, Status
@@ -18,14 +19,16 @@ _STYLES = {**{status: "red" for status in Status if status.red}, Status.UPDATED:
 
 
 def render(records: Sequence[Record], width: int, colour: bool) -> str:
-    """The tables of all checkpoints as text of at most ``width`` columns."""
-    return draw(rank(records), width, colour)
+    """The tables of all checkpoints as text of at most ``width`` columns, and below them what is red."""
+    console, stream = _console(width, colour)
+    for line in red_lines(records, console.width):
+        console.print(Text(line, style="red"))
+    return draw(rank(records), width, colour) + stream.getvalue()
 
 
 def draw(rankings: Sequence[Ranking], width: int, colour: bool) -> str:
     """The tables of some rankings as text of at most ``width`` columns."""
-    stream = io.StringIO()
-    console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
+    console, stream = _console(width, colour)
     for ranking in rankings:
         if ranking.rows:
             console.print(_ranked(ranking, console.width))
@@ -38,6 +41,15 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool) -> str:
         if ranking.rows:
             console.print(_grouped(ranking))
     return stream.getvalue()
+
+
+def _console(width: int, colour: bool) -> tuple[Console, io.StringIO]:
+    """A console that writes text of at most ``width`` columns, and what it has written."""
+    stream = io.StringIO()
+    return (
+        Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False),
+        stream,
+    )
 
 
 def _fitting(ranking: Ranking, width: int) -> tuple[list[Column], list[tuple[str, ...]]]:
