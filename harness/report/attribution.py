@@ -30,7 +30,8 @@ def attribution(case: str, variant: Measurement, control: Measurement, reference
     baseline = reference.baseline
     if baseline is None:
         return ""
-    ours, theirs = _variant_latents(case, variant, baseline), _control_latents(control, baseline)
+    ours = _variant_latents(case, variant, baseline, reference.fingerprint.digest)
+    theirs = _control_latents(control, baseline)
     if ours is _Latents.SAME:
         return (
             f"latents: the variant's are bit-identical to the stored ones{_after_latents(theirs, control, reference)}"
@@ -89,16 +90,20 @@ def control_attribution(control: Measurement, reference: Reference) -> str:
     return "latents: bit-identical to the stored ones, so decoding, the judge or the stored value changed"
 
 
-def _variant_latents(case: str, variant: Measurement, baseline: Baseline) -> _Latents:
-    """Other bits count only where the control's were stored under the same fingerprint: another machine has others."""
+def _variant_latents(case: str, variant: Measurement, baseline: Baseline, fingerprint: str) -> _Latents:
+    """A variant's latents beside the stored ones; ``fingerprint`` is this run's digest.
+
+    Other bits say something where they were stored under this fingerprint, or under that of the control's, with which
+    they are then compared: another machine has other bits anyway.
+    """
     stored = baseline.latents.get(case)
     if stored is None or not variant.latents_sha256:
         return _Latents.UNKNOWN
     digest, latents = stored
     if latents == variant.latents_sha256:
         return _Latents.SAME
-    beside = baseline.latents.get(f"{baseline.checkpoint}-control")
-    return _Latents.OTHER if beside is not None and beside[0] == digest else _Latents.UNKNOWN
+    beside = baseline.latents.get(f"{baseline.checkpoint}-control", ("", ""))
+    return _Latents.OTHER if digest in (fingerprint, beside[0]) else _Latents.UNKNOWN
 
 
 def _control_latents(control: Measurement, baseline: Baseline) -> _Latents:
