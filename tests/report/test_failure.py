@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,3 +97,19 @@ def test_a_control_whose_latents_are_the_stored_ones_says_so():
     text = control_failure(judge_control(low, reference()), low, reference(), "t.py::c")
     assert text.startswith("score 28, baseline 30, limit 29.95\n")
     assert "latents: bit-identical to the stored ones, so decoding, the judge or the stored value changed" in text
+
+
+def test_the_readme_shows_such_a_message():
+    """Line by line, but for the case's own figures: README was pasted from a run."""
+    text = (Path(__file__).parents[2] / "README.md").read_text().partition("## When a test fails")[2]
+    block = text.split("```")[1].strip("\n").split("\n")
+
+    def beginnings(lines):
+        """What a line begins with, up to its first number, name or path; the table of figures is one line."""
+        starts = [re.match(r"[^\d=/]*", line)[0].rstrip() for line in lines]
+        table = {i for i, line in enumerate(lines) if " baseline " in line and i}
+        return [start.replace(" reports", "") for i, start in enumerate(starts) if i not in table]
+
+    assert beginnings(block) == beginnings(message(variant(0.9, "x" * 64)))
+    assert len(block[0]) <= 60
+    assert 1 <= len([line for line in block[1:] if " baseline " in line])
