@@ -65,8 +65,8 @@ def sweep(
     control's seed-to-seed sd. With ``latency`` a second record of each case follows its first, with the times of 12
     pairs of forwards, control and variant in turns; a case in a window of steps has none. With a folder of
     ``baselines`` each case is judged against the values stored there, as under pytest, and the stored unit of harm is
-    taken. With ``folder``, records and pictures are also kept there
-    (a warning says where one can't be written), and ``python -m harness report FOLDER`` ranks them again.
+    taken. With ``folder``, records and pictures are also kept there (a warning says where a picture can't be written),
+    and ``python -m harness report FOLDER`` ranks them again.
 
     Raises CaseError or PlanError at once for what the checkpoint doesn't have, BaselineError where the stored values
     can't be read, JournalError where the folder can't be written, and while measuring SurgeryError for a plan that did
@@ -113,7 +113,7 @@ def _records(
     for case in cases:
         yield _quality(lab, case, folder, reference)
         if latency and case.window is None:
-            yield _latency(lab, case, folder, reference), str
+            yield _latency(lab, case, folder, reference), _no_pictures
 
 
 def _quality(
@@ -127,13 +127,17 @@ def _quality(
     run = "" if folder is None else folder.name
     record = Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
     if folder is None:
-        return record, str
+        return record, _no_pictures
     from harness.report.case_pictures import keep_pictures  # loads Pillow
 
     texts, red = lab.control_measurement().texts, verdict.status.red
     return record, partial(
         keep_pictures, folder, case, measurement, observation.images, lab.control_images, texts, red=red
     )
+
+
+def _no_pictures() -> str:
+    return ""
 
 
 def _latency(lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None) -> Record:
