@@ -43,9 +43,8 @@ def red_lines(records: Sequence[Record], width: int) -> list[str]:
     red = [record for record in records if record.verdict.status.red and record.verdict.status is not Status.ERROR]
     if not red:
         return []
-    # What is red comes first: names of cases are long, and a line may be cut.
-    groups = _by_message(red)
-    lines = [f"{_first_line(message)}  {', '.join(names)}" for message, names in list(groups.items())[:_ON_TERMINAL]]
+    groups = list(_by_message(red).items())
+    lines = [f"{_named(names)}: {_first_line(message)}" for message, names in groups[:_ON_TERMINAL]]
     more = [f"... and {len(groups) - _ON_TERMINAL} more"] if len(groups) > _ON_TERMINAL else []
     cut = (line if len(line) <= width else f"{line[: width - 3]}..." for line in map(printable, lines))
     return [f"red ({len(red)} of {counted(len(records), 'result')}):", *cut, *more]
@@ -68,6 +67,10 @@ def _message(record: Record) -> str:
 
 def _name(record: Record) -> str:
     return f"{record.case} (latency)" if record.kind is Kind.LATENCY else record.case
+
+
+def _named(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _first_line(message: str) -> str:

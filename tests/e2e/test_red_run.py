@@ -41,7 +41,7 @@ def test_a_red_run_says_what_is_red_everywhere(project, monkeypatch):
     assert short.partition(" - ")[2].startswith("harm ")
     result.stdout.fnmatch_lines(["FAILED *skip?* - harm * sd, baseline *, limit *"])
     result.stdout.fnmatch_lines(
-        ["least harmful variant:*", "red (1 of 3 results):", f"harm * sd, baseline *, limit *: better  {SKIP}"]
+        ["least harmful variant:*", "red (1 of 3 results):", f"{SKIP}: harm * sd, baseline *, limit *: better*"]
     )
 
     page = (folder / "ranking.md").read_text()
@@ -56,7 +56,7 @@ def test_a_red_run_says_what_is_red_everywhere(project, monkeypatch):
     (record,) = (r for r in read(folder) if r.case == SKIP)
     assert all(line.rstrip() in result.stdout.str() for line in record.failure.split("\n"))
     cited = folder / "images" / f"{SKIP}-prompts.png"
-    assert str(cited) in record.failure or f"reports/r/images/{cited.name}" in record.failure
+    assert f" reports/r/images/{cited.name}:" in record.failure
     with Image.open(cited) as picture:
         assert picture.width >= 2 * 200
         assert picture.height >= 3 * 200

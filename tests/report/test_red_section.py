@@ -52,6 +52,7 @@ def test_one_message_for_all_where_nothing_can_be_compared():
     page = "\n".join(red_markdown(records))
     assert page.count("other prompts") == 1
     assert "**m-s-a, m-s-b, m-s-c**" in page
+    assert red_lines(records, 80)[1] == "m-s-a and 2 more: incomparable: measured with other prompts than the baseline"
 
 
 def test_many_messages_are_a_line_each_after_the_first_twenty():
@@ -79,8 +80,8 @@ def test_the_terminal_says_what_is_red_below_the_table_within_its_width():
     text = render([quality("a", 0.5), RED, slow, raised(quality("c", 0.1), "TypeError: x")], 80, colour=False)
     lines = text.split("\n")
     start = lines.index("red (2 of 4 results):")
-    assert lines[start + 1] == "harm 0.5 sd, baseline 0.1, limit 0.15  m-s-b"
-    assert lines[start + 2] == "relative time 2, baseline 1, limit 1.15  m-s-b (latency)"
+    assert lines[start + 1] == "m-s-b: harm 0.5 sd, baseline 0.1, limit 0.15"
+    assert lines[start + 2] == "m-s-b (latency): relative time 2, baseline 1, limit 1.15"
     assert start > text[: text.index("by strategy")].count("\n")
     assert max(map(len, lines)) <= 80
     assert red_lines([replace(RED, case="m-s-" + "b" * 100)], 80)[1].endswith("...")
