@@ -7,14 +7,15 @@ baselines every verdict is ``unjudged``, and the unit of harm is this lab's own 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.ablation.case import Case, by_hand
 from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
-from harness.errors import CheckpointError, HarnessError
+from harness.errors import CheckpointError
 from harness.gates.reference import Reference, reference_for
 from harness.gates.verdict import judge, judge_latency, unjudged
 from harness.models.checkpoints.resolve import Checkpoint, resolve
@@ -69,8 +70,8 @@ def sweep(
     control's seed-to-seed sd. With ``latency`` a second record of each case follows its first, with the times of 12
     pairs of forwards, control and variant in turns; a case in a window of steps has none. With a folder of
     ``baselines`` each case is judged against the values stored there, as under pytest, and the stored unit of harm is
-    taken. With ``folder``, records and strips of images are also kept
-    there, and ``python -m harness report FOLDER`` ranks them again.
+    taken. With ``folder``, records and pictures are also kept there (a warning says where a picture can't be written),
+    and ``python -m harness report FOLDER`` ranks them again.
 
     Raises CaseError or PlanError at once for what the checkpoint doesn't have, CheckpointError for one that can't be
     opened, BaselineError where the stored values can't be read, JournalError where the folder can't be written, and
@@ -121,9 +122,11 @@ def _run(
     """Measure the cases one by one; the journal, if there is one, has each record before the caller does."""
     folder = None if journal is None else journal.path.parent
     try:
-        for record in _records(lab, cases, folder, reference, latency=latency):
+        for record, keep_pictures in _records(lab, cases, folder, reference, latency=latency):
             if journal is not None:
                 journal.append(record)
+                if problem := keep_pictures():  # after the record: a full disk costs pictures first
+                    warnings.warn(problem, stacklevel=2)
             yield record
     finally:
         if journal is not None:
@@ -132,28 +135,36 @@ def _run(
 
 def _records(
     lab: LabProtocol, cases: Sequence[Case], folder: Path | None, reference: Reference | None, *, latency: bool
-) -> Iterator[Record]:
+) -> Iterator[tuple[Record, Callable[[], str]]]:
+    """Each record with a function that keeps its pictures and gives the reason where that fails, empty where not."""
     for case in cases:
         yield _quality(lab, case, folder, reference)
         if latency and case.window is None:
-            yield _latency(lab, case, folder, reference)
+            yield _latency(lab, case, folder, reference), _no_pictures
 
 
-def _quality(lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None) -> Record:
-    """One case measured and judged; a strip of its images in ``folder``, or a warning where that can't be written."""
-    from harness.report.contact_sheet import keep_strips
-
+def _quality(
+    lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None
+) -> tuple[Record, Callable[[], str]]:
+    """One case measured and judged, and a function that keeps its pictures in ``folder``."""
     measurement, observation = lab.run(case.plan, case.stack, case.window)
     verdict = _WITHOUT_BASELINES
     if reference is not None:
         verdict = judge(case, measurement, reference, lab.control_measurement())
-    if folder is not None:
-        try:
-            keep_strips(folder, case, observation.images, lab.control_images)
-        except HarnessError as error:
-            warnings.warn(str(error), stacklevel=2)
     run = "" if folder is None else folder.name
-    return Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
+    record = Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
+    if folder is None:
+        return record, _no_pictures
+    from harness.report.case_pictures import keep_pictures  # loads Pillow
+
+    texts, red = lab.control_measurement().texts, verdict.status.red
+    return record, partial(
+        keep_pictures, folder, case, measurement, observation.images, lab.control_images, texts, red=red
+    )
+
+
+def _no_pictures() -> str:
+    return ""
 
 
 def _latency(lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None) -> Record:

@@ -42,8 +42,6 @@ ELSEWHERE = {
     "plugin/session.py": ("e2e/test_run.py", "the life of a run of pytest"),
     "report/analysis_page.py": ("e2e/test_analysis.py", "the page of a run's analyses"),
     "report/cost_line.py": ("lab/test_cost.py", "a sentence about the cost that is counted there"),
-    "report/contact_sheet.py": ("e2e/test_run.py", "the pictures of a run's variants"),
-    "report/failure.py": ("e2e/test_option_baseline_update.py", "what a red test of a run says"),
     "report/false_reds_page.py": ("cli/test_false_reds.py", "the page that one command prints"),
     "report/power_page.py": ("gates/validation/test_power.py", "the page that one command prints"),
     "results/arrays.py": ("metrics/test_metric_set.py", "names of types, which say what passes between metrics"),

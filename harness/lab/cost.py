@@ -13,10 +13,12 @@ from harness.models import prompts as prompt_files
 from harness.models.spec import Family, Settings
 
 # Bytes in a run folder. A record's values are 17 a prompt without extra metrics, 7.5 bytes each; a strip and its
-# line in the contact sheet are 8 tiles of 80 x 80 pixels each, before compression.
+# line in the contact sheet are 8 tiles of 80 x 80 pixels each, before compression. The picture of a variant's prompts
+# (harness.report.prompt_picture) is five of them beside the control's, of at most 256 x 256 pixels, and captions.
 _RECORD_BYTES = 4_000
 _VALUE_BYTES = 130
-_PICTURE_BYTES = 2 * 8 * 80 * 80 * 3
+_STRIP_BYTES = 2 * 8 * 80 * 80 * 3
+_PROMPT_TILES, _LARGEST_TILE, _CAPTION_BYTES = 5 * 2, 256, 60_000
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Cost:
     guided: bool
     work: float
     variant_seeds: int = 1
+    height: int = _LARGEST_TILE  # of an image, in pixels
+    width: int = _LARGEST_TILE
 
     @property
     def images(self) -> int:
@@ -66,9 +70,14 @@ class Cost:
 
     @property
     def disk(self) -> int:
-        """Bytes at most in the run folder: journal, strips, contact sheet. No image is kept in full."""
-        variants = self.cases * (_RECORD_BYTES + _PICTURE_BYTES + _VALUE_BYTES * self.prompts * self.variant_seeds)
-        return variants + _RECORD_BYTES + _PICTURE_BYTES + _VALUE_BYTES * self.prompts
+        """Bytes at most in the run folder where nothing is red: journal, pictures, contact sheet.
+
+        A red variant's picture has tiles of up to 512 x 512 pixels and takes up to four times as much as another's.
+        """
+        pixels = min(self.height, _LARGEST_TILE) * min(self.width, _LARGEST_TILE)
+        picture = _STRIP_BYTES + _PROMPT_TILES * 3 * pixels + _CAPTION_BYTES
+        variants = self.cases * (_RECORD_BYTES + picture + _VALUE_BYTES * self.prompts * self.variant_seeds)
+        return variants + _RECORD_BYTES + _STRIP_BYTES + _VALUE_BYTES * self.prompts
 
     @property
     def half_width(self) -> float | None:
@@ -126,6 +135,8 @@ def cost(
         guided=family.guided(settings),
         work=sum(share(case, stacks) for case in cases) / len(cases) if cases else 1.0,
         variant_seeds=variant_seeds,
+        height=settings.height,
+        width=settings.width,
     )
 
 

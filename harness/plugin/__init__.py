@@ -236,9 +236,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     dit_session = item.config.stash.get(_SESSION, None)
     if parameter is not None and dit_session is not None and call.excinfo is not None and report.failed:
         dit_session.record_error(parameter, item, call.excinfo.value)
+    if parameter is not None and call.excinfo is not None:
+        _without_class_name(report, call.excinfo.value)
     if parameter is not None and (call.when == "call" or transport.has_output(item)):
         transport.attach(item, parameter.target, report)  # Session.pytest_runtest_logreport takes it from there
     return report
+
+
+def _without_class_name(report: pytest.TestReport, error: BaseException) -> None:
+    """Let the short summary of a test of ours begin with what is red, instead of ``Failed: ``: a narrow one is cut."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None and isinstance(error, pytest.fail.Exception):
+        crash.message = crash.message.removeprefix("Failed: ")
 
 
 @pytest.hookimpl(tryfirst=True)

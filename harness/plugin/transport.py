@@ -5,12 +5,13 @@ pytest-xdist sends a report from the worker that ran the test to the controller,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 
 from harness.plugin.parameters import Target
+from harness.report.junit import properties
 from harness.results.records import Record
 
 if TYPE_CHECKING:
@@ -49,10 +50,24 @@ def has_output(item: pytest.Item) -> bool:
     return output is not None and bool(output.records or output.findings)
 
 
+def fail(records: list[Record], message: str) -> NoReturn:
+    """Fail a test with a message alone, which its last record keeps for the page of the run."""
+    records[-1] = replace(records[-1], failure=message)
+    pytest.fail(message, pytrace=False)
+
+
 def attach(item: pytest.Item, target: Target, report: pytest.TestReport) -> None:
-    """Let a test's report carry its output. A rerun of the test begins with an empty one."""
+    """Let a test's report carry its output. A rerun of the test begins with an empty one.
+
+    The figures also become properties of the test, which JUnit files have, as do the reports of other plugins.
+    """
     output = item.stash.get(_OUTPUT, ItemOutput())
     item.stash[_OUTPUT] = ItemOutput()
+    measured: list[tuple[str, object]] = [pair for record in output.records for pair in properties(record)]
+    for owner in (item, report):
+        # As a rerun replaces the record, it replaces the properties.
+        names = {name for name, _ in measured}
+        owner.user_properties[:] = [pair for pair in owner.user_properties if pair[0] not in names] + measured
     setattr(report, _RECORDS, [record.to_json() for record in output.records])
     setattr(report, _FINDINGS, [finding.to_json() for finding in output.findings])
     setattr(report, _BASELINES, {target.name: str(target.baselines)})

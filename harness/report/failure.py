@@ -1,4 +1,4 @@
-"""What a red test says: every figure at once, what changed since the stored values, and the way on."""
+"""What a red test says: what is red, every figure, what changed since the stored values, and what to do."""
 
 from __future__ import annotations
 
@@ -7,49 +7,88 @@ from pathlib import Path
 
 from harness.gates.reference import Reference
 from harness.gates.rigour import EXPLORE
-from harness.gates.verdict import NOT_MEASURED, compare_control
+from harness.gates.verdict import NOT_MEASURED
+from harness.report.attribution import attribution, control_attribution, control_line
+from harness.report.text import number
+from harness.report.worst_prompts import prompt_harms, worst
 from harness.results import columns
 from harness.results.fingerprint import changes
 from harness.results.records import Check, Measurement, Status, Verdict
-from harness.results.statistics import by_prompt
 
-_WORST_PROMPTS = 3  # how many are named
+
+def headline(verdict: Verdict) -> str:
+    """What is red, in one line: ``harm 33.41 sd, baseline 43.41, limit 43.32: better; latent drift is red, too``.
+
+    It begins with the figure furthest outside its tolerance, so that a summary that cuts the line still says that.
+    Where no figure is red it is the status with its reason.
+    """
+    red = [check for check in _furthest_first(verdict.checks) if check.status.red]
+    # These two are no matter of a figure's value, whatever the figures say.
+    if not red or verdict.status in (Status.NOTHING, Status.REFUSED, Status.ERROR):
+        return ": ".join([verdict.status.value, *verdict.notes[-1:]])
+    others = [check.metric.replace("_", " ") for check in red[1:]]
+    more = f"; red, too: {', '.join(others)}" if others else ""
+    return _short_line(red[0]) + more
 
 
 def variant_failure(
-    verdict: Verdict, measurement: Measurement, reference: Reference, control: Measurement, images: Path, nodeid: str
+    case: str,
+    verdict: Verdict,
+    measurement: Measurement,
+    reference: Reference,
+    control: Measurement,
+    picture: Path,
+    nodeid: str,
 ) -> str:
-    """The message of a red case: its checks, the control beside them, and the prompts that lost most.
+    """The message of a red case: its checks, what they follow from, and the prompts that lost most.
 
-    ``images`` is the strip of the case's images, ``nodeid`` the test's.
+    ``picture`` shows those prompts, ``nodeid`` is the test's. ``control`` is the control's measurement in this run,
+    which also has the prompts' texts.
     """
-    order = sorted(verdict.checks, key=lambda check: (not check.status.red, -check.excess))
-    lines = [*_notes(verdict), *map(check_line, order)]
+    lines = _first_lines(verdict)
     if reference.incomparable:
         return "\n".join([*lines, _incomparable_help(reference)])
     if reference.baseline is not None:
-        lines += [_changed_line(reference), _control_line(control, reference)]
-    harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
-    worst = ", ".join(f"#{i + 1} {harms[i]:.1f} sd" for i in harms.argsort()[::-1][:_WORST_PROMPTS])
-    return "\n".join(
-        [*lines, f"worst prompts: {worst}   {images}", *_way_on(verdict, nodeid, _mode(verdict, reference))]
-    )
+        lines.append(_changed_line(reference))
+        # What has no stored value can't have moved, and a variant that is the control says so itself.
+        if verdict.status is not Status.NOTHING and any(check.baseline is not None for check in verdict.checks):
+            lines.append(attribution(case, measurement, control, reference))
+    cited = worst(prompt_harms(measurement, control.texts))
+    if cited:
+        lines.append(f"worst prompts, control beside variant in {picture}:")
+        lines += [
+            f"  #{prompt.number:<3} {number(prompt.harm, '6.1f')} sd  {prompt.short}".rstrip() for prompt in cited
+        ]
+    return "\n".join([*lines, *_way_on(verdict, nodeid, _mode(verdict, reference))])
 
 
-def control_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
+def control_failure(verdict: Verdict, control: Measurement, reference: Reference, nodeid: str) -> str:
     """The message of a red control."""
+    lines = _first_lines(verdict)
     if reference.incomparable:
-        return "\n".join([*_notes(verdict), _incomparable_help(reference)])
-    order = sorted(verdict.checks, key=lambda check: not check.status.red)
-    changed = [] if reference.baseline is None else [_changed_line(reference)]
-    return "\n".join([*_notes(verdict), *map(check_line, order), *changed, *_way_on(verdict, nodeid, "changed")])
+        return "\n".join([*lines, _incomparable_help(reference)])
+    if reference.baseline is not None:
+        lines += [_changed_line(reference), control_attribution(control, reference)]
+    return "\n".join([*filter(None, lines), *_way_on(verdict, nodeid, "changed")])
 
 
 def latency_failure(verdict: Verdict, reference: Reference, nodeid: str) -> str:
     """The message of a red timing."""
+    lines = _first_lines(verdict)
     if reference.incomparable:
-        return "\n".join([*_notes(verdict), _incomparable_help(reference)])
-    return "\n".join([*_notes(verdict), *map(check_line, verdict.checks), _accept(nodeid, _mode(verdict, reference))])
+        return "\n".join([*lines, _incomparable_help(reference)])
+    return "\n".join([*lines, _accept(nodeid, _mode(verdict, reference))])
+
+
+def _first_lines(verdict: Verdict) -> list[str]:
+    """What is red, the reason beside the figures where there is one, and every figure with its baseline."""
+    first = headline(verdict)
+    notes = [] if not verdict.notes or verdict.notes[-1] in first else [f"{verdict.status.value}: {verdict.notes[-1]}"]
+    return [first, *notes, *map(check_line, _furthest_first(verdict.checks))]
+
+
+def _furthest_first(checks: Sequence[Check]) -> list[Check]:
+    return sorted(checks, key=lambda check: (not check.status.red, -check.excess))
 
 
 def figures_failure(
@@ -74,25 +113,9 @@ def _since(stored: Reference, reference: Reference, control: Measurement, nodeid
 
 
 def control_and_accept(reference: Reference, control: Measurement, nodeid: str) -> list[str]:
-    """Whether the control moved too, and the command that accepts what is red."""
-    lines = [] if reference.baseline is None else [_control_line(control, reference)]
-    return [*lines, _accept(nodeid, "changed")]
-
-
-def _control_line(control: Measurement, reference: Reference) -> str:
-    """Whether the control moved too (the library drifted) or only the variant (the ablation did)."""
-    assert reference.baseline is not None
-    stored = reference.baseline.facts
-    if stored is not None and stored.control_latents == control.latents_sha256:
-        return "control: bit-identical, so the variant changed and not the model"
-    if stored is None or not stored.control_latents:
-        return "control: not stored, so nothing says whether the variant changed or the model"
-    checks = compare_control(control, reference).checks
-    moved = [check for check in checks if check.status.red and check.baseline is not None]
-    if not moved:
-        return "control: not bit-identical but within its tolerances, so it is the variant that changed"
-    what = ", ".join(f"{check.metric} {check.baseline:.4g} -> {check.value:.4g}" for check in moved)
-    return f"control: moved too ({what}), so look for a change of the model or the library first"
+    """Whether the control moved too, and the command that accepts what is red of an analysis."""
+    line = control_line(control, reference, "the analysis, or its stored figures,")
+    return [*filter(None, [line]), _accept(nodeid, "changed")]
 
 
 def check_line(check: Check) -> str:
@@ -109,11 +132,33 @@ def check_line(check: Check) -> str:
     stored = f"{value} baseline {check.baseline:<8.4g}"
     if not check.status.red:
         return f"{stored} ok"
-    up = (check.status is Status.REGRESSION) != columns.higher_is_better(check.metric)
-    far = check.baseline + (check.tolerance if up else -check.tolerance)
-    sign = "+" if up else "-"
+    sign = "+" if _is_upper_limit(check) else "-"
     kind = "" if check.status is Status.REGRESSION else "  better than it was: stale, or not applied"
-    return f"{stored} limit {far:.4g} ({sign}{check.tolerance:.2g}, {check.source}){kind}"
+    return f"{stored} limit {_limit(check)} ({sign}{check.tolerance:.2g}, {check.source}){kind}"
+
+
+def _short_line(check: Check) -> str:
+    """``harm 33.41 sd, baseline 43.41, limit 43.32: better``: a red check in one short line."""
+    name, unit = check.metric.replace("_", " "), columns.unit(check.metric)
+    if check.source == NOT_MEASURED:
+        return f"{name} not measured, baseline {check.baseline:.4g}"
+    value = f"{name} {check.value:.4g} {unit}".rstrip()
+    if check.baseline is None or check.tolerance is None:
+        return f"{value}, no baseline entry"
+    better = ": better" if check.status is Status.STALE else ""
+    return f"{value}, baseline {check.baseline:.4g}, limit {_limit(check)}{better}"
+
+
+def _is_upper_limit(check: Check) -> bool:
+    """Whether a red value is too high, and not too low."""
+    return (check.status is Status.REGRESSION) != columns.higher_is_better(check.metric)
+
+
+def _limit(check: Check) -> str:
+    """The end of the tolerance that a red value has passed."""
+    assert check.baseline is not None
+    assert check.tolerance is not None
+    return f"{check.baseline + (check.tolerance if _is_upper_limit(check) else -check.tolerance):.4g}"
 
 
 def _figure_line(name: str, check: Check) -> str:
@@ -121,10 +166,6 @@ def _figure_line(name: str, check: Check) -> str:
         return f"{name} {check.metric}: {check.value:.4g}, no entry"
     allowed = f"+-{check.tolerance:.2g}, {check.source}"
     return f"{name} {check.metric}: {check.value:.4g}, stored {check.baseline:.4g} ({allowed})"
-
-
-def _notes(verdict: Verdict) -> list[str]:
-    return [f"{verdict.status.value}: {verdict.notes[-1]}"] if verdict.notes else []
 
 
 def _changed_line(reference: Reference) -> str:

@@ -23,11 +23,12 @@ _RANKING = "ranking"
 def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[str], None] | None = None) -> list[Path]:
     """Write the reports of a run into its folder; the paths of what was written.
 
-    ``problem`` is called with a line for each file that can't be written, and for each picture that can't be read: the
+    Where there is nothing to rank, a page says what is red, and no file is written where nothing is. ``problem`` is
+    called with a line for each file that can't be written, and for each picture that can't be read: the
     others are written all the same. Raises HarnessError for the first of them where it is None.
     """
     rankings = rank(records)
-    if not rankings:
+    if not rankings and not any(record.verdict.status.red for record in records):
         return []
     written: dict[str, Path] = {}
 
@@ -42,9 +43,10 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
         else:
             written[ending] = path
 
-    data = [nested(r) | finite(task_json(records, r)) for r in rankings]
-    write("csv", frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"))
-    write("json", json.dumps(data, indent=2, allow_nan=False) + "\n")
+    if rankings:
+        data = [nested(r) | finite(task_json(records, r)) for r in rankings]
+        write("csv", frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"))
+        write("json", json.dumps(data, indent=2, allow_nan=False) + "\n")
     # The numbers before the pictures, and the page after them, since it shows those that could be written.
     figures = write_figures(folder, rankings, problem)
     write("md", markdown(records, rankings, figures))

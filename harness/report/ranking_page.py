@@ -21,6 +21,7 @@ from harness.report.ranking_table import (
     timed,
     what_can_go_title,
 )
+from harness.report.red_section import red_markdown
 from harness.report.task_section import task_markdown
 from harness.report.text import code_text, markdown_table, markdown_text
 from harness.results.columns import extra_kind
@@ -46,13 +47,15 @@ _SHUFFLE_NOTE = (
 
 
 def markdown(records: Sequence[Record], rankings: Sequence[Ranking], figures: Sequence[Mapping[str, Path]] = ()) -> str:
-    """A title, and for each checkpoint the circumstances, what can go, all variants and the summary per strategy.
+    """What is red and why; a title, and for each checkpoint the circumstances, what can go, all variants, strategies.
 
     ``figures`` are the pictures of each ranking by kind, in the folder that the page is written into.
     """
+    if not rankings:
+        return "\n".join(red_markdown(records))
     kinds = {ranking.by for ranking in rankings}
     fastest = "# Fastest variant" if any(map(timed, rankings)) else "# Variants, not ranked"
-    out: list[str] = ["# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
+    out: list[str] = [*red_markdown(records), "# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
     for i, ranking in enumerate(rankings):
         columns, summary = columns_of(ranking), strategy_columns(ranking)
         out += [f"## {markdown_text(named(ranking))}", "", markdown_text(_circumstances(records, ranking)), ""]

@@ -24,6 +24,7 @@ from harness.report.ranking_table import (
     title,
     what_can_go_title,
 )
+from harness.report.red_section import red_lines
 from harness.report.text import NOTHING
 from harness.results.figure import SHORTENED, Column, RankedBy
 from harness.results.ranking import Ranking, rank
@@ -38,8 +39,11 @@ _STYLES = {**{status: "red" for status in Status if status.red}, Status.UPDATED:
 
 
 def render(records: Sequence[Record], width: int, colour: bool, metrics: Collection[str] = ()) -> str:
-    """The tables of all checkpoints as text of at most ``width`` columns; see :func:`draw`."""
-    return draw(rank(records), width, colour, metrics)
+    """The tables of all checkpoints as text of at most ``width`` columns (:func:`draw`), and below them what is red."""
+    console, stream = _console(width, colour)
+    for line in red_lines(records, console.width):
+        console.print(Text(line, style="red"))
+    return draw(rank(records), width, colour, metrics) + stream.getvalue()
 
 
 def draw(rankings: Sequence[Ranking], width: int, colour: bool, metrics: Collection[str] = ()) -> str:
@@ -48,9 +52,8 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool, metrics: Collect
     The columns of ``metrics`` are never left out, nor are the plans of variants that are nothing but their plan; where
     these alone don't fit, a table is wider. A line below each table names the columns that it leaves out.
     """
-    stream = io.StringIO()
-    width = max(80, width)
-    console = Console(file=stream, width=width, force_terminal=colour, no_color=not colour, highlight=False)
+    console, stream = _console(width, colour)
+    width = console.width
     for ranking in rankings:
         if ranking.rows:
             _print_variants(console, ranking, width, metrics)
@@ -63,6 +66,13 @@ def draw(rankings: Sequence[Ranking], width: int, colour: bool, metrics: Collect
         if has_medians([group for group in ranking.groups if group.depth != _EACH]):
             console.print(_grouped(ranking))
     return stream.getvalue()
+
+
+def _console(width: int, colour: bool) -> tuple[Console, io.StringIO]:
+    """A console that writes text of at most ``width`` columns, and what it has written."""
+    stream = io.StringIO()
+    console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
+    return console, stream
 
 
 def _print_variants(console: Console, ranking: Ranking, width: int, metrics: Collection[str]) -> None:

@@ -158,7 +158,8 @@ class Kind(enum.StrEnum):
 class Record:
     """One line of the journal.
 
-    ``window`` is the inclusive range of denoising steps in which the plan held, None for all of them.
+    ``window`` is the inclusive range of denoising steps in which the plan held, None for all of them. ``failure`` is
+    the message of the test that failed, empty where none did.
     """
 
     kind: Kind
@@ -177,6 +178,7 @@ class Record:
     run: str = ""
     schema: int = _SCHEMA
     window: tuple[int, int] | None = None
+    failure: str = ""
 
     @classmethod
     def of(

@@ -26,8 +26,9 @@ def test_update_then_pass_then_a_changed_value_fails(project):
             'harm *sd *baseline *limit *(+0.05, tolerances.toml "[*]")',
             "latent drift *baseline * ok",
             "changed since the baseline: diffusers 0.1.0 -> *",
-            "control: bit-identical, so the variant changed and not the model",
-            "worst prompts: #*images?" + SKIP + ".png",
+            "latents: the variant's are bit-identical to the stored ones and the control's score is the stored one, *",
+            "worst prompts, control beside variant in *images?" + SKIP + "-prompts.png:",
+            "  #* sd  * on a * background*",
             'accept with: pytest "test_mine.py::test_ablation?' + SKIP + '?" --dit-baseline-update=changed',
         ]
     )
@@ -53,6 +54,7 @@ def test_the_control_line_says_when_the_model_moved_too(project):
     data = json.loads(baseline(project).read_text())
     data["cases"][SKIP]["harm"]["value"] -= 0.2
     data["facts"]["control_latents"] = "0" * 64
+    data["latents"] = {case: ["0" * 12, "0" * 64] for case in data["latents"]}  # of another version, say
     data["control"]["score"] += 1
     rewrite(baseline(project), data)
     result = run(project)

@@ -49,7 +49,8 @@ def test_the_arithmetic():
     assert [cost.share(c, STACKS) for c in cases] == pytest.approx([12 / 15, 1, 21 / 15])
     assert found.work == pytest.approx((12 + 15 + 21) / 45)
     assert found.controls == pytest.approx(4 + (12 + 15 + 21) / 15)
-    assert found.disk == 4 * (4_000 + 2 * 8 * 80 * 80 * 3 + 130 * 100)
+    picture = 5 * 2 * 3 * 256 * 256 + 60_000  # of each of the three cases
+    assert found.disk == 4 * (4_000 + 2 * 8 * 80 * 80 * 3 + 130 * 100) + 3 * picture
     # Two batches of 3 s, of which 1 s is not the transformer's, for 3 cases and 4 seeds.
     assert cost.cost(STACKS, SETTINGS, FLUX, cases, 128).seconds(3.0, 0.5) == pytest.approx(
         2 * (7 * 1.0 + (4 + 48 / 15) * 2.0)

@@ -56,7 +56,7 @@ def test_each_ranking_prints_as_its_table():
     assert first.startswith("what can go: m (16 prompts)")
     assert "\nleast harmful variant: m (16 prompts)" in first
     assert "s-L01-03-parallel" in first
-    assert second.startswith("least harmful variant: n (16 prompts)")
+    assert second.startswith("what can go: n (16 prompts)")
     assert str(rankings) == f"{first}\n{second}"
 
 

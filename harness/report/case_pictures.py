@@ -1,0 +1,44 @@
+"""The pictures that a run keeps of a variant: a strip for the contact sheet, and the prompts that lost most, large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.ablation.case import Case
+from harness.errors import HarnessError, first_line
+from harness.report.contact_sheet import keep_strips
+from harness.report.prompt_picture import picture_path, save_picture
+from harness.report.worst_prompts import prompt_harms
+from harness.results.arrays import Images
+from harness.results.records import Measurement
+
+
+def keep_pictures(
+    folder: Path,
+    case: Case,
+    measurement: Measurement,
+    images: Images,
+    control: Callable[[], Images],
+    texts: Sequence[str],
+    *,
+    red: bool,
+) -> str:
+    """Write a variant's pictures; why that failed in one line, empty where it did not. Never raises for a picture.
+
+    ``images`` and what ``control`` returns are (N, 3, H, W) uint8, of the N prompts whose ``texts`` these are; there is
+    no picture of a variant without images. Call it once the record is written: a full disk must cost pictures first.
+    """
+    if not len(images):
+        return ""
+    try:
+        base = control()
+        keep_strips(folder, case, images, base, texts)
+        prompts = prompt_harms(measurement, texts)
+        if len(prompts) == len(images) == len(base):
+            save_picture(picture_path(folder, case.id), case.id, base, images, prompts, red=red)
+    except HarnessError as error:
+        return str(error)
+    except (OSError, ValueError, ImportError, MemoryError) as error:  # Pillow's, without its font for example
+        return f"can't draw the pictures of {case.id}: {first_line(error, with_type=True)}"
+    return ""
