@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-_LONGEST = 1000  # characters of a message
-_END = 350  # of them at its end, where the fix is
+_LONGEST = 700  # characters of a message
+_END = 300  # of them at its end, where the fix is
 
 
 class HarnessError(Exception):

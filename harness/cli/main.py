@@ -58,6 +58,7 @@ COMMANDS = {
 
 # How ``--help`` shows them; what is in no group stands under its own heading at the end.
 GROUPS = {
+    "begin in a repository of your own": ("init",),
     "look at what there is, and at runs": ("list", "report", "compare"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds"),

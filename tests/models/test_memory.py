@@ -131,7 +131,15 @@ def enormous(tmp_path):
     folder = tmp_path / "enormous"
     shutil.copytree(BUNDLED / "flux-tiny", folder)
     numbers = 3 * 10**12
-    header = json.dumps({"proj.weight": {"dtype": "F32", "shape": [numbers], "data_offsets": [0, 4 * numbers]}})
+    end = 4 * numbers
+    blocks = [
+        *(f"transformer_blocks.{i}.x" for i in range(5)),
+        *(f"single_transformer_blocks.{i}.x" for i in range(10)),
+    ]
+    header = json.dumps(
+        {"proj.weight": {"dtype": "F32", "shape": [numbers], "data_offsets": [0, end]}}
+        | {name: {"dtype": "F32", "shape": [0], "data_offsets": [end, end]} for name in blocks}
+    )
     path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     try:
         with path.open("wb") as stream:

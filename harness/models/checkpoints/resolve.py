@@ -263,7 +263,7 @@ def _own_place(name: str, revision: str | None) -> _Location:
             "id is like org/name, a folder is one made by a diffusers pipeline's save_pretrained"
         )
     hub_id = real.hub_id if real else name
-    snapshot = hub_cache.snapshot(hub_id, revision or "main")
+    snapshot = hub_cache.snapshot(hub_id, "main" if revision is None else revision)
     if snapshot is None and revision is not None:
         raise CheckpointError(
             f"checkpoint {name!r}: revision {revision!r} is not in the hub cache {hub_cache.cache()}; download it: "

@@ -44,7 +44,7 @@ CPU = torch.device("cpu")
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross on a white background"]
 SETTINGS = Settings(steps=2, guidance=2.0, height=render.SIDE, width=render.SIDE, max_sequence_length=20)
 EVERY = pytest.mark.parametrize("family", FAMILIES.values(), ids=lambda family: family.name)
-ABSENT = {"position_ids", "rotary", "masked_tokenizer"}  # what a family may not have
+ABSENT = {"position_ids", "position_limit", "rotary", "masked_tokenizer"}  # what a family may not have
 
 
 @pytest.fixture(scope="module")
