@@ -177,7 +177,9 @@ def test_sessions_of_nox_are_there_and_take_what_they_are_given(command):
     sessions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.decorator_list}
     option, session, *rest = command.words[1:]
     assert option == "-s"
-    assert session in sessions
+    name, _, version = session.partition("-")
+    assert name in sessions
+    assert not version or f'"{version}"' in (ROOT / "noxfile.py").read_text().partition("PYTHONS = ")[2].split("\n")[0]
     if rest:
         assert rest[0] == "--"
         assert parse([session, *rest[1:]]).command == session
