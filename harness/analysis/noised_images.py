@@ -25,7 +25,7 @@ from harness.errors import CheckpointError, OptionError, PromptError
 from harness.lab.lab import Lab
 from harness.models.kernels import pinned
 from harness.models.sampler import Sampler, generator_for
-from harness.tiny import render, world
+from harness.tiny import checker, render
 
 Pixels = npt.NDArray[np.float32]
 
@@ -167,7 +167,7 @@ def _captioned_images(lab: Lab, images: Pixels | None, captions: Sequence[str] |
     if images is None:
         if captions is not None:
             raise PromptError("captions without images; give both, or neither")
-        layouts = world.layouts_of(lab.checkpoint.settings, lab.prompts)
+        layouts = checker.layouts_of(lab.checkpoint.settings, lab.prompts)
         own = lab.control_images() if layouts is None else render.render(layouts)
         return CaptionedImages(own.astype(np.float32) / 255.0, tuple(lab.prompts))
     if captions is None or len(captions) != len(images) or not len(images):

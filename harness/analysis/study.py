@@ -23,7 +23,7 @@ from harness.results.arrays import Array, Images
 from harness.results.fingerprint import BaselineFacts, facts
 from harness.results.records import Measurement
 from harness.results.statistics import by_prompt
-from harness.tiny import checker, world
+from harness.tiny import checker
 
 
 class _VariantFigures(NamedTuple):
@@ -96,7 +96,7 @@ class Study:
     @property
     def counts_objects(self) -> bool:
         """Whether :meth:`extra_objects` can be had."""
-        return world.layouts_of(self.lab.checkpoint.settings, self.lab.prompts) is not None
+        return checker.layouts_of(self.lab.checkpoint.settings, self.lab.prompts) is not None
 
     def _once(self, plan: Plan | str, stack: str | None) -> _VariantFigures:
         plan, stack = over_stack(self.name, self.stacks, plan, stack, names=self.lab.checkpoint.family.diffusers_names)

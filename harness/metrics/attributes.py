@@ -33,4 +33,4 @@ class AttributeChecker(Grader):
 
 def checkpoint_graders(settings: Settings, prompts: Sequence[str]) -> tuple[Grader, ...]:
     """The graders that a checkpoint's settings imply: the checker, where every prompt is a caption it can read."""
-    return () if world.layouts_of(settings, prompts) is None else (AttributeChecker(),)
+    return () if checker.layouts_of(settings, prompts) is None else (AttributeChecker(),)

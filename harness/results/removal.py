@@ -5,17 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from harness.ablation.case import BY_HAND
+from harness.ablation.plan import parse
 from harness.ablation.steps import split
+from harness.errors import PlanError
 from harness.results.ranking_row import Row
 
 _SKIP = "skip"
 
 
 def leaves_out_blocks(row: Row) -> bool:
-    """Whether a variant runs fewer blocks than the model; of a plan by hand only its timing says so."""
+    """Whether a variant runs fewer blocks than the model.
+
+    A plan by hand that was not timed does where it runs fewer than up to its last one; that it leaves out the last
+    blocks alone is not seen, as records don't hold how many there are.
+    """
     if row.latency is not None:
         return row.latency.theory > 1
-    return split(row.strategy)[0] == _SKIP
+    return split(row.strategy)[0] == _SKIP or (BY_HAND in row.words and _has_gaps(row.plan))
+
+
+def _has_gaps(plan: str) -> bool:
+    try:
+        blocks = list(parse(plan).blocks())
+    except PlanError:  # of a foreign journal
+        return False
+    return len(blocks) <= max(blocks, default=-1)
 
 
 def single_block(row: Row) -> int | None:

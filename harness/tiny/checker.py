@@ -7,15 +7,17 @@ rendered at the component's own centroid. Nothing is learned.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from harness.models.spec import Settings
 from harness.results.arrays import Images
 from harness.tiny import render
-from harness.tiny.world import SHAPES, SIZES, FloatArray, IntArray, Layouts
+from harness.tiny.world import SHAPES, SIZES, FloatArray, IntArray, Layouts, parse_all
 
 _MIN_AREA = 14  # pixels; the smallest object (a small cross) covers 41
 _FOREGROUND = 0.13  # distance from the background tone, in units of the RGB cube's side
@@ -241,3 +243,16 @@ def _assign(match: FloatArray, centres: FloatArray, axis: int) -> tuple[list[int
 
     best = max(pairs, key=lambda p: (match[0, p[0]].sum() + match[1, p[1]].sum(), related(p)))
     return [0, 1], list(best), float(related(best))
+
+
+def layouts_of(settings: Settings, prompts: Sequence[str]) -> Layouts | None:
+    """The layouts of a checkpoint's prompts; None where it isn't one of this world, or a prompt is no caption of it.
+
+    None, too, where its images have another size than the world's, which the checker can't read.
+    """
+    if not settings.world or (settings.height, settings.width) != (render.SIDE, render.SIDE):
+        return None
+    try:
+        return parse_all(prompts)
+    except ValueError:
+        return None

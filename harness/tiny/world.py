@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.models.spec import Settings
-
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
@@ -223,13 +221,3 @@ def _parse_noun(words: Sequence[str]) -> tuple[int, int, int, int]:
 def parse_all(texts: Sequence[str]) -> Layouts:
     """:func:`parse` over a list, as one :class:`Layouts`."""
     return concatenate([parse(text) for text in texts])
-
-
-def layouts_of(settings: Settings, prompts: Sequence[str]) -> Layouts | None:
-    """The layouts of a checkpoint's prompts; None where it isn't one of this world, or a prompt is no caption of it."""
-    if not settings.world:
-        return None
-    try:
-        return parse_all(prompts)
-    except ValueError:
-        return None

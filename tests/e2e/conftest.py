@@ -33,6 +33,13 @@ def loaded(lab):
     assert harness.report.ranking_terminal
 
 
+@pytest.fixture(autouse=True)
+def _loaded_first(request):
+    """Before any run inside a test: see :func:`loaded`."""
+    if "pytester" in request.fixturenames:
+        request.getfixturevalue("loaded")
+
+
 @pytest.fixture
 def project(pytester, loaded):
     """A folder of somebody's own: one case file, a few prompts, tolerances, no baseline yet."""

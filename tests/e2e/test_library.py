@@ -53,5 +53,7 @@ def test_the_example_in_the_docs_runs(tmp_path):
     assert {path.name for path in (tmp_path / "reports" / "mine" / "images").iterdir()} == {
         "flux-tiny-control.png",
         "flux-tiny-double-L01-03-skip.png",
+        "flux-tiny-double-L01-03-skip-prompts.png",
         "flux-tiny-double-L01-03-shuffle.s0.png",
+        "flux-tiny-double-L01-03-shuffle.s0-prompts.png",
     }

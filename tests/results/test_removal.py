@@ -65,3 +65,12 @@ def test_the_least_harmful_skip_of_each_length_and_the_front_can_go():
 def test_a_single_block_is_known_by_its_place(place, strategy, block):
     (row,) = rows(replace(quality("skip", 0.1), place=place, strategy=strategy)).values()
     assert single_block(row) == block
+
+
+@pytest.mark.parametrize(
+    ("plan", "leaves_out"),
+    [("0-3 5-9", True), ("0 2 1 3", False), ("0-1 (2|3)x2 4", False), ("3 4 4", True), ("?", False)],
+)
+def test_a_plan_by_hand_that_was_not_timed_leaves_out_blocks_where_it_has_gaps(plan, leaves_out):
+    (ranking,) = rank([replace(quality("plan-1", 0.5, words=("by-hand",)), plan=plan)])
+    assert leaves_out_blocks(ranking.rows[0]) is leaves_out
