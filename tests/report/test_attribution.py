@@ -61,7 +61,15 @@ UNMOVED = "latents: the variant's are bit-identical to the stored ones"
             f"{UNMOVED} and the control's are not, so look for a change in what the variant leaves out",
         ),
     ],
-    ids=lambda value: value[:30] if isinstance(value, str) else "",
+    ids=[
+        "variant",
+        "variant and judge",
+        "model",
+        "variant within the control's tolerances",
+        "stored value",
+        "judge",
+        "what the variant leaves out",
+    ],
 )
 def test_three_cases_and_their_kin(measured, control, said):
     assert attribution(CASE.id, measured, control, reference()) == said

@@ -56,7 +56,7 @@ def test_a_message_line_by_line():
         ),
         (Check("harm", float("nan"), 2.0, 0.1, Status.REGRESSION, "t"), "harm nan sd, baseline 2, limit 2.1"),
     ],
-    ids=lambda value: value[:20] if isinstance(value, str) else "",
+    ids=["better", "higher is better", "time", "no entry", "not measured", "no number"],
 )
 def test_the_first_60_characters_say_what_is_red(check, said):
     fine = Check("collapsed", 2.0, 2.0, 0.0, Status.OK, "t")
