@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.results.arrays import Images
+from harness.tiny import world
 from harness.tiny.world import FloatArray, Layouts
 
-SIDE = 40  # pixels
+SIDE = world.SIDE  # pixels
 RADII = (4.75, 7.25)  # pixels, small and large
 _STRIPE_PERIOD = 4  # pixels; the upper half of each period has the plain colour
 STRIPE_SHADE = 0.42  # the darker tone of a striped object, as a share of its colour

@@ -19,6 +19,7 @@ from harness.models.spec import Settings
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
+SIDE = 40  # pixels a side of the images
 COLOURS = ("red", "green", "blue", "yellow", "magenta", "cyan")
 SHAPES = ("circle", "square", "triangle", "cross")
 SIZES = ("small", "large")
@@ -226,8 +227,12 @@ def parse_all(texts: Sequence[str]) -> Layouts:
 
 
 def layouts_of(settings: Settings, prompts: Sequence[str]) -> Layouts | None:
-    """The layouts of a checkpoint's prompts; None where it isn't one of this world, or a prompt is no caption of it."""
-    if not settings.world:
+    """The layouts of a checkpoint's prompts.
+
+    None where it isn't one of this world, a prompt is no caption of it, or its images have another size (as under
+    ``--dit-size``), so that nothing can read them.
+    """
+    if not settings.world or (settings.width, settings.height) != (SIDE, SIDE):
         return None
     try:
         return parse_all(prompts)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.models.checkpoints.resolve import resolve
 from harness.tiny import world
 
 seeds = st.integers(0, 2**31)
@@ -40,3 +43,13 @@ def test_the_split_is_by_scene_and_not_by_phrasing_or_place():
     assert (world.held_out(world.rejitter(layouts, rng)) == apart).all()
     assert world.held_out(world.sample_split(50, rng, unseen=True)).all()
     assert not world.held_out(world.sample_split(50, rng, unseen=False)).any()
+
+
+def test_prompts_of_another_size_of_image_have_no_layouts():
+    """Nothing could read the images: neither the checker nor the noised renderings."""
+    own = resolve("flux-tiny").settings
+    captions = ["a large solid red circle on a grey background"]
+    assert world.layouts_of(own, captions) is not None
+    assert world.layouts_of(replace(own, width=24), captions) is None
+    assert world.layouts_of(replace(own, world=False), captions) is None
+    assert world.layouts_of(own, [*captions, "no caption"]) is None
