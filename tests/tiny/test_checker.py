@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from harness.models.checkpoints.resolve import resolve
 from harness.tiny import checker, render, world
 from harness.tiny.judge import mutate, same_scene
 
@@ -64,3 +67,13 @@ def test_nothing_is_read_from_nothing(image):
 def test_other_shapes_are_refused():
     with pytest.raises(ValueError, match=r"uint8 images of shape \(N, 3, 40, 40\), got float64"):
         checker.read(np.zeros((1, 3, 40, 40)))
+
+
+def test_prompts_of_another_size_of_image_have_no_layouts():
+    """Nothing could read the images: neither the checker nor the noised renderings."""
+    own = resolve("flux-tiny").settings
+    captions = ["a large solid red circle on a grey background"]
+    assert checker.layouts_of(own, captions) is not None
+    assert checker.layouts_of(replace(own, width=24), captions) is None
+    assert checker.layouts_of(replace(own, world=False), captions) is None
+    assert checker.layouts_of(own, [*captions, "no caption"]) is None
