@@ -35,7 +35,7 @@ class _Line(NamedTuple):
     strip: Path
 
 
-def strip_path(folder: Path, case: str) -> Path:
+def _strip_path(folder: Path, case: str) -> Path:
     """Where a run folder keeps the strip of a case's images."""
     return folder / "images" / f"{case}.png"
 
@@ -45,8 +45,8 @@ def keep_strips(folder: Path, case: Case, images: Images, control: Images, texts
 
     Raises HarnessError where one can't be written.
     """
-    _save_strip(images, strip_path(folder, case.id))
-    base = strip_path(folder, f"{case.checkpoint}-control")
+    _save_strip(images, _strip_path(folder, case.id))
+    base = _strip_path(folder, f"{case.checkpoint}-control")
     if not base.exists():
         _save_strip(control, base, {_PROMPTS: json.dumps([text[:200] for text in texts[:_SHOWN]])})
 
@@ -77,9 +77,9 @@ def write_sheets(folder: Path, rankings: Sequence[Ranking], problem: Callable[[s
     for ranking in rankings:
         if ranking.checkpoint in several:
             continue
-        lines = [_Line(("control",), strip_path(folder, f"{ranking.checkpoint}-control"))]
+        lines = [_Line(("control",), _strip_path(folder, f"{ranking.checkpoint}-control"))]
         lines += [
-            _Line(_label(row, ranking.checkpoint), strip_path(folder, row.case))
+            _Line(_label(row, ranking.checkpoint), _strip_path(folder, row.case))
             for row in ranking.rows
             if is_name(row.case)
         ]

@@ -36,7 +36,7 @@ _QUALITY = (
 )
 
 
-NO_BLOCK_LEFT_OUT = "variants that leave out no block, and so save no time"
+_NO_BLOCK_LEFT_OUT = "variants that leave out no block, and so save no time"
 
 
 def what_can_go_title(ranking: Ranking) -> str:
@@ -101,7 +101,7 @@ def parts(ranking: Ranking) -> tuple[tuple[str, tuple[Row, ...]], ...]:
     if ranking.by is not RankedBy.HARM or not 0 < len(out) < len(ranking.rows):
         return ((title(ranking), ranking.rows),)
     same = tuple(row for row in ranking.rows if not leaves_out_blocks(row))
-    return ((f"{title(ranking)}, of those that leave out blocks", out), (NO_BLOCK_LEFT_OUT, same))
+    return ((f"{title(ranking)}, of those that leave out blocks", out), (_NO_BLOCK_LEFT_OUT, same))
 
 
 def strategy_columns(ranking: Ranking) -> tuple[Column, ...]:

@@ -11,7 +11,7 @@ from harness.errors import printable
 from harness.results.records import Kind, Record
 from harness.results.statistics import by_prompt, mean_interval
 
-NOT_MEASURED = "not measured"
+_NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _figures(record: Record | None) -> str:
     measured = None if record is None else record.measurement
     refused = measured is not None and measured.judge_check is not None and measured.judge_check.refused
     if measured is None or refused or not measured.prompts:
-        return NOT_MEASURED
+        return _NOT_MEASURED
     harm = mean_interval(by_prompt(measured.values["harm"], measured.prompts) / measured.summary["seed_sd"])
     low, high = f"{harm.low:.2f}", f"{harm.high:.2f}"
     return f"{harm.value:.2f} [{low}, {high}], {measured.prompts} prompt{'s' if measured.prompts != 1 else ''}"

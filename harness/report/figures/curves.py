@@ -33,7 +33,7 @@ def single_skips(
     """
     rows = []
     if harm:
-        rows.append(harm_row([_harm(stack, table, groups.get(stack, ())) for stack, table in harm.items()]))
+        rows.append(_harm_row([_harm(stack, table, groups.get(stack, ())) for stack, table in harm.items()]))
     if drift:
         rows.append(_row([_drift(stack, values, groups.get(stack, ())) for stack, values in drift.items()]))
     if not rows:
@@ -110,11 +110,11 @@ def skipped_blocks(
     """
     if not harm:
         raise ValueError("a figure of skipped blocks needs at least one stack")
-    row = harm_row([_intervals(stack, values, y_title, ()) for stack, values in harm.items()])
+    row = _harm_row([_intervals(stack, values, y_title, ()) for stack, values in harm.items()])
     return Sheet(name, _SINGLE_SKIPS, title, f"{note} {_scale_note(row.panels)}", (row,))
 
 
-def harm_row(panels: Sequence[Dots]) -> SheetRow:
+def _harm_row(panels: Sequence[Dots]) -> SheetRow:
     """One symlog axis for all stacks, so that they can be compared and small harms be read beside large ones."""
     values = np.concatenate([panel.values for panel in panels])
     low = np.concatenate([panel.values if panel.low is None else panel.low for panel in panels])
