@@ -34,21 +34,9 @@ from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.results.arrays import Array
 from harness.surgery.block_contract import BlockContract, contract
+from harness.surgery.prefix_walk import StoredState
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import BlockView, Slot, State, ablate
-
-
-class _StoredState(Slot):
-    """A slot that runs no block and returns a stored state, whatever its input."""
-
-    def __init__(self, home: nn.Module, state: State, block_contract: BlockContract) -> None:
-        super().__init__(home, (), (), block_contract)
-        values = tuple(state[name] for name in block_contract.outputs)
-        self._output = values[0] if block_contract.single else values
-
-    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
-        """The state, in the form that the block at this position returns."""
-        return self._output
 
 
 @dataclass(frozen=True)
@@ -114,7 +102,7 @@ def resumed_after(transformer: nn.Module, stack: str, block: int, states: Sequen
             blocks, block_contract = list(original), contract(model, attribute)
             slots: list[Callable[..., Any]] = list(blocks)
             if name == stack:
-                slots[: block + 1] = [_StoredState(home, states[block], block_contract) for home in blocks[: block + 1]]
+                slots[: block + 1] = [StoredState(home, states[block], block_contract) for home in blocks[: block + 1]]
             else:
                 slots = [Slot(home, blocks, (), block_contract) for home in blocks]
             originals[attribute] = original
