@@ -35,10 +35,12 @@ class Walked(NamedTuple):
 
 @dataclass
 class _Node:
-    """A place in the tree: the steps that go on from here, and what comes after the stack for plans that end here."""
+    """A place in the tree: the steps that go on from here, and under None the next stack of plans that end here.
 
-    steps: dict[Step, _Node] = field(default_factory=dict["Step", "_Node"])
-    after: _Node | None = None
+    They are in the order of the first plan that takes each; ``plans`` are those that end with the last stack.
+    """
+
+    steps: dict[Step | None, _Node] = field(default_factory=dict["Step | None", "_Node"])
     plans: list[int] = field(default_factory=list[int])
 
 
@@ -51,7 +53,7 @@ class _Stack(NamedTuple):
 
 
 def walk(transformer: nn.Module, arguments: Mapping[str, Any], plans: Sequence[Mapping[str, Plan]]) -> Iterator[Walked]:
-    """The outputs of a transformer under each of some plans, on the same inputs; each plan once, in the tree's order.
+    """The outputs of a transformer under each of some plans, on the same inputs; each plan once, the first one first.
 
     ``arguments`` are those of the transformer's forward; a plan maps names of stacks to what runs there, and a stack
     that it doesn't name runs as it is. Raises SurgeryError for a stack that the model lacks and for a model that is
@@ -71,11 +73,12 @@ def block_runs(lengths: Mapping[str, int], plans: Sequence[Mapping[str, Plan]]) 
 
 
 def _runs(node: _Node) -> int:
-    own = sum(_cost(step) + _runs(child) for step, child in node.steps.items())
-    return own + (_runs(node.after) if node.after is not None else 0)
+    return sum(_cost(step) + _runs(child) for step, child in node.steps.items())
 
 
-def _cost(step: Step) -> int:
+def _cost(step: Step | None) -> int:
+    if step is None:
+        return 0
     return 1 if isinstance(step, int) else step.runs
 
 
@@ -104,11 +107,8 @@ def _plan_tree(plans: Sequence[Mapping[str, Plan]], lengths: Mapping[str, int]) 
             own = plan.get(name, identity(length)).normal()
             own.check(length, name)
             assert node is not None
-            for step in own.steps:
+            for step in (*own.steps, None):
                 node = node.steps.setdefault(step, _Node())
-            if node.after is None:
-                node.after = _Node()
-            node = node.after
         assert node is not None
         node.plans.append(index)
     return root
@@ -168,10 +168,11 @@ def _below(on: _Model, root: _Node, depth: int, end: State | None) -> Iterator[W
 
 def _steps(on: _Model, node: _Node, depth: int, slot: Slot, call: Mapping[str, Any], state: State) -> Iterator[Walked]:
     """The plans at and below a place in the tree of one stack, where the stack has that state."""
-    if node.after is not None:
-        yield from _below(on, node.after, depth + 1, state)
     for step, child in node.steps.items():
-        yield from _steps(on, child, depth, slot, call, slot.run_step(step, state, call))
+        if step is None:
+            yield from _below(on, child, depth + 1, state)
+        else:
+            yield from _steps(on, child, depth, slot, call, slot.run_step(step, state, call))
 
 
 def _call_of(on: _Model, depth: int, end: State | None) -> Mapping[str, Any]:
