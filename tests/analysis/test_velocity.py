@@ -12,6 +12,7 @@ from harness.ablation.plan import Plan
 from harness.analysis.velocity import (
     check_walk,
     conditional_half,
+    plan_errors,
     relative_error,
     single_skips,
     velocity_maps,
