@@ -139,22 +139,20 @@ class _Watch:
 
 
 def plan_errors(
-    lab: Lab,
+    sampler: Sampler,
+    prompts: Sequence[str],
     plans: Sequence[Mapping[str, Plan]],
     *,
-    prompts: Sequence[str] | None = None,
     steps: Collection[int] | None = None,
     seed: int = 0,
 ) -> PlanErrors:
     """The velocity errors of whole plans on the control's own trajectory.
 
-    A plan maps names of stacks to what runs there. ``prompts`` are the lab's, and ``steps`` all of them, where they
-    aren't given; the control samples all steps in any case. Raises SurgeryError where the walk over the plans doesn't
+    A plan maps names of stacks to what runs there. ``steps`` are all of them where they aren't given; the control
+    samples all steps in any case. Raises SurgeryError where the walk over the plans doesn't
     give bitwise what a plan gives (checked once, on the first step), or where the scheduler takes another number of
     steps than the settings say; CheckpointError where it has no noise levels.
     """
-    sampler = lab.sampler
-    prompts = lab.prompts if prompts is None else prompts
     chosen = tuple(range(sampler.settings.steps)) if steps is None else tuple(sorted(set(steps)))
     error = np.full((len(plans), len(prompts), len(chosen)), np.nan)
     levels: tuple[float, ...] = ()
@@ -177,7 +175,7 @@ def velocity_maps(lab: Lab, *, seed: int = 0) -> dict[str, Velocity]:
     ``error`` is (P, S, L); see the module for what the velocity is under guidance. Raises as :func:`plan_errors`.
     """
     lengths = lab.checkpoint.stacks
-    errors = plan_errors(lab, single_skips(lengths), seed=seed)
+    errors = plan_errors(lab.sampler, lab.prompts, single_skips(lengths), seed=seed)
     levels = np.asarray(errors.levels, dtype=np.float64)
     maps: dict[str, Velocity] = {}
     start = 0

@@ -155,7 +155,7 @@ def test_plans_over_several_stacks_on_some_prompts_and_steps(labs):
     lab = labs["flux"]
     one, other = {"double": Plan((0, 1, 3, 4))}, {"single": Plan((0, *range(2, 10)))}
     plans = [one, other, {**one, **other}, {}]
-    found = plan_errors(lab, plans, prompts=lab.prompts[:2], steps=[1])
+    found = plan_errors(lab.sampler, lab.prompts[:2], plans, steps=[1])
     assert found.error.shape == (4, 2, 1)
     maps = velocity_maps(lab)
     assert found.levels == (maps["double"].levels[1],)
