@@ -27,9 +27,9 @@ from harness.surgery.view import BlockView, Slot, State
 
 
 class Walked(NamedTuple):
-    """The transformer's output (N, ...) under the plan of that index."""
+    """The transformer's output (N, ...) under the plan of that number, from 0."""
 
-    index: int
+    plan: int
     output: Tensor
 
 
@@ -178,7 +178,7 @@ def _steps(on: _Model, node: _Node, depth: int, slot: Slot, call: Mapping[str, A
 def _call_of(on: _Model, depth: int, end: State | None) -> Mapping[str, Any]:
     """The arguments that the first block of a stack is called with, where the stack before it ends with a state."""
     part = on.parts[depth]
-    stop = [_Stop(home, part.blocks, (0,), part.contract) for home in part.blocks]
+    stop = [_Stop(home, list(part.blocks), (0,), part.contract) for home in part.blocks]
     try:
         with _in_place(on, end, depth, stop):
             on.transformer(**on.arguments)
@@ -205,7 +205,7 @@ def _in_place(
                 view = [StoredState(home, end, part.contract) for home in part.blocks]
                 setattr(on.model, part.attribute, BlockView(part.blocks, view))
             else:
-                view_of_none = [Slot(home, part.blocks, (), part.contract) for home in part.blocks]
+                view_of_none = [Slot(home, list(part.blocks), (), part.contract) for home in part.blocks]
                 setattr(on.model, part.attribute, BlockView(part.blocks, view_of_none))
         if slots is not None:
             part = on.parts[depth]
