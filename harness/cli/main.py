@@ -39,6 +39,7 @@ class CommandModule(Protocol):
 COMMANDS = {
     "init": _Command("init", "make cases, tolerances and a workflow in a repository of your own"),
     "list": _Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
+    "screen": _Command("screen", "rank single skips and plans by their velocity error, at the cost of some 30 images"),
     "report": _Command("report", "write the ranking of a run again, from its journal alone"),
     "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
     "upgrade": _Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
@@ -62,7 +63,7 @@ GROUPS = {
     "look at what there is, and at runs": ("list", "report", "compare"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds"),
-    "analyse and change models": ("angles", "lokr", "export", "convert"),
+    "analyse and change models": ("screen", "angles", "lokr", "export", "convert"),
     "bundled models and this machine": ("tiny", "fingerprint"),
 }
 

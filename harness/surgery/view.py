@@ -52,11 +52,12 @@ class Slot:
                 call |= call.pop(name, {})
         state: State = {name: call[name] for name in self._contract.outputs}
         for step in self._steps:
-            state = self._step(step, state, call)
+            state = self.run_step(step, state, call)
         values = tuple(state[name] for name in self._contract.outputs)
         return values[0] if self._contract.single else values
 
-    def _step(self, step: Step, state: State, call: Mapping[str, Any]) -> State:
+    def run_step(self, step: Step, state: State, call: Mapping[str, Any]) -> State:
+        """The state after one step; ``call`` are the arguments that the position's own block is called with."""
         if isinstance(step, int):
             return self._run(step, state, call)
         for _ in range(step.loops):

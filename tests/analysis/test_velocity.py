@@ -10,11 +10,10 @@ import torch
 
 from harness.ablation.plan import Plan
 from harness.analysis.velocity import (
-    check_prefix_reuse,
+    check_walk,
     conditional_half,
-    control_forward,
+    plan_errors,
     relative_error,
-    resumed_after,
     single_skips,
     velocity_maps,
 )
@@ -23,6 +22,7 @@ from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.kernels import pinned
 from harness.models.stacks import stacks, unwrap_compiled
+from harness.surgery.prefix_walk import block_runs, walk
 from harness.surgery.trace import traced
 from harness.surgery.view import BlockView, ablate
 from tests.helpers import models
@@ -44,102 +44,40 @@ def without(length, block):
     return Plan(tuple(i for i in range(length) if i != block))
 
 
-@pytest.mark.parametrize("family", sorted(BUILD))
-def test_starting_behind_a_block_is_bitwise_the_plan_without_it(family):
-    model, arguments = BUILD[family]()
-    lists = {stack: getattr(model, attribute) for stack, attribute in stacks(model).items()}
-    with torch.no_grad():
-        known = control_forward(model, arguments)
-        assert torch.equal(known.velocity, model(**arguments)[0])
-        seen = []
-        for stack, block, fast in single_skips(model, arguments, known):
-            seen.append((stack, block))
-            with ablate(model, without(len(lists[stack]), block), stack):
-                slow = model(**arguments)[0]
-            assert torch.equal(fast, slow), (stack, block)
-            assert not torch.equal(fast, known.velocity), (stack, block)
-    assert seen == [(stack, i) for stack, blocks in lists.items() for i in range(len(blocks))]
-    for stack, attribute in stacks(model).items():
-        assert getattr(model, attribute) is lists[stack]
-
-
 @pytest.mark.parametrize("family", sorted(models.FAMILIES))
-def test_only_the_blocks_behind_run(family):
-    """L (L - 1) / 2 block calls for the L blocks of all stacks together, where one by one takes L (L - 1)."""
-    model, arguments = models.FAMILIES[family]()
-    calls: list[int] = []
-    for attribute in stacks(model).values():
-        for block in getattr(model, attribute):
-            block.register_forward_pre_hook(lambda *_: calls.append(1))
-    length = sum(len(getattr(model, attribute)) for attribute in stacks(model).values())
-    with torch.no_grad():
-        known = control_forward(model, arguments)
-        assert len(calls) == length
-        calls.clear()
-        for _ in single_skips(model, arguments, known):
-            pass
-        shared = len(calls)
-        calls.clear()
-        for stack, attribute in stacks(model).items():
-            for block in range(len(getattr(model, attribute))):
-                with ablate(model, without(len(getattr(model, attribute)), block), stack):
-                    model(**arguments)
-    assert shared == length * (length - 1) // 2
-    assert len(calls) == length * (length - 1) == 2 * shared
+def test_single_skips_run_half_of_the_blocks(family):
+    """L (L + 1) / 2 block runs for the L blocks of all stacks together, the control's included."""
+    model, _ = models.FAMILIES[family]()
+    lengths = {stack: len(getattr(model, attribute)) for stack, attribute in stacks(model).items()}
+    length = sum(lengths.values())
+    skips = single_skips(lengths)
+    assert [list(plan) for plan in skips] == [[stack] for stack, blocks in lengths.items() for _ in range(blocks)]
+    assert block_runs(lengths, [{}, *skips]) == length * (length + 1) // 2
 
 
-def test_a_handover_is_asked_like_its_block():
-    """SD3 reads context_pre_only from what stands in the list, by position."""
-    model, arguments = models.sd3()
-    with torch.no_grad():
-        known = control_forward(model, arguments)
-        with resumed_after(model, "joint", 5, known.states["joint"]):
-            assert [slot.context_pre_only for slot in model.transformer_blocks] == [False] * 5 + [True]
-            assert len(model.transformer_blocks) == 6
-
-
-def test_what_stands_under_a_plan_is_refused():
-    model, arguments = models.flux()
-    with torch.no_grad():
-        known = control_forward(model, arguments)
-        for plan in ("double: 0 2 3", "double: 0 2 1 3", "double: 0 1 1 2 3"):
-            with ablate(model, plan), pytest.raises(SurgeryError, match="under a plan"):
-                control_forward(model, arguments)
-        with (
-            ablate(model, "double: 0 2 3"),
-            pytest.raises(SurgeryError, match="already under a plan"),
-            resumed_after(model, "single", 1, known.states["single"]),
-        ):
-            pass
-        assert torch.equal(model(**arguments)[0], known.velocity)
-
-
-def test_an_exception_leaves_the_model_as_it_was():
-    model, arguments = models.flux()
-    with torch.no_grad():
-        known = control_forward(model, arguments)
-    with pytest.raises(KeyboardInterrupt), resumed_after(model, "single", 2, known.states["single"]):
-        raise KeyboardInterrupt
-    assert not any(isinstance(getattr(model, a), BlockView) for a in stacks(model).values())
-
-
-def test_views_that_nobody_iterates_are_seen(monkeypatch):
+@pytest.mark.parametrize("family", sorted(BUILD))
+def test_a_walk_is_checked_against_plans(family, monkeypatch):
     """If a change in diffusers went past the view, every error would be 0 and the layers look dispensable."""
-    model, arguments = models.sd3()
+    model, arguments = BUILD[family]()
     with torch.no_grad():
-        known = control_forward(model, arguments)
-        check_prefix_reuse(model, arguments, known)
+        check_walk(model, arguments)
         monkeypatch.setattr(BlockView, "__iter__", lambda self: iter([self[i] for i in range(len(self))]))
         with pytest.raises(SurgeryError, match="did not take hold"):
-            check_prefix_reuse(model, arguments, known)
+            check_walk(model, arguments)
 
 
-def test_states_of_other_inputs_are_seen():
+def test_states_of_other_inputs_are_seen(monkeypatch):
     model, arguments = models.flux()
-    with torch.no_grad():
-        known = control_forward(model, {**arguments, "timestep": arguments["timestep"] / 2})
-        with pytest.raises(SurgeryError, match=r"stack 'double': skipping block 1 .* ran blocks \[2, 3\] and differs"):
-            check_prefix_reuse(model, arguments, known)
+
+    def other(transformer, arguments, plans):
+        return walk(transformer, {**arguments, "timestep": arguments["timestep"] / 2}, plans)
+
+    monkeypatch.setattr("harness.analysis.velocity.walk", other)
+    with (
+        torch.no_grad(),
+        pytest.raises(SurgeryError, match=r"stack 'double': the plan '0 2 3' .* differs from the plan"),
+    ):
+        check_walk(model, arguments)
 
 
 def test_errors_are_relative_and_by_prompt():
@@ -211,6 +149,20 @@ def test_the_maps_of_trained_models_are_those_of_plans_on_the_controls_trajector
     assert lab.sampler.sample(lab.prompts, 0).sha256() == before
     model = unwrap_compiled(lab.transformer)
     assert not any(isinstance(getattr(model, a), BlockView) for a in stacks(model).values())
+
+
+def test_plans_over_several_stacks_on_some_prompts_and_steps(labs):
+    lab = labs["flux"]
+    one, other = {"double": Plan((0, 1, 3, 4))}, {"single": Plan((0, *range(2, 10)))}
+    plans = [one, other, {**one, **other}, {}]
+    found = plan_errors(lab.sampler, lab.prompts[:2], plans, steps=[1])
+    assert found.error.shape == (4, 2, 1)
+    maps = velocity_maps(lab)
+    assert found.levels == (maps["double"].levels[1],)
+    np.testing.assert_array_equal(found.error[0, :, 0], maps["double"].error[:2, 1, 2])
+    np.testing.assert_array_equal(found.error[1, :, 0], maps["single"].error[:2, 1, 1])
+    assert (found.error[2] > 0).all()
+    assert (found.error[3] == 0).all()
 
 
 def test_the_pipelines_own_images_stay_as_they_are(labs, monkeypatch):
