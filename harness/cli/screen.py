@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.ablation.case import over_stack
 from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import Plan
-from harness.analysis.screening import Screening, against_harm, doubts, screen, spread
+from harness.analysis.screening import Screening, affordable, against_harm, doubts, screen, spread
 from harness.analysis.velocity import single_skips
 from harness.cli import common
 from harness.cli.tables import Section, draw
@@ -45,16 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--take-prompts",
         type=common.whole_number(1, 10_000),
-        default=8,
         metavar="N",
-        help="how many of the prompts, at equal distances in their file (default: %(default)s)",
+        help="how many of the prompts, at equal distances in their file (default: 4 to 8, for some 30 control images)",
     )
     parser.add_argument(
         "--take-steps",
         type=common.whole_number(1, 10_000),
-        default=5,
         metavar="N",
-        help="how many of the denoising steps, at equal distances (default: %(default)s)",
+        help="how many of the denoising steps, at equal distances (default: 1 to 5, for some 30 control images)",
     )
     parser.add_argument(
         "--baselines", type=Path, default=Path("baselines"), metavar="FOLDER", help="default: %(default)s"
@@ -75,8 +73,9 @@ def run(arguments: argparse.Namespace) -> None:
         plan, stack = over_stack(checkpoint.name, lengths, text, None, names=names)
         plans.append({stack: plan})
     texts = prompt_files.read(arguments.prompts or checkpoint.prompts_file or prompt_files.DEFAULT)
-    prompts = [texts[i] for i in spread(arguments.take_prompts, len(texts))]
-    steps = spread(arguments.take_steps, checkpoint.settings.steps)
+    prompts_taken, steps_taken = affordable(lengths, plans, checkpoint.settings.steps)
+    prompts = [texts[i] for i in spread(arguments.take_prompts or prompts_taken, len(texts))]
+    steps = spread(arguments.take_steps or steps_taken, checkpoint.settings.steps)
     device = pick_device(arguments.device)
     harms = _stored_harms(checkpoint, arguments.baselines, device_key(device))
     pipeline = load(checkpoint, device, offload=arguments.offload)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.ablation.plan import Plan, parse
 from harness.analysis.predictors import spearman
-from harness.analysis.screening import ScreenedPlan, Screening, against_harm, doubts, screen, spread
+from harness.analysis.screening import ScreenedPlan, Screening, affordable, against_harm, doubts, screen, spread
 from harness.analysis.velocity import single_skips, velocity_maps
 from harness.results.statistics import Interval
 
@@ -33,6 +33,14 @@ def test_every_second_of_ten():
     assert spread(5, 10) == (1, 3, 5, 7, 9)
     assert spread(1, 4) == (2,)
     assert spread(9, 4) == (0, 1, 2, 3)
+
+
+def test_as_much_is_taken_as_some_thirty_images_allow():
+    tiny = affordable(LENGTHS, single_skips(LENGTHS), 4)
+    assert tiny == (6, 2)  # 6 (1 + 2 x 8 / 4) images
+    flux = {"double": 19, "single": 38}
+    assert affordable(flux, single_skips(flux), 50) == (7, 5)  # 7 (1 + 5 x 29 / 50) = 27.3
+    assert affordable(LENGTHS, [{"double": parse("0 0 0 0")}] * 3 + single_skips(LENGTHS) * 2, 1) == (4, 1)
 
 
 def test_the_order_is_that_of_the_maps(lab):
