@@ -61,7 +61,7 @@ class Case:
 
         Over all steps of a run: a window of half of them halves it. Without ``steps``, that of a step in the window.
         """
-        return (1.0 - sum(1 for _ in self.plan.blocks()) / self.length) * share(self.window, self.steps)
+        return (1.0 - self.plan.runs / self.length) * share(self.window, self.steps)
 
 
 def stack_length(checkpoint: str, stacks: Mapping[str, int], stack: str) -> int:

@@ -81,7 +81,12 @@ class Plan:
     def __post_init__(self) -> None:
         steps = tuple(step if isinstance(step, Group) else _index(step) for step in self.steps)
         object.__setattr__(self, "steps", steps)
-        _check_number(sum(step.runs if isinstance(step, Group) else 1 for step in steps))
+        _check_number(self.runs)
+
+    @property
+    def runs(self) -> int:
+        """How many blocks it runs, loops unrolled."""
+        return sum(map(block_runs, self.steps))
 
     def __str__(self) -> str:
         return format_plan(self)
@@ -118,6 +123,11 @@ class Plan:
         return self.normal().steps == tuple(range(length))
 
 
+def block_runs(step: Step) -> int:
+    """How many blocks a step runs."""
+    return step.runs if isinstance(step, Group) else 1
+
+
 def _check_number(blocks: int) -> None:
     if blocks > _MOST:
         raise PlanError(f"a plan runs at most {_MOST:,} blocks, loops unrolled, and not {blocks:,}")
@@ -139,6 +149,11 @@ def _over(stack: str, length: int | None) -> str:
 def identity(length: int) -> Plan:
     """The plan that runs a stack as it is."""
     return Plan(tuple(range(length)))
+
+
+def without_block(length: int, block: int) -> Plan:
+    """The plan that runs every block of a stack but one."""
+    return Plan(tuple(i for i in range(length) if i != block))
 
 
 def format_plan(plan: Plan) -> str:
@@ -315,43 +330,3 @@ def as_plan(plan: Plan | str, length: int, stack: str) -> Plan:
         return parse(plan, length=length, stack=stack)
     plan.check(length, stack)
     return plan
-
-
-def align(plan: Plan, length: int) -> tuple[tuple[Step, ...], ...]:
-    """Which steps run at which of the stack's original positions: one tuple a slot.
-
-    The rule: steps keep their order; as few of them as possible share a slot; among those
-    assignments, each stays as near as possible to the position of its own (first) block; ties go to
-    the lower slots. So a skip leaves its slots empty, a reversal fills each with one block, and
-    whatever a model does per position (ControlNet residuals, say) stays at its position.
-    """
-    if length < 1:
-        raise PlanError("a stack has at least one block")
-    infinite = (len(plan.steps) + 1, 0)
-    # best[s]: least (shared, distance) with the current step in slot s; back[i][s]: its predecessor's.
-    best: list[tuple[int, int]] = []
-    back: list[list[int]] = []
-    for step in plan.steps:
-        home = step if isinstance(step, int) else step.branches[0][0]
-        fresh: list[tuple[int, int]] = []
-        came: list[int] = []
-        low, low_at = infinite, -1  # the least of best[0..s-1]
-        for slot in range(length):
-            if not back:
-                before, at = (0, 0), -1
-            else:
-                shared = (best[slot][0] + 1, best[slot][1])
-                before, at = (low, low_at) if low_at >= 0 and low <= shared else (shared, slot)
-                if best[slot] < low:
-                    low, low_at = best[slot], slot
-            fresh.append((before[0], before[1] + abs(slot - home)))
-            came.append(at)
-        best = fresh
-        back.append(came)
-    slots: list[list[Step]] = [[] for _ in range(length)]
-    if back:
-        slot = min(range(length), key=lambda s: best[s])
-        for i in range(len(plan.steps) - 1, -1, -1):
-            slots[slot].insert(0, plan.steps[i])
-            slot = back[i][slot]
-    return tuple(tuple(steps) for steps in slots)

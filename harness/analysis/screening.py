@@ -58,7 +58,7 @@ class Screening:
     reliability: Correlation | None
 
 
-def spread(count: int, of: int) -> tuple[int, ...]:
+def evenly_spaced(count: int, of: int) -> tuple[int, ...]:
     """``count`` of the indices 0..of - 1 at equal distances; all of them where there are no more."""
     count = min(count, of)
     return tuple(int((i + 0.5) * of / count) for i in range(count))
@@ -115,7 +115,7 @@ def _above_zero(interval: Interval) -> Interval:
 
 
 def _runs(plan: Mapping[str, Plan], lengths: Mapping[str, int]) -> int:
-    return sum(len(list(plan[stack].blocks())) if stack in plan else length for stack, length in lengths.items())
+    return sum(plan[stack].runs if stack in plan else length for stack, length in lengths.items())
 
 
 def _reliability(errors: Array) -> Correlation | None:
@@ -138,18 +138,20 @@ def doubts(screening: Screening, agreement: Correlation | None) -> list[str]:
 
     ``agreement`` is the correlation with stored harms.
     """
-    found: list[str] = []
+    reasons: list[str] = []
     if screening.reliability is None:
-        found.append("with fewer than 4 prompts or plans nothing says how much of the order is chance")
+        reasons.append("with fewer than 4 prompts or plans nothing says how much of the order is chance")
     elif not screening.reliability.rho.value >= _LEAST_RELIABLE:
-        found.append(
+        reasons.append(
             f"the order on every other prompt agrees with that on the rest by {screening.reliability}, below "
             f"{_LEAST_RELIABLE}: take more prompts or steps"
         )
     if agreement is None:
-        found.append("no harms are stored to compare with: that a small error is a small harm is not shown here")
+        reasons.append("no harms are stored to compare with: that a small error is a small harm is not shown here")
     elif not agreement.rho.value >= _LEAST_TRUSTED:
-        found.append(f"it agrees with the stored harms by {agreement} only, below {_LEAST_TRUSTED}")
+        reasons.append(f"it agrees with the stored harms by {agreement} only, below {_LEAST_TRUSTED}")
     if screening.plans and np.median([each.error.value for each in screening.plans]) > _LARGE:
-        found.append(f"half of the plans have an error above {_LARGE}, where little of the velocity is left to compare")
-    return found
+        reasons.append(
+            f"half of the plans have an error above {_LARGE}, where little of the velocity is left to compare"
+        )
+    return reasons

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.ablation.plan import Plan
+from harness.ablation.plan import Plan, without_block
 from harness.analysis.hidden_states import clock
 from harness.analysis.profile import Velocity
 from harness.errors import SurgeryError
@@ -64,11 +64,7 @@ def conditional_half(arguments: Mapping[str, Any], prompts: int) -> dict[str, An
 
 def single_skips(lengths: Mapping[str, int]) -> list[dict[str, Plan]]:
     """The plans that leave out one block each, for stacks of those lengths, in the order of the model."""
-    return [
-        {stack: Plan(tuple(i for i in range(length) if i != block))}
-        for stack, length in lengths.items()
-        for block in range(length)
-    ]
+    return [{stack: without_block(length, block)} for stack, length in lengths.items() for block in range(length)]
 
 
 def check_walk(transformer: nn.Module, arguments: Mapping[str, Any]) -> None:
@@ -79,7 +75,7 @@ def check_walk(transformer: nn.Module, arguments: Mapping[str, Any]) -> None:
     model = unwrap_compiled(transformer)
     for stack, attribute in stacks(model).items():
         length = len(getattr(model, attribute))
-        plan = Plan(tuple(i for i in range(length) if i != (length - 1) // 2))
+        plan = without_block(length, (length - 1) // 2)
         with ablate(transformer, plan, stack), traced(transformer, stack) as ran:
             slow: Tensor = transformer(**arguments)[0]
         check_trace(ran, plan, stack)
@@ -95,12 +91,13 @@ def check_walk(transformer: nn.Module, arguments: Mapping[str, Any]) -> None:
 class _Watch:
     """Computes one batch's errors at each step: ``hook`` is a forward hook, ``between`` the sampler's step callback."""
 
-    def __init__(self, sampler: Sampler, prompts: int, plans: Sequence[Mapping[str, Plan]], error: Array) -> None:
-        self._sampler, self._prompts, self._plans, self._error = sampler, prompts, plans, error
+    def __init__(
+        self, sampler: Sampler, plans: Sequence[Mapping[str, Plan]], errors: Mapping[int, Array], *, check: bool
+    ) -> None:
+        """``errors`` has a (K, P) array to fill for each step that is asked for; ``check`` compares with plans once."""
+        self._sampler, self._plans, self._errors, self._check = sampler, plans, errors, check
         self._step = -1
         self._due = False  # only a step's first forward counts: guidance in two passes makes two
-        self.check = False
-        self.steps: Collection[int] = ()
         self.levels: tuple[float, ...] = ()
 
     def between(self, step: int) -> None:
@@ -116,17 +113,17 @@ class _Watch:
         named = self._sampler.named(args, kwargs)
         if not self._step:
             self._begin(float(named["timestep"].flatten()[-1]))
-        if self._step not in self.steps:
+        errors = self._errors.get(self._step)
+        if errors is None:
             return
-        arguments = {**conditional_half(named, self._prompts), "return_dict": False}
-        if self.check:
+        arguments = {**conditional_half(named, errors.shape[1]), "return_dict": False}
+        if self._check:
             check_walk(transformer, arguments)
-            self.check = False
+            self._check = False
         outputs = walk(transformer, arguments, [{}, *self._plans])
         _, control = next(outputs)
-        column = sorted(self.steps).index(self._step)
-        for index, velocity in outputs:
-            self._error[index - 1, :, column] = relative_error(velocity, control)
+        for plan, velocity in outputs:
+            errors[plan - 1] = relative_error(velocity, control)
 
     def _begin(self, timestep: float) -> None:
         self.levels = clock(self._sampler.pipeline, timestep).levels
@@ -149,17 +146,17 @@ def plan_errors(
     """The velocity errors of whole plans on the control's own trajectory.
 
     A plan maps names of stacks to what runs there. ``steps`` are all of them where they aren't given; the control
-    samples all steps in any case. Raises SurgeryError where the walk over the plans doesn't
-    give bitwise what a plan gives (checked once, on the first step), or where the scheduler takes another number of
-    steps than the settings say; CheckpointError where it has no noise levels.
+    samples all steps in any case. Raises SurgeryError where the walk over the plans doesn't give bitwise what a plan
+    gives (checked once, on the first step), or where the scheduler takes another number of steps than the settings say;
+    CheckpointError where it has no noise levels.
     """
     chosen = tuple(range(sampler.settings.steps)) if steps is None else tuple(sorted(set(steps)))
     error = np.full((len(plans), len(prompts), len(chosen)), np.nan)
     levels: tuple[float, ...] = ()
     for start in range(0, len(prompts), sampler.batch):
         part = prompts[start : start + sampler.batch]
-        watch = _Watch(sampler, len(part), plans, error[:, start : start + sampler.batch])
-        watch.check, watch.steps = not start, chosen
+        columns = {step: error[:, start : start + sampler.batch, i] for i, step in enumerate(chosen)}
+        watch = _Watch(sampler, plans, columns, check=not start)
         handle = sampler.transformer.register_forward_hook(watch.hook, with_kwargs=True)
         try:
             sampler.sample(part, seed, between=watch.between)

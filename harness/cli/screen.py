@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.ablation.case import over_stack
 from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import Plan
-from harness.analysis.screening import Screening, affordable, against_harm, doubts, screen, spread
+from harness.analysis.screening import Screening, affordable, against_harm, doubts, evenly_spaced, screen
 from harness.analysis.velocity import single_skips
 from harness.cli import common
 from harness.cli.tables import Section, draw
@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> None:
         plans.append({stack: plan})
     texts = prompt_files.read(arguments.prompts or checkpoint.prompts_file or prompt_files.DEFAULT)
     prompts_taken, steps_taken = affordable(lengths, plans, checkpoint.settings.steps)
-    prompts = [texts[i] for i in spread(arguments.take_prompts or prompts_taken, len(texts))]
-    steps = spread(arguments.take_steps or steps_taken, checkpoint.settings.steps)
+    prompts = [texts[i] for i in evenly_spaced(arguments.take_prompts or prompts_taken, len(texts))]
+    steps = evenly_spaced(arguments.take_steps or steps_taken, checkpoint.settings.steps)
     device = pick_device(arguments.device)
     harms = _stored_harms(checkpoint, arguments.baselines, device_key(device))
     pipeline = load(checkpoint, device, offload=arguments.offload)

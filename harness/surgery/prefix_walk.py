@@ -12,7 +12,7 @@ so the result is bitwise that of a forward under the plans.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,13 +20,14 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from harness.ablation.plan import Plan, Step, identity
+from harness.ablation.plan import block_runs as runs_of_step
 from harness.errors import SurgeryError
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.view import BlockView, Slot, State
 
 
-class Walked(NamedTuple):
+class PlanOutput(NamedTuple):
     """The transformer's output (N, ...) under the plan of that number, from 0."""
 
     plan: int
@@ -45,41 +46,38 @@ class _Node:
 
 
 class _Stack(NamedTuple):
-    """One stack of the model as it is."""
+    """One stack of the model as it is; ``empty`` are slots in the place of its blocks that run none of them."""
 
     attribute: str
     blocks: nn.ModuleList
     contract: BlockContract
+    empty: Sequence[Slot]
 
 
-def walk(transformer: nn.Module, arguments: Mapping[str, Any], plans: Sequence[Mapping[str, Plan]]) -> Iterator[Walked]:
+def walk(
+    transformer: nn.Module, arguments: Mapping[str, Any], plans: Sequence[Mapping[str, Plan]]
+) -> Iterator[PlanOutput]:
     """The outputs of a transformer under each of some plans, on the same inputs; each plan once, the first one first.
 
     ``arguments`` are those of the transformer's forward; a plan maps names of stacks to what runs there, and a stack
     that it doesn't name runs as it is. Raises SurgeryError for a stack that the model lacks and for a model that is
     under a plan already, PlanError for a block that a stack lacks.
     """
+    if not plans:
+        return
     model = unwrap_compiled(transformer)
     parts = _stacks_of(model)
-    root = _tree(plans, parts)
-    if root is not None:
-        yield from _below(_Model(transformer, model, arguments, list(parts.values())), root, 0, None)
+    root = _tree(plans, {name: len(part.blocks) for name, part in parts.items()})
+    yield from _below(_Model(transformer, model, arguments, list(parts.values())), root, 0, None)
 
 
 def block_runs(lengths: Mapping[str, int], plans: Sequence[Mapping[str, Plan]]) -> int:
     """How many runs of a block :func:`walk` makes, for stacks of those lengths in the order of the model."""
-    root = _plan_tree(plans, lengths)
-    return 0 if root is None else _runs(root)
+    return _runs(_tree(plans, lengths))
 
 
 def _runs(node: _Node) -> int:
-    return sum(_cost(step) + _runs(child) for step, child in node.steps.items())
-
-
-def _cost(step: Step | None) -> int:
-    if step is None:
-        return 0
-    return 1 if isinstance(step, int) else step.runs
+    return sum((0 if step is None else runs_of_step(step)) + _runs(child) for step, child in node.steps.items())
 
 
 def _stacks_of(model: nn.Module) -> dict[str, _Stack]:
@@ -88,29 +86,25 @@ def _stacks_of(model: nn.Module) -> dict[str, _Stack]:
         blocks = getattr(model, attribute)
         if isinstance(blocks, BlockView):
             raise SurgeryError(f"stack {name!r} is already under a plan; leave that context first")
-        parts[name] = _Stack(attribute, blocks, contract(model, attribute))
+        block_contract = contract(model, attribute)
+        empty = [Slot(home, list(blocks), (), block_contract) for home in blocks]
+        parts[name] = _Stack(attribute, blocks, block_contract, empty)
     return parts
 
 
-def _tree(plans: Sequence[Mapping[str, Plan]], parts: Mapping[str, _Stack]) -> _Node | None:
-    return _plan_tree(plans, {name: len(part.blocks) for name, part in parts.items()})
-
-
-def _plan_tree(plans: Sequence[Mapping[str, Plan]], lengths: Mapping[str, int]) -> _Node | None:
-    """The tree of all plans; None where there are none."""
-    root = _Node() if plans else None
-    for index, plan in enumerate(plans):
+def _tree(plans: Sequence[Mapping[str, Plan]], lengths: Mapping[str, int]) -> _Node:
+    """The tree of all plans."""
+    root = _Node()
+    for number, plan in enumerate(plans):
         if unknown := [name for name in plan if name not in lengths]:
             raise SurgeryError(f"there is no stack {unknown[0]!r}; the model has {', '.join(lengths)}")
         node = root
         for name, length in lengths.items():
             own = plan.get(name, identity(length)).normal()
             own.check(length, name)
-            assert node is not None
             for step in (*own.steps, None):
                 node = node.steps.setdefault(step, _Node())
-        assert node is not None
-        node.plans.append(index)
+        node.plans.append(number)
     return root
 
 
@@ -138,7 +132,7 @@ class _Stop(Slot):
         raise _Reached({**call, **state})
 
 
-class StoredState(Slot):
+class _StoredState(Slot):
     """A slot that runs no block and returns a stored state, whatever its input."""
 
     def __init__(self, home: nn.Module, state: State, block_contract: BlockContract) -> None:
@@ -151,65 +145,57 @@ class StoredState(Slot):
         return self._output
 
 
-def _below(on: _Model, root: _Node, depth: int, end: State | None) -> Iterator[Walked]:
+def _below(on: _Model, root: _Node, depth: int, end: State | None) -> Iterator[PlanOutput]:
     """The plans below the root of a stack's tree; ``end`` is the state after the stack before it."""
     if depth == len(on.parts):
-        output: Tensor | None = None
-        for index in root.plans:
-            output = _finished(on, end) if output is None else output
-            yield Walked(index, output)
+        output = _output_after(on, end)
+        yield from (PlanOutput(number, output) for number in root.plans)
         return
     part = on.parts[depth]
     call = _call_of(on, depth, end)
     start: State = {name: call[name] for name in part.contract.outputs}
-    slot = Slot(part.blocks[0], list(part.blocks), (), part.contract)
-    yield from _steps(on, root, depth, slot, call, start)
+    yield from _steps(on, root, depth, call, start)
 
 
-def _steps(on: _Model, node: _Node, depth: int, slot: Slot, call: Mapping[str, Any], state: State) -> Iterator[Walked]:
+def _steps(on: _Model, node: _Node, depth: int, call: Mapping[str, Any], state: State) -> Iterator[PlanOutput]:
     """The plans at and below a place in the tree of one stack, where the stack has that state."""
+    slot = on.parts[depth].empty[0]
     for step, child in node.steps.items():
         if step is None:
             yield from _below(on, child, depth + 1, state)
         else:
-            yield from _steps(on, child, depth, slot, call, slot.run_step(step, state, call))
+            yield from _steps(on, child, depth, call, slot.run_step(step, state, call))
 
 
 def _call_of(on: _Model, depth: int, end: State | None) -> Mapping[str, Any]:
     """The arguments that the first block of a stack is called with, where the stack before it ends with a state."""
     part = on.parts[depth]
-    stop = [_Stop(home, list(part.blocks), (0,), part.contract) for home in part.blocks]
+    stop = _Stop(part.blocks[0], list(part.blocks), (0,), part.contract)
     try:
-        with _in_place(on, end, depth, stop):
+        with _in_place(on, depth, end, [stop, *part.empty[1:]]):
             on.transformer(**on.arguments)
     except _Reached as reached:
         return reached.call
     raise SurgeryError(f"no block of {part.attribute!r} ran")
 
 
-def _finished(on: _Model, end: State | None) -> Tensor:
+def _output_after(on: _Model, end: State | None) -> Tensor:
     """The model's output where the last stack ends with that state."""
-    with _in_place(on, end, len(on.parts)):
+    with _in_place(on, len(on.parts), end):
         output: Tensor = on.transformer(**on.arguments)[0]
     return output
 
 
 @contextmanager
-def _in_place(
-    on: _Model, end: State | None, depth: int, slots: Sequence[Callable[..., Any]] | None = None
-) -> Iterator[None]:
+def _in_place(on: _Model, depth: int, end: State | None, slots: Sequence[Slot] = ()) -> Iterator[None]:
     """The stacks before ``depth`` without blocks, the last of them ending with a state; ``slots`` at ``depth``."""
+    views = [part.empty for part in on.parts[:depth]]
+    if end is not None:
+        last = on.parts[depth - 1]
+        views[-1] = [_StoredState(last.blocks[0], end, last.contract), *last.empty[1:]]
     try:
-        for place, part in enumerate(on.parts[:depth]):
-            if place == depth - 1 and end is not None:
-                view = [StoredState(home, end, part.contract) for home in part.blocks]
-                setattr(on.model, part.attribute, BlockView(part.blocks, view))
-            else:
-                view_of_none = [Slot(home, list(part.blocks), (), part.contract) for home in part.blocks]
-                setattr(on.model, part.attribute, BlockView(part.blocks, view_of_none))
-        if slots is not None:
-            part = on.parts[depth]
-            setattr(on.model, part.attribute, BlockView(part.blocks, slots))
+        for part, view in zip(on.parts, [*views, slots] if slots else views, strict=False):
+            setattr(on.model, part.attribute, BlockView(part.blocks, view))
         yield
     finally:
         for part in on.parts:

@@ -2,7 +2,7 @@
 
 The view shares the original list's modules, so parameters, state_dict, LoRA, saving, ``.to`` and
 offload hooks see the model as it is; only iterating over the stack gives something else. Each original
-position is a slot that runs 0..k steps (see :func:`harness.ablation.plan.align`), so that lengths, indices and
+position is a slot that runs 0..k steps (see :func:`harness.ablation.alignment.align`), so that lengths, indices and
 whatever the model does per position stay right.
 """
 
@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from harness.ablation.plan import Combine, Plan, Step, align, as_plan, split_stack
+from harness.ablation.alignment import align
+from harness.ablation.plan import Combine, Plan, Step, as_plan, split_stack
 from harness.errors import SurgeryError
 from harness.models.stacks import diffusers_names, find_stack, transformer_of
 from harness.surgery.block_contract import BlockContract, contract

@@ -1,13 +1,11 @@
-"""The plan language: it prints what it parses, places steps on slots by one rule, and names what is wrong."""
-
-from itertools import combinations_with_replacement, pairwise
+"""The plan language: it prints what it parses, and names what is wrong."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.ablation.plan import Combine, Group, Plan, align, as_plan, identity, parse, split_stack
+from harness.ablation.plan import Combine, Group, Plan, as_plan, block_runs, identity, parse, split_stack, without_block
 from harness.errors import PlanError
 
 indices = st.integers(0, 40)
@@ -24,6 +22,16 @@ plans = st.lists(indices | groups, max_size=12).map(lambda steps: Plan(tuple(ste
 @given(plans)
 def test_parse_reads_what_format_prints(plan):
     assert parse(str(plan)) == plan
+
+
+@given(plans)
+def test_its_runs_are_the_blocks_that_it_runs(plan):
+    assert plan.runs == sum(map(block_runs, plan.steps)) == len(list(plan.blocks()))
+
+
+def test_all_blocks_but_one():
+    assert without_block(4, 1) == parse("0 2 3")
+    assert without_block(1, 0) == parse("-")
 
 
 @given(st.text(alphabet="0123456789 ()|+~x-", max_size=30))
@@ -76,50 +84,6 @@ def test_identity_and_normal_form():
     assert parse("0 (1) (2 3)").is_identity(4)
     assert parse("0 (1)x2 2").normal() == parse("0 1 1 2")
     assert not parse("0 (1|1) 2").is_identity(3)
-
-
-@pytest.mark.parametrize(
-    ("text", "slots"),
-    [
-        ("0 1 4 5", [(0,), (1,), (), (), (4,), (5,)]),  # skip leaves its own slots empty
-        ("0 4-1 5", [(0,), (4,), (3,), (2,), (1,), (5,)]),  # reverse fills each
-        ("0 2 2 2 2 5", [(0,), (2,), (2,), (2,), (2,), (5,)]),
-        ("0 2 4", [(0,), (), (2,), (), (4,), ()]),  # two skips at once
-        ("0-2 2 3-5", [(0,), (1,), (2, 2), (3,), (4,), (5,)]),  # one more than there are slots
-        ("-", [()] * 6),
-    ],
-)
-def test_alignment(text, slots):
-    assert list(align(parse(text), 6)) == slots
-
-
-def test_group_stands_at_its_first_block():
-    plan = parse("0 (1|2|3)x2 4 5")
-    assert [len(slot) for slot in align(plan, 6)] == [1, 1, 0, 0, 1, 1]
-
-
-def brute_force(plan, length):
-    """The documented rule by trying every non-decreasing assignment: a slow reference."""
-    homes = [s if isinstance(s, int) else s.branches[0][0] for s in plan.steps]
-
-    def cost(places):
-        shared = sum(a == b for a, b in pairwise(places))
-        return shared, sum(abs(p - h) for p, h in zip(places, homes, strict=True))
-
-    return min(cost(p) for p in combinations_with_replacement(range(length), len(homes)))
-
-
-@settings(max_examples=60)
-@given(st.integers(1, 5).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n - 1), max_size=6))))
-def test_alignment_agrees_with_brute_force(drawn):
-    length, steps = drawn
-    plan = Plan(tuple(steps))
-    slots = align(plan, length)
-    assert [step for slot in slots for step in slot] == steps
-    places = [i for i, slot in enumerate(slots) for _ in slot]
-    shared = sum(a == b for a, b in pairwise(places))
-    distance = sum(abs(p - s) for p, s in zip(places, steps, strict=True))
-    assert (shared, distance) == brute_force(plan, length)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.ablation.plan import Plan, parse
 from harness.analysis.predictors import spearman
-from harness.analysis.screening import ScreenedPlan, Screening, affordable, against_harm, doubts, screen, spread
+from harness.analysis.screening import ScreenedPlan, Screening, affordable, against_harm, doubts, evenly_spaced, screen
 from harness.analysis.velocity import single_skips, velocity_maps
 from harness.results.statistics import Interval
 
@@ -20,7 +20,7 @@ LENGTHS = {"double": 5, "single": 10}
 
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_indices_are_spread_evenly(count, of):
-    chosen = spread(count, of)
+    chosen = evenly_spaced(count, of)
     assert len(chosen) == min(count, of) == len(set(chosen))
     assert list(chosen) == sorted(chosen)
     assert chosen[0] >= 0
@@ -30,9 +30,9 @@ def test_indices_are_spread_evenly(count, of):
 
 
 def test_every_second_of_ten():
-    assert spread(5, 10) == (1, 3, 5, 7, 9)
-    assert spread(1, 4) == (2,)
-    assert spread(9, 4) == (0, 1, 2, 3)
+    assert evenly_spaced(5, 10) == (1, 3, 5, 7, 9)
+    assert evenly_spaced(1, 4) == (2,)
+    assert evenly_spaced(9, 4) == (0, 1, 2, 3)
 
 
 def test_as_much_is_taken_as_some_thirty_images_allow():
