@@ -39,7 +39,8 @@ class Entry:
 
     ``tolerance`` is what its noise floor asks for (``--dit-calibrate``), ``effect`` how far one more skipped block
     moves it (``python -m harness power``); None where that was not measured. Where a calibration found the figure at
-    two values instead of one, ``mode`` is the other; the tolerance holds around each.
+    two values instead of one, ``mode`` is the other; the tolerance holds around each. ``low`` and ``high`` are the 95 %
+    interval of a value that is not reproducible, as a time is not.
     """
 
     value: Finite
@@ -47,6 +48,14 @@ class Entry:
     tolerance: Size | None = None
     effect: Finite | None = None
     mode: Mode | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+
+    @property
+    def half_width(self) -> float:
+        """How far the end of the interval that is further away is from the value; 0 where it has no interval."""
+        ends = [end for end in (self.low, self.high) if end is not None]
+        return max((abs(end - self.value) for end in ends), default=0.0)
 
     def nearest(self, value: float) -> float:
         """The stored value that a value is compared with: that of the nearer mode."""
@@ -250,7 +259,7 @@ def dump(baseline: Baseline) -> str:
         metrics = sorted(baseline.cases[case].items())
         for j, (metric, entry) in enumerate(metrics):
             comma = "," if j < len(metrics) - 1 else ""
-            optional = {"tolerance": entry.tolerance, "effect": entry.effect}
+            optional = {"low": entry.low, "high": entry.high, "tolerance": entry.tolerance, "effect": entry.effect}
             more: dict[str, Any] = {k: rounded(v) for k, v in optional.items() if v is not None}
             if entry.mode is not None:
                 more["mode"] = {"value": rounded(entry.mode.value), "under": list(entry.mode.under)}

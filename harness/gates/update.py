@@ -154,17 +154,17 @@ def _store_record(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:
     """Write one record into ``baseline`` as the mode allows; True where anything changed."""
     if record.kind is Kind.CONTROL:
         return _store_control(baseline, record, mode)
-    values, n = _values(record)
+    values = _values(record)
     worthless = record.verdict.status in (Status.NOTHING, Status.REFUSED)
     if not values or record.strategy.startswith("plan-") or worthless:
         return False
     if baseline.control is None:
         if "seed_sd" not in values:
             return False  # a timing alone, without the unit of harm that the file begins with
-        baseline.control = ControlFigures(values["seed_sd"])
+        baseline.control = ControlFigures(values["seed_sd"].value)
         baseline.facts = facts(record.fingerprint)
     accepted = [check for check in record.verdict.checks if check.status is Status.UPDATED]
-    changed = store_values(baseline, record.case, values, n, mode, accepted=bool(accepted))
+    changed = store_values(baseline, record.case, values, mode, accepted=bool(accepted))
     for gone in [check.metric for check in accepted if math.isnan(check.value) and check.metric not in values]:
         changed = baseline.cases.get(record.case, {}).pop(gone, None) is not None or changed
     return _store_latents(baseline, record, mode) or changed
@@ -184,20 +184,21 @@ def _store_control(baseline: Baseline, record: Record, mode: UpdateMode) -> bool
     return True
 
 
-def _values(record: Record) -> tuple[dict[str, float], int]:
-    """The figures of a record that may be stored, and over how many images or timings."""
-    if record.latency is not None:
-        # Where weights move at every forward, a timing says too little to be kept.
-        if record.fingerprint.offload == "group":
-            return {}, 0
-        return {"relative_time": 1.0 / record.latency.ratio}, len(record.latency.variant)
-    if record.measurement is None:
-        return {}, 0
-    return dict(record.measurement.summary), record.measurement.n
+def _values(record: Record) -> dict[str, Entry]:
+    """The figures of a record that may be stored."""
+    if (latency := record.latency) is not None:
+        # Where weights move at every forward, a timing says too little to be kept, as does one without an upper end.
+        time = latency.relative_time
+        if record.fingerprint.offload == "group" or not math.isfinite(time.high):
+            return {}
+        return {"relative_time": Entry(time.value, len(latency.variant), low=time.low, high=time.high)}
+    if (measurement := record.measurement) is None:
+        return {}
+    return {metric: Entry(value, measurement.n) for metric, value in measurement.summary.items()}
 
 
 def store_values(
-    baseline: Baseline, case: str, values: Mapping[str, float], n: int, mode: UpdateMode, *, accepted: bool
+    baseline: Baseline, case: str, values: Mapping[str, Entry], mode: UpdateMode, *, accepted: bool
 ) -> bool:
     """Write a case's values into ``baseline`` as the mode allows; True where anything changed.
 
@@ -207,15 +208,25 @@ def store_values(
     entries = baseline.cases.get(case, {})
     # A value that is replaced takes its noise floor and its effect along: they were measured around the old one.
     fresh = {
-        metric: Entry(rounded(value), n)
-        for metric, value in values.items()
-        if is_stored(metric) and math.isfinite(value) and mode.writes(stored=metric in entries, red=accepted)
+        metric: _rounded(entry)
+        for metric, entry in values.items()
+        if is_stored(metric) and math.isfinite(entry.value) and mode.writes(stored=metric in entries, red=accepted)
     }
-    fresh = {m: e for m, e in fresh.items() if m not in entries or (entries[m].value, entries[m].n) != (e.value, e.n)}
+    fresh = {metric: entry for metric, entry in fresh.items() if _measured(entries.get(metric)) != _measured(entry)}
     if not fresh:
         return False
     baseline.cases[case] = {**entries, **fresh}
     return True
+
+
+def _rounded(entry: Entry) -> Entry:
+    low, high = (None if end is None else rounded(end) for end in (entry.low, entry.high))
+    return replace(entry, value=rounded(entry.value), low=low, high=high)
+
+
+def _measured(entry: Entry | None) -> Entry | None:
+    """What a run measured of an entry: not its noise floor and effect, which others do."""
+    return None if entry is None else Entry(entry.value, entry.n, low=entry.low, high=entry.high)
 
 
 def _store_latents(baseline: Baseline, record: Record, mode: UpdateMode) -> bool:

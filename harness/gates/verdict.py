@@ -20,7 +20,7 @@ from harness.gates.tolerances import Tolerance, gates_of, tolerance_for
 from harness.gates.update import UpdateMode
 from harness.results import columns
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import TIMED_BATCH, Check, Latency, Measurement, Status, Verdict
+from harness.results.records import TIMED_BATCH, Check, Latency, Measurement, RelativeTime, Status, Verdict
 from harness.results.rounding import rounded
 
 GREEN = (Status.OK, Status.INSENSITIVE)
@@ -57,7 +57,7 @@ def judge_control(measurement: Measurement, reference: Reference, update: Update
 def judge_latency(case: Case, latency: Latency, reference: Reference, update: UpdateMode | None = None) -> Verdict:
     """The verdict on a variant's time relative to the control's, which load of the machine moves alike.
 
-    It is red where the whole interval is outside the tolerance around the stored value: a noisy timing has a wide
+    It is red where its whole interval is further from the stored value's than the tolerance: a noisy timing has a wide
     interval, and says nothing. Only values from the same kind of device, and of the same batch, are compared.
     """
     if reference.fingerprint.offload == "group":
@@ -77,18 +77,23 @@ def judge_latency(case: Case, latency: Latency, reference: Reference, update: Up
     if _TIME not in stored and update is None:
         # Quality can be stored without times, as with --benchmark-skip: that is a fault in a strict run alone.
         return _missing("no relative time is stored for this case", Status.MISSING, red=strict)
-    verdict = compare(case.id, {_TIME: 1.0 / latency.ratio}, stored, reference.tolerances, [_TIME])
-    verdict = _over_interval(verdict, 1.0 / latency.high, 1.0 / latency.low if latency.low > 0 else math.inf)
+    verdict = compare(case.id, {_TIME: latency.relative_time.value}, stored, reference.tolerances, [_TIME])
+    verdict = _over_interval(verdict, latency.relative_time, stored.get(_TIME))
     return verdict if update is None else accepted(verdict, update)
 
 
-def _over_interval(verdict: Verdict, low: float, high: float) -> Verdict:
-    """The verdict on one figure by its interval: red where all of it is on one side of what is allowed."""
+def _over_interval(verdict: Verdict, now: RelativeTime, stored: Entry | None) -> Verdict:
+    """The verdict on one figure by its interval: red where all of it is on one side of what is allowed.
+
+    What is allowed begins at the ends of the stored value's own interval, as that was measured on some day, too.
+    """
     (check,) = verdict.checks
-    check = replace(check, low=low, high=high)
-    if check.baseline is not None and check.tolerance is not None and math.isfinite(check.value):
-        slower, faster = low > check.baseline + check.tolerance, high < check.baseline - check.tolerance
-        check = replace(check, status=Status.REGRESSION if slower else Status.STALE if faster else Status.OK)
+    check = replace(check, low=now.low, high=now.high)
+    if stored is not None and check.tolerance is not None and math.isfinite(check.value):
+        limit = check.tolerance + stored.half_width
+        slower, faster = now.low > stored.value + limit, now.high < stored.value - limit
+        status = Status.REGRESSION if slower else Status.STALE if faster else Status.OK
+        check = replace(check, tolerance=limit, status=status)
     return replace(verdict, status=check.status, checks=(check,))
 
 

@@ -33,7 +33,7 @@ def _figures(record: Record) -> dict[str, float]:
             "speed_up_low": latency.low,
             "speed_up_high": latency.high,
             "theoretical_speed_up": latency.theory,
-            "relative_time": 1.0 / latency.ratio,
+            "relative_time": latency.relative_time.value,
         }
         image = latency.image_speed_up
         return timed if image is None else {**timed, "image_speed_up": image}

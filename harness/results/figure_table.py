@@ -196,7 +196,7 @@ _RANKED: tuple[Column, ...] = (
     Figure(
         name="relative_time",
         legend="Relative time is the variant's time over the control's, one over the speed-up; it fails where its "
-        "whole interval is outside the tolerance around the stored one, from the same kind of device.",
+        "whole interval is further from the stored one's than the tolerance, on the same kind of device.",
         better=Better.LOWER,
         latency_gated=True,
         stored=True,

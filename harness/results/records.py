@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from harness.ablation.case import Case
 from harness.errors import DataError
@@ -84,6 +84,14 @@ class Measurement:
     categories: tuple[str, ...] = ()
 
 
+class RelativeTime(NamedTuple):
+    """A variant's time over the control's, and the ends of its interval; ``high`` may be infinite."""
+
+    value: float
+    low: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Latency:
     """Paired samples of the transformer's forward, in seconds: ``control[i]`` was timed beside ``variant[i]``.
@@ -102,6 +110,11 @@ class Latency:
     control_peak_bytes: int | None = None
     image_control: tuple[float, ...] = ()  # seconds per image, encoders and VAE included, in the same pairs
     image_variant: tuple[float, ...] = ()
+
+    @property
+    def relative_time(self) -> RelativeTime:
+        """The variant's time over the control's with its 95 % interval: one over the speed-up."""
+        return RelativeTime(1.0 / self.ratio, 1.0 / self.high, 1.0 / self.low if self.low > 0 else math.inf)
 
     @property
     def image_speed_up(self) -> float | None:

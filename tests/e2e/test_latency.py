@@ -62,10 +62,15 @@ def test_a_stored_time_is_a_gate_on_a_cpu_too(project):
     assert run(project, "-k", "skip", "--dit-baseline-update=missing").ret == 0
     assert run(project, "-k", "skip").ret == 0
     data = json.loads(baseline(project).read_text())
-    stored = data["cases"][SKIP]["relative_time"]["value"]
+    entry = data["cases"][SKIP]["relative_time"]
+    stored = entry["value"]
     assert 0.3 < stored < 1.2
+    assert entry["low"] <= stored <= entry["high"]
     for factor, word in ((3, "better than it was: stale"), (0.1, "limit")):
-        data["cases"][SKIP]["relative_time"]["value"] = stored * factor
+        data["cases"][SKIP]["relative_time"] = {
+            "n": 12,
+            **{end: entry[end] * factor for end in ("low", "value", "high")},
+        }
         baseline(project).write_text(json.dumps(data))
         result = run(project, "-k", "skip")
         result.assert_outcomes(passed=1, failed=1, deselected=4)

@@ -204,6 +204,10 @@ def test_a_missing_entry_is_red(baseline):
     assert verdict.status.red
 
 
+def _entries(values):
+    return {metric: Entry(value, 64) for metric, value in values.items()}
+
+
 @pytest.mark.parametrize(
     ("mode", "value", "written"),
     [("missing", 0.9, False), ("changed", 0.9, True), ("changed", 0.23, False), ("all", 0.23, True)],
@@ -216,7 +220,7 @@ def test_update_modes(baseline, mode, value, written):
     verdict = accepted(verdict, mode)
     assert verdict.status.red == (mode == "missing")
     accept = any(check.status is Status.UPDATED for check in verdict.checks)
-    assert store_values(baseline, CASE, values, 64, mode, accepted=accept) == written
+    assert store_values(baseline, CASE, _entries(values), mode, accepted=accept) == written
     assert baseline.cases[CASE]["harm"].value == (value if written else 0.22)
 
 
@@ -224,7 +228,7 @@ def test_a_new_case_is_added_by_missing(baseline):
     values = {"harm": 0.5, "mmd": 0.1, "not-stored": 3.0, "psnr": float("inf")}
     verdict = accepted(compare("new", values, {}, ALL), UpdateMode.MISSING)
     assert verdict.status is Status.UPDATED
-    assert store_values(baseline, "new", values, 64, UpdateMode.MISSING, accepted=True)
+    assert store_values(baseline, "new", _entries(values), UpdateMode.MISSING, accepted=True)
     assert set(baseline.cases["new"]) == {"harm", "mmd"}
 
 

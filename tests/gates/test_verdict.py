@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,8 @@ from harness.gates.verdict import NOT_MEASURED, accepted, compare, judge, judge_
 from harness.results.fingerprint import Fingerprint, facts
 from harness.results.judge_check import JudgeCheck
 from harness.results.records import Kind, Latency, Measurement, Record, Status, Verdict
+from harness.results.statistics import speed_up
+from tests.simulations.real import real_log_ratios
 
 STACKS = {"double": 5}
 CASE = from_id("m", STACKS, "m-double-L01-skip")
@@ -208,6 +211,36 @@ def test_latency_is_red_where_its_whole_interval_is_outside(reference, ratio, lo
     assert verdict.status is status
     (check,) = verdict.checks
     assert (check.metric, check.baseline, check.tolerance) == ("relative_time", 0.5, pytest.approx(0.05))
+
+
+@pytest.mark.parametrize(("ratio", "low", "high"), [(1.7, 1.65, 1.75), (2.4, 2.3, 2.5)])
+def test_a_stored_time_that_was_noisy_itself_makes_no_gate_red(reference, ratio, low, high):
+    times = replace(TIMES, ratio=ratio, low=low, high=high)
+    reference.baseline.cases[CASE.id]["relative_time"] = Entry(0.5, 12, low=0.46, high=0.51)  # .41 to .59
+    assert judge_latency(CASE, times, reference).checks[0].tolerance == pytest.approx(0.05 + 0.04)
+    assert judge_latency(CASE, times, reference).status is Status.OK
+    reference.baseline.cases[CASE.id]["relative_time"] = Entry(0.5, 12, low=0.495, high=0.505)
+    assert judge_latency(CASE, times, reference).status.red
+
+
+def test_times_drawn_from_real_ones_are_rarely_red_and_a_change_by_half_nearly_always(reference):
+    rng = np.random.default_rng(0)
+    here = replace(reference, tolerances=(Tolerance("*", "relative_time", 0.0, 0.15, "t"),))
+
+    def timed(true):
+        """A latency whose speed-up is ``true``, with the scatter of some real case."""
+        residuals = real_log_ratios()
+        pairs = true * np.exp(rng.choice(residuals[rng.integers(len(residuals))], 12))
+        found = speed_up(pairs, np.ones(12))
+        return replace(TIMES, variant=(1.0,) * 12, ratio=found.value, low=found.low, high=found.high)
+
+    def red(stored, now):
+        time = timed(stored).relative_time
+        reference.baseline.cases[CASE.id]["relative_time"] = Entry(time.value, 12, low=time.low, high=time.high)
+        return judge_latency(CASE, timed(now), here).status.red
+
+    assert sum(red(1.1, 1.1) for _ in range(2000)) == 0
+    assert sum(red(1.1, 1.1 / 1.5) for _ in range(500)) >= 475
 
 
 def test_a_time_that_nobody_stored_is_red_in_a_strict_run(reference):
