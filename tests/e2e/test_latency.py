@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
+from harness.plugin.fixtures import ablation
 from harness.results.journal import read
 from tests.helpers.projects import CASES, LATENCY, SKIP, baseline, run
 
@@ -75,3 +77,20 @@ def test_a_stored_time_is_a_gate_on_a_cpu_too(project):
         result = run(project, "-k", "skip")
         result.assert_outcomes(passed=1, failed=1, deselected=4)
         result.stdout.fnmatch_lines([f"relative time *[[]*[]]*baseline *{word}*"])
+
+
+def test_what_is_red_is_timed_again(project, monkeypatch):
+    project.makepyfile(test_mine=CASES + LATENCY)
+    with (project.path / "baselines" / "tolerances.toml").open("a") as file:
+        file.write(TIMED)
+    assert run(project, "-k", "skip", "--dit-baseline-update=missing").ret == 0
+    timed = ablation.measure
+
+    def under_load(*arguments):
+        latency = timed(*arguments)
+        return replace(latency, ratio=latency.ratio / 5, low=latency.low / 5, high=latency.high / 5)
+
+    monkeypatch.setattr(ablation, "measure", under_load)
+    assert run(project, "-k", "skip").ret == 0
+    (record,) = (r for r in read(project.path / "reports" / "r") if r.kind == "latency")
+    assert record.latency.ratio > 0.6
