@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 _LONGEST = 700  # characters of a message
 _END = 300  # of them at its end, where the fix is
@@ -16,6 +17,11 @@ class HarnessError(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(shortened(message))
+
+
+def refuse(line: str) -> NoReturn:
+    """Raise HarnessError: what becomes of a problem where nobody is told of it and work can't go on."""
+    raise HarnessError(line)
 
 
 def printable(text: str) -> str:

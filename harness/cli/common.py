@@ -12,7 +12,7 @@ from harness.files import write_atomically
 from harness.gates.tolerances import DEFAULTS, FILE, Tolerance, load_tolerances
 from harness.models.checkpoints import changed_settings
 from harness.models.checkpoints.changed_settings import SettingsChange
-from harness.models.spec import DTYPES, OFFLOADS, full_dtype
+from harness.models.spec import BATCH, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
 
 PYTEST_ARGUMENTS = "pytest_arguments"
 
@@ -73,9 +73,9 @@ def add_dtype(parser: argparse.ArgumentParser) -> None:
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add the options that replace a checkpoint's settings; :func:`read_settings` reads them."""
-    steps = whole_number(changed_settings.LEAST_STEPS, changed_settings.MOST_STEPS)
-    seeds = whole_number(changed_settings.LEAST_SEEDS, changed_settings.MOST_SEEDS)
-    batch = whole_number(changed_settings.LEAST_BATCH, changed_settings.MOST_BATCH)
+    steps = whole_number(*STEPS)
+    seeds = whole_number(*SEEDS)
+    batch = whole_number(*BATCH)
     parser.add_argument("--steps", type=steps, metavar="N", help="denoising steps (default: the checkpoint's)")
     parser.add_argument(
         "--size",

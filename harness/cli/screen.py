@@ -7,12 +7,12 @@ much as 30 images of the control. Where harms are stored, the last lines say how
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+
+import pandas as pd
 
 from harness.ablation.case import over_stack
 from harness.ablation.grid import Ask, expand
@@ -89,8 +89,8 @@ def run(arguments: argparse.Namespace) -> None:
     for doubt in doubts(screening, agreement):
         print(f"don't trust it as it is: {doubt}")
     if arguments.csv:
-        rows = [("rank", "plan", "error", "low", "high", "share"), *_rows(screening, ".6g")]
-        write_atomically(arguments.csv, _csv(rows))
+        table = pd.DataFrame(_rows(screening, ".6g"), columns=["rank", "plan", "error", "low", "high", "share"])
+        write_atomically(arguments.csv, table.map(spreadsheet_text).to_csv(index=False))
         print(f"wrote {arguments.csv}")
 
 
@@ -116,13 +116,6 @@ def _rows(screening: Screening, form: str) -> list[tuple[str, ...]]:
         )
         for rank, each in enumerate(screening.plans, start=1)
     ]
-
-
-def _csv(rows: Sequence[Sequence[str]]) -> str:
-    stream = io.StringIO()
-    written = ([rank, spreadsheet_text(plan), *figures] for rank, plan, *figures in rows)
-    csv.writer(stream, lineterminator="\n").writerows(written)
-    return stream.getvalue()
 
 
 def _stored_harms(checkpoint: Checkpoint, folder: Path, device: str) -> dict[str, float]:

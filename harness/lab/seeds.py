@@ -9,9 +9,8 @@ import numpy as np
 
 from harness.errors import CheckpointError
 from harness.metrics import pairs
+from harness.models.spec import SEEDS
 from harness.results.arrays import Values
-
-_LEAST_SEEDS = 2  # of the control: the unit of harm is the spread between its seeds
 
 
 class SeedFigures(NamedTuple):
@@ -41,10 +40,10 @@ def check_seeds(checkpoint: str, control: int, variant: int) -> None:
 
     ``control`` and ``variant`` are the numbers of seeds of each.
     """
-    if control < _LEAST_SEEDS:
+    if control < SEEDS.least:
         raise CheckpointError(
             f'checkpoint {checkpoint!r} has "seeds": {control} in harness.json: harm is measured in the spread of the '
-            f"control's score from seed to seed, so it needs {_LEAST_SEEDS} or more"
+            f"control's score from seed to seed, so it needs {SEEDS.least} or more"
         )
     if not 1 <= variant <= control:
         raise CheckpointError(

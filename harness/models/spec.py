@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from harness.results.serialise import Rule
 
@@ -55,8 +55,21 @@ class WidthKeys:
     rotary_axes: str = ""
 
 
-def _between(least: int, most: int) -> Rule:
-    return Rule(lambda number: least <= number <= most, f"a number from {least} to {most}")
+class Bounds(NamedTuple):
+    """The least and the most that a setting may be, in harness.json as on a command line."""
+
+    least: int
+    most: int
+
+
+STEPS = Bounds(1, 10_000)
+SEEDS = Bounds(2, 1000)  # fewer have no deviation, which is the unit of harm
+BATCH = Bounds(1, 4096)
+PIXELS = Bounds(8, 16_384)  # a side
+
+
+def _within(bounds: Bounds) -> Rule:
+    return Rule(lambda number: bounds.least <= number <= bounds.most, f"a number from {bounds.least} to {bounds.most}")
 
 
 def _is_path(text: str) -> bool:
@@ -76,15 +89,15 @@ class Settings:
     what classifier-free guidance pushes away from; where there is none, it has no effect.
     """
 
-    steps: Annotated[int, _between(1, 10_000)] = 4
-    guidance: Annotated[float, _between(0, 1000)] = 0.0
+    steps: Annotated[int, _within(STEPS)] = 4
+    guidance: Annotated[float, _within(Bounds(0, 1000))] = 0.0
     negative_prompt: str = ""
-    height: Annotated[int, _between(8, 16_384)] = 1024
-    width: Annotated[int, _between(8, 16_384)] = 1024
-    max_sequence_length: Annotated[int, _between(1, 8192)] = 256
+    height: Annotated[int, _within(PIXELS)] = 1024
+    width: Annotated[int, _within(PIXELS)] = 1024
+    max_sequence_length: Annotated[int, _within(Bounds(1, 8192))] = 256
     dtype: str = "float32"
-    batch: Annotated[int, _between(1, 4096)] = 1
-    seeds: Annotated[int, _between(2, 1000)] = 4  # fewer have no deviation, which is the unit of harm
+    batch: Annotated[int, _within(BATCH)] = 1
+    seeds: Annotated[int, _within(SEEDS)] = 4
     prompts: _Path = ""
     judge: _Path = ""
     world: bool = False

@@ -27,7 +27,7 @@ from harness.models.checkpoints import changed_settings
 from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.random_weights.checkpoint import NO_STEPS
-from harness.models.spec import DTYPES, OFFLOADS, full_dtype
+from harness.models.spec import BATCH, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
 from harness.plugin import workers
 from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
 
@@ -173,7 +173,7 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         reports=reports,
         device=text("device"),
         rounds=_whole("rounds", text("rounds"), least=4, most=10_000) or (8 if quick else 12),
-        seeds=_whole("seeds", text("seeds"), least=1, most=1000) or 1,
+        seeds=_whole("seeds", text("seeds"), least=1, most=SEEDS.most) or 1,
         settings=_settings(given),
         threads=_whole("threads", text("threads"), least=1, most=1024),
         weights=weights,
@@ -195,13 +195,12 @@ def _settings(given: OptionValues) -> SettingsChange:
         width, height = (None, None) if text is None else changed_settings.read_size(text)
     except OptionError as error:
         raise pytest.UsageError(f"--dit-size {error}") from None
-    bounds = changed_settings
     return SettingsChange(
-        steps=_whole("steps", given.text("steps"), bounds.LEAST_STEPS, bounds.MOST_STEPS),
+        steps=_whole("steps", given.text("steps"), *STEPS),
         width=width,
         height=height,
-        seeds=_whole("control-seeds", given.text("control_seeds"), bounds.LEAST_SEEDS, bounds.MOST_SEEDS),
-        batch=_whole("batch", given.text("batch"), bounds.LEAST_BATCH, bounds.MOST_BATCH),
+        seeds=_whole("control-seeds", given.text("control_seeds"), *SEEDS),
+        batch=_whole("batch", given.text("batch"), *BATCH),
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from PIL import Image, ImageDraw, UnidentifiedImageError
 
 from harness.ablation.case import Case
-from harness.errors import HarnessError, first_line, printable
+from harness.errors import HarnessError, first_line, printable, refuse
 from harness.report.text import number, with_unit
 from harness.report.tiles import font, save_png, tile, wrapped
 from harness.results.arrays import Images
@@ -60,18 +60,12 @@ def _save_strip(images: Images, path: Path, texts: dict[str, str] | None = None)
     save_png(strip, path, texts)
 
 
-def write_sheets(folder: Path, rankings: Sequence[Ranking], problem: Callable[[str], None] | None = None) -> list[Path]:
+def write_sheets(folder: Path, rankings: Sequence[Ranking], problem: Callable[[str], None] = refuse) -> list[Path]:
     """``contact-<checkpoint>.png``: the control and every variant, least harmful first, where strips were kept.
 
     Strips are kept by case, so there is no sheet of a checkpoint that was measured in several ways. ``problem`` is
-    called with a line for each picture that can't be read or written; raises HarnessError where it is None.
+    called with a line for each picture that can't be read or written; without it, HarnessError is raised for the first.
     """
-
-    def trouble(line: str) -> None:
-        if problem is None:
-            raise HarnessError(line)
-        problem(line)
-
     written: list[Path] = []
     several = {ranking.checkpoint for ranking in rankings if ranking.apart}
     for ranking in rankings:
@@ -87,9 +81,9 @@ def write_sheets(folder: Path, rankings: Sequence[Ranking], problem: Callable[[s
         if lines and is_name(ranking.checkpoint):
             path = folder / f"contact-{ranking.checkpoint}.png"
             try:
-                save_png(_sheet(ranking.checkpoint, lines, trouble), path)
+                save_png(_sheet(ranking.checkpoint, lines, problem), path)
             except HarnessError as error:
-                trouble(str(error))
+                problem(str(error))
             else:
                 written.append(path)
     return written

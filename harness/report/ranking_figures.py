@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.errors import HarnessError, first_line, printable
+from harness.errors import HarnessError, first_line, printable, refuse
 from harness.files import write_atomically
 from harness.report.contact_sheet import is_name
 from harness.report.figures.curves import skipped_blocks
@@ -30,13 +30,13 @@ _HARM = "harm in points of the judge's score, with 95 % intervals"
 
 
 def write_figures(
-    folder: Path, rankings: Sequence[Ranking], problem: Callable[[str], None] | None = None
+    folder: Path, rankings: Sequence[Ranking], problem: Callable[[str], None] = refuse
 ) -> list[dict[str, Path]]:
     """Write ``pareto.png`` and ``blocks.png`` of each ranking; for each ranking the paths of what was written, by kind.
 
     With several rankings they are ``pareto-<checkpoint>.png``, as contact sheets are named. There is none where nothing
     was timed or no single block skipped, and none of a ranking by speed-up. ``problem`` is called with a line for each
-    that can't be drawn or written; raises HarnessError where it is None.
+    that can't be drawn or written; without it, HarnessError is raised for the first.
     """
     written: list[dict[str, Path]] = []
     if len(rankings) > 1:  # of an earlier part of the run, which had one checkpoint
@@ -53,10 +53,8 @@ def write_figures(
                 if picture is not None:
                     write_atomically(path, picture)
                     paths[name] = path
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the figures must not cost the numbers
                 line = str(error) if isinstance(error, HarnessError) else f"can't draw {path}: {first_line(error)}"
-                if problem is None:
-                    raise HarnessError(line) from error
                 problem(line)
         written.append(paths)
     return written
@@ -130,11 +128,9 @@ def _pareto(ranking: Ranking) -> bytes | None:
     from harness.report.figures.pareto import pareto
     from harness.report.figures.png import encoded, own_style
 
-    to_lose = next((value for row in ranking.rows if (value := row.value("to_lose")) is not None), None)
+    title = f"{named(ranking)}: harm against speed-up"
     with own_style():
-        return encoded(
-            pareto(f"{named(ranking)}: harm against speed-up", _said(ranking), titled("clip_delta"), variants, to_lose)
-        )
+        return encoded(pareto(title, _said(ranking), titled("clip_delta"), variants, ranking.to_lose))
 
 
 def _blocks(ranking: Ranking) -> bytes | None:

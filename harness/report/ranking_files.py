@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, refuse
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
 from harness.report.ranking_figures import write_figures
@@ -20,12 +20,12 @@ from harness.results.records import Record
 _RANKING = "ranking"
 
 
-def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[str], None] | None = None) -> list[Path]:
+def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[str], None] = refuse) -> list[Path]:
     """Write the reports of a run into its folder; the paths of what was written.
 
     Where there is nothing to rank, a page says what is red, and no file is written where nothing is. ``problem`` is
     called with a line for each file that can't be written, and for each picture that can't be read: the
-    others are written all the same. Raises HarnessError for the first of them where it is None.
+    others are written all the same; without it, HarnessError is raised for the first of them.
     """
     rankings = rank(records)
     if not rankings and not any(record.verdict.status.red for record in records):
@@ -37,8 +37,6 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
         try:
             write_atomically(path, content)
         except HarnessError as error:
-            if problem is None:
-                raise
             problem(str(error))
         else:
             written[ending] = path

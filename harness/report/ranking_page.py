@@ -29,7 +29,6 @@ from harness.results.figure import Column, RankedBy
 from harness.results.ranking import Ranking
 from harness.results.ranking_row import Row
 from harness.results.records import Record
-from harness.results.removal import what_can_go
 
 _SPEED_NOTE = "Variants are ranked by speed-up where no quality was measured, as with random weights, which have none."
 _WHAT_CAN_GO = (
@@ -83,11 +82,10 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking], figures: Se
 
 def _what_can_go(ranking: Ranking) -> list[str]:
     """The Pareto front and the least harmful skip of each length, where blocks were left out at all."""
-    removed = what_can_go(ranking.rows) if ranking.by is RankedBy.HARM else ()
-    if not removed:
+    if not ranking.removals:
         return []
     columns = headline_columns(ranking)
-    table = markdown_table(headings(columns), [cells(row, columns) for row in removed])
+    table = markdown_table(headings(columns), [cells(row, columns) for row in ranking.removals])
     return [f"### W{markdown_text(what_can_go_title(ranking))[1:]}", "", _WHAT_CAN_GO, "", *table, ""]
 
 

@@ -14,7 +14,7 @@ from harness.results.figure import Column, Figure, RankedBy
 from harness.results.rank_intervals import LEAST_FOR_TIERS
 from harness.results.ranking import Ranking
 from harness.results.ranking_row import Row
-from harness.results.removal import leaves_out_blocks, what_can_go
+from harness.results.removal import leaves_out_blocks
 from harness.results.second_opinion import SecondOpinion
 from harness.results.strategy_summary import StrategySummary
 
@@ -89,7 +89,7 @@ def columns_of(ranking: Ranking) -> tuple[Column, ...]:
 def headline_columns(ranking: Ranking) -> tuple[Column, ...]:
     """The columns of the short table of what can go, without those that are empty."""
     columns = headline()
-    return _filled(columns, [cells(row, columns) for row in what_can_go(ranking.rows)])
+    return _filled(columns, [cells(row, columns) for row in ranking.removals])
 
 
 def parts(ranking: Ranking) -> tuple[tuple[str, tuple[Row, ...]], ...]:
@@ -208,9 +208,10 @@ def foot(ranking: Ranking) -> tuple[str, ...]:
             f"1 sd = {unit.value:.2f} points [{unit.low:.2f}, {unit.high:.2f}], of this checkpoint and these prompts "
             "alone"
         )
-    to_lose = next((value for row in ranking.rows if (value := row.value("to_lose")) is not None), None)
-    if to_lose is not None:
-        lines.append(f"100 % lost = {to_lose:.1f} points: how much lower the control's images score for other prompts")
+    if ranking.to_lose is not None:
+        lines.append(
+            f"100 % lost = {ranking.to_lose:.1f} points: how much lower the control's images score for other prompts"
+        )
     if ranking.timed_batch is not None:
         sampled = f"; images were sampled {ranking.sampled_batch} at a time" if ranking.sampled_batch else ""
         lines.append(f"speed-up: of a forward of {counted(ranking.timed_batch, 'image')}{sampled}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
@@ -26,11 +26,10 @@ from harness.report.ranking_table import (
 )
 from harness.report.red_section import red_lines
 from harness.report.text import NOTHING
-from harness.results.figure import SHORTENED, Column, RankedBy
+from harness.results.figure import SHORTENED, Column
 from harness.results.ranking import Ranking, rank
 from harness.results.ranking_row import Row
 from harness.results.records import Record, Status
-from harness.results.removal import what_can_go
 
 _EACH = "each"  # single blocks, which are left out of the summary by strategy
 _PLAN = "plan"
@@ -77,26 +76,25 @@ def _console(width: int, colour: bool) -> tuple[Console, io.StringIO]:
 
 def _print_variants(console: Console, ranking: Ranking, width: int, metrics: Collection[str]) -> None:
     """What can go, then all variants: those that leave out blocks, and apart from them those that don't."""
-    for table, needed in _tables(ranking, width, metrics):
-        console.width = max(width, needed)  # rich cuts what is wider than its console
-        console.print(table)
-        console.width = width
-    left_out = _fitted(ranking, ranking.rows, columns_of(ranking), width, metrics).left_out
-    if left_out:
-        names = ", ".join(column.heading for column in left_out)
-        console.print(Text(f"not shown at {width} columns: {names} (see ranking.md)"))
-
-
-def _tables(ranking: Ranking, width: int, metrics: Collection[str]) -> Iterator[tuple[Table, int]]:
-    """Each table with the width that it needs."""
-    removed = what_can_go(ranking.rows) if ranking.by is RankedBy.HARM else ()
-    if removed:
-        fitted = _fitted(ranking, removed, headline_columns(ranking), width, metrics)
-        yield _ranked(what_can_go_title(ranking), fitted.columns, removed, fitted.rows), fitted.width
+    if ranking.removals:
+        short = _fitted(ranking, ranking.removals, headline_columns(ranking), width, metrics)
+        _print(console, _ranked(what_can_go_title(ranking), short.columns, ranking.removals, short.rows), short.width)
     fitted = _fitted(ranking, ranking.rows, columns_of(ranking), width, metrics)
     texts = {row.case: cells for row, cells in zip(ranking.rows, fitted.rows, strict=True)}
     for heading, variants in parts(ranking):
-        yield _ranked(heading, fitted.columns, variants, [texts[row.case] for row in variants]), fitted.width
+        table = _ranked(heading, fitted.columns, variants, [texts[row.case] for row in variants])
+        _print(console, table, fitted.width)
+    if fitted.left_out:
+        names = ", ".join(column.heading for column in fitted.left_out)
+        console.print(Text(f"not shown at {width} columns: {names} (see ranking.md)"))
+
+
+def _print(console: Console, table: Table, needed: int) -> None:
+    """Print a table that needs so many columns, more than the console has if need be: rich cuts what is wider."""
+    width = console.width
+    console.width = max(width, needed)
+    console.print(table)
+    console.width = width
 
 
 class _Fitted(NamedTuple):

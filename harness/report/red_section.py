@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.errors import printable
 from harness.report.failure import check_line, headline
 from harness.report.text import code_text, counted, markdown_text
-from harness.results.records import Kind, Record, Status
+from harness.results.records import Record, Status
 
 _IN_FULL = 20  # messages on the page; what more is red is a line each
 _ON_TERMINAL = 10
@@ -54,7 +54,7 @@ def _by_message(red: Sequence[Record]) -> dict[str, list[str]]:
     """The names of red results by their messages, the furthest outside its tolerance first."""
     groups: dict[str, list[str]] = {}
     for record in sorted(red, key=lambda record: -max((check.excess for check in record.verdict.checks), default=0.0)):
-        groups.setdefault(_message(record), []).append(_name(record))
+        groups.setdefault(_message(record), []).append(record.title)
     return groups
 
 
@@ -63,10 +63,6 @@ def _message(record: Record) -> str:
     if record.failure:
         return record.failure
     return "\n".join([headline(record.verdict), *map(check_line, record.verdict.checks)])
-
-
-def _name(record: Record) -> str:
-    return f"{record.case} (latency)" if record.kind is Kind.LATENCY else record.case
 
 
 def _named(names: Sequence[str]) -> str:

@@ -47,16 +47,14 @@ class Fingerprint:
 
         That is all but the machine, since the shards of one run may come from several.
         """
-        return _digest({name: getattr(self, name) for name in _CONDITIONS})
+        return _digest({name: getattr(self, name) for name in (*_CONDITIONS, *_CONDITION_TABLES)})
 
 
-_CONDITIONS = (
-    *("checkpoint", "weights", "judge", "prompts", "sampling", "device", "dtype", "versions"),
-    *("metrics", "offload", "perturbed"),
-)
+_CONDITIONS = ("checkpoint", "weights", "judge", "prompts", "device", "dtype", "offload", "perturbed")
+_CONDITION_TABLES = ("sampling", "versions", "metrics")
 
 
-def _digest(facts: Mapping[str, object]) -> str:
+def _digest(facts: Mapping[str, object] | Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -125,7 +123,7 @@ def facts_digest(facts: BaselineFacts | None, *names: str) -> str:
     ``names`` are what else the file says of itself: its checkpoint, device, dtype.
     """
     plain = to_plain(facts, sparse=True) if facts is not None else {}
-    return hashlib.sha256(json.dumps([*names, plain], sort_keys=True).encode()).hexdigest()[:12]
+    return _digest([*names, plain])
 
 
 def circumstances(a: Fingerprint, b: Fingerprint) -> list[str]:
@@ -136,8 +134,7 @@ def circumstances(a: Fingerprint, b: Fingerprint) -> list[str]:
 
 def measured_differently(a: Fingerprint, b: Fingerprint) -> list[str]:
     """Why figures of two fingerprints are not ranked in one table: ``dtype float32 -> bfloat16``; [] where they are."""
-    texts = ("checkpoint", "weights", "judge", "prompts", "device", "dtype", "offload", "perturbed")
-    return _differences(a, b, texts, ("sampling", "versions", "metrics"))
+    return _differences(a, b, _CONDITIONS, _CONDITION_TABLES)
 
 
 def _differences(old: object, new: object, fields: Sequence[str], tables: Sequence[str]) -> list[str]:

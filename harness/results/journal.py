@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ class Journal:
         self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.notes = tuple(note for path in sorted(folder.glob(_PATTERN)) for note in _mend(path))
+            self.notes = tuple(note for path in sorted(folder.glob(_PATTERN)) for note in _repair(path))
             self._stream = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise JournalError(f"can't write the journal {self.path}: {error.strerror or error}") from None
@@ -84,8 +84,7 @@ def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Recor
         if bad and (left_out is None or not good):
             raise JournalError(f"{path} {bad[0].said}")
         if bad and left_out is not None:
-            more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-            left_out(f"left out of {path}: {bad[0].said}{more}")
+            left_out(f"left out of {path}: {_said(bad)}")
         records += good
     return latest(records)
 
@@ -113,8 +112,8 @@ class _BadLine(NamedTuple):
     said: str
 
 
-def _content(path: Path) -> tuple[list[Record], list[_BadLine]]:
-    """The records of a file and the lines that are none, but for one that was cut off in flight.
+def _content(path: Path, *, whole: bool = False) -> tuple[list[Record], list[_BadLine]]:
+    """The records of a file and the lines that are none; one cut off in flight is one of these only of the ``whole``.
 
     Raises JournalError where the file can't be read.
     """
@@ -131,30 +130,26 @@ def _content(path: Path) -> tuple[list[Record], list[_BadLine]]:
         try:
             good.append(from_json(parse_json(line.decode("utf-8"))))
         except ValueError as error:
-            if number < len(lines):  # else no newline after it: cut off in flight
+            if whole or number < len(lines):  # else no newline after it: cut off in flight
                 bad.append(_BadLine(line, f"line {number} is no record: {error}"))
     return good, bad
 
 
-def _mend(path: Path) -> Iterator[str]:
+def _said(bad: Sequence[_BadLine]) -> str:
+    return bad[0].said + (f", and {len(bad) - 1} more" if len(bad) > 1 else "")
+
+
+def _repair(path: Path) -> Iterator[str]:
     """Let a journal end with a whole line, and move lines that are no records to a file beside it; what was done."""
     text = path.read_bytes()
-    lines = text.split(b"\n")
-    bad = {bad.line: bad.said for bad in _content(path)[1]}
-    if lines[-1].strip():  # cut off in flight, or a record of which only the newline is missing
-        try:
-            from_json(parse_json(lines[-1].decode("utf-8")))
-        except ValueError as error:
-            bad.setdefault(lines[-1], f"line {len(lines)} is no record: {error}")
-        else:
-            lines.append(b"")
+    _, bad = _content(path, whole=True)
     if bad:
         beside = path.with_name(path.name + _DAMAGED)
         with beside.open("ab") as stream:
-            stream.writelines(line + b"\n" for line in lines if line in bad)
-        more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-        yield f"{path.name}: {next(iter(bad.values()))}{more}; moved to {beside.name}, the rest is kept"
-    kept = [line for line in lines if line.strip() and line not in bad]
+            stream.writelines(each.line + b"\n" for each in bad)
+        yield f"{path.name}: {_said(bad)}; moved to {beside.name}, the rest is kept"
+    damaged = {each.line for each in bad}
+    kept = [line for line in text.split(b"\n") if line.strip() and line not in damaged]
     fixed = b"".join(line + b"\n" for line in kept)
     if fixed != text:
         write_atomically(path, fixed)

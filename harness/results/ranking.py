@@ -17,6 +17,7 @@ from harness.results.pareto import pareto_front
 from harness.results.rank_intervals import rank_intervals
 from harness.results.ranking_row import Row
 from harness.results.records import Kind, Latency, Measurement, Record, why_not_ranked
+from harness.results.removal import what_can_go
 from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
 from harness.results.statistics import Interval, by_prompt, mean_interval, seed_sd_interval
 from harness.results.strategy_summary import StrategySummary, by_strategy
@@ -54,6 +55,16 @@ class Ranking:
     fingerprint: Fingerprint | None = None
     apart: str = ""  # what was measured differently than in the checkpoint's first ranking, where there are several
 
+    @property
+    def to_lose(self) -> float | None:
+        """Points that the control scores less for other prompts, which is 100 % lost; None where not measured."""
+        return next((value for row in self.rows if (value := row.value("to_lose")) is not None), None)
+
+    @property
+    def removals(self) -> tuple[Row, ...]:
+        """The rows that answer what can go (:func:`harness.results.removal.what_can_go`); none unless by harm."""
+        return what_can_go(self.rows) if self.by is RankedBy.HARM else ()
+
 
 def rank(records: Iterable[Record]) -> list[Ranking]:
     """A ranking for each checkpoint in the records, and for each way in which it was measured (dtype, judge ...).
@@ -67,7 +78,7 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
     """
     out: list[Ranking] = []
     for checkpoint, apart, mine in _measured_alike(records):
-        errors = {_error_name(r): r.error for r in mine if r.error and not r.measured}
+        errors = {r.title: r.error for r in mine if r.error and not r.measured}
         rankings = _rankings(checkpoint, [r for r in mine if r.measured or not r.error])
         if errors and not rankings:
             rankings = [Ranking(checkpoint, (), (), 0, 0)]
@@ -87,10 +98,6 @@ def _measured_alike(records: Iterable[Record]) -> Iterator[tuple[str, str, list[
     for (checkpoint, _), mine in groups.items():
         start = first.setdefault(checkpoint, mine[0]).fingerprint
         yield checkpoint, ", ".join(measured_differently(start, mine[0].fingerprint)), mine
-
-
-def _error_name(record: Record) -> str:
-    return f"{record.case} (latency)" if record.kind is Kind.LATENCY else record.case
 
 
 def _rankings(checkpoint: str, mine: Sequence[Record]) -> list[Ranking]:

@@ -193,6 +193,11 @@ class Record:
     window: tuple[int, int] | None = None
     failure: str = ""
 
+    @property
+    def title(self) -> str:
+        """The case as a reader is told of it: a timing is said to be one."""
+        return f"{self.case} (latency)" if self.kind is Kind.LATENCY else self.case
+
     @classmethod
     def of(
         cls,

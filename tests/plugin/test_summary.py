@@ -53,8 +53,8 @@ def test_findings_are_a_table_and_two_files(tmp_path):
 
 
 def test_paths_are_shown_from_where_pytest_was_started():
-    files = [Path("/work/reports/r/ranking.md"), Path("/elsewhere/ranking.md")]
-    assert file_lines(files, Path("/work")) == ["wrote reports/r/ranking.md", "wrote /elsewhere/ranking.md"]
+    files = [Path("/project/reports/r/ranking.md"), Path("/elsewhere/ranking.md")]
+    assert file_lines(files, Path("/project")) == ["wrote reports/r/ranking.md", "wrote /elsewhere/ranking.md"]
 
 
 STORED = {"m": ["m-s-a", "m-s-b", "m-s-c-steps-0-1"], "n": ["n-s-a"]}

@@ -11,14 +11,10 @@ from typing import Any, TypeVar
 from harness.errors import CheckpointError, OptionError
 from harness.models.checkpoints.pipeline_folder import vae_reduction
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.models.spec import PositionLimit
+from harness.models.spec import PIXELS, PositionLimit
 
 CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
 SIZE_FORM = "pixels a side (512), or WIDTHxHEIGHT (768x512)"
-LEAST_STEPS, MOST_STEPS = 1, 10_000
-LEAST_SEEDS, MOST_SEEDS = 2, 1000  # fewer have no deviation, which is the unit of harm
-LEAST_BATCH, MOST_BATCH = 1, 4096
-_LEAST_PIXELS, _MOST_PIXELS = 8, 16_384
 _TOKEN_LATENTS = 2  # latents a side of a token: every known family takes them in patches of 2 x 2
 
 
@@ -40,8 +36,8 @@ def read_size(text: str) -> tuple[int, int]:
     """Width and height in pixels of ``512`` or ``768x512``. Raises OptionError for anything else."""
     match = re.fullmatch(r"([0-9]{1,5})(?:x([0-9]{1,5}))?", text)
     sides = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-    if min(sides) < _LEAST_PIXELS or max(sides) > _MOST_PIXELS:
-        raise OptionError(f"takes {SIZE_FORM}, each from {_LEAST_PIXELS} to {_MOST_PIXELS:,}, not {text[:60]!r}")
+    if min(sides) < PIXELS.least or max(sides) > PIXELS.most:
+        raise OptionError(f"takes {SIZE_FORM}, each from {PIXELS.least} to {PIXELS.most:,}, not {text[:60]!r}")
     return sides
 
 

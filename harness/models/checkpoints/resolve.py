@@ -5,21 +5,18 @@ Nothing here imports torch: ids are made at collection, from a folder's ``transf
 
 from __future__ import annotations
 
-import difflib
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from harness import extensions
-from harness.ablation.case import slug
 from harness.errors import CheckpointError, DataError
 from harness.files import file_sha256, parse_json
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
 from harness.models.checkpoints.foreign_code import refuse_foreign_code
+from harness.models.checkpoints.location import Location, added, bundled_names, family_of, locate
 from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack, full_dtype
@@ -103,17 +100,6 @@ class Checkpoint:
         )
 
 
-@dataclass(frozen=True)
-class _Location:
-    """Where a name leads, before anything there is read."""
-
-    name: str
-    folder: Path
-    hub_id: str = ""
-    known: PublishedCheckpoint | None = None
-    bundled: bool = False
-
-
 class Blueprint(NamedTuple):
     """What can be known of a checkpoint without its weights: ``config`` is the transformer's."""
 
@@ -129,7 +115,7 @@ def blueprint(name: str, *, dtype: str | None = None) -> Blueprint:
     """
     real = None if Path(name).exists() else known.find(name)
     if real is None:
-        place = _place(name)
+        place = locate(name)
         if not (place.hub_id or (place.folder / INDEX).exists()):
             return _architecture(place, dtype)
         checkpoint = resolve(name, dtype=dtype)
@@ -141,7 +127,7 @@ def blueprint(name: str, *, dtype: str | None = None) -> Blueprint:
     return Blueprint(_with(replace(checkpoint, hub_id=real.hub_id), dtype, None), real.config)
 
 
-def _architecture(place: _Location, dtype: str | None) -> Blueprint:
+def _architecture(place: Location, dtype: str | None) -> Blueprint:
     """The same of a folder with a transformer's config and no pipeline."""
     config = _read(place, "transformer/config.json", f"{place.folder} has neither a pipeline nor a transformer")
     family = FAMILIES.get(str(config.get("_class_name")))
@@ -155,11 +141,6 @@ def _architecture(place: _Location, dtype: str | None) -> Blueprint:
     return Blueprint(_with(checkpoint, dtype, None), config)
 
 
-def bundled_names() -> list[str]:
-    """The checkpoints that come with the package."""
-    return sorted(p.parent.name for p in BUNDLED.glob(f"*/{INDEX}"))
-
-
 def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, revision: str | None = None) -> Checkpoint:
     """Look at a bundled checkpoint, a folder, a real checkpoint by its name, or a hub id in the cache.
 
@@ -170,10 +151,10 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, rev
     classes of another library, or a file that isn't JSON; the message says
     which, where, and the fix.
     """
-    place = _place(name, revision)
+    place = locate(name, revision)
     folder = place.folder
     index = _read(place, INDEX, f"{folder} is no diffusers pipeline folder")
-    family = _family(index, f"checkpoint {folder}")
+    family = family_of(index, f"checkpoint {folder}")
     refuse_foreign_code(folder, index, place.hub_id)
     config = _read(place, "transformer/config.json", f"checkpoint {folder} has no transformer")
     checkpoint = Checkpoint(
@@ -194,21 +175,6 @@ def transformer_config(checkpoint: Checkpoint) -> Mapping[str, Any]:
     return _object(checkpoint.folder / "transformer" / "config.json", f"checkpoint {checkpoint.folder}")
 
 
-def _family(index: Mapping[str, Any], what: str) -> Family:
-    """The family of a model_index.json. Raises CheckpointError, about ``what``, for one of another class."""
-    parts = index.get("transformer")
-    if not isinstance(parts, list) or len(parts) != 2 or parts[1] is None:
-        raise CheckpointError(
-            f"{what}: model_index.json names no transformer (a {index.get('_class_name')}); "
-            "this harness ablates diffusion transformers"
-        )
-    family = FAMILIES.get(str(parts[1]))
-    if family is None or index.get("_class_name") != family.pipeline:
-        supported = ", ".join(f"{f.pipeline} with {f.transformer}" for f in FAMILIES.values())
-        raise CheckpointError(f"{what} is a {index.get('_class_name')} with {parts[1]}; known are {supported}")
-    return family
-
-
 def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> Checkpoint:
     if dtype is not None:
         name = full_dtype(dtype)
@@ -220,85 +186,6 @@ def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> C
     path = lora.find(lora_name)
     # Another name, so that its values never meet the base's baseline.
     return replace(checkpoint, name=f"{checkpoint.name}{_LORA}{file_sha256(path)[:6]}", lora=path)
-
-
-def added() -> Mapping[str, extensions.Added]:
-    """The checkpoints of other packages, by name. Raises ExtensionError, also where one has a name of ours."""
-    return extensions.checkpoints(frozenset({*bundled_names(), *PUBLISHED}))
-
-
-def _place(name: str, revision: str | None = None) -> _Location:
-    given = None if Path(name).exists() else added().get(name)
-    if given is None:
-        return _own_place(name, revision)
-    try:
-        return replace(_own_place(given.where, revision), name=name)
-    except CheckpointError as error:
-        raise CheckpointError(f"checkpoint {name!r} of package {given.package}: {error}") from None
-
-
-def _own_place(name: str, revision: str | None) -> _Location:
-    if revision is not None and (name in bundled_names() or Path(name).exists()):
-        raise CheckpointError(f"checkpoint {name!r} is on this disk, and only hub ids have a revision ({revision!r})")
-    if name in bundled_names():
-        return _Location(name, BUNDLED / name, bundled=True)
-    folder = Path(name)
-    if folder.is_dir():
-        return _Location(_folder_name(folder), folder)
-    if folder.is_file():
-        raise CheckpointError(
-            f"checkpoint {name!r} is a file, not a folder; a folder is one made by a diffusers pipeline's "
-            "save_pretrained"
-        )
-    real = known.find(name)
-    if real is None and not hub_cache.is_id(name):
-        start = (
-            f"checkpoint {name!r} is neither a bundled checkpoint nor a folder, nor the name of a real one or a hub id"
-        )
-        if guess := _guess(name):
-            raise CheckpointError(f"{start}{guess}; python -m harness list shows all names")
-        raise CheckpointError(
-            f"{start}; bundled are {', '.join(bundled_names()) or 'none'}, "
-            f"real ones {', '.join((*PUBLISHED, *added()))}, a hub "
-            "id is like org/name, a folder is one made by a diffusers pipeline's save_pretrained"
-        )
-    hub_id = real.hub_id if real else name
-    snapshot = hub_cache.snapshot(hub_id, "main" if revision is None else revision)
-    if snapshot is None and revision is not None:
-        raise CheckpointError(
-            f"checkpoint {name!r}: revision {revision!r} is not in the hub cache {hub_cache.cache()}; download it: "
-            f"{hub_cache.download(hub_id, revision=shlex.quote(revision))}"
-        )
-    if snapshot is None:
-        if hub_cache.begun(hub_id):
-            raise CheckpointError(hub_cache.incomplete(hub_cache.repository(hub_id), hub_id, INDEX))
-        size = real.gigabytes if real else None
-        raise CheckpointError(
-            hub_cache.missing(
-                name,
-                hub_id,
-                size,
-                guess=_guess(hub_id),
-                check=lambda index: _family(index, f"checkpoint {name!r} (not downloaded yet)"),
-            )
-        )
-    return _Location(real.name if real else slug(hub_id), snapshot, hub_id, real)
-
-
-def _guess(name: str) -> str:
-    """`` (did you mean 'flux-tiny'?)`` for what was probably meant by a name; empty where nothing is near."""
-    known_names = [*bundled_names(), *PUBLISHED, *added(), *(real.hub_id for real in PUBLISHED.values())]
-    # Upper and lower case and the folder that a name was typed with make no difference to what was meant.
-    written = {known_name.lower(): known_name for known_name in known_names}
-    near = difflib.get_close_matches(name.lower().rstrip("/").removeprefix("./"), written, n=1, cutoff=0.75)
-    return f" (did you mean {written[near[0]]!r}?)" if near and written[near[0]] != name else ""
-
-
-def _folder_name(folder: Path) -> str:
-    """A folder's name in ids and baselines; one that is called like a bundled checkpoint must not get its baselines."""
-    name = slug(folder.resolve().name)
-    taken = name in bundled_names() and not folder.samefile(BUNDLED / name)
-    return f"{name}-folder" if taken else name
 
 
 def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str, int]:
@@ -314,7 +201,7 @@ def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str
     return lengths
 
 
-def _settings(place: _Location, family: Family, index: Mapping[str, Any]) -> Settings:
+def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Settings:
     real = place.known or known.like(str(index.get("_name_or_path", "")), place.folder.resolve().name)
     start = real.settings if real is not None and real.family is family else family.settings
     path = place.folder / SETTINGS_FILE
@@ -327,7 +214,7 @@ def _settings(place: _Location, family: Family, index: Mapping[str, Any]) -> Set
         raise CheckpointError(f"{path}: {error}; fix it there, or leave it out") from None
 
 
-def _read(place: _Location, file: str, missing: str) -> dict[str, Any]:
+def _read(place: Location, file: str, missing: str) -> dict[str, Any]:
     """One of a checkpoint's JSON files; in the hub's cache, one that isn't there has not been downloaded yet."""
     path = place.folder / file
     if place.hub_id and not path.exists():
