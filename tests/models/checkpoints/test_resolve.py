@@ -10,7 +10,6 @@ import pytest
 
 from harness.ablation.case import slug
 from harness.errors import CheckpointError
-from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import BUNDLED, blueprint, resolve
 from harness.models.spec import FAMILIES
@@ -76,13 +75,6 @@ def test_a_known_name_is_found_under_its_hub_id(cache):
         assert found.settings == PUBLISHED["flux.1-schnell"].settings
 
 
-def test_a_folder_goes_before_a_hub_id(cache, tmp_path, monkeypatch):
-    hubs.put(cache, "someone/flux-small", BUNDLED / "flux-tiny")
-    monkeypatch.chdir(tmp_path)
-    folder(tmp_path / "someone", "flux-small")
-    assert resolve("someone/flux-small").stacks == {"double": 19, "single": 38}
-
-
 def test_a_blueprint_needs_no_download(cache):
     found, config = blueprint("SD3.5-medium", dtype="float32")
     assert found.name == "sd3.5-medium"
@@ -93,53 +85,11 @@ def test_a_blueprint_needs_no_download(cache):
     assert found.stacks["double"] == config["num_layers"] == 5
 
 
-def test_what_is_nothing_at_all_names_what_there_is(cache, tmp_path):
-    said = message("nothing-like-it")
-    assert said.startswith("checkpoint 'nothing-like-it' is neither a bundled checkpoint nor a folder, ")
-    assert "flux-tiny" in said
-    assert all(name in said for name in PUBLISHED)
-    (tmp_path / "file").write_text("")
-    assert "is a file, not a folder" in message(str(tmp_path / "file"))
-    assert "neither a bundled checkpoint" in message("../mine")
-    assert "neither a bundled checkpoint" in message("one/two/three")
-
-
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("flux-tyni", "flux-tiny"),
-        ("flux-tinny", "flux-tiny"),
-        ("./flux-tyni", "flux-tiny"),
-        ("flux.1dev", "flux.1-dev"),
-        ("FLUX.1-schnel", "flux.1-schnell"),
-        ("sd35-large", "sd3.5-large"),
-    ],
-)
-def test_a_name_with_a_typo_is_answered_by_the_nearest_one(cache, name, meant):
-    said = message(name)
-    assert said.endswith(f" (did you mean {meant!r}?); python -m harness list shows all names")
-
-
-def test_a_hub_id_with_a_typo_is_answered_by_the_nearest_one(cache, monkeypatch):
-    monkeypatch.setattr(hub_cache, "_ask", lambda *_: hub_cache._HubAnswer("absent", ""))
-    near = "check the spelling of 'black-forest-labs/FLUX.1-dve' (did you mean 'black-forest-labs/FLUX.1-dev'?)"
-    assert near in message("black-forest-labs/FLUX.1-dve")
-    assert "did you mean" not in message("somebody/else")
-
-
 @pytest.mark.parametrize(("short", "dtype"), [("bf16", "bfloat16"), ("fp16", "float16"), ("fp32", "float32")])
 def test_dtypes_have_short_names(short, dtype):
     assert resolve("flux-tiny", dtype=short).settings.dtype == dtype
     assert blueprint("flux.1-dev", dtype=short).checkpoint.settings.dtype == dtype
     assert "unknown dtype 'f16'; there are float32, bfloat16, float16" in message("flux-tiny", dtype="f16")
-
-
-def test_a_folder_that_is_called_like_a_bundled_one_does_not_get_its_baselines(tmp_path, monkeypatch):
-    mine = folder(tmp_path, "flux-tiny")
-    assert resolve(str(mine)).name == "flux-tiny-folder"
-    monkeypatch.chdir(tmp_path)
-    assert resolve("./flux-tiny").name == "flux-tiny-folder"
-    assert resolve(str(BUNDLED / "flux-tiny")).name == resolve("flux-tiny").name == "flux-tiny"
 
 
 @pytest.mark.parametrize(
