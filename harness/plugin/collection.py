@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -94,9 +94,23 @@ class Collection:
     def narrow(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Drop tests without parameters, analyses that nobody asked for, and all that --dit-quick leaves out."""
         kept = [item for item in items if self._is_wanted(item) and self._is_requested(config, item)]
+        kept = self._in_shard(kept)
         if len(kept) < len(items):
             config.hook.pytest_deselected(items=[item for item in items if item not in kept])
             items[:] = kept
+
+    def _in_shard(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """The tests of this part of the run: every N-th case, both of its tests; the first part has all else."""
+        shard = self.options.shard
+        cases = {p.case.id: None for item in items if (p := self.parameter(item)) is not None and p.case is not None}
+        mine = {case for index, case in enumerate(sorted(cases)) if shard.takes(index)}
+        return [item for item in items if self._is_mine(item, mine)]
+
+    def _is_mine(self, item: pytest.Item, cases: Container[str]) -> bool:
+        parameter = self.parameter(item)
+        if parameter is None or parameter.case is None:
+            return self.options.shard.number == 1 or parameter is None
+        return parameter.case.id in cases
 
     def _is_wanted(self, item: pytest.Item) -> bool:
         if parameter_id(item) is None:

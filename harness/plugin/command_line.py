@@ -93,6 +93,16 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option("strict", "let cases fail that have no stored values at all, too", action="store_true")
     option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
+    option(
+        "resume",
+        "go on with a run (its id, or its folder): what its journal holds is not measured again",
+        metavar="RUN",
+    )
+    option(
+        "shard",
+        "run only the I-th of N parts of the cases (2/4); python -m harness merge puts the parts together",
+        metavar="I/N",
+    )
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
     option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")

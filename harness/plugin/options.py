@@ -30,6 +30,7 @@ from harness.models.random_weights.checkpoint import NO_STEPS
 from harness.models.spec import BATCH, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
 from harness.plugin import workers
 from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
+from harness.results.journal import JOURNALS, WHOLE, Shard
 
 if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
@@ -79,6 +80,8 @@ class Options:
     rigour: Rigour
     run_id: str
     reports: Path
+    resume: bool
+    shard: Shard
     device: str | None
     rounds: int
     seeds: int
@@ -149,11 +152,8 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
     # A folder on the command line is the shell's, the default one belongs to the project.
     folder = text("reports")
     reports = config.invocation_params.dir / folder if folder else config.rootpath / "reports"
-    run_id = text("run_id") or _fresh_run_id()
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run_id):
-        raise pytest.UsageError(
-            f"--dit-run-id {run_id!r}: only letters, digits, '.', '_' and '-', as it names a folder"
-        )
+    shard = _shard(text("shard"))
+    run = _run_folder(config, reports, given, shard)
     dtype = text("dtype")
     return Options(
         typed=tuple(option_of(name) for name in sorted(given.typed)),
@@ -169,8 +169,10 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         quick=quick,
         update=update,
         rigour=_rigour(_one_of("unjudged", text("unjudged"), ("ok",)), strict=flag("strict")),
-        run_id=run_id,
-        reports=reports,
+        run_id=run.name,
+        reports=run.parent,
+        resume=text("resume") is not None,
+        shard=shard,
         device=text("device"),
         rounds=_whole("rounds", text("rounds"), least=4, most=10_000) or (8 if quick else 12),
         seeds=_whole("seeds", text("seeds"), least=1, most=SEEDS.most) or 1,
@@ -289,6 +291,43 @@ def _absolute(config: pytest.Config, value: str | None) -> str | None:
 def _metric(config: pytest.Config, value: str) -> str:
     name, equals, where = (_name_or_path(config, "metric", value) or "").partition("=")
     return f"{name}{equals}{_absolute(config, where)}"
+
+
+def _run_folder(config: pytest.Config, reports: Path, given: OptionValues, shard: Shard) -> Path:
+    """The folder of this run: that of the run to go on with, or a new one."""
+    resume, run_id = given.text("resume"), given.text("run_id")
+    if resume is None:
+        run_id = run_id or _fresh_run_id()
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run_id):
+            raise pytest.UsageError(
+                f"--dit-run-id {run_id!r}: only letters, digits, '.', '_' and '-', as it names a folder"
+            )
+        folder = reports / run_id
+        # A worker of pytest-xdist may start when the run has begun; with --collect-only nothing is written.
+        if (folder / shard.file).exists() and not (workers.is_worker(config) or config.option.collectonly):
+            raise pytest.UsageError(
+                f"--dit-run-id {run_id}: {folder} holds a run already; go on with it by --dit-resume={run_id}, or "
+                "choose another name"
+            )
+        return folder
+    if run_id is not None:
+        raise pytest.UsageError("--dit-resume goes on with a run under its own name; leave out --dit-run-id")
+    if given.flag("calibrate"):
+        raise pytest.UsageError("--dit-calibrate repeats a whole run; leave out --dit-resume")
+    there = config.invocation_params.dir / resume
+    folder = there if there.is_dir() else reports / resume
+    if not (any(folder.glob(JOURNALS)) or config.option.collectonly):
+        runs = sorted(path.parent.name for path in reports.glob(f"*/{JOURNALS}"))[-5:]
+        has = f"the last ones there are {', '.join(dict.fromkeys(runs))}" if runs else "there is none at all"
+        raise pytest.UsageError(f"--dit-resume {resume!r}: there is no such run in {reports}; {has}")
+    return folder
+
+
+def _shard(text: str | None) -> Shard:
+    try:
+        return Shard.of(text) if text is not None else WHOLE
+    except ValueError as error:
+        raise pytest.UsageError(f"--dit-shard {error}") from None
 
 
 def _fresh_run_id() -> str:

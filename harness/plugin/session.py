@@ -15,13 +15,14 @@ from harness.gates.validation import calibration
 from harness.plugin import summary, transport, workers
 from harness.plugin.analysis_session import AnalysisSession
 from harness.plugin.collection import Collection, fixtures_of, is_timed
+from harness.plugin.earlier import Earlier
 from harness.plugin.fixtures.ablation import AblationFixture
 from harness.plugin.fixtures.control import ControlFixture
 from harness.plugin.labs import Labs
 from harness.plugin.parameters import Parameter
 from harness.plugin.progress import Progress
 from harness.plugin.raised import error_line, with_error
-from harness.results.journal import Journal, check_place, latest
+from harness.results.journal import Journal, check_place, latest, read
 from harness.results.records import Kind, Record, from_json
 
 
@@ -46,6 +47,7 @@ class Session:
         self._findings: list[dict[str, Any]] = []
         self._baselines: dict[str, str] = {}  # folders by checkpoint
         self._written: list[Path] = []
+        self.earlier = Earlier()
         self._skipped: Counter[str] = Counter()  # tests by the reason
 
     def prepare(self) -> None:
@@ -68,11 +70,14 @@ class Session:
         if self.process.worker:
             check_place(self.folder)  # the controller can end the run with exit code 4 only before the first test
         else:
-            self._journal = Journal(self.folder)
+            self._journal = Journal(self.folder, self.options.shard)
             for note in self._journal.notes:
                 self._say(note)
+        if self.options.resume:
+            self.earlier = Earlier.of(read(self.folder, left_out=self._say))
         for target in self.collection.targets:  # none in the controller of pytest-xdist
             opened = self.labs.open(target)
+            self.earlier.check(self.process.run_id, opened.lab.fingerprint)
             for note in (*opened.reference.lines(), *opened.lab.notes):
                 self._say(f"{target.name}: {note}")
         if self.options.calibrate is not None and self.labs.opened:
@@ -92,6 +97,7 @@ class Session:
             rounds=self.options.rounds,
             update=self.options.update,
             records=transport.output_of(item).records,
+            earlier=self.earlier,
         )
 
     def control(self, parameter: Parameter, item: pytest.Item) -> ControlFixture:
@@ -104,6 +110,7 @@ class Session:
             run_folder=self.folder,
             update=self.options.update,
             records=transport.output_of(item).records,
+            earlier=self.earlier,
         )
 
     def record_error(self, parameter: Parameter, item: pytest.Item, error: BaseException) -> None:
@@ -140,7 +147,7 @@ class Session:
             self._skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
         for record in data.records:
             try:
-                if self._journal is not None:  # else why not is among the problems
+                if self._journal is not None and not self.earlier.holds(record):  # else why not is among the problems
                     self._journal.append(record)
             except JournalError as error:
                 self.problem(str(error))  # the record is ranked all the same
@@ -168,6 +175,8 @@ class Session:
             self.problem(line)
         if self._journal is not None:
             self._journal.close()
+            if whole and self.options.shard.count > 1:
+                self._journal.say_complete()
             if self.options.update is not None:
                 self._update(self.options.update)
             if self.options.calibrate is not None and not whole:

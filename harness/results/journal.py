@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +15,53 @@ from harness.errors import JournalError
 from harness.files import parse_json, write_atomically
 from harness.results.records import Record, from_json
 
-FILE = "shard-1-of-1.jsonl"  # the one that a run writes
-_PATTERN = "shard-*.jsonl"  # what is read: every journal in a run's folder
+JOURNALS = "shard-*.jsonl"  # what is read: every journal in a run's folder
+_MOST_SHARDS = 10_000
 _DAMAGED = ".damaged"  # added to a journal's name, of the file that takes its lines that are no records
+
+
+@dataclass(frozen=True, order=True)
+class Shard:
+    """One of the parts into which the cases of a run are split, counted from 1; a run of its own is 1 of 1."""
+
+    number: int = 1
+    count: int = 1
+
+    @classmethod
+    def of(cls, text: str) -> Shard:
+        """From ``2/4``. Raises ValueError, with what is wrong, for anything that is no part of so many."""
+        match = re.fullmatch(r"([0-9]{1,5})/([0-9]{1,5})", text)
+        number, count = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not 1 <= number <= count <= _MOST_SHARDS:
+            raise ValueError(f"{text[:60]!r}: takes I/N, the I-th of N parts: 1/4, 2/4, 3/4 or 4/4")
+        return cls(number, count)
+
+    @property
+    def file(self) -> str:
+        """The name of its journal."""
+        return f"shard-{self.number}-of-{self.count}.jsonl"
+
+    @property
+    def complete(self) -> str:
+        """The name of the file that says that all of its cases ran."""
+        return f"shard-{self.number}-of-{self.count}.complete"
+
+    @classmethod
+    def of_file(cls, path: Path) -> Shard:
+        """From the path of a journal. Raises JournalError where its name is no shard's."""
+        match = re.fullmatch(r"shard-([0-9]{1,5})-of-([0-9]{1,5})\.jsonl", path.name)
+        try:
+            return cls.of(f"{match[1]}/{match[2]}" if match else path.name)
+        except ValueError:
+            raise JournalError(f"{path} is not named as the journal of a shard: shard-1-of-2.jsonl") from None
+
+    def takes(self, index: int) -> bool:
+        """Whether the case of that index, counted from 0, is in this part."""
+        return index % self.count == self.number - 1
+
+
+WHOLE = Shard()  # a run that is not split
+FILE = WHOLE.file
 
 
 class Journal:
@@ -25,12 +71,14 @@ class Journal:
     a file beside the journal; ``notes`` say so.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE
+    def __init__(self, folder: Path, shard: Shard = WHOLE) -> None:
+        self.path = folder / shard.file
+        self._complete = folder / shard.complete
         self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.notes = tuple(note for path in sorted(folder.glob(_PATTERN)) for note in _repair(path))
+            self.notes = tuple(note for note in _repair(self.path))
+            self._complete.unlink(missing_ok=True)
             self._stream = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise JournalError(f"can't write the journal {self.path}: {error.strerror or error}") from None
@@ -54,6 +102,10 @@ class Journal:
                 for folder in self._new_folders:
                     folder.rmdir()  # fails where there is anything else in it
 
+    def say_complete(self) -> None:
+        """Leave a file beside the journal that says that all cases ran. Raises HarnessError."""
+        write_atomically(self._complete, "")
+
     def close(self) -> None:
         """Close the file; the journal takes no more."""
         with suppress(OSError):  # what could not be written was said by append()
@@ -75,9 +127,9 @@ def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Recor
     is no record is left out as well where ``left_out`` is given, and called with what was wrong; without it, raises
     JournalError naming file and line. Also raises where there is no journal, or no record in one with ``left_out``.
     """
-    files = [run] if run.is_file() else sorted(run.glob(_PATTERN))
+    files = [run] if run.is_file() else sorted(run.glob(JOURNALS))
     if not files:
-        raise JournalError(f"no journal in {run}: a run folder holds {_PATTERN} (see reports/)")
+        raise JournalError(f"no journal in {run}: a run folder holds {JOURNALS} (see reports/)")
     records: list[Record] = []
     for path in files:
         good, bad = _content(path)
@@ -89,9 +141,17 @@ def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Recor
     return latest(records)
 
 
+def read_whole(path: Path) -> list[Record]:
+    """The records of one journal file. Raises JournalError for any line that is no record, a cut-off one too."""
+    good, bad = _content(path, whole=True)
+    if bad:
+        raise JournalError(f"{path} {bad[0].said}")
+    return latest(good)
+
+
 def read_if_any(run: Path) -> list[Record]:
     """As :func:`read`, but no records where a run left no journal: its process ended before the first case."""
-    return read(run) if run.is_file() or any(run.glob(_PATTERN)) else []
+    return read(run) if run.is_file() or any(run.glob(JOURNALS)) else []
 
 
 def latest(records: Iterable[Record]) -> list[Record]:
@@ -141,6 +201,8 @@ def _said(bad: Sequence[_BadLine]) -> str:
 
 def _repair(path: Path) -> Iterator[str]:
     """Let a journal end with a whole line, and move lines that are no records to a file beside it; what was done."""
+    if not path.exists():
+        return
     text = path.read_bytes()
     _, bad = _content(path, whole=True)
     if bad:

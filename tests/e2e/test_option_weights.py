@@ -21,6 +21,7 @@ from harness.results.ranking import rank
 from harness.results.records import Status
 from harness.surgery.view import BlockView
 from tests.benchmarks import bench_overhead
+from tests.helpers.projects import forget
 
 CASES = """
 import pytest
@@ -46,6 +47,7 @@ def project(pytester, loaded):
 
 
 def run(project, *given, weights="random:small"):
+    forget(project)
     options = ("-p", "no:randomly", "-p", "no:cacheprovider", "--dit-run-id=r", "--dit-rounds=4")
     return project.runpytest_inprocess(*options, *([f"--dit-weights={weights}"] if weights else []), *given)
 

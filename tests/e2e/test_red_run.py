@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.results.journal import read
-from tests.helpers.projects import CASES, CONTROL, LATENCY, SKIP, baseline, run
+from tests.helpers.projects import CASES, CONTROL, LATENCY, SKIP, baseline, forget, run
 
 REVERSE = SKIP.replace("skip", "reverse")
 
@@ -75,6 +75,7 @@ def test_properties_and_messages_come_through_xdist(project):
     project.makepyfile(test_mine=CASES + CONTROL + LATENCY)
     run(project, "--dit-baseline-update=all", "-k", "ablation and skip or control", "--benchmark-skip")
     move(project)
+    forget(project)
     arguments = ["-n1", "--dit-prompts=prompts.txt", "--dit-run-id=r", "-p", "no:randomly", "--junit-xml=junit.xml"]
     result = project.runpytest_subprocess(*arguments, "--dit-rounds=6", "-k", "skip")
     # pytest-benchmark measures nothing under xdist.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.results.journal import FILE, read
-from tests.helpers.projects import run
+from tests.helpers.projects import go_on, run
 
 
 def test_pictures_and_reports_that_can_not_be_written_cost_no_measurement(project):
@@ -42,11 +42,11 @@ def test_a_run_folder_that_is_deleted_in_mid_run_and_a_journal_on_a_full_disk_ar
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
-def test_a_torn_journal_goes_on_under_its_run_id_and_is_ranked(project):
+def test_a_torn_journal_goes_on_and_is_ranked(project):
     run(project, "-k", "skip")
     path = project.path / "reports" / "r" / FILE
     path.write_bytes(path.read_bytes() + path.read_bytes()[:500])
-    result = run(project, "-k", "reverse")
+    result = go_on(project, "--dit-resume=r", "-k", "reverse")
     result.assert_outcomes(passed=1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(

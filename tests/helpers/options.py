@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.gates.rigour import Rigour
 from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.plugin.options import Options
+from harness.results.journal import WHOLE
 
 DEFAULTS = Options(
     typed=(),
@@ -23,6 +24,8 @@ DEFAULTS = Options(
     update=None,
     rigour=Rigour.USUAL,
     run_id="r",
+    resume=False,
+    shard=WHOLE,
     reports=Path("reports"),
     device=None,
     rounds=12,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from harness.gates import baselines
-from harness.results.journal import read
+from harness.results.journal import JOURNALS, read
 
 CASES = """
 import pytest
@@ -47,9 +47,21 @@ absolute = 0.05
 
 
 def run(project, *arguments):
-    """A run in this process, with the project's prompts, into reports/r."""
+    """A run in this process, with the project's prompts, into reports/r, which is made anew."""
+    forget(project)
+    return go_on(project, "--dit-run-id=r", *arguments)
+
+
+def forget(project):
+    """Let no run be in reports/r any more."""
+    for journal in (project.path / "reports" / "r").glob(JOURNALS):
+        journal.unlink()
+
+
+def go_on(project, *arguments):
+    """As :func:`run`, into the run folder that the options name."""
     return project.runpytest_inprocess(
-        "-p", "no:randomly", "-p", "no:cacheprovider", "--dit-prompts=prompts.txt", "--dit-run-id=r", *arguments
+        "-p", "no:randomly", "-p", "no:cacheprovider", "--dit-prompts=prompts.txt", *arguments
     )
 
 

@@ -24,6 +24,8 @@ def test_every_option_stands_there_with_its_key():
     assert keys["--dit-range-source"] == "dit_range_source"
     assert {option for option, key in keys.items() if key == "-"} == {
         "--dit-run-id",
+        "--dit-resume",
+        "--dit-shard",
         "--dit-baseline-update",
         "--dit-calibrate",
         "--dit-perturb",
