@@ -40,6 +40,7 @@ COMMANDS = {
     "init": _Command("init", "make cases, tolerances and a workflow in a repository of your own"),
     "list": _Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
     "screen": _Command("screen", "rank single skips and plans by their velocity error, at the cost of some 30 images"),
+    "search": _Command("search", "find the least harmful blocks to leave out for a speed-up, a size or a number"),
     "report": _Command("report", "write the ranking of a run again, from its journal alone"),
     "merge": _Command("merge", "put the shards of a run together that several machines made"),
     "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
@@ -64,7 +65,7 @@ GROUPS = {
     "look at what there is, and at runs": ("list", "report", "merge", "compare"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds"),
-    "analyse and change models": ("screen", "angles", "lokr", "export", "convert"),
+    "analyse and change models": ("screen", "search", "angles", "lokr", "export", "convert"),
     "bundled models and this machine": ("tiny", "fingerprint"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
@@ -201,9 +202,19 @@ class Lab:
                 samples = self.sampler.sample(self.prompts, seed, between=stepping)
             stepping.check(steps)
             return samples
-        with ablate(transformer, plan, stack), traced(transformer, stack) as ran:
+        return self.sample_stacks({stack: plan}, seed)
+
+    def sample_stacks(self, plans: Mapping[str, Plan], seed: int = 0) -> Samples:
+        """Images under plans of several stacks at once, the executed blocks checked. Raises SurgeryError."""
+        transformer = self.sampler.transformer
+        with ExitStack() as views:
+            ran: dict[str, list[int]] = {}
+            for stack, plan in plans.items():
+                views.enter_context(ablate(transformer, plan, stack))
+                ran[stack] = views.enter_context(traced(transformer, stack))
             samples = self.sampler.sample(self.prompts, seed)
-        check_trace(ran, plan, stack)
+        for stack, plan in plans.items():
+            check_trace(ran[stack], plan, stack)
         return samples
 
     def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> VariantRun[Observation]:
@@ -218,8 +229,16 @@ class Lab:
         names = self.checkpoint.family.diffusers_names
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
+        return self._measured([self.sample(plan, stack, seed, window=window) for seed in range(self.variant_seeds)])
+
+    def run_stacks(self, plans: Mapping[str, Plan]) -> VariantRun[Observation]:
+        """As :meth:`run`, of plans of several stacks that hold together, in all denoising steps."""
+        return self._measured([self.sample_stacks(plans, seed) for seed in range(self.variant_seeds)])
+
+    def _measured(self, samples: Sequence[Samples]) -> VariantRun[Observation]:
+        """A variant's images of each seed, against the control's."""
         control = self.control
-        variants = [self.observe(self.sample(plan, stack, seed, window=window)) for seed in range(self.variant_seeds)]
+        variants = [self.observe(each) for each in samples]
         values, summary = combined(
             [
                 variant_figures(variant, base, control, self.seed_sd, self.metrics)
