@@ -26,7 +26,8 @@ from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import resolve
 from harness.models.environment import pick_device
 from harness.report.text import number, spreadsheet_text
-from harness.results.statistics import Interval, by_prompt, mean_interval
+from harness.results.statistics import Interval
+from harness.search.confirm import harm_of
 from harness.search.evaluation import Evaluations, Exhausted
 from harness.search.removals import Blocks, Removal
 from harness.search.selectors import SELECTORS, Problem
@@ -135,7 +136,10 @@ def run(arguments: argparse.Namespace) -> None:
             f"{arguments.evaluations} evaluations are too few for the selector {arguments.selector!r} on "
             f"{goal.blocks.count} blocks; give --evaluations more"
         )
-    confirmed = sorted((_confirm(lab, problem, removal) for removal in best), key=lambda each: each.harm.value)
+    errors.budget = None  # what the selector returned may not have been measured in full
+    found_errors = errors(best)
+    harms = [harm_of(lab, goal.blocks, removal) for removal in best]
+    confirmed = sorted(map(Confirmed, best, found_errors, harms), key=lambda each: each.harm.value)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     print(draw([_table(checkpoint.name, arguments.selector, goal, errors, confirmed)], width), end="")
     for line in _ways_on(arguments.checkpoint, goal.blocks.plan(confirmed[0].removal)):
@@ -160,14 +164,6 @@ def _best(problem: Problem, found: Removal | None, count: int) -> list[Removal]:
     ranked = sorted(allowed, key=lambda removal: (problem.errors.fine[removal], sorted(removal)))
     first = [] if found is None else [found]
     return list(dict.fromkeys([*first, *ranked]))[:count]
-
-
-def _confirm(lab: Lab, problem: Problem, removal: Removal) -> Confirmed:
-    measured = lab.run_stacks(problem.blocks.plan(removal)).measurement
-    harm = mean_interval(by_prompt(measured.values.get("harm", ()), measured.prompts) * lab.seed_sd)
-    problem.errors.budget = None
-    (error,) = problem.errors([removal])
-    return Confirmed(removal, error, harm)
 
 
 def _table(checkpoint: str, selector: str, goal: _Goal, errors: Evaluations, confirmed: Sequence[Confirmed]) -> Section:
