@@ -39,7 +39,7 @@ def test_a_share_of_the_time_is_what_a_forward_without_a_block_saves(lab, monkey
 
     monkeypatch.setattr(shares, "measure_latency", timed)
     found = time_shares(lab, rounds=6)
-    assert asked == [("0-1 3-4", "double", 6), ("0-4 6-9", "single", 6)]
+    assert asked == [("0 1 3 4", "double", 6), ("0-4 6-9", "single", 6)]
     assert found == pytest.approx([0.2] * 5 + [1 - 1 / 1.1] * 10)
 
 
