@@ -41,14 +41,19 @@ _NO_BLOCK_LEFT_OUT = "variants that leave out no block, and so save no time"
 
 def what_can_go_title(ranking: Ranking) -> str:
     """Heads the short table of what can go."""
-    return f"what can go: {named(ranking)} ({ranking.prompts} prompts)"
+    return f"what can go: {named(ranking)} ({_measured_on(ranking)})"
+
+
+def _measured_on(ranking: Ranking) -> str:
+    timed_in = "" if ranking.timed_batch is None else f", timed in batches of {ranking.timed_batch}"
+    return f"{ranking.prompts} prompts{timed_in}"
 
 
 def title(ranking: Ranking) -> str:
     """What is ranked by what."""
     name = named(ranking)
     if ranking.by is RankedBy.HARM and ranking.rows:
-        return f"least harmful variant: {name} ({ranking.prompts} prompts)"
+        return f"least harmful variant: {name} ({_measured_on(ranking)})"
     if not ranking.rows:
         return f"nothing to rank: {name}"
     refused = ranking.judge_check is not None and ranking.judge_check.refused

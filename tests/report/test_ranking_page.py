@@ -54,10 +54,10 @@ def test_the_page_begins_with_what_can_go_and_shows_the_figures():
     page = markdown(records, rank(records), figures)
     order = [
         "## m\n",
-        "### What can go: m (16 prompts)",
+        "### What can go: m (16 prompts, timed in batches of 8)",
         "](pareto.png)",
         "](blocks.png)",
-        "### Least harmful variant: m (16 prompts), of those that leave out blocks",
+        "### Least harmful variant: m (16 prompts, timed in batches of 8), of those that leave out blocks",
         "### Variants that leave out no block, and so save no time",
         "### By strategy",
     ]

@@ -147,8 +147,8 @@ SWEEP = [
 def test_what_can_go_comes_first_and_what_saves_nothing_apart():
     text = render(SWEEP, 120, colour=False)
     titles = [
-        "what can go: m (16 prompts)",
-        "least harmful variant: m (16 prompts), of those that leave out blocks",
+        "what can go: m (16 prompts, timed in batches of 8)",
+        "least harmful variant: m (16 prompts, timed in batches of 8), of those that leave out blocks",
         "variants that leave out no block, and so save no time",
         "by strategy (median over cases)",
     ]
@@ -175,6 +175,6 @@ def test_one_kind_of_variants_is_one_table():
     assert "leave out" not in alone
     assert "what can go" not in alone
     only = [line.rstrip() for line in render(skip("L01", 0.5, 1.1), 120, colour=False).splitlines()]
-    assert only[0] == "what can go: m (16 prompts)"
-    assert "least harmful variant: m (16 prompts)" in only
+    assert only[0] == "what can go: m (16 prompts, timed in batches of 8)"
+    assert "least harmful variant: m (16 prompts, timed in batches of 8)" in only
     assert not any("no block" in line for line in only)

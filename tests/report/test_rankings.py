@@ -53,8 +53,8 @@ def test_each_ranking_prints_as_its_table():
     assert isinstance(rankings, Rankings)
     assert [r.checkpoint for r in rankings] == ["m", "n"]
     first, second = map(str, rankings)
-    assert first.startswith("what can go: m (16 prompts)")
-    assert "\nleast harmful variant: m (16 prompts)" in first
+    assert first.startswith("what can go: m (16 prompts, timed in batches of 8)")
+    assert "\nleast harmful variant: m (16 prompts, timed in batches of 8)" in first
     assert "s-L01-03-parallel" in first
     assert second.startswith("what can go: n (16 prompts)")
     assert str(rankings) == f"{first}\n{second}"
