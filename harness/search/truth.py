@@ -25,6 +25,7 @@ from harness.results.serialise import Count, from_plain, to_plain
 from harness.search.evaluation import Measure
 from harness.search.removals import Blocks, Removal, mask_of, of_mask
 
+FOLDER = Path("docs") / "search"  # the tables of the bundled models, in a checkout
 _MOST_BLOCKS = 20  # 2^20 removals
 
 

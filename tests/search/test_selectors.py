@@ -11,7 +11,7 @@ from harness.errors import PlanError
 from harness.search.evaluation import Evaluations, Exhausted
 from harness.search.removals import Blocks, all_removals
 from harness.search.selectors import SELECTORS, Problem, greedy, knapsack, one_shot
-from tests.search.conftest import LENGTHS, table
+from tests.helpers.truths import LENGTHS, table
 
 TRUTH = table(LENGTHS)
 
