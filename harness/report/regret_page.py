@@ -16,13 +16,13 @@ _SHARE = 0.03  # of all removals may be evaluated
 _ALLOWED = 0.02  # median regret
 
 
-def page(truths: Sequence[Truth]) -> str:
+def page(truths: Sequence[Truth], *, seeds: int = 20) -> str:
     """Regret by selector and model, the sizes at which it is large, and the pair that sums order most wrongly."""
     rows: list[tuple[str, ...]] = []
     pairs: list[list[tuple[str, ...]]] = []
     for truth in truths:
         budget = _SHARE * len(truth.fine)
-        found = list(regrets(truth, budget))
+        found = list(regrets(truth, budget, seeds=seeds))
         selectors = dict.fromkeys(each.selector for each in found)
         rows += [_row(truth, name, [each for each in found if each.selector == name]) for name in selectors]
         pairs.append(_pair(truth))

@@ -13,8 +13,6 @@ from harness.search.removals import Removal, mask_of, of_mask
 from harness.search.selectors import SELECTORS, Problem, Selector
 from harness.search.truth import Truth
 
-_SEEDS = 20
-
 
 class Regret(NamedTuple):
     """A selector's regrets at one size: (R,) shares of the range of errors of that size, one for each seed.
@@ -48,8 +46,8 @@ def regret_of(truth: Truth, selector: Selector, size: int, budget: float, seed: 
     return (float(truth.fine[mask_of(found)]) - best) / (worst - best), errors.spent
 
 
-def regrets(truth: Truth, budget: float, *, seeds: int = _SEEDS) -> Iterator[Regret]:
-    """Every selector at every size from 1 to L - 1, on so many seeds where it draws anything at random."""
+def regrets(truth: Truth, budget: float, *, seeds: int) -> Iterator[Regret]:
+    """Every selector at every size from 1 to L - 1, each on so many seeds."""
     for name, selector in SELECTORS.items():
         for size in range(1, truth.blocks.count):
             runs = [regret_of(truth, selector, size, budget, seed) for seed in range(seeds)]
