@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -229,16 +229,16 @@ class Lab:
         names = self.checkpoint.family.diffusers_names
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
-        return self._measured([self.sample(plan, stack, seed, window=window) for seed in range(self.variant_seeds)])
+        return self._measured(lambda seed: self.sample(plan, stack, seed, window=window))
 
     def run_stacks(self, plans: Mapping[str, Plan]) -> VariantRun[Observation]:
         """As :meth:`run`, of plans of several stacks that hold together, in all denoising steps."""
-        return self._measured([self.sample_stacks(plans, seed) for seed in range(self.variant_seeds)])
+        return self._measured(lambda seed: self.sample_stacks(plans, seed))
 
-    def _measured(self, samples: Sequence[Samples]) -> VariantRun[Observation]:
-        """A variant's images of each seed, against the control's."""
+    def _measured(self, sample: Callable[[int], Samples]) -> VariantRun[Observation]:
+        """A variant's images of each seed, against the control's: a model that can't run says so by its control."""
         control = self.control
-        variants = [self.observe(each) for each in samples]
+        variants = [self.observe(sample(seed)) for seed in range(self.variant_seeds)]
         values, summary = combined(
             [
                 variant_figures(variant, base, control, self.seed_sd, self.metrics)
