@@ -121,6 +121,24 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_taken(parser: argparse.ArgumentParser, prompts: int | str, steps: int | str) -> None:
+    """Add ``--take-prompts`` and ``--take-steps``: how much of a checkpoint's sampling is measured.
+
+    ``prompts`` and ``steps`` are what is taken by default, or how that is said where the command chooses it itself.
+    """
+    for name, what, default in (
+        ("prompts", "prompts, at equal distances in their file", prompts),
+        ("steps", "denoising steps, at equal distances", steps),
+    ):
+        parser.add_argument(
+            f"--take-{name}",
+            type=whole_number(1, 10_000),
+            default=default if isinstance(default, int) else None,
+            metavar="N",
+            help=f"how many of the {what} (default: {default})",
+        )
+
+
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """The type of an argument that is a whole number in those bounds."""
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+from harness.cli.report import show
 from harness.errors import HarnessError
-from harness.report.ranking_files import write_ranking
-from harness.report.ranking_terminal import render
+from harness.report.tiles import IMAGES
 from harness.results.journal import JOURNALS, Journal
 from harness.results.merge import merged, shards_in
-
-_IMAGES = "images"  # of a run folder: the pictures of its cases
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +32,6 @@ def run(arguments: argparse.Namespace) -> None:
         journal.append(record)
     journal.close()
     for path in shards.values():
-        if (path.parent / _IMAGES).is_dir():
-            shutil.copytree(path.parent / _IMAGES, out / _IMAGES, dirs_exist_ok=True)
-    written = write_ranking(out, records, _warn)
-    print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
-    for path in written:
-        print(f"wrote {path}")
-
-
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)
+        if (path.parent / IMAGES).is_dir():
+            shutil.copytree(path.parent / IMAGES, out / IMAGES, dirs_exist_ok=True)
+    show(out, records)

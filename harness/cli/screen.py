@@ -42,18 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a plan beside the single skips, such as "double: 0-1 3-4"; may be repeated',
     )
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="default: the checkpoint's own prompts")
-    parser.add_argument(
-        "--take-prompts",
-        type=common.whole_number(1, 10_000),
-        metavar="N",
-        help="how many of the prompts, at equal distances in their file (default: 4 to 8, for some 30 control images)",
-    )
-    parser.add_argument(
-        "--take-steps",
-        type=common.whole_number(1, 10_000),
-        metavar="N",
-        help="how many of the denoising steps, at equal distances (default: 1 to 5, for some 30 control images)",
-    )
+    common.add_taken(parser, "4 to 8, for some 30 control images", "1 to 5, for some 30 control images")
     parser.add_argument(
         "--baselines", type=Path, default=Path("baselines"), metavar="FOLDER", help="default: %(default)s"
     )

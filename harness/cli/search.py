@@ -35,6 +35,7 @@ from harness.search.shares import parameter_shares, time_shares
 from harness.search.velocity_search import velocity_measure
 
 _UNITS = {"remove": "blocks", "speedup": "of a forward's time", "params": "of the parameters"}
+_PROMPTS, _STEPS = 4, 2  # that errors are measured on
 
 
 class _Goal(NamedTuple):
@@ -77,20 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many of the best sets are run on images (default: %(default)s)",
     )
-    parser.add_argument(
-        "--take-prompts",
-        type=common.whole_number(1, 10_000),
-        default=4,
-        metavar="N",
-        help="prompts that errors are measured on, at equal distances in their file (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--take-steps",
-        type=common.whole_number(1, 10_000),
-        default=2,
-        metavar="N",
-        help="denoising steps that errors are measured at, at equal distances (default: %(default)s)",
-    )
+    common.add_taken(parser, _PROMPTS, _STEPS)
     parser.add_argument("--seed", type=common.whole_number(0, 2**31), default=0, metavar="N", help="of the search")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
     common.add_device(parser)
@@ -152,7 +140,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _goal(arguments: argparse.Namespace, lab: Lab) -> _Goal:
     lengths = lab.checkpoint.stacks
     if arguments.remove is not None:
-        return _Goal(Blocks(lengths, (1.0,) * sum(lengths.values())), float(arguments.remove), _UNITS["remove"])
+        return _Goal(Blocks.alike(lengths), float(arguments.remove), _UNITS["remove"])
     if arguments.speedup is not None:
         return _Goal(Blocks(lengths, time_shares(lab)), 1.0 - 1.0 / arguments.speedup, _UNITS["speedup"])
     return _Goal(Blocks(lengths, parameter_shares(lab)), 1.0 - arguments.params, _UNITS["params"])

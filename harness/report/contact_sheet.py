@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, UnidentifiedImageError
 from harness.ablation.case import Case
 from harness.errors import HarnessError, first_line, printable, refuse
 from harness.report.text import number, with_unit
-from harness.report.tiles import font, save_png, tile, wrapped
+from harness.report.tiles import IMAGES, font, save_png, tile, wrapped
 from harness.results.arrays import Images
 from harness.results.ranking import Ranking
 from harness.results.ranking_row import Row
@@ -37,7 +37,7 @@ class _Line(NamedTuple):
 
 def _strip_path(folder: Path, case: str) -> Path:
     """Where a run folder keeps the strip of a case's images."""
-    return folder / "images" / f"{case}.png"
+    return folder / IMAGES / f"{case}.png"
 
 
 def keep_strips(folder: Path, case: Case, images: Images, control: Images, texts: Sequence[str] = ()) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from harness.report.text import number
-from harness.report.tiles import font, save_png, tile, wrapped
+from harness.report.tiles import IMAGES, font, save_png, tile, wrapped
 from harness.report.worst_prompts import PromptHarm, worst
 from harness.results.arrays import Images
 
@@ -29,7 +29,7 @@ _PLACES = ("worst", "second worst", "third worst")
 
 def picture_path(folder: Path, case: str) -> Path:
     """Where a run folder keeps the picture of a case."""
-    return folder / "images" / f"{case}-prompts.png"
+    return folder / IMAGES / f"{case}-prompts.png"
 
 
 def shown(prompts: Sequence[PromptHarm]) -> list[PromptHarm]:

@@ -13,6 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 from harness.errors import printable
 from harness.files import write_atomically
 
+IMAGES = "images"  # of a run folder: the pictures of its cases
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 

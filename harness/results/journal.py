@@ -77,7 +77,7 @@ class Journal:
         self._new_folders = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self.notes = tuple(note for note in _repair(self.path))
+            self.notes = tuple(_repair(self.path))
             self._complete.unlink(missing_ok=True)
             self._stream = self.path.open("a", encoding="utf-8")
         except OSError as error:
@@ -146,7 +146,7 @@ def read_whole(path: Path) -> list[Record]:
     good, bad = _content(path, whole=True)
     if bad:
         raise JournalError(f"{path} {bad[0].said}")
-    return latest(good)
+    return good
 
 
 def read_if_any(run: Path) -> list[Record]:

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from harness.search.removals import Removal
 
 # The errors of removals, in their order; ``rough`` asks for a cheaper measure of the same, on fewer prompts.
 Measure = Callable[[Sequence[Removal], bool], Sequence[float]]
-
-
-class Errors(Protocol):
-    """What a selector asks: the errors of some removals, all at once."""
-
-    def __call__(self, removals: Sequence[Removal], *, rough: bool = False) -> list[float]:
-        """Their errors, in their order."""
-        ...
 
 
 @dataclass

@@ -14,7 +14,7 @@ from harness.ablation.plan import Plan
 from harness.errors import PlanError
 
 Removal = frozenset[int]
-_ROUNDING = 1e-9  # savings are sums of shares
+ROUNDING = 1e-9  # savings are sums of shares
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Blocks:
         if not all(share > 0 for share in self.shares):
             raise ValueError(f"a block has a share that is not above 0: {self.shares}")
 
+    @classmethod
+    def alike(cls, lengths: Mapping[str, int]) -> Blocks:
+        """Blocks that count as one each."""
+        return cls(lengths, (1.0,) * sum(lengths.values()))
+
     @property
     def count(self) -> int:
         """How many blocks there are, over all stacks."""
@@ -47,7 +52,7 @@ class Blocks:
 
     def reaches(self, removal: Iterable[int], target: float) -> bool:
         """Whether a removal saves as much as ``target``."""
-        return self.saved(removal) >= target - _ROUNDING
+        return self.saved(removal) >= target - ROUNDING
 
     def plan(self, removal: Iterable[int]) -> dict[str, Plan]:
         """The plan by stack; stacks that lose nothing are not in it."""

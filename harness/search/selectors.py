@@ -6,7 +6,7 @@ at equal cost, with each other and with the truth (:mod:`harness.search.regret`)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from scipy.optimize import LinearConstraint, milp
 
 from harness.errors import PlanError
 from harness.search.evaluation import Evaluations, Exhausted
-from harness.search.removals import Blocks, Removal
+from harness.search.removals import ROUNDING, Blocks, Removal
 
 _OFFSPRING = 16  # of a generation of the evolution
 _SURVIVORS = 4  # of them are measured in full
@@ -60,12 +60,7 @@ Selector = Callable[[Problem], Removal | None]
 def one_shot(problem: Problem) -> Removal:
     """Leave out the blocks whose removal alone costs least error for what it saves, until the target is reached."""
     worth = problem.single_errors() / np.array(problem.blocks.shares)
-    chosen: Removal = frozenset()
-    for block in map(int, np.argsort(worth, kind="stable")):
-        if problem.blocks.reaches(chosen, problem.target):
-            break
-        chosen |= {block}
-    return _trimmed(problem, chosen, worth)
+    return _trimmed(problem, _filled(problem, frozenset(), np.argsort(worth, kind="stable")), worth)
 
 
 def knapsack(problem: Problem) -> Removal:
@@ -74,7 +69,7 @@ def knapsack(problem: Problem) -> Removal:
     It supposes that errors add up.
     """
     errors, shares = problem.single_errors(), np.array(problem.blocks.shares)
-    enough = LinearConstraint(shares[None, :], lb=problem.target - 1e-9)
+    enough = LinearConstraint(shares[None, :], lb=problem.target - ROUNDING)
     solved = milp(
         errors, constraints=enough, integrality=np.ones(len(errors), dtype=np.int64), bounds=VariableBounds(0, 1)
     )
@@ -158,24 +153,29 @@ SELECTORS: dict[str, Selector] = {
 
 def _drawn(problem: Problem) -> Removal:
     """A removal that saves enough, at random."""
-    chosen: Removal = frozenset()
-    for block in map(int, problem.rng.permutation(problem.blocks.count)):
-        if problem.blocks.reaches(chosen, problem.target):
-            break
-        chosen |= {block}
-    return _trimmed(problem, chosen, problem.rng.random(problem.blocks.count))
+    return _completed(problem, frozenset())
 
 
 def _child(problem: Problem, parent: Removal) -> Removal:
     """The parent with one to three of its blocks back, and others left out until it saves enough."""
     number = min(len(parent), 1 + int(problem.rng.geometric(0.6) - 1), 3)
     back = problem.rng.choice(sorted(parent), size=number, replace=False)
-    chosen = parent - set(map(int, back))
-    for block in map(int, problem.rng.permutation(problem.blocks.count)):
+    return _completed(problem, parent - set(map(int, back)))
+
+
+def _completed(problem: Problem, chosen: Removal) -> Removal:
+    """With other blocks left out at random until it saves enough, and without those that may stay then."""
+    filled = _filled(problem, chosen, problem.rng.permutation(problem.blocks.count))
+    return _trimmed(problem, filled, problem.rng.random(problem.blocks.count))
+
+
+def _filled(problem: Problem, chosen: Removal, order: Iterable[int]) -> Removal:
+    """With blocks left out in that order until it saves enough."""
+    for block in map(int, order):
         if problem.blocks.reaches(chosen, problem.target):
             break
         chosen |= {block}
-    return _trimmed(problem, chosen, problem.rng.random(problem.blocks.count))
+    return chosen
 
 
 def _trimmed(problem: Problem, chosen: Removal, worth: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Removal:

@@ -64,7 +64,7 @@ class Truth:
     @property
     def blocks(self) -> Blocks:
         """Its blocks, each of which counts as one."""
-        return Blocks(self.about.lengths, (1.0,) * sum(self.about.lengths.values()))
+        return Blocks.alike(self.about.lengths)
 
     @property
     def sizes(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -78,7 +78,7 @@ def measure_truth(sampler: Sampler, about: Circumstances, prompts: Sequence[str]
     count = sum(about.lengths.values())
     if count > _MOST_BLOCKS:
         raise DataError(f"{about.checkpoint} has {count} blocks: 2^{count} sets of them are too many to measure")
-    blocks = Blocks(about.lengths, (1.0,) * count)
+    blocks = Blocks.alike(about.lengths)
     plans = [blocks.plan(of_mask(mask)) for mask in range(2**count)]
     errors = plan_errors(sampler, prompts, plans, steps=about.steps).error.mean(axis=2)
     return Truth(about, errors.mean(axis=1), errors[:, : about.rough_prompts].mean(axis=1))

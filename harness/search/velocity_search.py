@@ -17,7 +17,7 @@ def velocity_measure(
 
     Removals that are asked for together share the blocks that they begin with.
     """
-    blocks = Blocks(lengths, (1.0,) * sum(lengths.values()))
+    blocks = Blocks.alike(lengths)
 
     def measure(removals: Sequence[Removal], rough: bool) -> list[float]:
         plans = [blocks.plan(removal) for removal in removals]
