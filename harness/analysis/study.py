@@ -111,7 +111,7 @@ class Study:
     @cached_property
     def reseed(self) -> ReseedDrift:
         """Mean squared drift of layout and of detail between two seeds of one prompt of the control."""
-        return reseed_drift([observation.images for observation in self.lab.control.seeds])
+        return reseed_drift([observation.images for observation in self.lab.control_seeds()])
 
     def ablate(self, stack: str, first: int, last: int, strategy: str) -> Measurement:
         """A variant by range and strategy, as in a case's id."""

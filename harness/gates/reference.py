@@ -14,6 +14,7 @@ from harness.gates.update import refuse_mixing
 from harness.results.fingerprint import Fingerprint, incomparable
 
 if TYPE_CHECKING:
+    from harness.lab.lab import Lab
     from harness.lab.protocol import LabProtocol
 
 
@@ -115,11 +116,19 @@ def stored_unit(wanted: Path, checkpoint: str) -> float | None:
     return None if path is None else baselines.load(path, checkpoint, unsigned=True).seed_sd
 
 
-def reference_for(lab: LabProtocol, folder: Path, *, updates: bool = False, rigour: Rigour = Rigour.USUAL) -> Reference:
+def reference_for(
+    lab: LabProtocol,
+    folder: Path,
+    *,
+    updates: bool = False,
+    rigour: Rigour = Rigour.USUAL,
+    whole_control: bool = False,
+) -> Reference:
     """The reference of an open lab under a baselines folder; the lab takes the stored unit of harm.
 
-    With the stored unit, a change of the control can't rescale every harm. Raises BaselineError as
-    :func:`find_reference` does.
+    With the stored unit, a change of the control can't rescale every harm. Unless the ``whole_control`` is asked for,
+    the lab also takes the figures of the control over all seeds, where nothing that decides them has changed since
+    they were stored. Raises BaselineError as :func:`find_reference` does.
     """
     from harness.lab.lab import Lab  # here, since it loads torch
 
@@ -128,4 +137,26 @@ def reference_for(lab: LabProtocol, folder: Path, *, updates: bool = False, rigo
     reference = find_reference(folder, lab.fingerprint, updates=updates, rigour=rigour)
     if reference.baseline is not None and not reference.incomparable:
         lab.fix_unit(reference.baseline.seed_sd)
+        if not (updates or whole_control or _why_whole(reference, lab)):
+            assert reference.baseline.control is not None  # seed_sd is from there
+            lab.take_control(reference.baseline.control.by_name)
     return reference
+
+
+def _why_whole(reference: Reference, lab: Lab) -> str:
+    """Why the control has to be measured on all of its seeds; empty where the stored figures may stand for them.
+
+    Other weights or versions can change how far two seeds of a prompt are apart, and so can a metric's other model;
+    another processor moves only last bits.
+    """
+    from harness.lab.control import why_not_stored  # as in reference_for
+
+    baseline, now = reference.baseline, reference.fingerprint
+    if baseline is None or baseline.facts is None or baseline.control is None or not reference.exact:
+        return "nothing that was stored on such a device"
+    stored = baseline.facts
+    if stored.weights != now.weights or dict(stored.versions) != dict(now.versions):
+        return "other weights or versions"
+    if now.perturbed or any(stored.metrics.get(name) != each for name, each in lab.metrics.need_seeds().items()):
+        return "other metrics, or a perturbation"
+    return why_not_stored(baseline.control.by_name, len(lab.prompts))

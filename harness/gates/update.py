@@ -174,9 +174,14 @@ def _store_control(baseline: Baseline, record: Record, mode: UpdateMode) -> bool
     if record.measurement is None or record.verdict.status is Status.REFUSED:
         return False
     kept = _store_latents(baseline, record, mode)
-    if baseline.control is not None and mode is UpdateMode.MISSING:
-        return kept
     measured = ControlFigures.of(record.measurement.summary)
+    if baseline.control is not None and baseline.facts is not None and mode is UpdateMode.MISSING:
+        others = {**measured.others, **baseline.control.others}
+        if others == baseline.control.others:
+            return kept
+        baseline.control = replace(baseline.control, others=others)
+        baseline.facts = replace(baseline.facts, metrics={**record.fingerprint.metrics, **baseline.facts.metrics})
+        return True
     # The stored harms are in the stored unit, which only _in_own_unit changes.
     unit = measured.seed_sd if baseline.control is None else baseline.control.seed_sd
     baseline.control = replace(measured, seed_sd=unit)

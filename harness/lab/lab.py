@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -17,8 +16,11 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.errors import CheckpointError
-from harness.lab.control import Control, control_of
-from harness.lab.observation import Observation, to_bytes
+from harness.lab.cache import Cache
+from harness.lab.control import Control, control_of, control_of_stored
+from harness.lab.control_images import ControlImages
+from harness.lab.observation import Observation
+from harness.lab.observer import Observer
 from harness.lab.protocol import Forward, ImageCall, VariantRun
 from harness.lab.seeds import check_seeds, combined
 from harness.lab.to_lose import lost_percent, prompt_ignoring_harm
@@ -58,7 +60,8 @@ class Lab:
     record says so. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
     built-in ones are tried by themselves, unless it is ``["none"]``. ``offload`` is that of
     :func:`harness.models.loading.load`. ``variant_seeds`` is the number of seeds that a variant is run on, at most the
-    control's.
+    control's. ``cache`` keeps the embeddings of the prompts and the control's images for other runs; with
+    ``makes_control`` set, before anything is measured, the images are not taken from there.
 
     Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or one of ``metrics`` can't be
     used.
@@ -77,6 +80,7 @@ class Lab:
         offload: str = "none",
         variant_seeds: int = 1,
         trust_judge: bool = False,
+        cache: Cache | None = None,
     ) -> None:
         if isinstance(checkpoint, str | Path):
             checkpoint = resolve(str(checkpoint))
@@ -105,8 +109,12 @@ class Lab:
         self.sampler = Sampler(pipeline, checkpoint.family, settings, settings.batch)
         self.notes = tuple(self.sampler.check(self.prompts))
         self.judge = OpenClipJudge(source, self.device)
-        self._split = self.judge.splits(self.prompts)
+        self.observer = Observer(self.judge, self.metrics, self.prompts)
+        _ = self.observer.splits  # a prompt that the judge can't read is an error now
+        self.cache = cache
+        self.makes_control = False
         self._seed_sd: float | None = None
+        self._stored_control: Mapping[str, float] | None = None
 
     def __repr__(self) -> str:
         """The checkpoint, where it runs, on how many prompts, by which judge; measures nothing."""
@@ -141,11 +149,25 @@ class Lab:
 
     @cached_property
     def control(self) -> Control:
-        """The control's images for every seed, measured once. Raises HarnessError where its scores give no unit."""
-        seeds = tuple(
-            self.observe(self.sampler.sample(self.prompts, seed)) for seed in range(self.checkpoint.settings.seeds)
-        )
+        """The control's images for every seed, measured once. Raises HarnessError where its scores give no unit.
+
+        Where :meth:`take_control` gave its figures, they are those of the seeds that variants are measured on.
+        """
+        if self._stored_control is not None:
+            measured = [self._control_images.of(seed) for seed in range(self.variant_seeds)]
+            return control_of_stored(self.checkpoint.name, measured, self._stored_control)
+        seeds = self.control_seeds()
         return control_of(self.checkpoint.name, seeds, self.metrics.control([(s.images, s.extra) for s in seeds]))
+
+    def control_seeds(self) -> tuple[Observation, ...]:
+        """The control's images of every seed, whether its figures were taken from a baseline or not."""
+        return tuple(self._control_images.of(seed) for seed in range(self.checkpoint.settings.seeds))
+
+    @cached_property
+    def _control_images(self) -> ControlImages:
+        return ControlImages(
+            self.sampler, self.prompts, self.observer, self.fingerprint, self.cache, trusted=not self.makes_control
+        )
 
     @cached_property
     def judge_check(self) -> JudgeCheck:
@@ -169,25 +191,26 @@ class Lab:
         """Take the unit of harm from a stored baseline."""
         self._seed_sd = seed_sd
 
+    def take_control(self, figures: Mapping[str, float]) -> None:
+        """Take what is the control's over all of its seeds from a stored baseline, so that not all have to be made.
+
+        ``figures`` are those of :meth:`harness.lab.control.Control.summary`; whether they are enough is for
+        :func:`harness.lab.control.why_not_stored` to say. The unit of harm is the stored one, too.
+        """
+        self._stored_control = figures
+        self.fix_unit(figures["seed_sd"])
+
     def anew(self) -> Lab:
-        """A lab on the same loaded model that measures its control again."""
+        """A lab on the same loaded model that measures its control again, without a cache."""
         twin = copy.copy(self)
-        vars(twin).pop("control", None)
+        for measured in ("control", "_control_images"):
+            vars(twin).pop(measured, None)
+        twin.cache = None
         return twin
 
     def observe(self, samples: Samples) -> Observation:
         """Score and measure one set of images. A collapsed image scores like grey."""
-        images, collapsed = to_bytes(samples.images)
-        features = self.judge.embed_images(images)
-        return Observation(
-            samples=samples,
-            images=images,
-            collapsed=collapsed,
-            features=features,
-            scores=self.judge.score(features, self.prompts).astype(np.float64),
-            least=self.judge.least(features, self.prompts).astype(np.float64) if self._split else None,
-            extra=self.metrics.read(images, self.prompts),
-        )
+        return self.observer.observe(samples)
 
     def sample(self, plan: Plan, stack: str, seed: int = 0, window: Window | None = None) -> Samples:
         """Images under a plan, in a window of denoising steps or in all of them, the executed blocks checked.
@@ -238,6 +261,7 @@ class Lab:
     def _measured(self, sample: Callable[[int], Samples]) -> VariantRun[Observation]:
         """A variant's images of each seed, against the control's: a model that can't run says so by its control."""
         control = self.control
+        self._control_images.encode_prompts()
         variants = [self.observe(sample(seed)) for seed in range(self.variant_seeds)]
         values, summary = combined(
             [
@@ -246,10 +270,9 @@ class Lab:
             ]
         )
         harms = statistics.by_prompt(values["harm"], len(self.prompts))
-        unit = statistics.seed_sd_interval(control.scores)
         summary |= {
-            "seed_sd_low": unit.low,
-            "seed_sd_high": unit.high,
+            "seed_sd_low": control.unit.low,
+            "seed_sd_high": control.unit.high,
             "worst_tenth": statistics.worst_tenth(harms),
             "lost_share": float((harms > self.seed_sd).mean()),
             **lost_percent(harms, self.prompt_ignoring_harm),
@@ -259,7 +282,7 @@ class Lab:
             prompts=len(self.prompts),
             values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
             summary=summary,
-            latents_sha256=variants[0].samples.sha256(),
+            latents_sha256=variants[0].latents_sha256,
             left_out=self.metrics.left_out(len(self.prompts)),
             judge_check=self.judge_check,
         )
@@ -291,6 +314,7 @@ class Lab:
 
     def timed_forward(self) -> Forward:
         """What the pipeline passes to the transformer at its first step, for a batch of at most eight prompts."""
+        self._control_images.encode_prompts()
         batch = min(TIMED_BATCH, self.checkpoint.settings.batch)
         prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
         return Forward(self.sampler.forward_arguments(prompts), batch)

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.metrics import pairs
 from harness.metrics.metric_set import Reading
 from harness.metrics.ssim import ssim
-from harness.models.sampler import Samples
+from harness.models.sampler import latents_sha256
 from harness.results.arrays import Features, Images, Values
 
 _FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
@@ -24,17 +24,23 @@ GREY = 128
 class Observation:
     """One image for each of N prompts, with everything that is computed from them.
 
-    ``features`` (N, d) and ``scores`` (N,) are the judge's; ``least`` (N,) are the scores of each prompt's worst
-    sentence, None where no prompt is longer than the judge reads. ``extra`` is what the other metrics gave.
+    ``latents`` (N, ...) are those that ``images``, (N, 3, H, W) uint8, were decoded from, on the CPU. ``features``
+    (N, d) and ``scores`` (N,) are the judge's; ``least`` (N,) are the scores of each prompt's worst sentence, None
+    where no prompt is longer than the judge reads. ``extra`` is what the other metrics gave.
     """
 
-    samples: Samples
+    latents: Tensor
     images: Images
     collapsed: npt.NDArray[np.bool_]
     features: Features
     scores: Values
     least: Values | None
     extra: Reading
+
+    @property
+    def latents_sha256(self) -> str:
+        """The hash of the latents."""
+        return latents_sha256(self.latents)
 
 
 class ByteImages(NamedTuple):
@@ -61,7 +67,7 @@ def distances(a: Observation, b: Observation) -> dict[str, Values]:
     """Distances between two sets of images of the same N prompts, (N,) by name."""
     error = pairs.mse(a.images, b.images)
     return {
-        "latent": pairs.latent_distance(a.samples.latents, b.samples.latents),
+        "latent": pairs.latent_distance(a.latents, b.latents),
         "mse": error,
         "psnr": pairs.psnr(error),
         "ssim": 1.0 - ssim(a.images, b.images),

@@ -80,6 +80,10 @@ class MetricSet:
             grades |= {f"{prefix}{name}": values for name, values in _grades(grader, images, prompts).items()}
         return Reading(features, scores, grades)
 
+    def need_seeds(self) -> dict[str, str]:
+        """Which model each metric is that has a scale from several seeds of the control (:meth:`control`)."""
+        return {m.name: f"{m.id} {m.weights}" for m in self.metrics if isinstance(m, PairDistance | Embedder)}
+
     def control(self, seeds: Sequence[tuple[Images, Reading]]) -> dict[str, float]:
         """The control's own figures over its seeds: mean distance of a reseed, FID of seed against seed, mean score.
 

@@ -35,8 +35,13 @@ class Samples:
     latents: Tensor
 
     def sha256(self) -> str:
-        """Of the latents' bytes, as fp32."""
-        return hashlib.sha256(self.latents.float().contiguous().numpy().tobytes()).hexdigest()
+        """As :func:`latents_sha256`."""
+        return latents_sha256(self.latents)
+
+
+def latents_sha256(latents: Tensor) -> str:
+    """The SHA-256 of latents' bytes, as fp32."""
+    return hashlib.sha256(latents.float().contiguous().numpy().tobytes()).hexdigest()
 
 
 def generator_for(prompt: str, seed: int) -> torch.Generator:
@@ -117,6 +122,23 @@ class Sampler:
             for i, prompt in enumerate(part):
                 self._conditions[prompt] = {k: v[i : i + 1].clone() for k, v in encoded.items()}
         return {name: torch.cat([self._conditions[p][name] for p in prompts]) for name in self._conditions[prompts[0]]}
+
+    def all_conditions(self, prompts: Sequence[str]) -> dict[str, Tensor]:
+        """The embeddings of all prompts by ``INDEX/NAME``, to be kept for :meth:`take_conditions`."""
+        self.conditions(prompts)
+        return {
+            f"{index}/{name}": tensor
+            for index, prompt in enumerate(prompts)
+            for name, tensor in self._conditions[prompt].items()
+        }
+
+    def take_conditions(self, prompts: Sequence[str], kept: Mapping[str, Tensor]) -> None:
+        """Take the embeddings of prompts from what :meth:`all_conditions` gave for them."""
+        device = self.pipeline._execution_device  # noqa: SLF001 - offload has no other
+        for key, tensor in kept.items():
+            index, _, name = key.partition("/")
+            conditions = dict(self._conditions.get(prompts[int(index)], {}))
+            self._conditions[prompts[int(index)]] = conditions | {name: tensor.to(device)}
 
     def noise(self, prompts: Sequence[str], seed: int) -> Tensor:
         """(N, ...) fp32 initial latents, one draw per (prompt, seed)."""

@@ -66,6 +66,7 @@ STEPS = Bounds(1, 10_000)
 SEEDS = Bounds(2, 1000)  # fewer have no deviation, which is the unit of harm
 BATCH = Bounds(1, 4096)
 PIXELS = Bounds(8, 16_384)  # a side
+CACHE_GB = 20  # what a cache may hold unless it is told
 
 
 def _within(bounds: Bounds) -> Rule:

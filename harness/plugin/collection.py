@@ -153,6 +153,11 @@ class Collection:
         """The checkpoints of the tests that will run, in that order."""
         return list({test.parameter.target.name: test.parameter.target for test in self.selected}.values())
 
+    @property
+    def tested_controls(self) -> frozenset[str]:
+        """The checkpoints of which something other than a case is tested, such as the control itself."""
+        return frozenset(t.parameter.target.name for t in self.selected if t.parameter.case is None)
+
     def cases_with_images(self, target: Target) -> list[Case]:
         """The cases of a checkpoint whose quality will be measured, each once."""
         tests = [test.parameter for test in self.selected if test.parameter.target == target and not test.timed]

@@ -10,7 +10,7 @@ from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import KINDS
 from harness.models.checkpoints.changed_settings import SIZE_FORM
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
-from harness.models.spec import DTYPES, OFFLOADS, SHORT_DTYPES
+from harness.models.spec import CACHE_GB, DTYPES, OFFLOADS, SHORT_DTYPES
 from harness.plugin.option_values import FLAGS, LISTS, PREFIX, WITHOUT_KEY, key_of
 from harness.plugin.options import RANGE_SOURCES
 
@@ -108,6 +108,19 @@ def add_options(parser: pytest.Parser) -> None:
     option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")
     option("seeds", "seeds that a variant is run on, at most the control's (default: 1)", metavar="N")
     option("control-seeds", "seeds that the control is run on, 2 or more (default: the checkpoint's)", metavar="N")
+    option(
+        "control",
+        "full: make the control's images of every seed; without it only those that variants are measured on, where the "
+        "other figures of the control are stored",
+        metavar="full",
+    )
+    option(
+        "cache",
+        "keep prompt embeddings and the control's images in this folder, for runs under the same fingerprint (default: "
+        "off)",
+        metavar="DIR|off",
+    )
+    option("cache-limit", f"gigabytes that the cache may hold (default: {CACHE_GB})", metavar="N")
     option("steps", "denoising steps (default: the checkpoint's)", metavar="N")
     option("size", f"size of the images: {SIZE_FORM} (default: the checkpoint's)", metavar="PIXELS")
     option("batch", "images in one forward (default: the checkpoint's)", metavar="N")

@@ -15,6 +15,7 @@ from harness.plugin.options import Options
 from harness.plugin.parameters import Target
 
 if TYPE_CHECKING:
+    from harness.lab.cache import Cache
     from harness.lab.protocol import LabProtocol
 
 
@@ -30,6 +31,8 @@ class OpenLab:
 class Labs:
     """Labs by checkpoint name, all with the same options; ``threads`` of torch on the CPU (None: torch's own).
 
+    The control of a checkpoint in ``tested_controls`` is not taken from the cache.
+
     Once ``broken`` holds a message, every lab that is asked for raises it: a worker of pytest-xdist must not end the
     run by itself, so its tests fail with what was wrong.
     """
@@ -37,12 +40,20 @@ class Labs:
     options: Options
     threads: int | None = None
     broken: str = ""
+    tested_controls: frozenset[str] = frozenset()
     opened: dict[str, OpenLab] = field(default_factory=dict[str, OpenLab])
 
     @cached_property
     def prompts(self) -> dict[str, list[str]] | None:
         """The prompts of ``--dit-prompts`` by category; None means each checkpoint's own. Raises PromptError."""
         return prompts.categories(self.options.prompts) if self.options.prompts else None
+
+    @cached_property
+    def cache(self) -> Cache | None:
+        """The cache of all labs; None without ``--dit-cache``."""
+        from harness.lab.cache import Cache  # loads torch
+
+        return None if self.options.cache is None else Cache(self.options.cache, self.options.cache_limit)
 
     def open(self, target: Target) -> OpenLab:
         """The lab of a checkpoint, from its first call on. Raises HarnessError where it can't be opened."""
@@ -51,9 +62,16 @@ class Labs:
         if target.name not in self.opened:
             lab = self._load(target.checkpoint)
             updates, rigour = self.options.update is not None, self.options.rigour
-            reference = reference_for(lab, target.baselines, updates=updates, rigour=rigour)
+            reference = reference_for(
+                lab, target.baselines, updates=updates, rigour=rigour, whole_control=self._needs_whole_control
+            )
             self.opened[target.name] = OpenLab(lab, reference)
         return self.opened[target.name]
+
+    @property
+    def _needs_whole_control(self) -> bool:
+        """Whether the control is measured on all seeds: where that is asked for, or what is stored is measured anew."""
+        return self.options.whole_control or self.options.calibrate is not None
 
     def _load(self, checkpoint: Checkpoint) -> LabProtocol:
         # These load torch, which the collection of cases does without.
@@ -78,7 +96,9 @@ class Labs:
             metrics=options.metrics,
             variant_seeds=options.seeds,
             trust_judge=options.trust_judge,
+            cache=self.cache,
         )
+        lab.makes_control = checkpoint.name in self.tested_controls
         for perturbation in options.perturbations:
             apply_perturbation(lab.sampler, perturbation)
         return lab

@@ -27,7 +27,7 @@ from harness.models.checkpoints import changed_settings
 from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.random_weights.checkpoint import NO_STEPS
-from harness.models.spec import BATCH, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
+from harness.models.spec import BATCH, CACHE_GB, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
 from harness.plugin import workers
 from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
 from harness.results.journal import JOURNALS, WHOLE, Shard
@@ -35,6 +35,7 @@ from harness.results.journal import JOURNALS, WHOLE, Shard
 if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
 
+_MOST_CACHE_GB = 1_000_000
 RANGE_SOURCES = ("depth", "groups")
 # Options that make no sense with random weights, and why.
 _NOT_WITH_RANDOM_WEIGHTS = {
@@ -49,6 +50,8 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "steps": "random weights run one forward, so there are no denoising steps to count",
     "seeds": "random weights make no images, so there are no seeds",
     "control_seeds": "random weights make no images, so there are no seeds",
+    "control": "random weights make no images, so there are no seeds",
+    "cache": "random weights make no images, so there is nothing to keep",
     "range_source": "random weights have no layers that resemble each other, so no groups are measured",
 }
 
@@ -59,10 +62,11 @@ class Options:
 
     ``stacks``, ``ranges``, ``strategies`` and ``plans`` replace a case file's own grid. ``groups`` says that the ranges
     first, middle and last are measured groups and no fractions of the depth. ``seeds`` are those of a variant,
-    ``settings`` what replaces the checkpoints' own settings. ``rigour`` says which cases fail that
-    can't be compared with stored values. ``rounds`` are timed pairs of forwards,
-    ``threads`` torch's on the CPU, ``calibrate`` is a number of perturbed runs. ``typed`` are the options that the
-    command line has, as they are written there (``--dit-quick``).
+    ``settings`` what replaces the checkpoints' own settings. ``rigour`` says which cases fail that can't be compared
+    with stored values. ``rounds`` are timed pairs of forwards, ``threads`` torch's on the CPU, ``calibrate`` is a
+    number of perturbed runs. ``whole_control`` asks for the control's images of every seed; ``cache`` is a folder that
+    keeps what another run needs again, of at most ``cache_limit`` bytes. ``typed`` are the options that the command
+    line has, as they are written there (``--dit-quick``).
     """
 
     typed: tuple[str, ...]
@@ -97,6 +101,9 @@ class Options:
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
     analysis: bool
+    whole_control: bool
+    cache: Path | None
+    cache_limit: int
 
     @property
     def grid(self) -> Ask | None:
@@ -188,6 +195,9 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         perturbations=_perturbations(given.texts("perturb")),
         calibrate=_calibrate(config, given, quick=quick, update=update),
         analysis=flag("analysis"),
+        whole_control=_one_of("control", text("control"), ("full",)) is not None,
+        cache=None if text("cache") in (None, "off") else config.invocation_params.dir / str(text("cache")),
+        cache_limit=(_whole("cache-limit", text("cache_limit"), 1, _MOST_CACHE_GB) or CACHE_GB) * 10**9,
     )
 
 

@@ -75,6 +75,7 @@ class Session:
                 self._say(note)
         if self.options.resume:
             self.earlier = Earlier.of(read(self.folder, left_out=self._say))
+        self.labs.tested_controls = self.collection.tested_controls
         for target in self.collection.targets:  # none in the controller of pytest-xdist
             opened = self.labs.open(target)
             self.earlier.check(self.process.run_id, opened.lab.fingerprint)
@@ -172,6 +173,8 @@ class Session:
         can't be done.
         """
         for line in self.analyses.problems():
+            self.problem(line)
+        for line in self.labs.cache.notes if self.labs.opened and self.labs.cache is not None else ():
             self.problem(line)
         if self._journal is not None:
             self._journal.close()

@@ -132,6 +132,13 @@ _RANKED: tuple[Column, ...] = (
         paired=True,
     ),
     Figure(
+        name="first_score",
+        legend="First score is the score over the control's images of the first seed alone, which variants are "
+        "measured on.",
+        better=Better.HIGHER,
+        control_gated=True,
+    ),
+    Figure(
         name="seed_sd",
         unit="points",
         legend="The unit of harm is the standard deviation of the control's score from seed to seed, pooled within "

@@ -62,8 +62,8 @@ def _digest(facts: Mapping[str, object] | Sequence[object]) -> str:
 class BaselineFacts:
     """The circumstances of stored values: a baseline's ``facts``, and ``measured`` of expected verdicts.
 
-    They are those of the fingerprint; ``control_latents`` is the SHA-256 of the control's latents, empty where it is
-    not kept.
+    They are those of the fingerprint, ``metrics`` among them that are beside the built-in ones; ``control_latents`` is
+    the SHA-256 of the control's latents, empty where it is not kept.
     """
 
     weights: str
@@ -74,6 +74,7 @@ class BaselineFacts:
     threads: int
     versions: Mapping[str, str]
     control_latents: str = ""
+    metrics: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 def facts(fingerprint: Fingerprint, control_latents: str = "") -> BaselineFacts:
@@ -87,6 +88,7 @@ def facts(fingerprint: Fingerprint, control_latents: str = "") -> BaselineFacts:
         threads=fingerprint.threads,
         versions=dict(fingerprint.versions),
         control_latents=control_latents,
+        metrics=dict(fingerprint.metrics),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness.gates import baselines
 from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry, Mode
-from harness.gates.reference import find_reference
+from harness.gates.reference import find_reference, reference_for
 from harness.gates.rigour import Rigour
 from harness.results.fingerprint import facts
 from tests.helpers.records import FINGERPRINT
@@ -92,3 +92,67 @@ def test_other_weights_under_the_same_name_are_said(folder):
         "rename one: names are folders of baselines"
     )
     assert [usual] == found(folder).lines()
+
+
+STORED = {
+    "seed_sd": 2.0,
+    "seed_sd_low": 1.5,
+    "seed_sd_high": 2.5,
+    "score": 90.0,
+    **{f"reseed_{name}": 0.5 for name in ("latent", "mse", "ssim", "image")},
+}
+
+
+@pytest.mark.parametrize(
+    ("stored", "now", "options", "takes"),
+    [
+        ({}, {}, {}, True),
+        ({}, {"machine": "another processor", "threads": 7, "capability": "AVX2"}, {}, True),
+        ({}, {"weights": "others"}, {}, False),
+        ({}, {"versions": {"torch": "another"}}, {}, False),
+        ({}, {"perturbed": ("ulp=1",)}, {}, False),
+        ({}, {"prompts": "others"}, {}, False),
+        ({}, {}, {"updates": True}, False),
+        ({}, {}, {"whole_control": True}, False),
+        ({"seed_sd_low": None}, {}, {}, False),
+        ({"reseed_ssim": None}, {}, {}, False),
+    ],
+)
+def test_the_stored_figures_of_the_control_are_taken_where_nothing_that_decides_them_changed(
+    lab, tmp_path, monkeypatch, stored, now, options, takes
+):
+    fresh = lab.anew()
+    path = tmp_path / "flux-tiny" / f"{lab.fingerprint.device}-float32.json"
+    figures = {name: value for name, value in {**STORED, **stored}.items() if value is not None}
+    baselines.save(
+        Baseline(
+            path,
+            "flux-tiny",
+            lab.fingerprint.device,
+            "float32",
+            facts(lab.fingerprint),
+            ControlFigures.of(figures),
+            {CASE: {"harm": Entry(1.0, 8)}},
+        )
+    )
+    vars(fresh)["fingerprint"] = replace(lab.fingerprint, **now)
+    taken = []
+    monkeypatch.setattr(fresh, "take_control", taken.append)
+    reference_for(fresh, tmp_path, **options)
+    assert taken == ([figures] if takes else [])
+
+
+def test_a_metric_of_another_model_needs_all_seeds(lab, tmp_path, monkeypatch):
+    fresh = lab.anew()
+    fingerprint = replace(lab.fingerprint, metrics={"lpips": "alex 1"})
+    path = tmp_path / "flux-tiny" / f"{fingerprint.device}-float32.json"
+    stored = Baseline(path, "flux-tiny", fingerprint.device, "float32", facts(fingerprint), ControlFigures.of(STORED))
+    baselines.save(stored)
+    taken = []
+    monkeypatch.setattr(fresh, "take_control", taken.append)
+    monkeypatch.setattr(type(fresh.metrics), "need_seeds", lambda _: {"lpips": "alex 2"})
+    reference_for(fresh, tmp_path)
+    assert taken == []
+    monkeypatch.setattr(type(fresh.metrics), "need_seeds", lambda _: {"lpips": "alex 1"})
+    reference_for(fresh, tmp_path)
+    assert taken == [STORED]

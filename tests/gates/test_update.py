@@ -108,3 +108,20 @@ def test_figures_of_an_analysis_are_accepted_as_a_whole(tmp_path):
     assert store({"m-a": {"x": 1.0, "y": 2.0}}, UpdateMode.MISSING) == {"x": 1.0, "y": 2.0}
     assert store({"m-a": {"x": 9.0, "z": 3.0}}, UpdateMode.MISSING) == {"x": 1.0, "y": 2.0, "z": 3.0}
     assert store({"m-a": {"x": 9.0}}, UpdateMode.CHANGED) == {"x": 9.0}
+
+
+def test_a_figure_of_the_control_that_is_new_is_stored_beside_the_others(tmp_path):
+    """As after an upgrade of the harness; values and unit that are stored stay."""
+
+    def run(metrics, **summary):
+        fingerprint = replace(FINGERPRINT, metrics=metrics)
+        measured = Measurement(4, 2, {}, summary)
+        return [quality("skip", 0.5), Record.of_control(fingerprint, Verdict(Status.OK), measured)]
+
+    (path,) = update_cases(tmp_path, run({}, seed_sd=2.0, score=90.0), UpdateMode.ALL)
+    more = run({"lpips": "a"}, seed_sd=3.0, score=91.0, first_score=92.0)
+    assert update_cases(tmp_path, more, UpdateMode.MISSING) == [path]
+    stored = baselines.load(path, "m")
+    assert stored.control.by_name == {"seed_sd": 1.0, "score": 90.0, "first_score": 92.0}
+    assert stored.facts.metrics == {"lpips": "a"}
+    assert update_cases(tmp_path, more, UpdateMode.MISSING) == []

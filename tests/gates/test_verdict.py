@@ -145,6 +145,25 @@ def test_the_control_is_judged_on_its_own_figures(reference):
     assert judge_control(worse, replace(reference, baseline=None)).status is Status.UNJUDGED
 
 
+def test_a_control_of_fewer_seeds_is_judged_on_what_was_measured(reference):
+    """Where the figures over all seeds are stored ones, comparing them with themselves would say nothing."""
+    stored = ControlFigures(1.0, {"score": 90.0, "first_score": 91.0})
+    tolerances = (*TOLERANCES, Tolerance("*", "first_score", 0.05, 0.0, "t"))
+    sampling = replace(FINGERPRINT, sampling={"steps": 4, "seeds": 2})
+    reference = replace(
+        reference,
+        baseline=replace(reference.baseline, control=stored),
+        tolerances=tolerances,
+        fingerprint=sampling,
+    )
+    some = replace(CONTROL, n=4, summary={"first_score": 91.0})
+    (check,) = judge_control(some, reference).checks
+    assert (check.metric, check.status) == ("first_score", Status.OK)
+    assert judge_control(replace(some, summary={"first_score": 90.0}), reference).status is Status.REGRESSION
+    whole = replace(CONTROL, summary={"first_score": 91.0})  # on all seeds, and yet without its score
+    assert judge_control(whole, reference).status.red
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [

@@ -42,4 +42,7 @@ DEFAULTS = Options(
     perturbations=(),
     calibrate=None,
     analysis=False,
+    whole_control=False,
+    cache=None,
+    cache_limit=20 * 10**9,
 )

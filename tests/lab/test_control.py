@@ -7,7 +7,7 @@ import pytest
 
 from harness.ablation.plan import parse
 from harness.errors import CheckpointError
-from harness.lab.control import check_scores
+from harness.lab.control import check_spread
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import resolve
 
@@ -27,7 +27,7 @@ def test_scores_that_are_no_numbers_are_named(monkeypatch):
 def test_scores_without_spread_are_named():
     same = np.array([[90.0, 90.0], [95.0, 95.0]])
     with pytest.raises(CheckpointError, match=r"the same on every seed of a prompt.* don't depend on the seed"):
-        check_scores("m", same, 0)
+        check_spread("m", same, 0)
     with pytest.raises(CheckpointError, match=r"3 of its 4 images collapsed"):
-        check_scores("m", same, 3)
-    check_scores("m", np.array([[90.0, 90.0], [95.0, 90.0]]), 1)
+        check_spread("m", same, 3)
+    check_spread("m", np.array([[90.0, 90.0], [95.0, 90.0]]), 1)

@@ -27,7 +27,7 @@ def test_identity_measures_nothing(lab):
     measured, _ = lab.run(identity(5), "double")
     for name in ("harm", "clip_delta", "collapsed", "latent_drift", "pixel_drift", "ssim_drift", "image_drift", "mmd"):
         assert measured.summary[name] == 0, name
-    assert measured.latents_sha256 == lab.control.seeds[0].samples.sha256()
+    assert measured.latents_sha256 == lab.control.seeds[0].latents_sha256
 
 
 def test_a_reseed_has_drift_one_and_harm_about_nothing(lab):
@@ -86,7 +86,7 @@ def test_batching_changes_next_to_nothing(lab):
 
 @pytest.mark.parametrize("fill", [float("nan"), float("inf"), 0.0, 0.5, 1.0])
 def test_broken_images_collapse_and_score_like_grey(lab, fill):
-    good = lab.control.seeds[0].samples
+    good = lab.sampler.sample(lab.prompts, seed=0)
     images = good.images.clone()
     images[3] = fill
     seen = lab.observe(Samples(images, good.latents))

@@ -29,7 +29,7 @@ def test_pairs_in_portions_are_the_same_bitwise(monkeypatch):
 def test_latents_that_are_not_finite_have_drift(lab):
     from harness.metrics.pairs import latent_distance
 
-    latents = lab.control.seeds[0].samples.latents
+    latents = lab.control.seeds[0].latents
     broken = latents.clone()
     broken[0] = float("nan")
     distance = latent_distance(latents, broken)

@@ -58,7 +58,7 @@ def test_every_gated_figure_is_stored():
     """But those of the control, of which a baseline keeps all."""
     assert {*columns.gated(), *columns.latency_gated()} <= set(columns.stored())
     assert columns.gated() == ("clip_delta", "harm", "latent_drift", "fid_ratio", "collapsed")
-    assert columns.control_gated() == ("score", "reseed_latent", "fid_null", "collapsed")
+    assert columns.control_gated() == ("score", "first_score", "reseed_latent", "fid_null", "collapsed")
     assert [f.name for f in columns.compared(control=False)] == ["harm", "latent_drift", "fid_ratio", "collapsed"]
 
 

@@ -1,0 +1,48 @@
+"""What looks at a lab's images: the judge, the other metrics, and the test for collapsed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from harness.lab.observation import Observation, to_bytes
+from harness.metrics.judge import OpenClipJudge
+from harness.metrics.metric_set import MetricSet
+from harness.models.sampler import Samples
+from harness.results.arrays import Features, Images
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Scores and measures images of the lab's prompts."""
+
+    judge: OpenClipJudge
+    metrics: MetricSet
+    prompts: Sequence[str]
+
+    @cached_property
+    def splits(self) -> bool:
+        """Whether a prompt is longer than the judge reads at once. Raises PromptError as its ``splits`` does."""
+        return self.judge.splits(self.prompts)
+
+    def observe(self, samples: Samples) -> Observation:
+        """Score and measure one set of images. A collapsed image scores like grey."""
+        images, collapsed = to_bytes(samples.images)
+        return self.of(samples.latents, images, collapsed, self.judge.embed_images(images))
+
+    def of(self, latents: Tensor, images: Images, collapsed: npt.NDArray[np.bool_], features: Features) -> Observation:
+        """As :meth:`observe`, of images whose bytes and features are known."""
+        return Observation(
+            latents=latents,
+            images=images,
+            collapsed=collapsed,
+            features=features,
+            scores=self.judge.score(features, self.prompts).astype(np.float64),
+            least=self.judge.least(features, self.prompts).astype(np.float64) if self.splits else None,
+            extra=self.metrics.read(images, self.prompts),
+        )
