@@ -15,6 +15,7 @@ import numpy as np
 from scipy import stats
 
 from harness.errors import JournalError
+from harness.gates.common_seeds import on_common_seeds
 from harness.gates.tolerances import Tolerance, applying, tolerance_for
 from harness.results.arrays import Values
 from harness.results.columns import compared, is_paired
@@ -204,18 +205,19 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
         return [replace(_alone((a.kind, name), a, gone=True), why="; ".join(b.verdict.notes))]
     if a.measurement is None or b.measurement is None:
         return []
-    if a.measurement.n != b.measurement.n or a.measurement.prompts != b.measurement.prompts:
-        raise JournalError(f"{name}: {a.measurement.n} images in one run and {b.measurement.n} in the other")
-    one, two = a.measurement.summary, b.measurement.summary
-    prompts = a.measurement.prompts
+    first, second = a.measurement, b.measurement
+    if a.kind is Kind.CONTROL:
+        first, second = on_common_seeds(first, second)
+    if first.n != second.n or first.prompts != second.prompts:
+        raise JournalError(f"{name}: {first.n} images in one run and {second.n} in the other")
+    one, two = first.summary, second.summary
+    prompts = first.prompts
     changes: list[Change] = []
 
     def paired(figure: Figure) -> None:
         # Both in A's unit: another control must not rescale the harms that are compared.
         unit = one[figure.scale] if figure.scale else 1.0
-        before, after = (
-            by_prompt(m.values[figure.name], prompts) / unit for m in (a.measurement, b.measurement) if m is not None
-        )
+        before, after = (by_prompt(m.values[figure.name], prompts) / unit for m in (first, second))
         tolerance = tolerance_for(tolerances, a.case, figure.name)
         limit = tolerance.limit(float(before.mean())) if tolerance else 0.0
         changes.append(_paired(name, figure, before, after, limit))
@@ -235,11 +237,11 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
     for figure in compared(control=a.kind == "control"):
         if not figure.paired:
             plain(figure.name)
-        elif figure.name in a.measurement.values and figure.name in b.measurement.values:
+        elif figure.name in first.values and figure.name in second.values:
             paired(figure)
-        elif figure.name in a.measurement.values:
+        elif figure.name in first.values:
             gone(figure.name, one.get(figure.name, math.nan))
-    if a.measurement.latents_sha256 and a.measurement.latents_sha256 == b.measurement.latents_sha256:
+    if first.latents_sha256 and first.latents_sha256 == second.latents_sha256:
         changes = [replace(c, moved=Movement.SAME) if c.difference.value == 0 else c for c in changes]
     return changes
 
