@@ -22,7 +22,7 @@ class ControlImages:
     """The control's images by seed. ``cache`` is what keeps them for other runs, None to keep nothing.
 
     Images are taken from the cache only where it is ``trusted``: a run that tests the control makes them, and keeps
-    what it made.
+    what it made. ``parks_encoders`` says that the text encoders leave the GPU once the prompts are encoded.
     """
 
     sampler: Sampler
@@ -31,6 +31,7 @@ class ControlImages:
     fingerprint: Fingerprint
     cache: Cache | None = None
     trusted: bool = True
+    parks_encoders: bool = False
     _seeds: dict[int, Observation] = field(default_factory=dict[int, Observation])
     _encoded: bool = False
 
@@ -54,6 +55,8 @@ class ControlImages:
             self.sampler.take_conditions(self.prompts, kept)
         else:
             self.cache.save(_EMBEDDINGS, self.fingerprint, self.sampler.all_conditions(self.prompts))
+        if self.parks_encoders:
+            self.sampler.park_encoders()
 
     def _kept(self, seed: int) -> Observation | None:
         if self.cache is None or not self.trusted:

@@ -31,6 +31,7 @@ from harness.metrics.judge_check import check_judge
 from harness.metrics.metric_set import open_metrics
 from harness.models import environment, loading
 from harness.models import prompts as prompt_files
+from harness.models.batch_trial import find_batch
 from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
@@ -107,6 +108,12 @@ class Lab:
         self.trust_judge = trust_judge
         pipeline = loading.load(checkpoint, self.device, offload=offload)
         self.sampler = Sampler(pipeline, checkpoint.family, settings, settings.batch)
+        self.sampler.on_halved = self._forget_batch
+        self._parks_encoders = self.device.type == "cuda" and offload == "none"
+        if self.device.type == "cuda" and not checkpoint.batch_given:
+            settings = dataclasses.replace(settings, batch=find_batch(self.sampler, self.prompts, self.device))
+            self.checkpoint = dataclasses.replace(checkpoint, settings=settings)
+            self.sampler.settings, self.sampler.batch = settings, settings.batch
         self.notes = tuple(self.sampler.check(self.prompts))
         self.judge = OpenClipJudge(source, self.device)
         self.observer = Observer(self.judge, self.metrics, self.prompts)
@@ -143,9 +150,18 @@ class Lab:
             machine=environment.machine(self.device),
             perturbed=self.sampler.perturbed,
         )
-        if self.variant_seeds == 1:
-            return whole  # as in all baselines of before there was a choice
-        return dataclasses.replace(whole, sampling={**whole.sampling, "variant_seeds": self.variant_seeds})
+        sampling = dict(whole.sampling)
+        if self.variant_seeds > 1:  # not in the baselines of before there was a choice
+            sampling["variant_seeds"] = self.variant_seeds
+        if self.sampler.halved:
+            sampling["batch"] = self.sampler.batch
+        return dataclasses.replace(whole, sampling=sampling)
+
+    def _forget_batch(self, batch: int) -> None:
+        """Say that the batch is another from now on, in the notes and in the fingerprint."""
+        vars(self).pop("fingerprint", None)
+        note = f"not enough memory for so many images at once: {batch} from now on (--dit-batch={batch})"
+        self.notes = (*self.notes, note)
 
     @cached_property
     def control(self) -> Control:
@@ -166,7 +182,13 @@ class Lab:
     @cached_property
     def _control_images(self) -> ControlImages:
         return ControlImages(
-            self.sampler, self.prompts, self.observer, self.fingerprint, self.cache, trusted=not self.makes_control
+            self.sampler,
+            self.prompts,
+            self.observer,
+            self.fingerprint,
+            self.cache,
+            trusted=not self.makes_control,
+            parks_encoders=self._parks_encoders,
         )
 
     @cached_property
@@ -206,6 +228,8 @@ class Lab:
         for measured in ("control", "_control_images"):
             vars(twin).pop(measured, None)
         twin.cache = None
+        twin._parks_encoders = False  # noqa: SLF001 - its own class; a fault may be one of a text encoder
+        self.sampler.fetch_encoders()
         return twin
 
     def observe(self, samples: Samples) -> Observation:
@@ -315,15 +339,19 @@ class Lab:
     def timed_forward(self) -> Forward:
         """What the pipeline passes to the transformer at its first step, for a batch of at most eight prompts."""
         self._control_images.encode_prompts()
-        batch = min(TIMED_BATCH, self.checkpoint.settings.batch)
-        prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
-        return Forward(self.sampler.forward_arguments(prompts), batch)
+        prompts = self._timed_prompts()
+        return Forward(self.sampler.forward_arguments(prompts), len(prompts))
 
     def timed_images(self) -> ImageCall | None:
         """One call of the pipeline from prompts to pixels, for the batch of :meth:`timed_forward`."""
-        batch = min(TIMED_BATCH, self.checkpoint.settings.batch)
-        prompts = [self.prompts[i % len(self.prompts)] for i in range(batch)]
-        return ImageCall(lambda: self.sampler.sample_plainly(prompts, seed=0), batch)
+        self.sampler.fetch_encoders()  # now, not while the time is taken
+        prompts = self._timed_prompts()
+        return ImageCall(lambda: self.sampler.sample_plainly(prompts, seed=0), len(prompts))
+
+    def _timed_prompts(self) -> list[str]:
+        """As many as one forward takes, but at most eight; from the first on again where there are fewer."""
+        fits = self.sampler.batch if self.sampler.halved else self.checkpoint.settings.batch
+        return [self.prompts[i % len(self.prompts)] for i in range(min(TIMED_BATCH, fits))]
 
     def check_identity(self, stack: str) -> None:
         """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""

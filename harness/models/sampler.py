@@ -6,6 +6,7 @@ between families stands in harness.models.families.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,13 @@ class Samples:
         return latents_sha256(self.latents)
 
 
+def release_memory() -> None:
+    """Give back the memory of a GPU that nothing holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def latents_sha256(latents: Tensor) -> str:
     """The SHA-256 of latents' bytes, as fp32."""
     return hashlib.sha256(latents.float().contiguous().numpy().tobytes()).hexdigest()
@@ -61,7 +69,10 @@ class Sampler:
         self.batch = batch
         self.ulps = 0  # how far initial latents are moved, to see what no difference makes
         self.perturbed: tuple[str, ...] = ()  # by harness.gates.validation.perturb
+        self.halved = False  # after there was not enough memory for the batch
+        self.on_halved: Callable[[int], None] = lambda _batch: None  # called with the new one
         self._conditions: dict[str, Conditions] = {}
+        self._parked: dict[str, nn.Module] = {}  # text encoders in main memory
         pipeline.set_progress_bar_config(disable=True)
 
     @property
@@ -115,6 +126,8 @@ class Sampler:
     def conditions(self, prompts: Sequence[str]) -> Conditions:
         """The prompts' embeddings, encoded once each (in one batch for those not yet known)."""
         fresh = [p for p in dict.fromkeys(prompts) if p not in self._conditions]
+        if fresh:
+            self.fetch_encoders()
         for start in range(0, len(fresh), self.batch):
             part = fresh[start : start + self.batch]
             with pinned():
@@ -155,7 +168,21 @@ class Sampler:
         return latents
 
     def sample(self, prompts: Sequence[str], seed: int, between: Between | None = None) -> Samples:
-        """Images of the prompts, in batches, through ``pipeline.__call__``; every batch calls ``between`` from 0 on."""
+        """Images of the prompts, in batches, through ``pipeline.__call__``; every batch calls ``between`` from 0 on.
+
+        Where there is not enough memory the batch is halved, once; ``halved`` says so from then on.
+        """
+        try:
+            return self._sample(prompts, seed, between)
+        except torch.OutOfMemoryError:
+            if self.halved or self.batch == 1:
+                raise
+        self.halved, self.batch = True, self.batch // 2
+        release_memory()
+        self.on_halved(self.batch)
+        return self._sample(prompts, seed, between)
+
+    def _sample(self, prompts: Sequence[str], seed: int, between: Between | None) -> Samples:
         images: list[Tensor] = []
         latents: list[Tensor] = []
         for start in range(0, len(prompts), self.batch):
@@ -171,6 +198,7 @@ class Sampler:
 
         In the same batches: more images at once than the sampling takes may not fit into memory.
         """
+        self.fetch_encoders()
         others = self.adapter.plain_prompt_arguments(self.settings)
         samples: list[Samples] = []
         for start in range(0, len(prompts), self.batch):
@@ -192,6 +220,25 @@ class Sampler:
         finally:
             handle.remove()
         return seen[0]
+
+    def one_step(self, prompts: Sequence[str]) -> None:
+        """One batch through one denoising step and the decoder, for what it takes of the memory."""
+        self._call({**self.conditions(prompts), "latents": self._ready(self.noise(prompts, seed=0))}, steps=1)
+
+    def park_encoders(self) -> None:
+        """Move the text encoders to main memory until a prompt is encoded again: they can be half of a pipeline."""
+        for name, part in self.pipeline.components.items():
+            if name.startswith("text_encoder") and isinstance(part, nn.Module):
+                self._parked[name] = part.to("cpu")
+        # Out of the pipeline, which takes the device of its first component for its own.
+        self.pipeline.register_modules(**dict.fromkeys(self._parked))
+        release_memory()
+
+    def fetch_encoders(self) -> None:
+        """Bring parked text encoders back to the device."""
+        device = self.pipeline._execution_device  # noqa: SLF001 - offload has no other
+        self.pipeline.register_modules(**{name: part.to(device) for name, part in self._parked.items()})
+        self._parked.clear()
 
     def _ready(self, noise: Tensor) -> Tensor:
         pipeline = self.pipeline

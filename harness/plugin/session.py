@@ -47,6 +47,7 @@ class Session:
         self._findings: list[dict[str, Any]] = []
         self._baselines: dict[str, str] = {}  # folders by checkpoint
         self._written: list[Path] = []
+        self._said: set[tuple[str, str]] = set()  # remarks of labs
         self.earlier = Earlier()
         self._skipped: Counter[str] = Counter()  # tests by the reason
 
@@ -79,8 +80,9 @@ class Session:
         for target in self.collection.targets:  # none in the controller of pytest-xdist
             opened = self.labs.open(target)
             self.earlier.check(self.process.run_id, opened.lab.fingerprint)
-            for note in (*opened.reference.lines(), *opened.lab.notes):
+            for note in opened.reference.lines():
                 self._say(f"{target.name}: {note}")
+            self._say_notes()
         if self.options.calibrate is not None and self.labs.opened:
             labs = [opened.lab for opened in self.labs.opened.values()]
             calibration.perturbations_for(self.options.calibrate, labs)  # refuses too many now, not after the run
@@ -158,8 +160,17 @@ class Session:
                 self.problem(f"{report.nodeid} is not ranked: {error}")
         self._findings += data.findings
         self._baselines |= data.baselines
+        self._say_notes()
         if line := self._progress.after_test(len(self.collection.selected), time.monotonic()):
             self._say(line)
+
+    def _say_notes(self) -> None:
+        """Say what the labs remark on that was not said yet."""
+        for name, opened in self.labs.opened.items():
+            for note in opened.lab.notes:
+                if (name, note) not in self._said:
+                    self._said.add((name, note))
+                    self._say(f"{name}: {note}")
 
     def problem(self, line: str) -> None:
         """Keep a line about what could not be read or written, once."""

@@ -216,3 +216,28 @@ def test_diffusers_names_of_stacks_are_taken(lab):
     assert lab.run("0-3 5-9", "single_transformer_blocks")[0] == ours
     with pytest.raises(CaseError, match="'skip' is a strategy, and a plan says which blocks run: 'double: 0 2-4'"):
         lab.run("skip")
+
+
+def test_a_halved_batch_is_in_the_notes_and_in_the_fingerprint(lab, monkeypatch):
+    """Images of another batch differ in their last bits, and a run that goes on must know."""
+    asked = lab.fingerprint
+    monkeypatch.setattr(lab.sampler, "batch", 8)
+    monkeypatch.setattr(lab.sampler, "halved", False)
+    monkeypatch.setattr(lab, "notes", ())
+    call = lab.sampler._call
+
+    def limited(settings, **more):
+        if len(settings["latents"]) > 4:
+            raise torch.OutOfMemoryError
+        return call(settings, **more)
+
+    monkeypatch.setattr(lab.sampler, "_call", limited)
+    lab.sample(parse("0 4"), "double")
+    try:
+        assert lab.notes == ("not enough memory for so many images at once: 4 from now on (--dit-batch=4)",)
+        assert lab.fingerprint.sampling == {**asked.sampling, "batch": 4}
+        assert lab.timed_forward().batch == 4
+    finally:
+        monkeypatch.undo()
+        del lab.fingerprint
+    assert lab.fingerprint == asked

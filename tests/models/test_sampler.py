@@ -114,3 +114,64 @@ def test_forward_arguments_are_what_the_pipeline_passes(sampler):
     assert arguments["hidden_states"].shape[0] == (4 if guided else 2)
     with torch.no_grad():
         assert sampler.transformer(**arguments)[0].shape == arguments["hidden_states"].shape
+
+
+@pytest.mark.parametrize("sampler", ["flux"], indirect=True)
+def test_where_memory_does_not_suffice_the_batch_is_halved_once_and_said(sampler, monkeypatch):
+    said, sizes = [], []
+    call = sampler._call
+
+    def limit(most):
+        def limited(settings, **more):
+            sizes.append(len(settings["latents"]))
+            if sizes[-1] > most:
+                raise torch.OutOfMemoryError
+            return call(settings, **more)
+
+        monkeypatch.setattr(sampler, "_call", limited)
+
+    whole = sampler.sample(PROMPTS, seed=0)
+    sampler.on_halved = said.append
+    limit(1)
+    halves = sampler.sample(PROMPTS, seed=0)
+    assert sizes == [2, 1, 1]
+    assert (said, sampler.batch, sampler.halved) == ([1], 1, True)
+    torch.testing.assert_close(halves.latents, whole.latents, rtol=0, atol=1e-4)
+    limit(0)
+    with pytest.raises(torch.OutOfMemoryError):
+        sampler.sample(PROMPTS, seed=0)
+    assert said == [1]
+
+
+@pytest.mark.parametrize("sampler", ["flux", "sd3", "auraflow"], indirect=True)
+def test_parked_text_encoders_are_out_of_the_way_and_come_back(sampler):
+    components = dict(sampler.pipeline.components)
+    names = {name for name in components if name.startswith("text_encoder")}
+    before = sampler.sample(PROMPTS[:1], seed=0)
+    sampler.park_encoders()
+    try:
+        assert all(getattr(sampler.pipeline, name) is None for name in names)
+        assert torch.equal(sampler.sample(PROMPTS[:1], seed=0).latents, before.latents)
+        assert all(getattr(sampler.pipeline, name) is None for name in names)
+        sampler.sample(PROMPTS[1:], seed=0)  # a prompt that was not encoded yet
+        assert all(getattr(sampler.pipeline, name) is components[name] for name in names)
+        sampler.park_encoders()
+        plain = sampler.sample_plainly(PROMPTS[:1], seed=0)
+        torch.testing.assert_close(plain.latents, before.latents, rtol=0, atol=1e-4)
+    finally:
+        sampler.fetch_encoders()
+    assert dict(sampler.pipeline.components) == components
+
+
+@pytest.mark.parametrize("sampler", ["flux"], indirect=True)
+def test_embeddings_that_were_kept_are_taken(sampler):
+    kept = sampler.all_conditions(PROMPTS)
+    before = sampler.sample(PROMPTS, seed=0)
+    sampler.forget()
+    sampler.take_conditions(PROMPTS, kept)
+    sampler.park_encoders()
+    try:
+        assert torch.equal(sampler.sample(PROMPTS, seed=0).latents, before.latents)
+        assert all(value is None for name, value in sampler.pipeline.components.items() if "text_encoder" in name)
+    finally:
+        sampler.fetch_encoders()

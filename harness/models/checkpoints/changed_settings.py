@@ -52,7 +52,7 @@ def change_settings(checkpoint: CheckpointT, change: SettingsChange, config: Map
     changed = replace(checkpoint, settings=replace(checkpoint.settings, **values))
     if change.width is not None:
         _check_size(changed, config)
-    return changed
+    return changed if change.batch is None else replace(changed, batch_given=True)
 
 
 def _check_size(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:

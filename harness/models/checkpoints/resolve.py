@@ -51,6 +51,7 @@ class Checkpoint:
     """A checkpoint that has been looked at, not loaded. ``stacks`` maps a stack to its blocks.
 
     ``index`` is its model_index.json; ``hub_id`` is empty for a folder; ``lora`` is a file that goes on top.
+    ``batch_given`` says that somebody has decided how many images are made at once; else a GPU takes as many as fit.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Checkpoint:
     index: Mapping[str, Any] = field(default_factory=dict[str, Any])
     hub_id: str = ""
     lora: Path | None = None
+    batch_given: bool = False
 
     def has_stack(self, name: str) -> bool:
         """Whether it has the stack of that name, ours (``double``) or that of diffusers (``transformer_blocks``)."""
@@ -166,6 +168,7 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, rev
         bundled=place.bundled,
         index=index,
         hub_id=place.hub_id,
+        batch_given="batch" in _own_settings(place),
     )
     return _with(checkpoint, dtype, lora)
 
@@ -204,14 +207,17 @@ def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str
 def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Settings:
     real = place.known or known.like(str(index.get("_name_or_path", "")), place.folder.resolve().name)
     start = real.settings if real is not None and real.family is family else family.settings
-    path = place.folder / SETTINGS_FILE
-    if not path.exists():
-        return start
-    given = _object(path, "")
+    given = _own_settings(place)
     try:
         return from_plain(Settings, {**to_plain(start), **no_unknown_fields(Settings, given)})
     except DataError as error:
-        raise CheckpointError(f"{path}: {error}; fix it there, or leave it out") from None
+        raise CheckpointError(f"{place.folder / SETTINGS_FILE}: {error}; fix it there, or leave it out") from None
+
+
+def _own_settings(place: Location) -> Mapping[str, Any]:
+    """What the folder's own harness.json says; nothing where there is none."""
+    path = place.folder / SETTINGS_FILE
+    return _object(path, "") if path.exists() else {}
 
 
 def _read(place: Location, file: str, missing: str) -> dict[str, Any]:

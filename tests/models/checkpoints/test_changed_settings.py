@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -79,3 +80,15 @@ def test_random_weights_take_other_sizes_too():
 
 def test_a_config_is_that_of_the_folder():
     assert transformer_config(resolve("flux-tiny")) == blueprint("flux-tiny").config
+
+
+@pytest.mark.parametrize(("own", "asked", "given"), [({}, None, False), ({"batch": 1}, None, True), ({}, 1, True)])
+def test_whether_somebody_decided_on_a_batch(tmp_path, own, asked, given):
+    """If nobody did, a GPU takes as many images as fit; a 1 that was asked for stays."""
+    shutil.copytree(BUNDLED / "sd3-tiny", tmp_path / "mine")
+    settings = json.loads((tmp_path / "mine" / "harness.json").read_text())
+    del settings["batch"]
+    (tmp_path / "mine" / "harness.json").write_text(json.dumps({**settings, **own}))
+    checkpoint = resolve(str(tmp_path / "mine"))
+    changed = change_settings(checkpoint, SettingsChange(batch=asked), transformer_config(checkpoint))
+    assert (changed.settings.batch, changed.batch_given) == (1, given)
