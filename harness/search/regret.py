@@ -9,8 +9,9 @@ import numpy as np
 
 from harness.results.arrays import Array
 from harness.search.evaluation import Evaluations, Exhausted
+from harness.search.problem import Problem
 from harness.search.removals import Removal, mask_of, of_mask
-from harness.search.selectors import SELECTORS, Problem, Selector
+from harness.search.selectors import SELECTORS, Selector
 from harness.search.truth import Truth
 
 

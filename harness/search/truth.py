@@ -114,18 +114,25 @@ def measure_truth(sampler: Sampler, about: Circumstances) -> Truth:
     count = sum(about.lengths.values())
     fine, rough = np.full(2**count, np.nan), np.full(2**count, np.nan)
     began = time.perf_counter()
-    inputs = trajectory_inputs(sampler, about.prompts, about.steps)
+    batches = trajectory_inputs(sampler, about.prompts, about.steps)
+    if len(batches) > 1:
+        raise DataError(
+            f"{len(about.prompts)} prompts x {len(about.steps)} steps are more rows than {about.checkpoint} takes at once "
+            f"({sampler.batch}); take fewer"
+        )
+    batch = batches[0]
+    is_rough = np.array([prompt < about.rough_prompts for prompt, _ in batch.rows])
     with torch.inference_mode(), pinned(), _counted(sampler.transformer) as rows:
         control: Tensor | None = None
-        for subsets, outputs in walk_subsets(sampler.transformer, inputs, together=_TOGETHER):
+        for subsets, outputs in walk_subsets(sampler.transformer, batch.arguments, together=_TOGETHER):
             if control is None:
                 control = outputs[subsets.index(0)]  # the first batch begins with the model as it is
             for subset, output in zip(subsets, outputs, strict=True):
-                errors = relative_error(output, control).reshape(len(about.steps), len(about.prompts)).mean(axis=0)
-                fine[subset], rough[subset] = errors.mean(), errors[: about.rough_prompts].mean()
+                errors = relative_error(output, control)
+                fine[subset], rough[subset] = errors.mean(), errors[is_rough].mean()
         assert control is not None
         runs = sum(rows) / len(control)
-        _check(sampler.transformer, inputs, about, fine)
+        _check(sampler.transformer, batch.arguments, about, fine)
     seconds = time.perf_counter() - began
     return Truth(replace(about, block_runs=round(runs), seconds=round(seconds, 1)), fine, rough)
 

@@ -33,9 +33,7 @@ class SubsetOutputs(NamedTuple):
     output: Tensor
 
 
-def walk_subsets(
-    transformer: nn.Module, arguments: Mapping[str, Any], *, together: int = 8
-) -> Iterator[SubsetOutputs]:
+def walk_subsets(transformer: nn.Module, arguments: Mapping[str, Any], *, together: int = 8) -> Iterator[SubsetOutputs]:
     """The outputs of a transformer without each subset of its blocks, on the same inputs; each subset once.
 
     ``arguments`` are those of the transformer's forward with N rows: tensors of N rows are repeated for each subset,
@@ -58,7 +56,9 @@ class _Walk:
         self._model, self._arguments, self._together = model, arguments, together
         self._rows = len(arguments["hidden_states"])
 
-    def from_stack(self, depth: int, subsets: tuple[int, ...], end: State | None, first: int) -> Iterator[SubsetOutputs]:
+    def from_stack(
+        self, depth: int, subsets: tuple[int, ...], end: State | None, first: int
+    ) -> Iterator[SubsetOutputs]:
         """All subsets that agree with ``subsets`` before stack ``depth``, whose first block has the number ``first``."""
         arguments = _repeated(self._arguments, self._rows, len(subsets))
         if depth == len(self._model.stacks):
