@@ -128,16 +128,19 @@ def open_journal(path: Path, on: MeasuredOn) -> Journal:
     """
     if path.exists():
         journal = read_journal(path)
-        if changed := journal.on.differences(on):
-            raise JournalError(
-                f"{path} was measured differently: {'; '.join(changed)}; take another folder, or what it was measured on"
-            )
+        refuse_other(path, journal.on.differences(on))
         if journal.note:
             write_atomically(path, b"".join(line + b"\n" for line in path.read_bytes().split(b"\n")[:-1]))
         return journal
     header = {"schema": _SCHEMA, **to_plain(on)}
     write_atomically(path, json.dumps(header, sort_keys=True) + "\n")
     return Journal(path, on)
+
+
+def refuse_other(path: Path, changed: Sequence[str]) -> None:
+    """Raise JournalError where a journal was measured differently; ``changed`` says in what."""
+    if changed:
+        raise JournalError(f"{path} was measured differently: {'; '.join(changed)}; take another folder")
 
 
 def read_journal(path: Path) -> Journal:
@@ -157,7 +160,8 @@ def read_journal(path: Path) -> Journal:
         if not isinstance(header, dict) or header.get("schema") != _SCHEMA:
             raise DataError(f"it is no object of schema {_SCHEMA}")
         journal = Journal(path, from_plain(MeasuredOn, header))
-        for number, line in enumerate(lines[1:], start=2):
+        for line in lines[1:]:
+            number += 1
             journal.take(_entry(parse_json(line.decode())))
     except (ValueError, DataError) as error:
         raise JournalError(f"{path} is no journal of a search: line {number}: {error}") from None

@@ -1,7 +1,7 @@
 """Selectors: ways to a set of blocks that can be left out together, by asking for the errors of few of all sets.
 
-Each takes a :class:`~harness.search.problem.Problem` and measures through it. They are interchangeable, so that what they find can be compared
-at equal cost, with each other and with the truth (:mod:`harness.search.regret`).
+Each takes a :class:`~harness.search.problem.Problem` and measures through it. They are interchangeable, so that what
+they come to can be compared at equal cost, with each other and with the truth (:mod:`harness.search.regret`).
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ SELECTORS: dict[str, Selector] = {
     "nsga2": nsga2,
     "random": random,
 }
+WITHOUT_CHANCE = frozenset({"one-shot", "knapsack", "greedy"})
 
 
 def _drawn(problem: Problem) -> Removal:

@@ -1,8 +1,8 @@
 """The truth about small models: the velocity error of every set of left-out blocks, stored as a table.
 
-A model of L blocks has 2^L removals. They share the blocks that they begin with, so that all of them take 2^L - 1 block
-runs a prompt and step (:mod:`harness.surgery.subset_walk`), which is what sharing needs. A selector that asks for few of
-them is scored against the best of all (:mod:`harness.search.regret`).
+A model of L blocks has 2^L removals. They share the blocks that they begin with, so that all of them take 2^L - 1
+block runs a prompt and step (:mod:`harness.surgery.subset_walk`), which is what sharing needs. A selector that asks for
+few of them is scored against the best of all (:mod:`harness.search.regret`).
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def measure_truth(sampler: Sampler, about: Circumstances) -> Truth:
     batches = trajectory_inputs(sampler, about.prompts, about.steps)
     if len(batches) > 1:
         raise DataError(
-            f"{len(about.prompts)} prompts x {len(about.steps)} steps are more rows than {about.checkpoint} takes at once "
-            f"({sampler.batch}); take fewer"
+            f"{len(about.prompts)} prompts x {len(about.steps)} steps are more rows than {about.checkpoint} takes at "
+            f"once ({sampler.batch}); take fewer"
         )
     batch = batches[0]
     is_rough = np.array([prompt < about.rough_prompts for prompt, _ in batch.rows])
@@ -156,7 +156,7 @@ def _counted(transformer: nn.Module) -> Iterator[list[int]]:
 
 
 def _check(transformer: nn.Module, inputs: Mapping[str, Any], about: Circumstances, fine: Array) -> None:
-    """Raise SurgeryError where the errors of all single skips and of the largest removals are not those of their plans."""
+    """Raise SurgeryError where the errors of the smallest and the largest removals aren't those of their plans."""
     blocks = Blocks.alike(about.lengths)
     everything = frozenset(range(blocks.count))
     removals = [frozenset[int](), *(frozenset({i}) for i in everything), *(everything - {i} for i in everything)]

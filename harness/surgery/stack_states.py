@@ -1,8 +1,8 @@
-"""A transformer's forward in parts: what goes into the first block of a stack, and what follows from a stack's last state.
+"""A transformer's forward in parts: what a stack's first block takes, and what follows from a stack's last state.
 
-The model's own forward runs between the stacks, with their blocks replaced by what they would return, so that nothing of
-it is written anew. A state holds the tensors that one block returns and the next one takes, by the names of the block's
-arguments.
+The model's own forward runs between the stacks, with their blocks replaced by what they would return, so that nothing
+of it is written anew. A state holds the tensors that one block returns and the next one takes, by the names of the
+block's arguments.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class StackStates:
         return {stack.name: len(stack.blocks) for stack in self.stacks}
 
     def call_of(self, depth: int, arguments: Mapping[str, Any], end: State | None) -> Mapping[str, Any]:
-        """The arguments that the first block of stack ``depth`` is called with, where the stack before ends with a state.
+        """The arguments of the first block of stack ``depth``, where the stack before it ends with a state.
 
         ``arguments`` are those of the transformer's forward; ``end`` is None for the first stack.
         """

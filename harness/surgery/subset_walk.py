@@ -59,7 +59,7 @@ class _Walk:
     def from_stack(
         self, depth: int, subsets: tuple[int, ...], end: State | None, first: int
     ) -> Iterator[SubsetOutputs]:
-        """All subsets that agree with ``subsets`` before stack ``depth``, whose first block has the number ``first``."""
+        """All subsets that agree with ``subsets`` before stack ``depth``; its first block is number ``first``."""
         arguments = _repeated(self._arguments, self._rows, len(subsets))
         if depth == len(self._model.stacks):
             output = self._model.output_after(arguments, end)
@@ -97,7 +97,7 @@ class _Place(NamedTuple):
 
 
 def _repeated(arguments: Mapping[str, Any], rows: int, times: int) -> dict[str, Any]:
-    """The arguments of a call on so many rows for ``times`` as many: its tensors of that length, one after the other."""
+    """The arguments of a call on so many rows for ``times`` as many: tensors of that length repeated."""
     return {
         name: torch.cat([value] * times) if isinstance(value, Tensor) and value.ndim and len(value) == rows else value
         for name, value in arguments.items()
