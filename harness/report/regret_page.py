@@ -95,7 +95,7 @@ def _row(measured: Sequence[Regret], greedy: dict[int, Regret]) -> Iterator[str]
     else:
         gain = np.mean([np.subtract(each.random, each.regret) for each in measured], axis=0)
         interval = mean_interval(gain * 100)
-        sure = "" if interval.low > 0 else ", not surely"
+        sure = "" if interval.low > 0 else ": random is surely better" if interval.high < 0 else ", not surely"
         yield f"{number(interval.value, '.2f')} [{number(interval.low, '.2f')}, {number(interval.high, '.2f')}]{sure}"
     costs = np.concatenate([each.cost for each in measured])
     yield f"{np.median(costs):.0f}, {costs.max():.0f}"

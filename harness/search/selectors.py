@@ -19,6 +19,7 @@ from harness.search.removals import ROUNDING, Removal
 
 _OFFSPRING = 16  # of a generation of the evolution
 _SURVIVORS = 4  # of them are measured in full
+_GREEDY_SHARE = 0.5  # of the budget may go into where an evolution begins
 _STALE = 40  # generations without a better removal after which an evolution without a budget ends
 
 
@@ -85,13 +86,16 @@ def random(problem: Problem) -> Removal | None:
 def evolution(problem: Problem) -> Removal | None:
     """(1 + lambda) evolution with two fidelities (EvoPress, Sieberling et al. 2024).
 
-    It begins with the knapsack's removal. A child leaves out another block instead of one of its parent's, or several;
+    It begins with the knapsack's removal, or with the greedy one where that is better and takes at most half of the
+    budget. A child leaves out another block instead of one of its parent's, or several;
     all children are measured on few prompts, the best of them on all. The parent is the best measured on all, also
     where a child is worse: errors of sets are no sums of their blocks', so no order of blocks leads there for sure.
     """
     parent = knapsack(problem)
     stale = 0
     try:
+        if _greedy_cost(problem, len(parent)) <= _GREEDY_SHARE * problem.errors.left:
+            parent = min(parent, greedy(problem), key=lambda removal: problem.errors([removal])[0])
         (best,) = problem.errors([parent])
         while stale < _STALE:
             children = list({child for _ in range(_OFFSPRING) if (child := _child(problem, parent)) != parent})
@@ -119,6 +123,11 @@ SELECTORS: dict[str, Selector] = {
     "random": random,
 }
 WITHOUT_CHANCE = frozenset({"one-shot", "knapsack", "greedy"})
+
+
+def _greedy_cost(problem: Problem, size: int) -> int:
+    """The evaluations of :func:`greedy` for so many blocks."""
+    return sum(problem.blocks.count - taken for taken in range(size))
 
 
 def _drawn(problem: Problem) -> Removal:
