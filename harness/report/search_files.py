@@ -156,7 +156,7 @@ class SearchReport:
 
 def write_search(folder: Path, report: SearchReport, measured_on: Mapping[str, Any]) -> Sequence[Path]:
     """Write ``front.md``, ``front.csv``, ``front.json`` and ``front.png``; their paths. Raises HarnessError."""
-    contents = {
+    contents: dict[str, str | bytes] = {
         "front.md": report.markdown(),
         "front.csv": report.csv(),
         "front.json": report.json(measured_on),

@@ -112,10 +112,10 @@ def search(
     rng = np.random.default_rng(seed)
     errors = Evaluations(measure)
     savings = [goal.target * (i + 1) / (smaller + 1) for i in range(smaller)]
-    others: list[Removal] = []
-    for saving in savings if selector != "nsga2" else ():
-        found, problem = _searched(goal, saving, selector, errors, _SMALLER_SHARE * evaluations, rng)
-        others += _best(problem, found, 1)
+    chosen_below: list[Removal | None] = [None] * len(savings)
+    if selector != "nsga2":
+        budget = _SMALLER_SHARE * evaluations
+        chosen_below = [_searched(goal, saving, selector, errors, budget, rng)[0] for saving in savings]
     found, problem = _searched(goal, goal.target, selector, errors, evaluations, rng)
     asked = _best(problem, found, confirm)
     if not asked:
@@ -123,14 +123,16 @@ def search(
             f"{evaluations} evaluations are too few for the selector {selector!r} on {goal.blocks.count} blocks; give "
             "--evaluations more"
         )
-    if selector == "nsga2":
-        problems = [Problem(goal.blocks, saving, errors, rng) for saving in savings]
-        others = [removal for each in problems for removal in _best(each, None, 1)]
+    others: list[Removal] = []
+    for saving, chosen in zip(savings, chosen_below, strict=True):
+        # What was measured since may be better; a set that a sum chose may not have been measured at all.
+        unmeasured = chosen if chosen not in errors.fine else None
+        others += _best(Problem(goal.blocks, saving, errors, rng), unmeasured, 1)
     errors.budget = None  # what the selector returned may not have been measured in full
-    chosen = list(dict.fromkeys([*asked, *others]))
+    removals = list(dict.fromkeys([*asked, *others]))
     plans = [
         FoundPlan(removal, error, harm(removal), goal.blocks.reaches(removal, goal.target))
-        for removal, error in zip(chosen, errors(chosen), strict=True)
+        for removal, error in zip(removals, errors(removals), strict=True)
     ]
     plans.sort(key=lambda plan: (not plan.asked, plan.harm.value if plan.asked else -goal.blocks.saved(plan.removal)))
     return SearchResult(goal, selector, tuple(_with_front(plans, goal.blocks)), errors.spent, len(errors.fine))

@@ -63,7 +63,7 @@ class _Walk:
         arguments = _repeated(self._arguments, self._rows, len(subsets))
         if depth == len(self._model.stacks):
             output = self._model.output_after(arguments, end)
-            yield SubsetOutputs(subsets, output.unflatten(0, (len(subsets), self._rows)))
+            yield SubsetOutputs(subsets, output.reshape(len(subsets), self._rows, *output.shape[1:]))
             return
         call = self._model.call_of(depth, arguments, end)
         yield from self._from_block(_Place(depth, 0, first), subsets, call, self._model.stacks[depth].start(call))
@@ -73,12 +73,12 @@ class _Walk:
     ) -> Iterator[SubsetOutputs]:
         """All subsets that agree with ``subsets`` before a block, which takes that state."""
         stack = self._model.stacks[place.depth]
-        if place.index == len(stack.blocks):
-            yield from self.from_stack(place.depth + 1, subsets, state, place.first + place.index)
+        if place.block == len(stack.blocks):
+            yield from self.from_stack(place.depth + 1, subsets, state, place.first + place.block)
             return
-        after = stack.run_step(place.index, state, call)
-        without = tuple(subset | 1 << (place.first + place.index) for subset in subsets)
-        following = place._replace(index=place.index + 1)
+        after = stack.run_step(place.block, state, call)
+        without = tuple(subset | 1 << (place.first + place.block) for subset in subsets)
+        following = place._replace(block=place.block + 1)
         if 2 * len(subsets) <= self._together:
             both = {name: torch.cat([after[name], state[name]]) for name in state}
             call = _repeated(call, self._rows * len(subsets), 2)
@@ -89,10 +89,10 @@ class _Walk:
 
 
 class _Place(NamedTuple):
-    """A block: its stack, its index there, and the number of the stack's first block among all."""
+    """A block: its stack, its place there, and the number of the stack's first block among all."""
 
     depth: int
-    index: int
+    block: int
     first: int
 
 
