@@ -138,7 +138,7 @@ class SearchReport:
         variants = [
             Variant(
                 name=f"{rank}",
-                strategy="what was asked for" if plan.asked else "smaller savings",
+                strategy="as asked" if plan.asked else "saves less",
                 harm=(plan.harm.value, plan.harm.low, plan.harm.high),
                 speed_up=(goal.speed_up(plan.removal), float("nan"), float("nan")),
                 front=plan.front,
