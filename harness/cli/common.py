@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,16 @@ def write_markdown(path: Path | None, text: str) -> None:
     if path is not None:
         write_atomically(path, text)
         print(f"wrote {path}")
+
+
+def check_writable(path: Path) -> None:
+    """Raise HarnessError where a file can't be written: said before the work that it is to hold."""
+    if path.is_dir():
+        raise HarnessError(f"can't write {path}: it is a folder")
+    folder = next(place for place in path.absolute().parents if place.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "can't be written into" if folder.is_dir() else "is no folder"
+        raise HarnessError(f"can't write {path}: {folder} {why}")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -41,6 +41,7 @@ COMMANDS = {
     "list": _Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
     "screen": _Command("screen", "rank single skips and plans by their velocity error, at the cost of some 30 images"),
     "search": _Command("search", "find the least harmful blocks to leave out for a speed-up, a size or a number"),
+    "truth": _Command("truth", "measure all sets of left-out blocks of a small model, to score searches against"),
     "report": _Command("report", "write the ranking of a run again, from its journal alone"),
     "merge": _Command("merge", "put the shards of a run together that several machines made"),
     "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
@@ -64,7 +65,7 @@ GROUPS = {
     "begin in a repository of your own": ("init",),
     "look at what there is, and at runs": ("list", "report", "merge", "compare"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
-    "check the tests themselves": ("calibrate", "power", "repeat", "false-reds"),
+    "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),
     "analyse and change models": ("screen", "search", "angles", "lokr", "export", "convert"),
     "bundled models and this machine": ("tiny", "fingerprint"),
 }

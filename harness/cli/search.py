@@ -1,21 +1,20 @@
 """Search for the blocks that can go together: the least harmful plan that saves what is asked for.
 
 A selector asks for velocity errors of sets of blocks, on a few prompts and steps of the control's own trajectory. The
-best sets that it measured are then run on images, with an interval of their harm: what is printed is ranked by harm.
+best sets that it measured are then run on images, with an interval of their harm, and so is the best one at some
+smaller savings: the result is a front of harm against speed-up.
+
+With `--out FOLDER` every result is kept in `FOLDER/search.jsonl` as it is measured: the same command goes on where it
+was stopped. The front is written there as `front.md`, `front.csv`, `front.json` and `front.png`.
 """
 
 from __future__ import annotations
 
 import argparse
-import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-import pandas as pd
 
 from harness.analysis.screening import evenly_spaced
 from harness.cli import common
@@ -23,35 +22,23 @@ from harness.cli.tables import Section, draw
 from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.lab.lab import Lab
-from harness.models.checkpoints.resolve import resolve
+from harness.models import prompts as prompt_files
+from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.environment import pick_device
-from harness.report.text import number, spreadsheet_text
-from harness.results.statistics import Interval
+from harness.report.search_files import HEAD, SearchReport, write_search
+from harness.results.serialise import to_plain
 from harness.search.confirm import harm_of
-from harness.search.evaluation import Evaluations, Exhausted
-from harness.search.removals import Blocks, Removal
-from harness.search.selectors import SELECTORS, Problem
+from harness.search.front_search import Goal, remembered, remembered_harm, search
+from harness.search.journal import Journal, MeasuredOn, MeasuredShares, open_journal, read_journal, refuse_other
+from harness.search.nsga2 import check_installed
+from harness.search.removals import Blocks
+from harness.search.selectors import SELECTORS
 from harness.search.shares import parameter_shares, time_shares
-from harness.search.velocity_search import velocity_measure
+from harness.search.velocity_search import VelocityErrors
 
 _UNITS = {"remove": "blocks", "speedup": "of a forward's time", "params": "of the parameters"}
 _PROMPTS, _STEPS = 4, 2  # that errors are measured on
-
-
-class _Goal(NamedTuple):
-    """What is to be saved: the share of each block, how much of it, and its unit."""
-
-    blocks: Blocks
-    target: float
-    unit: str
-
-
-class Confirmed(NamedTuple):
-    """A removal that was run on images: its velocity error, and its harm in points of the judge's score."""
-
-    removal: Removal
-    error: float
-    harm: Interval
+_JOURNAL = "search.jsonl"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,8 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how many of the best sets are run on images (default: %(default)s)",
     )
+    parser.add_argument(
+        "--front",
+        type=common.whole_number(0, 20),
+        default=3,
+        metavar="N",
+        help="at how many smaller savings the best set is looked for, too, each with a quarter as many evaluations "
+        "(default: %(default)s)",
+    )
     common.add_taken(parser, _PROMPTS, _STEPS)
     parser.add_argument("--seed", type=common.whole_number(0, 2**31), default=0, metavar="N", help="of the search")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="keep every result there, go on from it, and write the front"
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there, too")
     common.add_device(parser)
     common.add_dtype(parser)
@@ -107,92 +105,80 @@ def _number(text: str, sound: Callable[[float], bool], what: str) -> float:
 def run(arguments: argparse.Namespace) -> None:
     """Search, confirm on images, and print the plans. Raises HarnessError where no plan saves enough."""
     checkpoint = resolve(arguments.checkpoint, dtype=arguments.dtype)
-    lab = Lab(checkpoint, device=pick_device(arguments.device), offload=arguments.offload)
-    goal = _goal(arguments, lab)
-    prompts = [lab.prompts[i] for i in evenly_spaced(arguments.take_prompts, len(lab.prompts))]
+    texts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
+    prompts = evenly_spaced(arguments.take_prompts, len(texts))
     steps = evenly_spaced(arguments.take_steps, checkpoint.settings.steps)
-    measure = velocity_measure(lab.sampler, checkpoint.stacks, prompts, steps)
-    errors = Evaluations(measure, float(arguments.evaluations))
-    problem = Problem(goal.blocks, goal.target, errors, np.random.default_rng(arguments.seed))
-    try:
-        found = SELECTORS[arguments.selector](problem)
-    except Exhausted:
-        found = None
-    best = _best(problem, found, arguments.confirm)
-    if not best:
-        raise HarnessError(
-            f"{arguments.evaluations} evaluations are too few for the selector {arguments.selector!r} on "
-            f"{goal.blocks.count} blocks; give --evaluations more"
-        )
-    errors.budget = None  # what the selector returned may not have been measured in full
-    found_errors = errors(best)
-    harms = [harm_of(lab, goal.blocks, removal) for removal in best]
-    confirmed = sorted(map(Confirmed, best, found_errors, harms), key=lambda each: each.harm.value)
+    _check_early(arguments, checkpoint, prompts, steps)
+    lab = Lab(checkpoint, device=pick_device(arguments.device), offload=arguments.offload)
+    on = MeasuredOn(lab.fingerprint, prompts, steps)
+    journal = None if arguments.out is None else open_journal(arguments.out / _JOURNAL, on)
+    if journal is not None and (known := len(journal.errors) + len(journal.harms)):
+        print(f"{journal.path}: goes on from {known} results" + (f"; {journal.note}" if journal.note else ""))
+    goal = _goal(arguments, lab, journal)
+    measure = VelocityErrors(lab.sampler, checkpoint.stacks, [lab.prompts[i] for i in prompts], steps)
+    result = search(
+        goal,
+        arguments.selector,
+        measure if journal is None else remembered(measure, journal),
+        (lambda removal: harm_of(lab, goal.blocks, removal))
+        if journal is None
+        else remembered_harm(lambda removal: harm_of(lab, goal.blocks, removal), journal),
+        evaluations=arguments.evaluations,
+        confirm=arguments.confirm,
+        smaller=arguments.front,
+        seed=arguments.seed,
+    )
+    report = SearchReport(result, arguments.checkpoint, checkpoint.name, len(lab.prompts))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(draw([_table(checkpoint.name, arguments.selector, goal, errors, confirmed)], width), end="")
-    for line in _ways_on(arguments.checkpoint, goal.blocks.plan(confirmed[0].removal)):
-        print(line)
+    print(draw([Section(report.title, HEAD, report.rows)], width), end="")
+    print(f"the evaluations made now cost {measure.control_images:.1f} control images")
+    best = report.commands(result.plans[0])
+    print(f"save it:  {best.export}")
+    what = "test it:" if len(best.tests) == 1 else "test its part of one stack:"
+    for line in best.tests:
+        print(f"{what}  {line}")
     if arguments.csv:
-        write_atomically(arguments.csv, _csv(goal, confirmed))
+        write_atomically(arguments.csv, report.csv())
         print(f"wrote {arguments.csv}")
+    if arguments.out is not None:
+        paths = write_search(arguments.out, report, to_plain(on))
+        print(f"wrote {', '.join(str(path) for path in paths)}")
 
 
-def _goal(arguments: argparse.Namespace, lab: Lab) -> _Goal:
+def _check_early(
+    arguments: argparse.Namespace, checkpoint: Checkpoint, prompts: tuple[int, ...], steps: tuple[int, ...]
+) -> None:
+    """Raise HarnessError for what can be known to fail before the model is loaded."""
+    count = sum(checkpoint.stacks.values())
+    if arguments.remove is not None and arguments.remove > count:
+        raise HarnessError(f"no plan saves {arguments.remove} blocks: {checkpoint.name} has {count}")
+    if arguments.selector == "nsga2":
+        check_installed()
+    if arguments.csv is not None:
+        common.check_writable(arguments.csv)
+    if arguments.out is None:
+        return
+    path = arguments.out / _JOURNAL
+    common.check_writable(path)
+    if path.exists():
+        earlier = read_journal(path).on
+        taken = MeasuredOn(earlier.fingerprint, prompts, steps)
+        changed = earlier.differences(taken)
+        if earlier.fingerprint.checkpoint != checkpoint.name:
+            changed.insert(0, f"checkpoint {earlier.fingerprint.checkpoint} -> {checkpoint.name}")
+        refuse_other(path, changed)
+
+
+def _goal(arguments: argparse.Namespace, lab: Lab, journal: Journal | None) -> Goal:
     lengths = lab.checkpoint.stacks
     if arguments.remove is not None:
-        return _Goal(Blocks.alike(lengths), float(arguments.remove), _UNITS["remove"])
-    if arguments.speedup is not None:
-        return _Goal(Blocks(lengths, time_shares(lab)), 1.0 - 1.0 / arguments.speedup, _UNITS["speedup"])
-    return _Goal(Blocks(lengths, parameter_shares(lab)), 1.0 - arguments.params, _UNITS["params"])
-
-
-def _best(problem: Problem, found: Removal | None, count: int) -> list[Removal]:
-    """What the selector found, then the best others that it measured and that save enough."""
-    allowed = [removal for removal in problem.errors.fine if problem.allowed(removal)]
-    ranked = sorted(allowed, key=lambda removal: (problem.errors.fine[removal], sorted(removal)))
-    first = [] if found is None else [found]
-    return list(dict.fromkeys([*first, *ranked]))[:count]
-
-
-def _table(checkpoint: str, selector: str, goal: _Goal, errors: Evaluations, confirmed: Sequence[Confirmed]) -> Section:
-    title = (
-        f"{checkpoint}: the best of {len(errors.fine)} sets of blocks that save {goal.target:.3g} {goal.unit}, by "
-        f"{selector} at the cost of {errors.spent:.0f} evaluations; harm on images"
-    )
-    rows = [
-        (
-            str(rank),
-            goal.blocks.text(each.removal),
-            f"{number(each.harm.value, '.2f')} [{number(each.harm.low, '.2f')}, {number(each.harm.high, '.2f')}]",
-            number(each.error, ".3g"),
-            number(goal.blocks.saved(each.removal), ".3g"),
-        )
-        for rank, each in enumerate(confirmed, start=1)
-    ]
-    return Section(title, ("#", "plan", "harm [points]", "velocity error", "saved"), rows)
-
-
-def _csv(goal: _Goal, confirmed: Sequence[Confirmed]) -> str:
-    rows = [
-        {
-            "rank": rank,
-            "plan": goal.blocks.text(each.removal),
-            "harm": each.harm.value,
-            "harm_low": each.harm.low,
-            "harm_high": each.harm.high,
-            "velocity_error": each.error,
-            "saved": goal.blocks.saved(each.removal),
-        }
-        for rank, each in enumerate(confirmed, start=1)
-    ]
-    return pd.DataFrame(rows).map(spreadsheet_text).to_csv(index=False, float_format="%.6g")
-
-
-def _ways_on(checkpoint: str, plans: Mapping[str, object]) -> list[str]:
-    """The commands that take the best plan further. A run of cases is of one stack."""
-    name = shlex.quote(checkpoint)
-    texts = [shlex.quote(f"{stack}: {plan}") for stack, plan in plans.items()]
-    lines = [f"save it:  python -m harness export --checkpoint {name} {' '.join(f'--plan {t}' for t in texts)} OUT"]
-    if len(texts) == 1:
-        lines.append(f"test it:  pytest cases/ --dit-checkpoint={name} --dit-plan {texts[0]} -k plan")
-    return lines
+        return Goal(Blocks.alike(lengths), float(arguments.remove), _UNITS["remove"], float(sum(lengths.values())))
+    if arguments.params is not None:
+        return Goal(Blocks(lengths, parameter_shares(lab)), 1.0 - arguments.params, _UNITS["params"])
+    # What was timed once is kept: another timing would ask for other sets.
+    shares = None if journal is None else journal.time_shares
+    if shares is None:
+        shares = time_shares(lab)
+        if journal is not None:
+            journal.append([MeasuredShares(shares)])
+    return Goal(Blocks(lengths, shares), 1.0 - 1.0 / arguments.speedup, _UNITS["speedup"])

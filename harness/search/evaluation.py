@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -37,6 +38,11 @@ class Evaluations:
             known.update(zip(missing, self.measure(missing, rough), strict=True))
             self.spent += cost
         return [known[removal] for removal in removals]
+
+    @property
+    def left(self) -> float:
+        """How many evaluations the budget has left; infinite without one."""
+        return math.inf if self.budget is None else self.budget - self.spent
 
     def best(self, allowed: Callable[[Removal], bool]) -> Removal | None:
         """The removal with the smallest error among those that were measured in full and are allowed."""

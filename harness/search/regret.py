@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from harness.results.arrays import Array
+from harness.results.serialise import Count, Finite
 from harness.search.evaluation import Evaluations, Exhausted
+from harness.search.problem import Problem
 from harness.search.removals import Removal, mask_of, of_mask
-from harness.search.selectors import SELECTORS, Problem, Selector
+from harness.search.selectors import SELECTORS, WITHOUT_CHANCE, Selector
 from harness.search.truth import Truth
 
 
-class Regret(NamedTuple):
-    """A selector's regrets at one size: (R,) shares of the range of errors of that size, one for each seed.
+@dataclass(frozen=True)
+class Regret:
+    """A selector's regrets at one size, one for each seed, as shares of the range of errors of that size.
 
-    0 is the best removal of all, 1 the worst; NaN where the budget ended before anything was found. ``cost`` are (R,)
-    evaluations, a rough one in its share.
+    0 is the best removal of all, 1 the worst; it is 1 as well where the budget ended with nothing chosen. ``cost`` are
+    evaluations, a rough one in its share, and ``random`` the regrets of the best of removals drawn at random at the
+    same cost.
     """
 
     selector: str
-    size: int
-    regret: Array
-    cost: Array
+    size: Count
+    regret: tuple[Finite, ...]
+    cost: tuple[Finite, ...]
+    random: tuple[Finite, ...]
 
     @property
     def median(self) -> float:
-        """The median over seeds, a search that found nothing counting as the worst."""
-        return float(np.median(np.nan_to_num(self.regret, nan=1.0)))
+        """The median over seeds."""
+        return float(np.median(self.regret))
 
 
 def regret_of(truth: Truth, selector: Selector, size: int, budget: float, seed: int) -> tuple[float, float]:
@@ -42,17 +47,27 @@ def regret_of(truth: Truth, selector: Selector, size: int, budget: float, seed: 
     except Exhausted:
         found = None
     if found is None:
-        return float("nan"), errors.spent
+        return 1.0, errors.spent
     return (float(truth.fine[mask_of(found)]) - best) / (worst - best), errors.spent
 
 
-def regrets(truth: Truth, budget: float, *, seeds: int) -> Iterator[Regret]:
-    """Every selector at every size from 1 to L - 1, each on so many seeds."""
+def regrets(truth: Truth, budget: float, *, seeds: Sequence[int]) -> Iterator[Regret]:
+    """Every selector at every size from 1 to L - 1, on each seed; one without chance runs once.
+
+    Raises HarnessError where pymoo is missing.
+    """
     for name, selector in SELECTORS.items():
         for size in range(1, truth.blocks.count):
-            runs = [regret_of(truth, selector, size, budget, seed) for seed in range(seeds)]
-            regret, cost = (np.array(column) for column in zip(*runs, strict=True))
-            yield Regret(name, size, regret, cost)
+            if name in WITHOUT_CHANCE:
+                runs = [regret_of(truth, selector, size, budget, seeds[0])] * len(seeds)
+            else:
+                runs = [regret_of(truth, selector, size, budget, seed) for seed in seeds]
+            regret, cost = zip(*runs, strict=True)
+            random = regret
+            if name != "random":
+                pairs = zip(cost, seeds, strict=True)
+                random = tuple(regret_of(truth, SELECTORS["random"], size, spent, seed)[0] for spent, seed in pairs)
+            yield Regret(name, size, regret, cost, random)
 
 
 class Reversal(NamedTuple):
@@ -72,7 +87,7 @@ def largest_reversal(truth: Truth, size: int) -> Reversal | None:
     """
     masks = np.flatnonzero(truth.sizes == size)
     single = truth.fine[1 << np.arange(truth.blocks.count)]
-    sums = np.array([sum(single[block] for block in of_mask(int(mask))) for mask in masks])
+    sums = (masks[:, None] >> np.arange(truth.blocks.count) & 1) @ single
     order = np.argsort(sums, kind="stable")
     errors = truth.fine[masks][order]
     # For each place, the largest error at a smaller sum: it should be below all errors from here on.

@@ -1,57 +1,26 @@
 """Selectors: ways to a set of blocks that can be left out together, by asking for the errors of few of all sets.
 
-Each takes a :class:`Problem` and measures through it. They are interchangeable, so that what they find can be compared
-at equal cost, with each other and with the truth (:mod:`harness.search.regret`).
+Each takes a :class:`~harness.search.problem.Problem` and measures through it. They are interchangeable, so that what
+they come to can be compared at equal cost, with each other and with the truth (:mod:`harness.search.regret`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import Bounds as VariableBounds
 from scipy.optimize import LinearConstraint, milp
 
-from harness.errors import PlanError
-from harness.search.evaluation import Evaluations, Exhausted
-from harness.search.removals import ROUNDING, Blocks, Removal
+from harness.search.evaluation import Exhausted
+from harness.search.nsga2 import nsga2
+from harness.search.problem import Problem
+from harness.search.removals import ROUNDING, Removal
 
 _OFFSPRING = 16  # of a generation of the evolution
 _SURVIVORS = 4  # of them are measured in full
+_GREEDY_SHARE = 0.5  # of the budget may go into where an evolution begins
 _STALE = 40  # generations without a better removal after which an evolution without a budget ends
-
-
-@dataclass
-class Problem:
-    """Find the removal with the smallest error that saves ``target``, in the unit of the blocks' shares.
-
-    ``rng`` is what is left to chance. Raises PlanError where leaving out every block saves less than the target.
-    """
-
-    blocks: Blocks
-    target: float
-    errors: Evaluations
-    rng: np.random.Generator
-
-    def __post_init__(self) -> None:
-        """Check that there is a solution."""
-        everything = frozenset(range(self.blocks.count))
-        if not self.blocks.reaches(everything, self.target):
-            raise PlanError(
-                f"no plan saves {self.target:.3g}: leaving out all {self.blocks.count} blocks saves "
-                f"{self.blocks.saved(everything):.3g}"
-            )
-
-    def allowed(self, removal: Removal) -> bool:
-        """Whether it saves enough, and no block of it could stay."""
-        if not self.blocks.reaches(removal, self.target):
-            return False
-        return not any(self.blocks.reaches(removal - {block}, self.target) for block in removal)
-
-    def single_errors(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """(L,) errors of leaving out each block alone. Raises Exhausted."""
-        return np.array(self.errors([frozenset({block}) for block in range(self.blocks.count)]))
 
 
 Selector = Callable[[Problem], Removal | None]
@@ -60,7 +29,7 @@ Selector = Callable[[Problem], Removal | None]
 def one_shot(problem: Problem) -> Removal:
     """Leave out the blocks whose removal alone costs least error for what it saves, until the target is reached."""
     worth = problem.single_errors() / np.array(problem.blocks.shares)
-    return _trimmed(problem, _filled(problem, frozenset(), np.argsort(worth, kind="stable")), worth)
+    return problem.trimmed(problem.filled(frozenset(), np.argsort(worth, kind="stable")), worth)
 
 
 def knapsack(problem: Problem) -> Removal:
@@ -75,7 +44,7 @@ def knapsack(problem: Problem) -> Removal:
     )
     assert solved.x is not None  # a Problem has a solution
     chosen = frozenset(map(int, np.flatnonzero(np.round(solved.x))))
-    return _trimmed(problem, chosen, errors / shares)
+    return problem.trimmed(chosen, errors / shares)
 
 
 def greedy(problem: Problem) -> Removal:
@@ -96,7 +65,7 @@ def greedy(problem: Problem) -> Removal:
             if not worth:
                 raise
         chosen |= {min(left, key=lambda block: (worth[block], block))}
-    return _trimmed(problem, chosen, np.array([worth.get(b, 0.0) for b in range(problem.blocks.count)]))
+    return problem.trimmed(chosen, np.array([worth.get(b, 0.0) for b in range(problem.blocks.count)]))
 
 
 def random(problem: Problem) -> Removal | None:
@@ -117,13 +86,16 @@ def random(problem: Problem) -> Removal | None:
 def evolution(problem: Problem) -> Removal | None:
     """(1 + lambda) evolution with two fidelities (EvoPress, Sieberling et al. 2024).
 
-    It begins with the knapsack's removal. A child leaves out another block instead of one of its parent's, or several;
+    It begins with the knapsack's removal, or with the greedy one where that is better and takes at most half of the
+    budget. A child leaves out another block instead of one of its parent's, or several;
     all children are measured on few prompts, the best of them on all. The parent is the best measured on all, also
     where a child is worse: errors of sets are no sums of their blocks', so no order of blocks leads there for sure.
     """
     parent = knapsack(problem)
     stale = 0
     try:
+        if _greedy_cost(problem, len(parent)) <= _GREEDY_SHARE * problem.errors.left:
+            parent = min(parent, greedy(problem), key=lambda removal: problem.errors([removal])[0])
         (best,) = problem.errors([parent])
         while stale < _STALE:
             children = list({child for _ in range(_OFFSPRING) if (child := _child(problem, parent)) != parent})
@@ -147,40 +119,24 @@ SELECTORS: dict[str, Selector] = {
     "knapsack": knapsack,
     "greedy": greedy,
     "evolution": evolution,
+    "nsga2": nsga2,
     "random": random,
 }
+WITHOUT_CHANCE = frozenset({"one-shot", "knapsack", "greedy"})
+
+
+def _greedy_cost(problem: Problem, size: int) -> int:
+    """The evaluations of :func:`greedy` for so many blocks."""
+    return sum(problem.blocks.count - taken for taken in range(size))
 
 
 def _drawn(problem: Problem) -> Removal:
     """A removal that saves enough, at random."""
-    return _completed(problem, frozenset())
+    return problem.completed(frozenset())
 
 
 def _child(problem: Problem, parent: Removal) -> Removal:
     """The parent with one to three of its blocks back, and others left out until it saves enough."""
     number = min(len(parent), 1 + int(problem.rng.geometric(0.6) - 1), 3)
     back = problem.rng.choice(sorted(parent), size=number, replace=False)
-    return _completed(problem, parent - set(map(int, back)))
-
-
-def _completed(problem: Problem, chosen: Removal) -> Removal:
-    """With other blocks left out at random until it saves enough, and without those that may stay then."""
-    filled = _filled(problem, chosen, problem.rng.permutation(problem.blocks.count))
-    return _trimmed(problem, filled, problem.rng.random(problem.blocks.count))
-
-
-def _filled(problem: Problem, chosen: Removal, order: Iterable[int]) -> Removal:
-    """With blocks left out in that order until it saves enough."""
-    for block in map(int, order):
-        if problem.blocks.reaches(chosen, problem.target):
-            break
-        chosen |= {block}
-    return chosen
-
-
-def _trimmed(problem: Problem, chosen: Removal, worth: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Removal:
-    """Without the blocks that may stay, those first that cost most error for what they save."""
-    for block in sorted(chosen, key=lambda block: (-worth[block], block)):
-        if problem.blocks.reaches(chosen - {block}, problem.target):
-            chosen -= {block}
-    return chosen
+    return problem.completed(parent - set(map(int, back)))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import pytest
 
 from harness.ablation.plan import parse
+from harness.cli import search
 from harness.cli.main import main
+from harness.search import nsga2
+from harness.search.journal import MeasuredOn, open_journal
+from tests.helpers.records import quality
 
-FEW = ["--take-prompts", "1", "--take-steps", "1", "--confirm", "2"]
+FEW = ["--take-prompts", "1", "--take-steps", "1", "--confirm", "2", "--front", "1"]
 
 
 def test_the_best_sets_are_run_on_images_and_ranked_by_harm(tmp_path, capsys):
@@ -21,7 +26,9 @@ def test_the_best_sets_are_run_on_images_and_ranked_by_harm(tmp_path, capsys):
         "flux-tiny: the best of 29 sets of blocks that save 2 blocks, by greedy at the cost of 29 evaluations" in text
     )
     assert "save it:  python -m harness export --checkpoint flux-tiny --plan '" in text
-    first, second = csv.DictReader(table.open())
+    first, second, *smaller = csv.DictReader(table.open())
+    assert [float(row["saved"]) for row in smaller] == [1.0]
+    assert {row["asked"] for row in smaller} == {"False"}
     assert float(first["harm"]) <= float(second["harm"])
     assert float(first["harm_low"]) <= float(first["harm"]) <= float(first["harm_high"])
     gone = 0
@@ -34,7 +41,6 @@ def test_the_best_sets_are_run_on_images_and_ranked_by_harm(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--remove", "16"], "no plan saves 16: leaving out all 15 blocks saves 15"),
         (["--params", "0.01"], "no plan saves 0.99: leaving out all 15 blocks saves "),
         (["--remove", "3", "--evaluations", "5", *FEW], "5 evaluations are too few for the selector 'evolution' on 15"),
     ],
@@ -44,7 +50,34 @@ def test_what_can_not_be_found_is_one_line(options, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", ["--speedup=1", "--speedup=x", "--params=1", "--params=nan", "--remove=0"])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--remove", "16"], "no plan saves 16 blocks: flux-tiny has 15"),
+        (["--remove", "3", "--csv", "{folder}"], "it is a folder"),
+        (["--remove", "3", "--out", "{folder}/file"], "is no folder"),
+        (["--remove", "3", "--out", "{folder}/other"], "measured differently: taken steps 0 -> 1 3"),
+    ],
+)
+def test_what_can_not_be_done_is_said_before_the_model_is_loaded(options, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(search, "Lab", None)
+    (tmp_path / "file").write_text("")
+    fingerprint = replace(quality("skip", 1.0).fingerprint, checkpoint="flux-tiny")
+    open_journal(tmp_path / "other" / "search.jsonl", MeasuredOn(fingerprint, (8, 24, 40, 56), (0,)))
+    assert main(["search", "flux-tiny", *(word.format(folder=tmp_path) for word in options)]) == 4
+    assert message in capsys.readouterr().err
+
+
+def test_without_pymoo_its_selector_is_refused_before_the_model_is_loaded(capsys, monkeypatch):
+    monkeypatch.setattr(search, "Lab", None)
+    monkeypatch.setattr(nsga2, "find_spec", lambda _: None)
+    assert main(["search", "flux-tiny", "--remove", "3", "--selector", "nsga2"]) == 4
+    assert "[search]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "option", ["--speedup=1", "--speedup=x", "--params=1", "--params=-0.1", "--params=nan", "--remove=0"]
+)
 def test_a_goal_that_is_none_is_refused_by_the_command_line(option):
     with pytest.raises(SystemExit) as stopped:
         main(["search", "flux-tiny", option])

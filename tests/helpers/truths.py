@@ -21,5 +21,5 @@ def table(lengths, seed=0, interaction=0.3, noise=0.02):
         fine[mask] = single[gone].sum() + pairs[np.ix_(gone, gone)].sum() * single.mean()
     fine = np.maximum(fine, 0) if interaction else fine
     rough = fine * np.exp(noise * rng.normal(size=len(fine)))
-    about = Circumstances("m", lengths, "w", 4, 1, (0, 2), 4, {"torch": "2"})
+    about = Circumstances("m", lengths, "w", ("a", "b", "c", "d"), 1, (0, 2), 4, {"torch": "2"})
     return Truth(about, fine, rough)

@@ -71,7 +71,7 @@ def test_no_block_runs_twice_for_one_prefix(model):
 
 
 @given(st.integers(1, 9))
-def test_all_subsets_take_twice_as_many_runs_as_there_are_subsets(length):
+def test_all_subsets_take_one_run_for_each_but_the_empty_one(length):
     subsets = [{"s": Plan(tuple(i for i in range(length) if bits >> i & 1))} for bits in range(2**length)]
     # A node of the tree is a set of kept blocks up to its last: every set but the empty one, once.
     assert block_runs({"s": length}, subsets) == 2**length - 1

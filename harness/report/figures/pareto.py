@@ -47,9 +47,19 @@ class Variant:
     front: bool
 
 
-def pareto(title: str, prompts: str, y_title: str, variants: Sequence[Variant], to_lose: float | None) -> Figure:
+def pareto(
+    title: str,
+    prompts: str,
+    y_title: str,
+    variants: Sequence[Variant],
+    to_lose: float | None,
+    *,
+    x_title: str = "speed-up of a forward (control 1)",
+    note: str = _NOTE,
+) -> Figure:
     """The figure on a canvas of its own; call it under :func:`harness.report.figures.png.own_style`.
 
+    ``note`` says what the figure shows; in it, ``{prompts}`` and ``{linear:g}`` (of the axis of harm) are filled in.
     ``prompts`` says how many there were, ``to_lose`` is the harm at which the prompt has no effect any more, drawn as a
     line. Raises ValueError without a variant.
     """
@@ -59,8 +69,8 @@ def pareto(title: str, prompts: str, y_title: str, variants: Sequence[Variant], 
     FigureCanvasAgg(figure)
     figure.text(EDGE / _WIDTH, 1 - EDGE / _HEIGHT, title, va="top", fontsize=11.5, fontweight="bold")
     scale = _scale(variants)
-    note = _NOTE.format(prompts=prompts, linear=scale.linear)
-    figure.text(EDGE / _WIDTH, 1 - 0.42 / _HEIGHT, note, va="top", color=FAINT, linespacing=1.25)
+    filled = note.format(prompts=prompts, linear=scale.linear)
+    figure.text(EDGE / _WIDTH, 1 - 0.42 / _HEIGHT, filled, va="top", color=FAINT, linespacing=1.25)
     left, bottom, top = 0.75, 0.55, 0.9
     box = (left / _WIDTH, bottom / _HEIGHT, 1 - (left + _LEGEND) / _WIDTH, 1 - (bottom + top) / _HEIGHT)
     axes = figure.add_axes(box)
@@ -71,7 +81,7 @@ def pareto(title: str, prompts: str, y_title: str, variants: Sequence[Variant], 
     _points(axes, variants)
     axes.plot([1.0], [0.0], "*", color=INK, markersize=12, label="control", zorder=5)
     _limits(axes, variants, to_lose, scale)
-    axes.set_xlabel("speed-up of a forward (control 1)")
+    axes.set_xlabel(x_title)
     axes.set_ylabel(y_title)
     open_axes(axes)
     _front(axes, variants)
