@@ -204,7 +204,11 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
         return [replace(_alone((a.kind, name), a, gone=True), why="; ".join(b.verdict.notes))]
     if a.measurement is None or b.measurement is None:
         return []
-    if a.measurement.n != b.measurement.n or a.measurement.prompts != b.measurement.prompts:
+    if (a.measurement.n, a.measurement.prompts, a.measurement.subset) != (
+        b.measurement.n,
+        b.measurement.prompts,
+        b.measurement.subset,
+    ):
         raise JournalError(f"{name}: {a.measurement.n} images in one run and {b.measurement.n} in the other")
     one, two = a.measurement.summary, b.measurement.summary
     prompts = a.measurement.prompts

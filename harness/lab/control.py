@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -78,6 +78,12 @@ def control_of(checkpoint: str, seeds: Sequence[Observation], extra: Mapping[str
         seed_sd=rounded(pooled_seed_sd(scores)),
         extra=extra,
     )
+
+
+def without_sets(control: Control) -> Control:
+    """The control without the scales of what compares whole sets of images, for a variant of some prompts only."""
+    extra = {name: value for name, value in control.extra.items() if not name.endswith(".fid_null")}
+    return replace(control, fid_null=None, extra=extra)
 
 
 def check_scores(checkpoint: str, scores: Values, collapsed: int) -> None:

@@ -12,7 +12,9 @@ import pytest
 from harness.errors import DataError, HarnessError, JournalError, OptionError
 from harness.gates.update import UpdateMode, update_cases
 from harness.gates.validation import calibration
+from harness.lab.budget import Account
 from harness.plugin import summary, transport, workers
+from harness.plugin.adaptive_session import AdaptiveSession, check_budget
 from harness.plugin.analysis_session import AnalysisSession
 from harness.plugin.collection import Collection, fixtures_of, is_timed
 from harness.plugin.earlier import Earlier
@@ -48,6 +50,7 @@ class Session:
         self._baselines: dict[str, str] = {}  # folders by checkpoint
         self._written: list[Path] = []
         self.earlier = Earlier()
+        self._adaptive: AdaptiveSession | None = None
         self._skipped: Counter[str] = Counter()  # tests by the reason
 
     def prepare(self) -> None:
@@ -75,11 +78,17 @@ class Session:
                 self._say(note)
         if self.options.resume:
             self.earlier = Earlier.of(read(self.folder, left_out=self._say))
+        check_budget(self.options, self.collection)
         for target in self.collection.targets:  # none in the controller of pytest-xdist
             opened = self.labs.open(target)
             self.earlier.check(self.process.run_id, opened.lab.fingerprint)
             for note in (*opened.reference.lines(), *opened.lab.notes):
                 self._say(f"{target.name}: {note}")
+        if self.options.adaptive:
+            account = None if self.options.budget is None else Account(self.options.budget)
+            self._adaptive = AdaptiveSession(
+                self.collection, self.earlier, self.folder.name, self._append, self._say, account
+            )
         if self.options.calibrate is not None and self.labs.opened:
             labs = [opened.lab for opened in self.labs.opened.values()]
             calibration.perturbations_for(self.options.calibrate, labs)  # refuses too many now, not after the run
@@ -98,6 +107,7 @@ class Session:
             update=self.options.update,
             records=transport.output_of(item).records,
             earlier=self.earlier,
+            adaptive=self._adaptive,
         )
 
     def control(self, parameter: Parameter, item: pytest.Item) -> ControlFixture:
@@ -159,6 +169,14 @@ class Session:
         self._baselines |= data.baselines
         if line := self._progress.after_test(len(self.collection.selected), time.monotonic()):
             self._say(line)
+
+    def _append(self, record: Record) -> None:
+        """Write a record that no test has reported yet."""
+        try:
+            if self._journal is not None:
+                self._journal.append(record)
+        except JournalError as error:
+            self.problem(str(error))
 
     def problem(self, line: str) -> None:
         """Keep a line about what could not be read or written, once."""
