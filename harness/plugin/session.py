@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Session:
         if self.options.adaptive:
             account = None if self.options.budget is None else Account(self.options.budget)
             self._adaptive = AdaptiveSession(
-                self.collection, self.earlier, self.folder.name, self._append, self._say, account
+                self.collection, self.earlier, self.folder.name, self._append, self._say_in_test, account
             )
         if self.options.calibrate is not None and self.labs.opened:
             labs = [opened.lab for opened in self.labs.opened.values()]
@@ -221,6 +222,12 @@ class Session:
             {name: each.reference for name, each in opened.items()},
             self._say,
         )
+
+    def _say_in_test(self, line: str) -> None:
+        """Print a line while a test runs, whose output pytest captures."""
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            self._say(line)
 
     def _say(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

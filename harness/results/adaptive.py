@@ -6,9 +6,9 @@ variance of a mean of n has the factor 1 - n / P (W. G. Cochran, Sampling Techni
 
 Looking several times makes a false stop more likely. The error is spent over the looks in equal parts, so that the
 chance of a false stop on one side, at any look, is at most :data:`ERROR` for each variant (K. K. G. Lan and D. L.
-DeMets 1983, Biometrika 70, 659-663, with a linear spending function and the union bound, which needs nothing of how the
-looks depend on each other). Each look's interval is Student's, of the variant's harm minus the least harmful one's on the
-same prompts.
+DeMets 1983, Biometrika 70, 659-663, with a linear spending function and the union bound, which supposes nothing of
+how the looks depend on each other). Each look's interval is Student's, of the variant's harm minus the least harmful
+one's on the same prompts.
 
 A variant stops where its interval is on one side of where tier 1 ends: clearly inside, or clearly more harmful. Where
 that is follows from the rule of :mod:`harness.results.rank_intervals`, put forward to all prompts.
@@ -113,9 +113,15 @@ def _moderated(mean: Array, spread: Array, counts: npt.NDArray[np.intp], best: i
 
 
 def _end_of_first_tier(mean: Array, spread: Array, prompts: int) -> float:
-    """The least difference that would be sure with all prompts; infinite where none would be."""
+    """Half way between the least difference that would be sure with all prompts and the one below it.
+
+    Infinite where none would be sure.
+    """
     sure = mean > _CRITICAL * spread / np.sqrt(prompts)
-    return float(mean[sure].min(initial=np.inf))
+    if not sure.any():
+        return float("inf")
+    least = float(mean[sure].min())
+    return (least + float(mean[mean < least].max(initial=0.0))) / 2
 
 
 def goes_on(harms: Sequence[npt.ArrayLike], prompts: int) -> tuple[bool, ...]:

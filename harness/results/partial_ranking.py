@@ -53,6 +53,6 @@ def _tiers(table: Array, subsets: Sequence[Subset | None]) -> tuple[int | None, 
     order += [i for i in range(table.shape[1]) if i not in set(order)]
     beginnings = [row[order[:count]] for row, count in zip(table, counts, strict=True)]
     nested = all(np.isfinite(beginning).all() for beginning in beginnings)
-    if not nested or table.shape[1] < LEAST_FOR_TIERS or counts.min(initial=0) < 2:
+    if not nested or table.shape[1] < LEAST_FOR_TIERS or counts.min() < 2:
         return (None,) * len(table)
     return tuple(1 if first else 2 for first in look(beginnings, table.shape[1]).first_tier)

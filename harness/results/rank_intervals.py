@@ -66,7 +66,7 @@ def partial_rank_intervals(
     size = max(1.0, float(np.abs(np.nanmean(table, axis=1)).max(initial=0.0)))
     shared = np.isfinite(table[first]) & np.isfinite(table[second])
     worse = np.zeros((len(table), len(table)), dtype=np.bool_)
-    for prompts in np.unique(shared, axis=0):
+    for prompts in np.unique(shared[shared.any(axis=1)], axis=0):
         pairs = (shared == prompts).all(axis=1)
         a, b = first[pairs], second[pairs]
         gap = (table[np.ix_(a, prompts)] - table[np.ix_(b, prompts)]).T
