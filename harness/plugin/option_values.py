@@ -29,8 +29,9 @@ _REPLACES: Mapping[str, Collection[str]] = {
     **dict.fromkeys(_GRID, ("plan",)),
     "strict": ("unjudged",),
     "unjudged": ("strict",),
-    "baseline_update": ("quick",),
-    "calibrate": ("quick",),
+    "baseline_update": ("quick", "adaptive"),
+    "calibrate": ("quick", "adaptive"),
+    "shard": ("adaptive",),
 }
 
 

@@ -5,9 +5,9 @@ are therefore a sample without replacement from a finite set, whose means are kn
 variance of a mean of n has the factor 1 - n / P (W. G. Cochran, Sampling Techniques, 1977, chapter 2).
 
 Looking several times makes a false stop more likely. The error is spent over the looks in equal parts, so that the
-chance of a false stop on one side, at any look, is at most :data:`ERROR` for each variant (K. K. G. Lan and D. L.
-DeMets 1983, Biometrika 70, 659-663, with a linear spending function and the union bound, which supposes nothing of
-how the looks depend on each other). Each look's interval is Student's, of the variant's harm minus the least harmful
+nominal chance of a false stop on one side, at any look, is at most :data:`ERROR` for each variant (K. K. G. Lan and
+D. L. DeMets 1983, Biometrika 70, 659-663, with a linear spending function and the union bound, which supposes nothing
+of how the looks depend on each other). Each look's interval is Student's, of the variant's harm minus the least harmful
 one's on the same prompts.
 
 A variant stops where its interval is on one side of where tier 1 ends: clearly inside, or clearly more harmful. Where
@@ -133,7 +133,8 @@ def goes_on(harms: Sequence[npt.ArrayLike], prompts: int) -> tuple[bool, ...]:
     undecided = [standing is Standing.UNDECIDED for standing in look(harms, prompts).standings]
     live = [wanted and count == most for wanted, count in zip(undecided, counts, strict=True)]
     if any(live):
-        live[int(np.argmin([np.mean(h) if n == most else np.inf for h, n in zip(harms, counts, strict=True)]))] = True
+        means = np.array([np.asarray(harm, dtype=np.float64).mean() for harm in harms])
+        live[int(np.argmin(np.where(counts == most, means, np.inf)))] = True
     return tuple(live)
 
 

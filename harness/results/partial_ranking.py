@@ -48,8 +48,8 @@ def partial_ranks(harms: Sequence[Array], subsets: Sequence[Subset | None], prom
 def _tiers(table: Array, subsets: Sequence[Subset | None]) -> tuple[int | None, ...]:
     measured = np.isfinite(table)
     counts = measured.sum(axis=1)
-    parts = [subset.indices for subset in subsets if subset is not None and not subset.whole]
-    order = list(max(parts, key=len, default=()))
+    parts = [subset for subset in subsets if subset is not None and not subset.whole]
+    order = [i for part in sorted(parts, key=lambda each: len(each.indices))[-1:] for i in part.indices]
     order += [i for i in range(table.shape[1]) if i not in set(order)]
     beginnings = [row[order[:count]] for row, count in zip(table, counts, strict=True)]
     nested = all(np.isfinite(beginning).all() for beginning in beginnings)

@@ -42,4 +42,6 @@ DEFAULTS = Options(
     perturbations=(),
     calibrate=None,
     analysis=False,
+    adaptive=False,
+    budget=None,
 )
