@@ -30,6 +30,7 @@ ELSEWHERE = {
     "models/kernels.py": ("models/test_arithmetic.py", "which kernels compute, as the digest shows"),
     "models/families": ("models/families/test_families.py", "every family must have every part: one test for all"),
     "plugin/__init__.py": ("e2e/test_run.py", "pytest calls the hooks"),
+    "plugin/adaptive_session.py": ("e2e/test_option_adaptive.py", "the variants of a run, measured together"),
     "plugin/analysis_session.py": ("e2e/test_analysis.py", "the analyses of a run"),
     "plugin/benchmark.py": ("e2e/test_latency.py", "pytest-benchmark runs the loop"),
     "plugin/command_line.py": ("e2e/test_wrong_input.py", "pytest parses options; one file an option there"),

@@ -16,13 +16,12 @@ import numpy as np
 from harness.ablation.plan import Plan
 from harness.analysis.predictors import Correlation, spearman
 from harness.analysis.velocity import plan_errors
+from harness.lab.cost import screening_cost, screening_size
 from harness.models.sampler import Sampler
 from harness.results.arrays import Array
 from harness.results.statistics import Interval, mean_interval
 from harness.surgery.prefix_walk import block_runs
 
-_BUDGET = 30  # control images
-_LEAST_PROMPTS, _MOST_PROMPTS, _MOST_STEPS = 4, 8, 5
 _LEAST_RELIABLE = 0.8  # the rank correlation between two halves of the prompts
 _LEAST_TRUSTED = 0.5  # with the harms that are stored
 _LARGE = 0.5  # a median relative error above which hardly anything of the velocity is left
@@ -69,15 +68,14 @@ def affordable(lengths: Mapping[str, int], plans: Sequence[Mapping[str, Plan]], 
 
     As many pairs of both as that allows, of 4 to 8 prompts and 1 to 5 steps, and of equal ones those with more prompts.
     """
-    forwards = block_runs(lengths, [{}, *plans]) / sum(lengths.values())
-    pairs = [(p, s) for p in range(_LEAST_PROMPTS, _MOST_PROMPTS + 1) for s in range(1, min(_MOST_STEPS, steps) + 1)]
-    within = [(p, s) for p, s in pairs if _cost(p, s, forwards, steps) <= _BUDGET]
-    return max(within, key=lambda pair: (pair[0] * pair[1], pair[0]), default=(_LEAST_PROMPTS, 1))
+    return screening_size(block_runs(lengths, [{}, *plans]) / sum(lengths.values()), steps)
 
 
-def _cost(prompts: int, taken: int, forwards: float, steps: int) -> float:
-    """In control images: the control's own sampling, and ``forwards`` at each step that is taken."""
-    return prompts * (1 + taken * forwards / steps)
+def cost_of(
+    lengths: Mapping[str, int], plans: Sequence[Mapping[str, Plan]], prompts: int, taken: int, steps: int
+) -> float:
+    """What screening these plans costs on so many prompts and steps of ``steps``, in control images."""
+    return screening_cost(prompts, taken, block_runs(lengths, [{}, *plans]) / sum(lengths.values()), steps)
 
 
 def screen(
@@ -99,12 +97,11 @@ def screen(
         ScreenedPlan(plan, _above_zero(mean_interval(error)), _runs(plan, lengths) / blocks)
         for plan, error in zip(plans, errors, strict=True)
     ]
-    forwards = block_runs(lengths, [{}, *plans]) / blocks
     return Screening(
         plans=tuple(sorted(screened, key=lambda each: each.error.value)),
         prompts=len(prompts),
         steps=tuple(steps),
-        cost=_cost(len(prompts), len(steps), forwards, sampler.settings.steps),
+        cost=cost_of(lengths, plans, len(prompts), len(steps), sampler.settings.steps),
         reliability=_reliability(errors),
     )
 

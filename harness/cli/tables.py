@@ -14,7 +14,7 @@ from harness.ablation.case import Case
 from harness.ablation.ranges import DEPTHS, spans
 from harness.cli.inventory import OWN, RANGES, CheckpointEntry, Listed
 from harness.errors import printable
-from harness.lab.cost import Cost, share
+from harness.lab.cost import ADAPTIVE_SHARE, Cost, share, single_skips_cost
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.report.cost_line import power_line
 from harness.report.text import counted
@@ -87,6 +87,7 @@ def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str
     ``time`` is how long they take, ``unit`` the unit of harm in points of the score, None where none is stored.
     """
     settings = checkpoint.settings
+    screening = single_skips_cost(checkpoint.stacks, cost.steps)
     about = (
         f"{checkpoint.name}: {checkpoint.family.transformer}, {blocks(checkpoint.stacks)} blocks; {cost.steps} steps, "
         f"guidance {settings.guidance:g}, {settings.height} x {settings.width} px, {settings.dtype}"
@@ -99,7 +100,11 @@ def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str
     return [
         Section(about, ("stack", "blocks", *(depth for depth in DEPTHS if depth != "each")), ranges),
         Section(counted(len(cases), "case"), ("variant", "plan", "of the control's blocks"), listed),
-        Section("what they cost", ("", "how much"), [*_costs(cost), ("time", time), ("power", power_line(cost, unit))]),
+        Section(
+            "what they cost",
+            ("", "how much"),
+            [*_costs(cost, screening), ("time", time), ("power", power_line(cost, unit))],
+        ),
     ]
 
 
@@ -107,7 +112,7 @@ def _resolved(depth: str, length: int) -> str:
     return ", ".join(str(span) for span, _ in spans(depth, length)) or _NOTHING
 
 
-def _costs(cost: Cost) -> list[tuple[str, str]]:
+def _costs(cost: Cost, screening: float) -> list[tuple[str, str]]:
     """One row for each kind of cost."""
     cases = counted(cost.cases, "case")
     each = f" x {counted(cost.variant_seeds, 'seed')}" if cost.variant_seeds > 1 else ""
@@ -118,5 +123,12 @@ def _costs(cost: Cost) -> list[tuple[str, str]]:
         ("images", f"{cost.images:,}, and {cost.control_images:,} of the control: {runs}"),
         ("forwards", f"{cost.forwards:,} of {counted(cost.together, 'image')}, {cost.steps} steps a batch{twice}"),
         ("blocks", f"{cost.work:.2f} of the control's on average; {passes}"),
+        ("exhaustive", f"as much as {cost.exhaustive:,.0f} control images"),
+        (
+            "adaptive",
+            f"about {cost.adaptive:,.0f} control images, if it needs {ADAPTIVE_SHARE:.0%} of the variants' images "
+            "as in the median over the bundled models (--dit-adaptive)",
+        ),
+        ("screening", f"{screening:.0f} control images, for all single skips (python -m harness screen)"),
         ("disk", f"at most {cost.disk / 1e6:.1f} MB in the run's folder"),
     ]

@@ -208,7 +208,7 @@ def _both(a: Record, b: Record, tolerances: Sequence[Tolerance]) -> list[Change]
     first, second = a.measurement, b.measurement
     if a.kind is Kind.CONTROL:
         first, second = on_common_seeds(first, second)
-    if first.n != second.n or first.prompts != second.prompts:
+    if (first.n, first.prompts, first.subset) != (second.n, second.prompts, second.subset):
         raise JournalError(f"{name}: {first.n} images in one run and {second.n} in the other")
     one, two = first.summary, second.summary
     prompts = first.prompts

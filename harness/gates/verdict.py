@@ -133,7 +133,11 @@ def _against_stored(case: Case, measurement: Measurement, reference: Reference, 
         return unjudged(_BY_HAND)
     if verdict := nothing_to_compare(reference, update):
         return verdict
+    if measurement.subset is not None and measurement.partial:
+        return unjudged(f"{measurement.subset.text} were measured, and the stored values are of all")
     stored = reference.baseline.cases.get(case.id, {}) if reference.baseline else {}
+    if measurement.subset is not None:  # what needs all images at once is not measured in rounds
+        stored = {metric: entry for metric, entry in stored.items() if metric in measurement.summary}
     if case.window is not None and not stored and update is None:
         # Any number of windows can be asked for: that nobody stored this one is a fault in a strict run alone.
         why = "nobody stored this window of steps"

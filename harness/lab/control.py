@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
@@ -99,6 +99,12 @@ def _unit(scores: Values) -> Interval:
     """The unit of harm of (P, S) scores, rounded as a baseline stores it: the run that writes one has the same unit."""
     interval = seed_sd_interval(scores)
     return Interval(rounded(pooled_seed_sd(scores)), rounded(interval.low), rounded(interval.high))
+
+
+def without_sets(control: Control) -> Control:
+    """The control without the scales of what compares whole sets of images, for a variant of some prompts only."""
+    extra = {name: value for name, value in control.extra.items() if not name.endswith(".fid_null")}
+    return replace(control, fid_null=None, extra=extra)
 
 
 def control_of_stored(checkpoint: str, seeds: Sequence[Observation], figures: Mapping[str, float]) -> Control:

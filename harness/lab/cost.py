@@ -18,6 +18,12 @@ from harness.models.spec import Family, Settings
 _RECORD_BYTES = 4_000
 _VALUE_BYTES = 130
 _STRIP_BYTES = 2 * 8 * 80 * 80 * 3
+# A screening's usual cost in control images, and what it takes.
+_SCREENING = 30
+_LEAST_PROMPTS, _MOST_PROMPTS, _MOST_STEPS = 4, 8, 5
+# The images of variants that an adaptive run needs: the median over runs of the three bundled models, replayed in 20
+# orders of the prompts each (python -m harness.report.adaptive_page).
+ADAPTIVE_SHARE = 0.22
 _PROMPT_TILES, _LARGEST_TILE, _CAPTION_BYTES = 5 * 2, 256, 60_000
 
 
@@ -67,6 +73,16 @@ class Cost:
     def controls(self) -> float:
         """The work of all forwards, in units of one pass of the control over all prompts."""
         return self.seeds + self.cases * self.variant_seeds * self.work
+
+    @property
+    def exhaustive(self) -> float:
+        """The work of all images, the control's included, in control images."""
+        return self.controls * self.prompts
+
+    @property
+    def adaptive(self) -> float:
+        """What an adaptive run is expected to take of that: the control, and :data:`ADAPTIVE_SHARE` of the rest."""
+        return self.control_images + ADAPTIVE_SHARE * (self.exhaustive - self.control_images)
 
     @property
     def disk(self) -> int:
@@ -138,6 +154,28 @@ def cost(
         height=settings.height,
         width=settings.width,
     )
+
+
+def screening_size(forwards: float, steps: int) -> tuple[int, int]:
+    """How many prompts and how many of the ``steps`` a screening of ``forwards`` a prompt and step takes.
+
+    As many pairs of both as some 30 control images allow, of 4 to 8 prompts and 1 to 5 steps, and of equal ones those
+    with more prompts; the least of both where even that costs more.
+    """
+    pairs = [(p, s) for p in range(_LEAST_PROMPTS, _MOST_PROMPTS + 1) for s in range(1, min(_MOST_STEPS, steps) + 1)]
+    within = [(p, s) for p, s in pairs if screening_cost(p, s, forwards, steps) <= _SCREENING]
+    return max(within, key=lambda pair: (pair[0] * pair[1], pair[0]), default=(_LEAST_PROMPTS, 1))
+
+
+def screening_cost(prompts: int, taken: int, forwards: float, steps: int) -> float:
+    """In control images: the control's own sampling, and ``forwards`` at each of the steps that are taken."""
+    return prompts * (1 + taken * forwards / steps)
+
+
+def single_skips_cost(stacks: Mapping[str, int], steps: int) -> float:
+    """What screening all single skips costs, in control images: they share the blocks before the one left out."""
+    forwards = (sum(stacks.values()) + 1) / 2
+    return screening_cost(*screening_size(forwards, steps), forwards, steps)
 
 
 def _student(probability: float, freedom: int) -> float:

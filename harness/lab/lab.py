@@ -17,13 +17,14 @@ from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.errors import CheckpointError
 from harness.lab.cache import Cache
-from harness.lab.control import Control, control_of, control_of_stored
+from harness.lab.control import Control, control_of, control_of_stored, without_sets
 from harness.lab.control_images import ControlImages
-from harness.lab.observation import Observation
+from harness.lab.observation import Observation, of_prompts
 from harness.lab.observer import Observer
 from harness.lab.protocol import Forward, ImageCall, VariantRun
+from harness.lab.rounds import figures_of_harms, joined, of_means
 from harness.lab.seeds import check_seeds, combined
-from harness.lab.to_lose import lost_percent, prompt_ignoring_harm
+from harness.lab.to_lose import prompt_ignoring_harm
 from harness.lab.variant_figures import variant_figures
 from harness.metrics import openclip
 from harness.metrics.judge import OpenClipJudge
@@ -39,7 +40,7 @@ from harness.results import statistics
 from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
-from harness.results.records import TIMED_BATCH, Measurement
+from harness.results.records import TIMED_BATCH, Measurement, Subset
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.verify import prove_identity
 from harness.surgery.view import ablate
@@ -232,12 +233,25 @@ class Lab:
         self.sampler.fetch_encoders()
         return twin
 
-    def observe(self, samples: Samples) -> Observation:
-        """Score and measure one set of images. A collapsed image scores like grey."""
-        return self.observer.observe(samples)
+    def observe(self, samples: Samples, indices: Sequence[int] | None = None) -> Observation:
+        """Score and measure images of all prompts, or of those at ``indices``. A collapsed image scores like grey."""
+        return self.observer.observe(samples, self._texts(indices))
 
-    def sample(self, plan: Plan, stack: str, seed: int = 0, window: Window | None = None) -> Samples:
+    def _texts(self, indices: Sequence[int] | None) -> list[str]:
+        return self.prompts if indices is None else [self.prompts[i] for i in indices]
+
+    def sample(
+        self,
+        plan: Plan,
+        stack: str,
+        seed: int = 0,
+        window: Window | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> Samples:
         """Images under a plan, in a window of denoising steps or in all of them, the executed blocks checked.
+
+        They are of all prompts, or of those at ``indices``: an image depends on its prompt and the seed alone, and on
+        the others of its batch no more than arithmetic in another batch does.
 
         Raises SurgeryError where the blocks that ran are not the plan's (outside the window, the model's own),
         CaseError for a window that the sampling doesn't have.
@@ -246,12 +260,12 @@ class Lab:
         window = within(window, steps, self.checkpoint.name)
         if window is not None:
             with in_window(transformer, plan, stack, window) as stepping:
-                samples = self.sampler.sample(self.prompts, seed, between=stepping)
+                samples = self.sampler.sample(self._texts(indices), seed, between=stepping)
             stepping.check(steps)
             return samples
-        return self.sample_stacks({stack: plan}, seed)
+        return self.sample_stacks({stack: plan}, seed, indices)
 
-    def sample_stacks(self, plans: Mapping[str, Plan], seed: int = 0) -> Samples:
+    def sample_stacks(self, plans: Mapping[str, Plan], seed: int = 0, indices: Sequence[int] | None = None) -> Samples:
         """Images under plans of several stacks at once, the executed blocks checked. Raises SurgeryError."""
         transformer = self.sampler.transformer
         with ExitStack() as views:
@@ -259,58 +273,79 @@ class Lab:
             for stack, plan in plans.items():
                 views.enter_context(ablate(transformer, plan, stack))
                 ran[stack] = views.enter_context(traced(transformer, stack))
-            samples = self.sampler.sample(self.prompts, seed)
+            samples = self.sampler.sample(self._texts(indices), seed)
         for stack, plan in plans.items():
             check_trace(ran[stack], plan, stack)
         return samples
 
-    def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> VariantRun[Observation]:
+    def run(
+        self,
+        plan: Plan | str,
+        stack: str | None = None,
+        window: Window | None = None,
+        indices: Sequence[int] | None = None,
+    ) -> VariantRun[Observation]:
         """Measure a variant against the control's images of the same prompts and seeds.
 
         It runs on the first ``variant_seeds`` seeds; the images that are returned are those of seed 0. ``plan`` is a
         Plan or its text, which may name the stack (``"double: 0-3 8-18"``; by diffusers' name, too). It holds in all
         denoising steps, or in the
-        inclusive ``window`` of them, 0-based. Raises PlanError or CaseError where one of them doesn't fit the
+        inclusive ``window`` of them, 0-based. With ``indices`` it is measured on those prompts only, and what compares
+        whole sets of images (FID, MMD) is left out; :func:`harness.lab.rounds.joined` puts such measurements together.
+        Raises PlanError or CaseError where one of them doesn't fit the
         checkpoint, SurgeryError where the plan did not take hold, HarnessError where the control gives no unit.
         """
         names = self.checkpoint.family.diffusers_names
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
-        return self._measured(lambda seed: self.sample(plan, stack, seed, window=window))
+        return self._measured(lambda seed: self.sample(plan, stack, seed, window, indices), indices)
 
     def run_stacks(self, plans: Mapping[str, Plan]) -> VariantRun[Observation]:
         """As :meth:`run`, of plans of several stacks that hold together, in all denoising steps."""
         return self._measured(lambda seed: self.sample_stacks(plans, seed))
 
-    def _measured(self, sample: Callable[[int], Samples]) -> VariantRun[Observation]:
+    def _measured(
+        self, sample: Callable[[int], Samples], indices: Sequence[int] | None = None
+    ) -> VariantRun[Observation]:
         """A variant's images of each seed, against the control's: a model that can't run says so by its control."""
         control = self.control
         self._control_images.encode_prompts()
-        variants = [self.observe(sample(seed)) for seed in range(self.variant_seeds)]
+        variants = [self.observe(sample(seed), indices) for seed in range(self.variant_seeds)]
+        bases = control.seeds if indices is None else [of_prompts(base, indices) for base in control.seeds]
+        scales = control if indices is None else without_sets(control)
         values, summary = combined(
             [
-                variant_figures(variant, base, control, self.seed_sd, self.metrics)
-                for variant, base in zip(variants, control.seeds, strict=False)
+                variant_figures(variant, base, scales, self.seed_sd, self.metrics)
+                for variant, base in zip(variants, bases, strict=False)
             ]
         )
-        harms = statistics.by_prompt(values["harm"], len(self.prompts))
+        harms = statistics.by_prompt(values["harm"], len(self._texts(indices)))
         summary |= {
             "seed_sd_low": control.unit.low,
             "seed_sd_high": control.unit.high,
-            "worst_tenth": statistics.worst_tenth(harms),
-            "lost_share": float((harms > self.seed_sd).mean()),
-            **lost_percent(harms, self.prompt_ignoring_harm),
+            **figures_of_harms(harms, self.seed_sd, self._to_lose(indices)),
         }
+        subset = None if indices is None else Subset(tuple(indices), len(self.prompts))
         measured = Measurement(
             n=len(values["harm"]),
-            prompts=len(self.prompts),
+            prompts=len(harms),
             values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
-            summary=summary,
-            latents_sha256=variants[0].latents_sha256,
-            left_out=self.metrics.left_out(len(self.prompts)),
+            summary=summary if subset is None else of_means(summary),
+            latents_sha256=variants[0].latents_sha256 if subset is None else _same_latents(control, values["latent"]),
+            left_out=self.metrics.left_out(len(harms)),
             judge_check=self.judge_check,
+            subset=subset,
         )
         return VariantRun(measured, variants[0])
+
+    def joined(self, first: Measurement, second: Measurement) -> Measurement:
+        """Two measurements of one variant, of a round each, as one. Raises ValueError where they share a prompt."""
+        both = joined(first, second, self.prompt_ignoring_harm)
+        return dataclasses.replace(both, latents_sha256=first.latents_sha256 and second.latents_sha256)
+
+    def _to_lose(self, indices: Sequence[int] | None) -> Values:
+        whole = self.prompt_ignoring_harm
+        return whole if indices is None else whole[list(indices)]
 
     def control_measurement(self) -> Measurement:
         """The control's own scores over all seeds, and the figures that stand for it in a baseline."""
@@ -356,3 +391,8 @@ class Lab:
     def check_identity(self, stack: str) -> None:
         """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""
         prove_identity(self.sampler.transformer, self.sampler.forward_arguments(self.prompts[:2]), stack)
+
+
+def _same_latents(control: Control, distances: Values) -> str:
+    """The control's hash where a variant's latents of some prompts are the control's, else nothing."""
+    return "" if distances.any() else control.latents_sha256

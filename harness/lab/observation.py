@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,6 +62,25 @@ def to_bytes(pixels: Tensor) -> ByteImages:
     collapsed = broken.numpy() | flat
     images[collapsed] = GREY
     return ByteImages(images, collapsed)
+
+
+def of_prompts(observation: Observation, indices: Sequence[int]) -> Observation:
+    """The same of some prompts only, in the order of their ``indices``."""
+    rows = list(indices)
+    extra = observation.extra
+    return Observation(
+        latents=observation.latents[rows],
+        images=observation.images[rows],
+        collapsed=observation.collapsed[rows],
+        features=observation.features[rows],
+        scores=observation.scores[rows],
+        least=None if observation.least is None else observation.least[rows],
+        extra=Reading(
+            {name: values[rows] for name, values in extra.features.items()},
+            {name: values[rows] for name, values in extra.scores.items()},
+            {name: values[rows] for name, values in extra.grades.items()},
+        ),
+    )
 
 
 def distances(a: Observation, b: Observation) -> dict[str, Values]:

@@ -30,19 +30,27 @@ class Observer:
         """Whether a prompt is longer than the judge reads at once. Raises PromptError as its ``splits`` does."""
         return self.judge.splits(self.prompts)
 
-    def observe(self, samples: Samples) -> Observation:
-        """Score and measure one set of images. A collapsed image scores like grey."""
+    def observe(self, samples: Samples, texts: Sequence[str] | None = None) -> Observation:
+        """Score and measure images of all prompts, or of those of ``texts``. A collapsed image scores like grey."""
         images, collapsed = to_bytes(samples.images)
-        return self.of(samples.latents, images, collapsed, self.judge.embed_images(images))
+        return self.of(samples.latents, images, collapsed, self.judge.embed_images(images), texts)
 
-    def of(self, latents: Tensor, images: Images, collapsed: npt.NDArray[np.bool_], features: Features) -> Observation:
+    def of(
+        self,
+        latents: Tensor,
+        images: Images,
+        collapsed: npt.NDArray[np.bool_],
+        features: Features,
+        texts: Sequence[str] | None = None,
+    ) -> Observation:
         """As :meth:`observe`, of images whose bytes and features are known."""
+        prompts = self.prompts if texts is None else texts
         return Observation(
             latents=latents,
             images=images,
             collapsed=collapsed,
             features=features,
-            scores=self.judge.score(features, self.prompts).astype(np.float64),
-            least=self.judge.least(features, self.prompts).astype(np.float64) if self.splits else None,
-            extra=self.metrics.read(images, self.prompts),
+            scores=self.judge.score(features, prompts).astype(np.float64),
+            least=self.judge.least(features, prompts).astype(np.float64) if self.splits else None,
+            extra=self.metrics.read(images, prompts),
         )

@@ -103,6 +103,17 @@ def add_options(parser: pytest.Parser) -> None:
         "run only the I-th of N parts of the cases (2/4); python -m harness merge puts the parts together",
         metavar="I/N",
     )
+    option(
+        "adaptive",
+        "measure each variant on as many prompts as its place in the ranking needs: about a quarter of the images",
+        action="store_true",
+    )
+    option(
+        "budget",
+        "spend no more than this (2h, 90m, '800 images' of the control): screen first, then measure adaptively, the "
+        "most promising variants first",
+        metavar="AMOUNT",
+    )
     option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
     option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
     option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")

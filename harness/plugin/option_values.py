@@ -17,8 +17,8 @@ PREFIX = "--dit-"
 _DEST = "dit_"  # begins the names of the values in pytest's parser, and the keys of the configuration file
 _LONGEST_NAME, _LONGEST_PATH = 255, 2000  # characters; what file systems take
 # What one run is asked to do, and not how a project's runs are made.
-WITHOUT_KEY = frozenset({"run_id", "resume", "shard", "baseline_update", "calibrate", "perturb"})
-FLAGS = frozenset({"trust_judge", "quick", "strict", "analysis"})
+WITHOUT_KEY = frozenset({"run_id", "resume", "shard", "baseline_update", "calibrate", "perturb", "budget"})
+FLAGS = frozenset({"trust_judge", "quick", "adaptive", "strict", "analysis"})
 LISTS = frozenset({"stack", "range", "strategy", "plan", "steps_window", "metric", "perturb"})
 _PATHS = frozenset({"prompts", "images", "reports"})
 _NAMES_OR_PATHS = frozenset({"checkpoint", "lora", "judge", "metric"})
@@ -29,8 +29,9 @@ _REPLACES: Mapping[str, Collection[str]] = {
     **dict.fromkeys(_GRID, ("plan",)),
     "strict": ("unjudged",),
     "unjudged": ("strict",),
-    "baseline_update": ("quick",),
-    "calibrate": ("quick",),
+    "baseline_update": ("quick", "adaptive"),
+    "calibrate": ("quick", "adaptive"),
+    "shard": ("adaptive",),
 }
 
 

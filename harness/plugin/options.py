@@ -23,6 +23,7 @@ from harness.errors import CaseError, OptionError, shortened
 from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import Perturbation, before_torch, read
+from harness.lab.budget import Budget, read_budget
 from harness.models.checkpoints import changed_settings
 from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
@@ -45,6 +46,8 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "images": "random weights make no images, so nothing is measured on them",
     "metric": "random weights make no images, so nothing is measured on them",
     "lora": "a LoRA on random weights means nothing",
+    "adaptive": "random weights make no images, so there are no prompts to save",
+    "budget": "random weights make no images, so none can be counted",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
     "steps": "random weights run one forward, so there are no denoising steps to count",
@@ -65,8 +68,9 @@ class Options:
     ``settings`` what replaces the checkpoints' own settings. ``rigour`` says which cases fail that can't be compared
     with stored values. ``rounds`` are timed pairs of forwards, ``threads`` torch's on the CPU, ``calibrate`` is a
     number of perturbed runs. ``whole_control`` asks for the control's images of every seed; ``cache`` is a folder that
-    keeps what another run needs again, of at most ``cache_limit`` bytes. ``typed`` are the options that the command
-    line has, as they are written there (``--dit-quick``).
+    keeps what another run needs again, of at most ``cache_limit`` bytes. ``adaptive`` says that variants are measured
+    on as many prompts as the ranking needs, as with a ``budget``. ``typed`` are the options that the command line has,
+    as they are written there (``--dit-quick``).
     """
 
     typed: tuple[str, ...]
@@ -104,6 +108,8 @@ class Options:
     whole_control: bool
     cache: Path | None
     cache_limit: int
+    adaptive: bool
+    budget: Budget | None
 
     @property
     def grid(self) -> Ask | None:
@@ -162,6 +168,8 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
     shard = _shard(text("shard"))
     run = _run_folder(config, reports, given, shard)
     dtype = text("dtype")
+    if flag("adaptive") or text("budget") is not None:
+        _check_adaptive(config, given, shard)
     return Options(
         typed=tuple(option_of(name) for name in sorted(given.typed)),
         checkpoint=_name_or_path(config, "checkpoint", text("checkpoint")),
@@ -198,6 +206,8 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         whole_control=_one_of("control", text("control"), ("full",)) is not None,
         cache=None if text("cache") in (None, "off") else config.invocation_params.dir / str(text("cache")),
         cache_limit=(_whole("cache-limit", text("cache_limit"), 1, _MOST_CACHE_GB) or CACHE_GB) * 10**9,
+        adaptive=flag("adaptive") or given.text("budget") is not None,
+        budget=_budget(given.text("budget")),
     )
 
 
@@ -214,6 +224,26 @@ def _settings(given: OptionValues) -> SettingsChange:
         seeds=_whole("control-seeds", given.text("control_seeds"), *SEEDS),
         batch=_whole("batch", given.text("batch"), *BATCH),
     )
+
+
+def _budget(text: str | None) -> Budget | None:
+    try:
+        return None if text is None else read_budget(text)
+    except OptionError as error:
+        raise pytest.UsageError(f"--dit-budget {error}") from None
+
+
+def _check_adaptive(config: pytest.Config, given: OptionValues, shard: Shard) -> None:
+    """Refuse what doesn't go with measuring the variants together, on some of the prompts."""
+    option = "--dit-adaptive" if given.text("budget") is None else "--dit-budget"
+    for excluded, why in (
+        (workers.is_controller(config) or workers.is_worker(config), "which one process decides; leave out -n"),
+        (shard.count > 1, "over all variants; leave out --dit-shard"),
+        (given.text("baseline_update"), "and stored values are of all prompts; leave out --dit-baseline-update"),
+        (given.text("calibrate"), "and noise floors are of all prompts; leave out --dit-calibrate"),
+    ):
+        if excluded:
+            raise pytest.UsageError(f"{option} measures each variant on as many prompts as the ranking needs, {why}")
 
 
 def _rigour(unjudged: str | None, *, strict: bool) -> Rigour:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import pytest
 from harness.errors import DataError, HarnessError, JournalError, OptionError
 from harness.gates.update import UpdateMode, update_cases
 from harness.gates.validation import calibration
+from harness.lab.budget import Account
 from harness.plugin import summary, transport, workers
+from harness.plugin.adaptive_session import AdaptiveSession, check_budget
 from harness.plugin.analysis_session import AnalysisSession
 from harness.plugin.collection import Collection, fixtures_of, is_timed
 from harness.plugin.earlier import Earlier
@@ -49,6 +52,7 @@ class Session:
         self._written: list[Path] = []
         self._said: set[tuple[str, str]] = set()  # remarks of labs
         self.earlier = Earlier()
+        self._adaptive: AdaptiveSession | None = None
         self._skipped: Counter[str] = Counter()  # tests by the reason
 
     def prepare(self) -> None:
@@ -77,12 +81,18 @@ class Session:
         if self.options.resume:
             self.earlier = Earlier.of(read(self.folder, left_out=self._say))
         self.labs.tested_controls = self.collection.tested_controls
+        check_budget(self.options, self.collection)
         for target in self.collection.targets:  # none in the controller of pytest-xdist
             opened = self.labs.open(target)
             self.earlier.check(self.process.run_id, opened.lab.fingerprint)
             for note in opened.reference.lines():
                 self._say(f"{target.name}: {note}")
             self._say_notes()
+        if self.options.adaptive:
+            account = None if self.options.budget is None else Account(self.options.budget)
+            self._adaptive = AdaptiveSession(
+                self.collection, self.earlier, self.folder.name, self._append, self._say_in_test, account
+            )
         if self.options.calibrate is not None and self.labs.opened:
             labs = [opened.lab for opened in self.labs.opened.values()]
             calibration.perturbations_for(self.options.calibrate, labs)  # refuses too many now, not after the run
@@ -101,6 +111,7 @@ class Session:
             update=self.options.update,
             records=transport.output_of(item).records,
             earlier=self.earlier,
+            adaptive=self._adaptive,
         )
 
     def control(self, parameter: Parameter, item: pytest.Item) -> ControlFixture:
@@ -172,6 +183,14 @@ class Session:
                     self._said.add((name, note))
                     self._say(f"{name}: {note}")
 
+    def _append(self, record: Record) -> None:
+        """Write a record that no test has reported yet."""
+        try:
+            if self._journal is not None:
+                self._journal.append(record)
+        except JournalError as error:
+            self.problem(str(error))
+
     def problem(self, line: str) -> None:
         """Keep a line about what could not be read or written, once."""
         if line not in self.problems:
@@ -217,6 +236,12 @@ class Session:
             {name: each.reference for name, each in opened.items()},
             self._say,
         )
+
+    def _say_in_test(self, line: str) -> None:
+        """Print a line while a test runs, whose output pytest captures."""
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+            self._say(line)
 
     def _say(self, line: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

@@ -46,7 +46,13 @@ def what_can_go_title(ranking: Ranking) -> str:
 
 def _measured_on(ranking: Ranking) -> str:
     timed_in = "" if ranking.timed_batch is None else f", timed in batches of {ranking.timed_batch}"
-    return f"{ranking.prompts} prompts{timed_in}"
+    some = "" if ranking.fewest is None else f"{ranking.fewest} to {_most(ranking)} of "
+    return f"{some}{ranking.prompts} prompts{timed_in}"
+
+
+def _most(ranking: Ranking) -> int:
+    """The most prompts that an adaptive run measured a variant on."""
+    return int(max(row.summary.get("prompts_measured", ranking.prompts) for row in ranking.rows))
 
 
 def title(ranking: Ranking) -> str:
@@ -222,10 +228,26 @@ def foot(ranking: Ranking) -> tuple[str, ...]:
         lines.append(f"speed-up: of a forward of {counted(ranking.timed_batch, 'image')}{sampled}")
     if ranking.by is RankedBy.HARM and ranking.rows and not ranking.tiers:
         lines.append(f"no tiers: {counted(ranking.prompts, 'prompt')}, and tiers need {LEAST_FOR_TIERS}")
+    if ranking.fewest is not None:
+        images = sum(row.n for row in ranking.rows)
+        whole = sum(row.n * ranking.prompts / row.summary["prompts_measured"] for row in ranking.rows)
+        lines.append(
+            f"adaptive: {images:,} of {whole:,.0f} images; tier 1 is what the least harmful variant would hardly be "
+            "told apart from with all prompts, tier 2 the rest; intervals allow for every look at the images"
+        )
+    lines += _unmeasured(ranking)
     lines += [_left_out(ranking)] if ranking.left_out else []
     lines += ranking.gates
     lines += [] if ranking.judge_check is None else [ranking.judge_check.sentence]
     return tuple(map(printable, (*lines, *map(_opinion_line, ranking.opinions))))
+
+
+def _unmeasured(ranking: Ranking) -> list[str]:
+    """A line for each reason not to measure cases, with the cases."""
+    reasons: dict[str, list[str]] = {}
+    for case, why in ranking.unmeasured.items():
+        reasons.setdefault(why, []).append(case.removeprefix(f"{ranking.checkpoint}-"))
+    return [f"not measured ({len(cases)}), as {why}: {', '.join(cases)}" for why, cases in reasons.items()]
 
 
 def _left_out(ranking: Ranking) -> str:
@@ -327,6 +349,7 @@ def nested(ranking: Ranking) -> dict[str, Any]:
             "sampled_batch": ranking.sampled_batch,
             "timed_batch": ranking.timed_batch,
             "left_out": dict(ranking.left_out),
+            **({"unmeasured": dict(ranking.unmeasured)} if ranking.unmeasured else {}),
             "judge_check": None if ranking.judge_check is None else dataclasses.asdict(ranking.judge_check),
             "second_opinions": [dataclasses.asdict(opinion) for opinion in ranking.opinions],
             "errors": dict(ranking.errors),

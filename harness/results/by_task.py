@@ -196,7 +196,11 @@ def _variants(records: Sequence[Record], checkpoint: str) -> list[tuple[Record, 
     tables = [
         (r, r.measurement)
         for r in records
-        if r.checkpoint == checkpoint and r.kind is Kind.QUALITY and r.measurement is not None and r.measurement.prompts
+        if r.checkpoint == checkpoint
+        and r.kind is Kind.QUALITY
+        and r.measurement is not None
+        and r.measurement.prompts
+        and not r.measurement.partial
     ]
     most = max((m.prompts for _, m in tables), default=0)
     return [(r, m) for r, m in tables if m.prompts == most]

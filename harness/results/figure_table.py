@@ -7,7 +7,7 @@ of the table's columns from left to right.
 
 from __future__ import annotations
 
-from harness.results.figure import BOTH_TABLES, HARM_TABLE, SPEED_TABLE, Better, Column, Figure
+from harness.results.figure import BOTH_TABLES, HARM_TABLE, SHORTENED, SPEED_TABLE, Better, Column, Figure
 
 # What the bundled world's checker grades, beside the mean over them (grade) and whether all are right (all_right).
 ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
@@ -30,7 +30,8 @@ _RANKED: tuple[Column, ...] = (
         label="tier",
         legend="Tiers part the ranking: a new one begins at the first variant that is surely more harmful than the "
         "first of the tier before. A variant with a wide interval may stand behind such a cut without being surely "
-        "more harmful itself; its rank's interval says so. There are none with fewer than 16 prompts.",
+        "more harmful itself; its rank's interval says so. There are none with fewer than 16 prompts. An adaptive run "
+        "has two: 1 is what it takes for tier 1 of an exhaustive run, 2 is the rest.",
         tables=HARM_TABLE,
         form=".0f",
         count=True,
@@ -185,6 +186,18 @@ _RANKED: tuple[Column, ...] = (
         control_gated=True,
         stored=True,
         files=True,
+    ),
+    Figure(
+        name="prompts_measured",
+        label="prompts",
+        legend="Prompts, in an adaptive run, are those that the variant was measured on: a variant stops early where "
+        "it is clearly of tier 1, or clearly more harmful.",
+        tables=HARM_TABLE,
+        optional=True,
+        form=".0f",
+        count=True,
+        files=True,
+        dropped=SHORTENED,
     ),
     Figure(
         name="speed_up",

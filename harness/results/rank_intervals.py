@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,9 +43,50 @@ def rank_intervals(harm: npt.ArrayLike, level: float = 0.95, draws: int = 2000, 
     variants, prompts = table.shape
     mean = table.mean(axis=1)
     first, second = np.triu_indices(variants, 1)
-    gap = (table[first] - table[second]).T  # (P, pairs)
     size = max(1.0, float(np.abs(mean).max(initial=0.0)))
-    error = gap.std(axis=0, ddof=1) / np.sqrt(prompts) if prompts > 1 else np.full(len(first), np.inf)
+    sure = _sure((table[first] - table[second]).T, size, level, draws, seed)
+    worse = np.zeros((variants, variants), dtype=np.bool_)
+    worse[first, second] = sure.sign > 0
+    worse[second, first] = sure.sign < 0
+    low, high = 1 + worse.sum(axis=1), variants - worse.sum(axis=0)
+    return Ranks(tuple(map(int, low)), tuple(map(int, high)), _tiers(mean, worse, prompts), sure.critical)
+
+
+def partial_rank_intervals(
+    harm: npt.ArrayLike, looks: int, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The low and high ends of rank intervals where a variant may have stopped early: its other harms are NaN.
+
+    A pair of variants of a (V, P) table is compared on the prompts that both have. As it could have stopped after any
+    of so many ``looks``, the error is spent on them in equal parts. Few prompts tell few pairs apart, and a variant
+    that stopped early has a wide interval.
+    """
+    table = np.asarray(harm, dtype=np.float64)
+    first, second = np.triu_indices(len(table), 1)
+    size = max(1.0, float(np.abs(np.nanmean(table, axis=1)).max(initial=0.0)))
+    shared = np.isfinite(table[first]) & np.isfinite(table[second])
+    worse = np.zeros((len(table), len(table)), dtype=np.bool_)
+    for prompts in np.unique(shared[shared.any(axis=1)], axis=0):
+        pairs = (shared == prompts).all(axis=1)
+        a, b = first[pairs], second[pairs]
+        gap = (table[np.ix_(a, prompts)] - table[np.ix_(b, prompts)]).T
+        sign = _sure(gap, size, 1 - (1 - level) / looks, draws, seed).sign
+        worse[a, b], worse[b, a] = sign > 0, sign < 0
+    low, high = 1 + worse.sum(axis=1), len(table) - worse.sum(axis=0)
+    return tuple(map(int, low)), tuple(map(int, high))
+
+
+class _Sure(NamedTuple):
+    """Per pair the sign of a difference that is sure, else 0; and the |t| beyond which it is."""
+
+    sign: npt.NDArray[np.intp]
+    critical: float
+
+
+def _sure(gap: Array, size: float, level: float, draws: int, seed: int) -> _Sure:
+    """Which of (P, pairs) differences are sure, at once over all of these pairs; ``size`` is that of the means."""
+    prompts = len(gap)
+    error = gap.std(axis=0, ddof=1) / np.sqrt(prompts) if prompts > 1 else np.full(gap.shape[1], np.inf)
     noisy = error > 1e-12 * size
     resolved = noisy & (_differing(gap, 1e-12 * size) >= min(_ENOUGH, prompts))
     critical = critical_t(gap[:, resolved], level, draws, seed) if prompts > 1 and resolved.any() else np.inf
@@ -54,11 +96,7 @@ def rank_intervals(harm: npt.ArrayLike, level: float = 0.95, draws: int = 2000, 
     beyond = np.where(
         resolved, np.abs(difference) > limit, (prompts > 1) & ~noisy & (np.abs(difference) > 1e-12 * size)
     )
-    worse = np.zeros((variants, variants), dtype=np.bool_)
-    worse[first, second] = beyond & (difference > 0)
-    worse[second, first] = beyond & (difference < 0)
-    low, high = 1 + worse.sum(axis=1), variants - worse.sum(axis=0)
-    return Ranks(tuple(map(int, low)), tuple(map(int, high)), _tiers(mean, worse, prompts), critical)
+    return _Sure(np.where(beyond, np.sign(difference), 0).astype(np.intp), critical)
 
 
 def critical_t(differences: npt.ArrayLike, level: float = 0.95, draws: int = 2000, seed: int = 0) -> float:

@@ -14,12 +14,13 @@ from harness.results.fingerprint import Fingerprint, measured_differently
 from harness.results.gate_lines import gate_lines
 from harness.results.judge_check import JudgeCheck
 from harness.results.pareto import pareto_front
+from harness.results.partial_ranking import harm_interval, partial_ranks, set_size
 from harness.results.rank_intervals import rank_intervals
 from harness.results.ranking_row import Row
 from harness.results.records import Kind, Latency, Measurement, Record, why_not_ranked
 from harness.results.removal import what_can_go
 from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
-from harness.results.statistics import Interval, by_prompt, mean_interval, seed_sd_interval
+from harness.results.statistics import Interval, by_prompt, seed_sd_interval
 from harness.results.strategy_summary import StrategySummary, by_strategy
 
 # Figures that follow from the judge's scores or features.
@@ -36,6 +37,8 @@ class Ranking:
     ``sampled_batch`` and ``timed_batch`` are the images in one forward when sampled and when timed. ``tiers`` is 0
     where there are none. ``judge_check`` is what is known of the judge;
     where it was refused, nothing is ranked by harm. ``opinions`` are other measures' rankings of the same variants.
+    ``fewest`` is the least number of the ``prompts`` that an adaptive run measured a variant on, None where all
+    variants have all prompts. ``unmeasured`` are cases that a run left out on purpose, and why.
     """
 
     checkpoint: str
@@ -53,6 +56,8 @@ class Ranking:
     errors: Mapping[str, str] = field(default_factory=dict[str, str])  # cases that are not ranked, and what they raised
     gates: tuple[str, ...] = ()  # what the gates compared with
     fingerprint: Fingerprint | None = None
+    fewest: int | None = None
+    unmeasured: Mapping[str, str] = field(default_factory=dict[str, str])
     apart: str = ""  # what was measured differently than in the checkpoint's first ranking, where there are several
 
     @property
@@ -73,7 +78,9 @@ def rank(records: Iterable[Record]) -> list[Ranking]:
     are; a variant of which most images collapsed is no model any more and comes after all others, whatever its
     score. Only variants measured on the same number of prompts are ranked together: the larger set wins.
     Where a lab has no judge there is no harm, and the fastest variant comes first. A case whose test raised before it
-    was measured is not ranked, but named in ``errors``; of a checkpoint that has nothing else there is a ranking
+    was measured is not ranked, but named in ``errors``. An adaptive run's variants are ranked together, whatever number
+    of the prompts each has; their rank intervals and tiers are those of :mod:`harness.results.partial_ranking`. Of a
+    checkpoint that has nothing else there is a ranking
     without rows.
     """
     out: list[Ranking] = []
@@ -115,9 +122,18 @@ def _rankings(checkpoint: str, mine: Sequence[Record]) -> list[Ranking]:
     if not quality:
         return [Ranking(checkpoint, (), (), 0, 0, left_out=left_out)] if left_out else []
     control = next((r.measurement for r in mine if r.kind is Kind.CONTROL), None)
+    unmeasured = {r.case: "; ".join(r.verdict.notes) for r in mine if r.kind is Kind.QUALITY and r.measurement is None}
     ranking = _rank(checkpoint, quality, latency, control)
     left_out = {**ranking.left_out, **left_out}
-    return [replace(ranking, judge_check=check, gates=gate_lines(mine), left_out=left_out)]
+    return [
+        replace(
+            ranking,
+            judge_check=check,
+            gates=gate_lines([r for r in mine if r.case not in unmeasured]),
+            left_out=left_out,
+            unmeasured=unmeasured,
+        )
+    ]
 
 
 def _judge_check(records: Sequence[Record]) -> JudgeCheck | None:
@@ -133,22 +149,32 @@ def _rank(
     latency: dict[str, Latency],
     control: Measurement | None,
 ) -> Ranking:
-    prompts = max(m.prompts for _, m in quality)
-    quality = [(r, m) for r, m in quality if m.prompts == prompts]
-    harms = np.stack([by_prompt(m.values["harm"], prompts) / m.summary["seed_sd"] for _, m in quality])
+    prompts = max(set_size(m) for _, m in quality)
+    quality = [(r, m) for r, m in quality if set_size(m) == prompts]
+    harms = [by_prompt(m.values["harm"], m.prompts) / m.summary["seed_sd"] for _, m in quality]
     collapsed = np.array([m.summary["collapsed"] for _, m in quality])
     # To the order statistics, a collapsed variant is worse than everything else.
     gone = collapsed / np.array([m.n for _, m in quality]) > 0.5
-    ordered = np.where(gone[:, None], harms + 2 * (harms.max() - harms.min()) + 1, harms)
-    ranks = rank_intervals(ordered)
-    front = pareto_front(ordered.mean(axis=1), [r.stack for r, _ in quality], [latency.get(r.case) for r, _ in quality])
+    width = max(harm.max() for harm in harms) - min(harm.min() for harm in harms)
+    ordered = [harm + 2 * width + 1 if collapse else harm for harm, collapse in zip(harms, gone, strict=True)]
+    partial = any(m.partial for _, m in quality)
+    if partial:
+        ranks = partial_ranks(ordered, [m.subset for _, m in quality], prompts)
+    else:
+        ranks = rank_intervals(np.stack(ordered))
+    front = pareto_front(
+        np.array([harm.mean() for harm in ordered]),
+        [r.stack for r, _ in quality],
+        [latency.get(r.case) for r, _ in quality],
+    )
     order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))
-    opinions = second_opinions([r.case for r, _ in quality], [m for _, m in quality])
+    opinions = [] if partial else second_opinions([r.case for r, _ in quality], [m for _, m in quality])
     checker = next((opinion.ranks for opinion in opinions if opinion.name == CHECKER), {})
     rows: list[Row] = []
     for place, i in enumerate(order, start=1):
         record, measured = quality[i]
-        interval, unit = mean_interval(harms[i]), measured.summary["seed_sd"]
+        interval, unit = harm_interval(harms[i], measured.subset), measured.summary["seed_sd"]
+        count = {"prompts_measured": float(measured.prompts)} if partial else {}
         rows.append(
             Row(
                 case=record.case,
@@ -169,7 +195,7 @@ def _rank(
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary=_others({**measured.summary, **_named_rank("checker_rank", checker, record.case)}),
+                summary=_others({**measured.summary, **count, **_named_rank("checker_rank", checker, record.case)}),
                 latency=latency.get(record.case),
                 pareto=front[i],
             )
@@ -186,6 +212,7 @@ def _rank(
         sampled_batch=_sampled_batch(quality[0][0], prompts),
         timed_batch=_timed_batch(rows),
         opinions=tuple(opinions),
+        fewest=min(m.prompts for _, m in quality) if partial else None,
     )
 
 

@@ -62,6 +62,27 @@ _RED = frozenset(
 
 
 @dataclass(frozen=True)
+class Subset:
+    """The prompts that an adaptive run measured a variant on: their ``indices`` among the ``of`` that there are.
+
+    The values of the measurement are in the order of the indices.
+    """
+
+    indices: tuple[int, ...]
+    of: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of them."""
+        return len(self.indices) == self.of
+
+    @property
+    def text(self) -> str:
+        """``16 of 64 prompts``."""
+        return f"{len(self.indices)} of {self.of} prompts"
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What was seen of one variant.
 
@@ -71,6 +92,7 @@ class Measurement:
     metrics are called ``<metric>.<what>``; ``left_out`` says by name why some could not be measured. ``judge_check``
     says whether the judge can be trusted with this checkpoint's images; None where there is no judge. A control's
     measurement also holds the prompts' ``texts`` and their ``categories`` in the prompt file, where it has any.
+    ``subset`` says which prompts of an adaptive run it is of; None where there was no choice of them.
     """
 
     n: int
@@ -82,6 +104,12 @@ class Measurement:
     judge_check: JudgeCheck | None = None
     texts: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    subset: Subset | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether an adaptive run stopped before it had measured all prompts."""
+        return self.subset is not None and not self.subset.whole
 
 
 class RelativeTime(NamedTuple):
@@ -273,7 +301,10 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists, dicts, strings and numbers; what is not finite becomes "nan" or "inf"."""
-        return cast("dict[str, Any]", to_plain(self))
+        data = cast("dict[str, Any]", to_plain(self))
+        if self.measurement is not None and self.measurement.subset is None:
+            del data["measurement"]["subset"]
+        return data
 
 
 def from_json(data: Any) -> Record:
@@ -295,6 +326,13 @@ def _check_measurement(measurement: Measurement) -> None:
     # With random weights there are outputs and no prompts; a harm is always of a prompt.
     if not 0 <= n <= _MOST_IMAGES or prompts < 0 or ("harm" in measurement.values and not prompts):
         raise DataError(f"record.measurement is of {n} images and {prompts} prompts")
+    subset = measurement.subset
+    if subset is not None and (
+        len(subset.indices) != prompts
+        or len(set(subset.indices)) != prompts
+        or not all(0 <= index < subset.of for index in subset.indices)
+    ):
+        raise DataError(f"record.measurement.subset is no choice of {prompts} from {subset.of} prompts")
     for name, values in measurement.values.items():
         _check_size(values, f"measurement.values.{name[:60]!r}")
         if prompts and len(values) % prompts:

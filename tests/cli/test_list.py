@@ -52,6 +52,14 @@ def test_a_checkpoint_and_its_cost(name, capsys):
     assert found["cost"]["images"] == len(found["cases"]) * found["cost"]["prompts"]
     batches = math.ceil(found["cost"]["prompts"] / found["cost"]["batch"])
     assert found["cost"]["forwards"] == (len(found["cases"]) + found["cost"]["seeds"]) * 10 * batches
+    spent = found["cost"]
+    assert spent["exhaustive_control_images"] == pytest.approx(spent["passes_of_the_control"] * spent["prompts"])
+    assert (
+        spent["control_images"]
+        < spent["adaptive_control_images"]
+        < 0.5 * spent["exhaustive_control_images"] + (0.5 * spent["control_images"])
+    )
+    assert 4 < spent["screening_control_images"] <= 30
     assert found["cost"]["guided"] is (name == "sd3.5-medium")
     assert (found["timed"], found["cost"]["seconds"]) == (None, None)
     assert 0.2 < found["cost"]["half_width_sd"] < 0.5
@@ -61,9 +69,12 @@ def test_a_checkpoint_and_its_cost(name, capsys):
     assert re.search(rf"\npower +\d+ prompts x 1 seed: harm is known to about .*{known}", text)
     for case in found["cases"]:
         assert f"{case['id'].removeprefix(name + '-')} " in text
-    assert f"\nforwards  {found['cost']['forwards']:,} of " in text
+    for way in ("exhaustive", "adaptive", "screening"):
+        assert re.search(rf"\n{way} +\D*{spent[f'{way}_control_images']:,.0f} control images", text)
+    assert "if it needs 22% of the variants' images as in the median over the bundled models" in text
+    assert f"\nforwards    {found['cost']['forwards']:,} of " in text
     assert ("each image in it twice" in text) is found["cost"]["guided"]
-    assert "\ntime      not known: --measure loads the checkpoint and times one batch\n" in text
+    assert "\ntime        not known: --measure loads the checkpoint and times one batch\n" in text
 
 
 def test_plans_by_hand_and_prompts_of_ones_own(tmp_path, capsys):
@@ -81,7 +92,7 @@ def test_one_batch_is_really_timed(tmp_path, capsys):
     assert (timed["images"], timed["device"]) == (1, "cpu")
     assert timed["batch"] > timed["forward"] > 0
     assert timed["batch"] < found["cost"]["seconds"] < 5 * timed["batch"] + 1e-9  # four seeds and one case
-    assert "time      about " in said(capsys, *arguments, "--measure", "--device", "cpu")
+    assert "time        about " in said(capsys, *arguments, "--measure", "--device", "cpu")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (119.4, "119 s"), (600, "10 min"), (9000, "2.5 h")])

@@ -45,4 +45,6 @@ DEFAULTS = Options(
     whole_control=False,
     cache=None,
     cache_limit=20 * 10**9,
+    adaptive=False,
+    budget=None,
 )

@@ -153,3 +153,13 @@ def test_the_plan_is_what_is_run(capsys):
     assert len(ran) == found.forwards
     assert set(ran) == {found.together}
     assert sum(ran) == (found.images + found.control_images) * found.steps
+
+
+def test_the_three_ways_to_rank_in_control_images():
+    asked = cost.cost(STACKS, SETTINGS, FLUX, cases_of(Ask(("double",), ("each",), ("skip",))), 64)
+    assert asked.exhaustive == pytest.approx(64 * (4 + 5 * 14 / 15))
+    assert asked.adaptive == pytest.approx(64 * (4 + cost.ADAPTIVE_SHARE * 5 * 14 / 15))
+    # 8 forwards share the blocks before the one left out, of 15 blocks; 8 prompts and 1 step would be 24, 4 and 3 28.
+    assert cost.screening_size(8.0, 4) == (6, 2)
+    assert cost.single_skips_cost(STACKS, 4) == pytest.approx(6 * (1 + 2 * 8 / 4))
+    assert cost.screening_size(1000.0, 4) == (4, 1)

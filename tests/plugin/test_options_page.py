@@ -26,6 +26,7 @@ def test_every_option_stands_there_with_its_key():
         "--dit-run-id",
         "--dit-resume",
         "--dit-shard",
+        "--dit-budget",
         "--dit-baseline-update",
         "--dit-calibrate",
         "--dit-perturb",
