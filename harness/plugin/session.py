@@ -98,6 +98,7 @@ class Session:
             update=self.options.update,
             records=transport.output_of(item).records,
             earlier=self.earlier,
+            workers=self.process.workers,
         )
 
     def control(self, parameter: Parameter, item: pytest.Item) -> ControlFixture:
