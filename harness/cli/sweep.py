@@ -23,6 +23,7 @@ from harness.errors import HarnessError, OptionError
 from harness.files import write_atomically
 from harness.models import prompts
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
+from harness.models.spec import SEEDS
 from harness.results.journal import JOURNALS, write_journal
 from harness.results.records import Record
 from harness.workers import local, ray_runner, record_files, slurm
@@ -56,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--latency", action="store_true", help="time every case, where a worker has its device alone")
     parser.add_argument("--baselines", type=Path, metavar="FOLDER", help="judge by the values that are stored there")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="a file of prompts (default: the checkpoint's)")
-    parser.add_argument("--seeds", type=common.whole_number(1, 64), default=1, metavar="N", help="seeds of a variant")
+    parser.add_argument(
+        "--seeds", type=common.whole_number(1, SEEDS.most), default=1, metavar="N", help="seeds of a variant"
+    )
     common.add_settings(parser)
     parser.add_argument("--judge", metavar="J", help="an open_clip folder or ARCHITECTURE/TAG that scores the images")
     parser.add_argument("--trust-judge", action="store_true", help="rank and gate by a judge that failed its check")

@@ -28,6 +28,7 @@ _Text = Annotated[str, Rule(bool, "a text that is not empty")]
 _Steps = Annotated[int, Rule(lambda n: STEPS.least <= n <= STEPS.most, f"{STEPS.least} to {STEPS.most}")]
 _Pixels = Annotated[int, Rule(lambda n: PIXELS.least <= n <= PIXELS.most, f"{PIXELS.least} to {PIXELS.most}")]
 _Seeds = Annotated[int, Rule(lambda n: SEEDS.least <= n <= SEEDS.most, f"{SEEDS.least} to {SEEDS.most}")]
+_VariantSeeds = Annotated[int, Rule(lambda n: 1 <= n <= SEEDS.most, f"1 to {SEEDS.most}")]
 _Batch = Annotated[int, Rule(lambda n: BATCH.least <= n <= BATCH.most, f"{BATCH.least} to {BATCH.most}")]
 _Rounds = Annotated[int, Rule(lambda n: 4 <= n <= 10_000, "4 to 10000")]
 _Dtype = Annotated[str, Rule(lambda text: text in DTYPES, f"one of {', '.join(DTYPES)}")]
@@ -67,7 +68,7 @@ class Measuring:
     judge: str | None = None
     trust_judge: bool = False
     metrics: tuple[str, ...] = ()
-    seeds: _Seeds = 1
+    seeds: _VariantSeeds = 1
     baselines: str | None = None
     latency: bool = False
     rounds: _Rounds = ROUNDS
@@ -135,7 +136,7 @@ def _checked(data: Any) -> Work:
         if name in fields:
             no_unknown_fields(kind, fields[name], name)
     entries = fields.get("cases")
-    for number, entry in enumerate(cast("list[Any]", entries) if isinstance(entries, list) else ()):
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
         no_unknown_fields(CaseEntry, entry, f"cases[{number}]")
     work = from_plain(Work, fields)
     ids = [entry.id for entry in work.cases]

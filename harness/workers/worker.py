@@ -163,8 +163,6 @@ def _open_lab(work: Work, checkpoint: Checkpoint, threads: int | None) -> LabPro
     # Here, since a wrong work file is said before torch is loaded.
     import torch
 
-    from harness.lab.lab import Lab
-    from harness.lab.random_lab import RandomLab
     from harness.models.environment import pick_device
 
     if threads is not None:
@@ -173,7 +171,11 @@ def _open_lab(work: Work, checkpoint: Checkpoint, threads: int | None) -> LabPro
     if isinstance(checkpoint, random_weights.RandomCheckpoint):
         if measuring.baselines is not None or measuring.prompts is not None:
             raise CaseError("random weights make no images: leave out baselines and prompts")
+        from harness.lab.random_lab import RandomLab
+
         return RandomLab(checkpoint, device=device)
+    from harness.lab.lab import Lab  # loads judges and metrics, too
+
     return Lab(
         checkpoint,
         prompts=measuring.prompts,
