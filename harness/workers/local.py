@@ -38,6 +38,8 @@ def run(work: Work, store: Store, *, workers: int | None, threads: int | None = 
 
 
 def _gpus(device: str | None) -> tuple[str, ...]:
+    if device is not None and not device.startswith("cuda"):
+        return ()
     import torch  # here: the commands that use this module load no torch before their input is checked
 
     return gpu_names(device, torch.cuda.device_count(), os.environ.get(VISIBLE))

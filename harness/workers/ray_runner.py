@@ -26,7 +26,7 @@ from harness.workers.work import Work, cases_of
 from harness.workers.worker import Say, Worker, open_checkpoint
 
 _LOOK = 1.0  # seconds between looks at workers that rest
-_START = 40.0  # seconds after which an actor that could not be placed, or didn't open its model, has failed
+_START = 300.0  # seconds after which an actor that could not be placed, or didn't open its model, has failed
 
 
 class RayWorker:

@@ -65,15 +65,12 @@ def run(
     folder = given.pop("folder", None) or (store.folder / JOBS if store.folder else JOBS)
     count = min(workers or 1, len(work.cases))
     executor = submitit.AutoExecutor(folder=str(folder), cluster=cluster)
-    gpu = int(given.get("gpus_per_node", 0)) >= 1 or any(
-        "gpu" in str(name) for name in given if name != "gpus_per_node"
-    )
     try:
         executor.update_parameters(**{"name": "dit-harness", "cpus_per_task": _CORES, **given})
     except (NameError, TypeError, ValueError) as error:
         raise HarnessError(f"--slurm: {first_line(error)}") from None
     # Jobs without a GPU may be on one machine, where nobody can say how many of them there are at a time.
-    together = 1 if gpu else count
+    together = 1 if _asks_for_gpu(given) else count
     with executor.batch():
         jobs = [
             executor.submit(SlurmWorker(work, store.place, Shard(number, count), together, threads))
@@ -81,6 +78,12 @@ def run(
         ]
     say(f"jobs: {', '.join(job.job_id for job in jobs)}; their logs are in {folder}")
     _await(jobs, store, say)
+
+
+def _asks_for_gpu(parameters: Mapping[str, str | int]) -> bool:
+    """Whether each job gets a GPU of its own."""
+    counts = [value for name, value in parameters.items() if "gpu" in name]
+    return any(str(value) not in ("0", "") for value in counts) or "gpu" in str(parameters.get("slurm_gres", ""))
 
 
 def _await(jobs: Sequence[Any], store: Store, say: Say) -> None:

@@ -17,6 +17,7 @@ from tests.helpers.works import PAIRS, measurements
 
 ROOT = Path(__file__).parents[2]
 ASKED = ["flux-tiny", "--weights", "random:small", "--strategy", "skip", "--range", ",".join(PAIRS), "--threads", "1"]
+ASKED += ["--device", "cpu"]
 
 
 @pytest.fixture
