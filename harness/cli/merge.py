@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the whole run's journal, pictures and ranking, and print the ranking."""
     out = Store(arguments.out)
     if any(Path(name).match(JOURNALS) for name in out.names()):
-        raise HarnessError(f"{out.place} holds a run already; give --out another folder")
+        raise HarnessError(f"{arguments.out} holds a run already; give --out another folder")
     with ExitStack() as copies:
         runs = [copies.enter_context(Store(run).as_folder()) for run in dict.fromkeys(arguments.runs)]
         runs = list(dict.fromkeys(run.resolve() for run in runs))
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         for path in pictures:
             if (path / IMAGES).is_dir():
                 shutil.copytree(path / IMAGES, folder / IMAGES, dirs_exist_ok=True)
-        show(folder, records, out.place)
+        show(folder, records, arguments.out)
 
 
 def _whole(runs: Sequence[Path]) -> tuple[list[Record], list[Path]]:

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
         _report(store.folder, store.folder.parent, arguments.run)
         return
     with store.as_folder() as folder:
-        _report(folder, folder, store.place if store.folder is None else "")
+        _report(folder, folder, arguments.run)
 
 
 def _report(run: Path, folder: Path, place: str) -> None:

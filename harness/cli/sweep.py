@@ -12,6 +12,7 @@ import hashlib
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from harness.ablation.case import Case
@@ -28,7 +29,7 @@ from harness.results.journal import JOURNALS, write_journal
 from harness.results.records import Record
 from harness.workers import local, ray_runner, record_files, slurm
 from harness.workers.store import Store, is_url
-from harness.workers.work import FILE, Measuring, Model, Work, entries_of
+from harness.workers.work import FILE, Measuring, Model, Work, entries_of, read_work
 from harness.workers.worker import open_checkpoint
 
 RUNNERS = ("local", "ray", "slurm")
@@ -89,6 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     store = _store(arguments)
     store.check_writable()
+    if (before := store.read(FILE)) is not None:
+        work = _with_earlier(work, read_work(before.decode("utf-8", "replace"), f"{store.place}/{FILE}"))
     store.write(FILE, work.to_text().encode())
     print(f"{len(work.cases)} cases, into {store.place}", flush=True)
     try:
@@ -110,6 +113,12 @@ def run(arguments: argparse.Namespace) -> int:
             "--resume, or give --out a folder or URL that all workers see"
         )
     return 1 if any(record.verdict.status.red for record in records) else 0
+
+
+def _with_earlier(work: Work, earlier: Work) -> Work:
+    """The work with the cases of the run that it goes on with, first, so that none leaves its journal."""
+    known = {entry.id for entry in earlier.cases}
+    return replace(work, cases=(*earlier.cases, *(entry for entry in work.cases if entry.id not in known)))
 
 
 def _finish(work: Work, store: Store) -> list[Record]:

@@ -12,7 +12,7 @@ import argparse
 from harness.cli import common
 from harness.results.journal import WHOLE, Shard
 from harness.workers.store import Store, read_place
-from harness.workers.work import read_work
+from harness.workers.work import FILE, read_work
 from harness.workers.worker import run_part
 
 
@@ -41,10 +41,12 @@ def _part(text: str) -> Shard:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure what the run folder lacks. Raises HarnessError."""
-    work = read_work(read_place(arguments.work), arguments.work)
+    work, store = read_work(read_place(arguments.work), arguments.work), Store(arguments.run)
+    if store.read(FILE) is None:
+        store.write(FILE, work.to_text().encode())  # by which merge knows when all cases are there
     run_part(
         work,
-        Store(arguments.run),
+        store,
         arguments.part,
         workers=arguments.sharing,
         threads=arguments.threads,

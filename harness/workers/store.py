@@ -33,8 +33,8 @@ class Store:
         self._files: Any = None
         self._root = ""
         if not is_url(self.place):
-            self.folder: Path | None = Path(self.place).absolute()
-            self.place = str(self.folder)
+            self.folder: Path | None = Path(self.place)  # as it is written, for messages
+            self.place = str(self.folder.absolute())  # for other processes
         elif self.place.startswith("file://"):
             self.folder = Path(self.place.removeprefix("file://")).absolute()
             self.place = str(self.folder)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from harness.cli.main import main
+from harness.results.journal import read
 from harness.workers.store import Store
 from tests.helpers.works import work
 
@@ -17,8 +18,12 @@ def test_a_worker_measures_its_part(tmp_path, capsys):
     assert main(["worker", str(file), "--run", str(run), "--part", "2/2"]) == 0
     assert "flux-tiny-random-small-double-L03-skip: measured (2 of 2)" in capsys.readouterr().out
     assert len(Store(run).names("records")) == 3
-    assert main(["merge", str(run), "--out", str(tmp_path / "whole")]) == 4  # no work file in it: nor a journal
-    assert "no journal in" in capsys.readouterr().err
+    assert main(["merge", str(run), "--out", str(tmp_path / "whole")]) == 4
+    assert "3 of 5 cases have no record yet" in capsys.readouterr().err
+    assert main(["worker", str(run / "work.json"), "--run", str(run)]) == 0
+    assert "L01-skip: was measured before (2 of 5)" in capsys.readouterr().out
+    assert main(["merge", str(run), "--out", str(tmp_path / "whole")]) == 0
+    assert len(read(tmp_path / "whole")) == 6
 
 
 @pytest.mark.parametrize(
