@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -21,6 +22,17 @@ ray = pytest.importorskip("ray", reason="ray is not installed (pip install 'dit-
 MEMORY = 80 * 2**20  # of each node's object store, in bytes
 
 
+def patiently(start):
+    """A node that Ray starts, tried again where this machine is too busy for the 30 s that Ray gives it."""
+    for _ in range(2):
+        try:
+            return start()
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+    return start()
+
+
 @pytest.fixture(scope="module")
 def cluster():
     from ray.cluster_utils import Cluster
@@ -29,8 +41,9 @@ def cluster():
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_DEDUP_LOGS", "0")
         node = {"num_cpus": 1, "object_store_memory": MEMORY, "include_dashboard": False}
-        cluster = Cluster(initialize_head=True, head_node_args=node)
-        cluster.others = [cluster.add_node(num_cpus=1, object_store_memory=MEMORY) for _ in range(2)]
+        cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=node))
+        add = partial(cluster.add_node, num_cpus=1, object_store_memory=MEMORY)
+        cluster.others = [patiently(add) for _ in range(2)]
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
         yield cluster
         ray.shutdown()
