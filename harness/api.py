@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +16,17 @@ from harness.ablation.grid import expand, grid, in_windows
 from harness.ablation.steps import read
 from harness.errors import CheckpointError
 from harness.gates.reference import Reference, reference_for
-from harness.gates.verdict import judge, judge_latency, unjudged
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.report.rankings import Rankings
 from harness.results import ranking
 from harness.results.journal import Journal
-from harness.results.records import Kind, Record
+from harness.results.records import Record
+from harness.workers.case_records import latency_record, no_pictures, quality_record
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
 
 Names = str | Sequence[str]
-_WITHOUT_BASELINES = unjudged("measured without stored values")
 
 
 def load(
@@ -137,44 +135,11 @@ def _records(
     lab: LabProtocol, cases: Sequence[Case], folder: Path | None, reference: Reference | None, *, latency: bool
 ) -> Iterator[tuple[Record, Callable[[], str]]]:
     """Each record with a function that keeps its pictures and gives the reason where that fails, empty where not."""
+    run = "" if folder is None else folder.name
     for case in cases:
-        yield _quality(lab, case, folder, reference)
+        yield quality_record(lab, case, reference, run=run, pictures=folder)
         if latency and case.window is None:
-            yield _latency(lab, case, folder, reference), _no_pictures
-
-
-def _quality(
-    lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None
-) -> tuple[Record, Callable[[], str]]:
-    """One case measured and judged, and a function that keeps its pictures in ``folder``."""
-    measurement, observation = lab.run(case.plan, case.stack, case.window)
-    verdict = _WITHOUT_BASELINES
-    if reference is not None:
-        verdict = judge(case, measurement, reference, lab.control_measurement())
-    run = "" if folder is None else folder.name
-    record = Record.of(case, Kind.QUALITY, lab.fingerprint, verdict, measurement=measurement, run=run)
-    if folder is None:
-        return record, _no_pictures
-    from harness.report.case_pictures import keep_pictures  # loads Pillow
-
-    texts, red = lab.control_measurement().texts, verdict.status.red
-    return record, partial(
-        keep_pictures, folder, case, measurement, observation.images, lab.control_images, texts, red=red
-    )
-
-
-def _no_pictures() -> str:
-    return ""
-
-
-def _latency(lab: LabProtocol, case: Case, folder: Path | None, reference: Reference | None) -> Record:
-    """One case timed and judged."""
-    from harness.lab.latency import measure_latency  # loads torch, which ranking records does without
-
-    latency = measure_latency(lab, case)
-    verdict = _WITHOUT_BASELINES if reference is None else judge_latency(case, latency, reference)
-    run = "" if folder is None else folder.name
-    return Record.of(case, Kind.LATENCY, lab.fingerprint, verdict, latency=latency, run=run)
+            yield latency_record(lab, case, reference, run=run), no_pictures
 
 
 def rank(records: Iterable[Record]) -> Rankings:

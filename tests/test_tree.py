@@ -24,6 +24,7 @@ ELSEWHERE = {
     "cli/fingerprint.py": ("e2e/test_commands.py", "what it prints must agree between processes"),
     "cli/tiny.py": ("e2e/test_training.py", "it calls the training and the model cards"),
     "cli/common.py": ("cli/test_compare.py", "one option that several commands have"),
+    "cli/grid_options.py": ("cli/test_list.py", "options of two commands"),
     "gates/rigour.py": ("gates/test_verdict.py", "three words, which a verdict follows"),
     "lab/variant_figures.py": ("lab/test_lab.py", "what a lab says of each variant"),
     "lab/protocol.py": ("lab/test_random_lab.py", "what both labs have in common, as types"),
@@ -53,6 +54,8 @@ ELSEWHERE = {
     "results/figure.py": ("results/test_columns.py", "the type of a declared figure"),
     "results/figure_table.py": ("results/test_columns.py", "the declared figures, and who follows them"),
     "results/figure_table_extra.py": ("results/test_columns.py", "the declared figures, and who follows them"),
+    "workers/case_records.py": ("test_api.py", "what api.sweep does with each case"),
+    "workers/slurm.py": ("e2e/test_slurm.py", "submitit starts processes"),
     "tiny/auraflow.py": ("e2e/test_training.py", "a recipe: trained for two steps"),
     "tiny/sd3.py": ("e2e/test_training.py", "a recipe: trained for two steps"),
 }

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.ablation.case import Case, by_hand
-from harness.ablation.grid import Ask, expand, grid
+from harness.ablation.case import Case
+from harness.cli import grid_options
 from harness.cli.inventory import RANGES, CheckpointEntry, Listed, checkpoints, metrics, strategies
 from harness.cli.tables import draw, overview, planned
 from harness.errors import ExtensionError, HarnessError, OptionError
@@ -35,19 +35,7 @@ _NEED_CHECKPOINT = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument("checkpoint", nargs="?", metavar="CHECKPOINT", help="a name, a hub id or a folder")
-    for name, about in (
-        ("stack", "only these stacks (repeat, or separate by commas; default: all)"),
-        ("range", "these ranges: 3, 4-7, middle, each ... (default: middle)"),
-        ("strategy", "these strategies: skip, parallel.t3 ... (default: the harness's own)"),
-    ):
-        parser.add_argument(f"--{name}", action="append", default=[], metavar=name[0].upper(), help=about)
-    parser.add_argument(
-        "--plan",
-        action="append",
-        default=[],
-        metavar="PLAN",
-        help="a plan written by hand, instead of a grid (repeat for more)",
-    )
+    grid_options.add_grid(parser)
     parser.add_argument("--steps", metavar="N", help="denoising steps (default: the checkpoint's)")
     parser.add_argument("--size", metavar="PIXELS", help=f"size of the images: {SIZE_FORM} (default: the checkpoint's)")
     parser.add_argument("--batch", metavar="N", help="images in one forward (default: the checkpoint's)")
@@ -96,7 +84,7 @@ def _plan(arguments: argparse.Namespace) -> None:
     architecture = blueprint(arguments.checkpoint)  # a published one needs nothing on this disk
     change = _change(arguments)
     checkpoint = change_settings(architecture.checkpoint, change, architecture.config)
-    cases = _cases(arguments, checkpoint)
+    cases = grid_options.read_grid(arguments, checkpoint)
     texts = prompts.read(arguments.prompts or checkpoint.prompts_file or prompts.DEFAULT)
     seeds = _whole("seeds", arguments.seeds) or 1
     total = cost.cost(checkpoint.stacks, checkpoint.settings, checkpoint.family, cases, len(texts), variant_seeds=seeds)
@@ -138,23 +126,6 @@ def _whole(name: str, text: str | None) -> int | None:
     if not re.fullmatch("[0-9]{1,5}", text) or int(text) < 1:
         raise HarnessError(f"--{name} takes a whole number from 1 to 99999, not {text!r}")
     return int(text)
-
-
-def _cases(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
-    names = checkpoint.family.diffusers_names
-    if arguments.plan:
-        return [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in arguments.plan]
-    ask: Ask = grid(
-        checkpoint.stacks,
-        only=_several(arguments.stack),
-        ranges=_several(arguments.range),
-        strategies=_several(arguments.strategy),
-    )
-    return expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)])
-
-
-def _several(arguments: Sequence[str]) -> list[str]:
-    return [part.strip() for value in arguments for part in value.split(",") if part.strip()]
 
 
 def _measured(arguments: argparse.Namespace, texts: Sequence[str], change: SettingsChange) -> dict[str, Any]:

@@ -42,8 +42,10 @@ COMMANDS = {
     "screen": _Command("screen", "rank single skips and plans by their velocity error, at the cost of some 30 images"),
     "search": _Command("search", "find the least harmful blocks to leave out for a speed-up, a size or a number"),
     "truth": _Command("truth", "measure all sets of left-out blocks of a small model, to score searches against"),
+    "sweep": _Command("sweep", "measure a grid by workers: here, on a Ray cluster, or as jobs of Slurm"),
+    "worker": _Command("worker", "measure the cases of a work file into a run folder that workers share"),
     "report": _Command("report", "write the ranking of a run again, from its journal alone"),
-    "merge": _Command("merge", "put the shards of a run together that several machines made"),
+    "merge": _Command("merge", "put together what several machines measured of one run"),
     "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
     "upgrade": _Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
     "bisect": _Command("bisect", "find the first release of diffusers that changed the results"),
@@ -63,7 +65,8 @@ COMMANDS = {
 # How ``--help`` shows them; what is in no group stands under its own heading at the end.
 GROUPS = {
     "begin in a repository of your own": ("init",),
-    "look at what there is, and at runs": ("list", "report", "merge", "compare"),
+    "look at what there is, and at runs": ("list", "report", "compare"),
+    "measure on several machines": ("sweep", "worker", "merge"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),
     "analyse and change models": ("screen", "search", "angles", "lokr", "export", "convert"),

@@ -112,6 +112,7 @@ class Session:
             records=transport.output_of(item).records,
             earlier=self.earlier,
             adaptive=self._adaptive,
+            workers=self.process.workers,
         )
 
     def control(self, parameter: Parameter, item: pytest.Item) -> ControlFixture:

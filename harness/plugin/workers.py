@@ -6,11 +6,12 @@ Without ``-n`` one process does both.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
+from harness.workers.device_share import threads_of
 
 _RUN_ID = "dit_run_id"  # the controller's, in a worker's input
 _MISTAKE = "dit_mistake"  # of the command line or a case file, in a worker's output
@@ -58,10 +59,5 @@ class Process:
         return cls(data[_RUN_ID], data["workerid"], data["workercount"])
 
     def threads(self, option: int | None) -> int | None:
-        """Torch's threads here: the option's, or a worker's share of the cores; None leaves them to torch.
-
-        Workers that take all cores each wait for each other's threads: 20 times slower with two on two cores.
-        """
-        if option is None and self.worker:
-            return max(1, (os.cpu_count() or 1) // self.workers)
-        return option
+        """Torch's threads here: the option's, or a worker's share of the cores; None leaves them to torch."""
+        return threads_of(self.workers) if option is None and self.worker else option

@@ -112,6 +112,12 @@ class Journal:
             self._stream.close()
 
 
+def write_journal(folder: Path, records: Iterable[Record]) -> None:
+    """Replace a run folder's journal by one of these records. Raises HarnessError where it can't be written."""
+    lines = [json.dumps(record.to_json(), sort_keys=True, allow_nan=False) + "\n" for record in records]
+    write_atomically(folder / FILE, "".join(lines))
+
+
 def check_place(folder: Path) -> None:
     """Raise JournalError where a run folder can't be made, without making it: another process will."""
     there = next(path for path in (folder, *folder.parents) if path.exists())

@@ -7,14 +7,21 @@ from fnmatch import fnmatch
 import pytest
 
 from harness.results.journal import read
+from tests.helpers.projects import CASES, CONTROL, LATENCY
 
 
 def test_under_xdist_the_controller_writes_the_journal(project):
     pytest.importorskip("xdist")
-    result = project.runpytest_subprocess("-n2", "--dit-prompts=prompts.txt", "--dit-run-id=r", "-p", "no:randomly")
-    result.assert_outcomes(passed=4)
+    project.makepyfile(test_mine=CASES + CONTROL + LATENCY)
+    options = ("--dit-prompts=prompts.txt", "--dit-run-id=r", "-p", "no:randomly", "--benchmark-enable")
+    result = project.runpytest_subprocess("-n2", *options)
+    result.assert_outcomes(passed=7)
     result.stdout.fnmatch_lines(["*least harmful variant: flux-tiny*", "wrote reports?r?contact-flux-tiny.png"])
-    assert len(read(project.path / "reports" / "r")) == 4
+    records = read(project.path / "reports" / "r")
+    assert len(records) == 7
+    timed = [record for record in records if record.kind == "latency"]
+    assert {record.latency for record in timed} == {None}  # also where pytest-benchmark is told to measure
+    assert {record.verdict.notes for record in timed} == {("not measured: 2 workers share this device",)}
 
 
 @pytest.mark.parametrize(
