@@ -22,6 +22,7 @@ from harness.results.serialise import Count, Finite, Size, parse, to_plain
 _SCHEMA = 1
 
 
+_ROUNDED = frozenset({"seed_sd", "seed_sd_low", "seed_sd_high", "score", "first_score"})
 UNPERTURBED = "unperturbed"  # the name of the run without a perturbation among those of a calibration
 
 
@@ -273,7 +274,8 @@ def dump(baseline: Baseline) -> str:
     control = baseline.control.by_name if baseline.control is not None else {}
     rest = {
         "checkpoint": baseline.checkpoint,
-        "control": {k: rounded(v) for k, v in control.items()},
+        # What drifts are divided by is stored whole: a run that takes it from here has the drifts of one that makes it.
+        "control": {k: rounded(v) if k in _ROUNDED else v for k, v in control.items()},
         "device": baseline.device,
         "dtype": baseline.dtype,
         "facts": to_plain(baseline.facts, sparse=True) if baseline.facts is not None else {},

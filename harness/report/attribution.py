@@ -15,6 +15,7 @@ from harness.gates.verdict import compare, compare_control
 from harness.results.records import Check, Measurement
 
 _SCORE = "score"
+_FIRST = "first_score"  # what stands for it where the control was made on fewer seeds
 
 
 class _Latents(enum.Enum):
@@ -50,7 +51,7 @@ def _after_latents(control_latents: _Latents, control: Measurement, reference: R
     """The rest of the sentence on a variant whose latents are the stored ones."""
     if control_latents is _Latents.OTHER:
         return " and the control's are not, so look for a change in what the variant leaves out"
-    if not _score_is_stored(reference):
+    if _stored_score(control, reference) is None:
         return (
             "; the control's score is not stored, so nothing says whether decoding, the judge or the stored value "
             "changed"
@@ -113,9 +114,11 @@ def _control_latents(control: Measurement, baseline: Baseline) -> _Latents:
     return _Latents.SAME if stored == control.latents_sha256 else _Latents.OTHER
 
 
-def _score_is_stored(reference: Reference) -> bool:
-    control = reference.baseline.control if reference.baseline is not None else None
-    return control is not None and _SCORE in control.others
+def _stored_score(control: Measurement, reference: Reference) -> tuple[str, float] | None:
+    """The figure that is the control's score in this run, and its stored value; None where that is not stored."""
+    name = _SCORE if _SCORE in control.summary else _FIRST
+    stored = reference.baseline.control if reference.baseline is not None else None
+    return None if stored is None or name not in stored.others else (name, stored.others[name])
 
 
 def _moved_text(control: Measurement, reference: Reference) -> str:
@@ -127,10 +130,10 @@ def _moved_text(control: Measurement, reference: Reference) -> str:
 def _control_checks(control: Measurement, reference: Reference) -> Sequence[Check]:
     """The control's gates, and its score where no tolerance makes that one: it is then compared exactly."""
     checks = compare_control(control, reference).checks
-    if not _score_is_stored(reference) or any(check.metric == _SCORE for check in checks):
+    score = _stored_score(control, reference)
+    if score is None or any(check.metric == score[0] for check in checks):
         return checks
-    assert reference.baseline is not None
-    assert reference.baseline.control is not None
-    stored = {_SCORE: Entry(reference.baseline.control.others[_SCORE], control.prompts)}
+    name, value = score
+    stored = {name: Entry(value, control.prompts)}
     case = f"{reference.fingerprint.checkpoint}-control"
-    return (*checks, *compare(case, control.summary, stored, reference.tolerances, [_SCORE]).checks)
+    return (*checks, *compare(case, control.summary, stored, reference.tolerances, [name]).checks)

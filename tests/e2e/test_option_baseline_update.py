@@ -55,11 +55,11 @@ def test_the_control_line_says_when_the_model_moved_too(project):
     data["cases"][SKIP]["harm"]["value"] -= 0.2
     data["facts"]["control_latents"] = "0" * 64
     data["latents"] = {case: ["0" * 12, "0" * 64] for case in data["latents"]}  # of another version, say
-    data["control"]["score"] += 1
+    data["control"]["first_score"] += 1
     rewrite(baseline(project), data)
     result = run(project)
     result.assert_outcomes(passed=2, failed=2)
-    result.stdout.fnmatch_lines(["control: moved too (score *), so look for a change of the model *"])
+    result.stdout.fnmatch_lines(["control: moved too (first_score *), so look for a change of the model *"])
 
 
 def test_a_missing_entry_fails_and_names_the_command(project):

@@ -67,7 +67,7 @@ def test_a_red_run_says_what_is_red_everywhere(project, monkeypatch):
     assert float(told[f"test_ablation[{SKIP}]"]["harm"]) == pytest.approx(record.measurement.summary["harm"], rel=1e-5)
     assert float(told[f"test_ablation[{SKIP}]"]["harm.tolerance"]) == 0.05
     assert told[f"test_ablation[{REVERSE}]"]["verdict"] == "ok"
-    assert {"score", "score.baseline"} <= set(told["test_control[flux-tiny-control]"])
+    assert {"first_score", "first_score.baseline"} <= set(told["test_control[flux-tiny-control]"])
 
 
 def test_properties_and_messages_come_through_xdist(project):

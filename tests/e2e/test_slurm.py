@@ -27,9 +27,9 @@ def quiet(monkeypatch):
         monkeypatch.setenv(name, "1")
 
 
-def interrupt_once(records):
-    """Once there are two records: the signal that Slurm sends before it ends a job, to one job of this process."""
-    while len(list(records.glob("*.quality.json"))) < 2:
+def interrupt_once(records, cases):
+    """Once both jobs have records: the signal that Slurm sends before it ends a job, to one job of this process."""
+    while len(list(records.glob("*.quality.json"))) <= (cases + 1) // 2:
         time.sleep(0.02)
     children = psutil.Process().children(recursive=True)
     task = next(child for child in children if "submitit.core._submit" in child.cmdline())
@@ -38,7 +38,7 @@ def interrupt_once(records):
 
 def test_two_jobs_measure_every_case_and_one_that_is_interrupted_goes_on(tmp_path, quiet):
     asked, store, lines = work(ranges=PAIRS, stacks=("double", "single")), Store(tmp_path / "r"), []
-    watcher = threading.Thread(target=interrupt_once, args=[tmp_path / "r" / "records"], daemon=True)
+    watcher = threading.Thread(target=interrupt_once, args=[tmp_path / "r" / "records", len(asked.cases)], daemon=True)
     watcher.start()
     slurm.run(asked, store, workers=2, threads=1, cluster="local", say=lines.append)
     watcher.join(timeout=1)

@@ -102,7 +102,7 @@ def test_a_mark_of_an_editor_at_the_start_is_no_content(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["a=" + "[" * 50_000, ENTRY.replace("0.1", "9" * 5000), ENTRY.replace("0.1", "inf"), "a.b." * 20_000 + "c=1", "\0"],
+    ["a=" + "[" * 50_000, ENTRY.replace("0.1", "9" * 5000), ENTRY.replace("0.1", "inf"), "a.b." * 5_000 + "c=1", "\0"],
     ids=["lists", "digits", "infinite", "dots", "nul"],
 )
 def test_what_no_reader_of_toml_takes_is_one_line(tmp_path, text):

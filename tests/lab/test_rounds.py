@@ -13,7 +13,7 @@ def test_the_images_of_some_prompts_are_those_of_all(lab):
     part = lab.run("double: 0 4", indices=(6, 1, 3)).output
     difference = part.images.astype(int) - whole.images[[6, 1, 3]]
     assert np.abs(difference).max() <= 1  # another batch rounds in another way
-    assert np.allclose(part.samples.latents, whole.samples.latents[[6, 1, 3]], atol=1e-4)
+    assert np.allclose(part.latents, whole.latents[[6, 1, 3]], atol=1e-4)
 
 
 def test_rounds_give_the_figures_of_all_prompts_together(lab):

@@ -147,7 +147,8 @@ def measured():
     prompts = Lab(checkpoint).prompts[:36]
     long = [" ".join(f"A {text[2:]}." for text in prompts[i : i + 3]) for i in (30, 33)]
     lab = Lab(dataclasses.replace(checkpoint, settings=settings), prompts=[*prompts[:30], *long], metrics=["none"])
-    lab.metrics = MetricSet((Means(), Gap(), Redness(), Tones()), (("lpips", "no weights: x is not there"),))
+    metrics = MetricSet((Means(), Gap(), Redness(), Tones()), (("lpips", "no weights: x is not there"),))
+    lab.metrics, lab.observer = metrics, dataclasses.replace(lab.observer, metrics=metrics)
     return lab, lab.run(parse("0 4"), "double")[0], lab.run(identity(5), "double")[0]
 
 
