@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
@@ -16,16 +15,17 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
 from harness.errors import CheckpointError
+from harness.lab.ablated_images import sample_plans, sample_window
 from harness.lab.cache import Cache
-from harness.lab.control import Control, control_of, control_of_stored, without_sets
+from harness.lab.control import Control, control_of, control_of_stored
 from harness.lab.control_images import ControlImages
-from harness.lab.observation import Observation, of_prompts
+from harness.lab.observation import Observation
 from harness.lab.observer import Observer
 from harness.lab.protocol import Forward, ImageCall, VariantRun
-from harness.lab.rounds import figures_of_harms, joined, of_means
-from harness.lab.seeds import check_seeds, combined
+from harness.lab.rounds import joined
+from harness.lab.seeds import check_seeds
 from harness.lab.to_lose import prompt_ignoring_harm
-from harness.lab.variant_figures import variant_figures
+from harness.lab.variant_measurement import measure_variant
 from harness.metrics import openclip
 from harness.metrics.judge import OpenClipJudge
 from harness.metrics.judge_check import check_judge
@@ -36,15 +36,11 @@ from harness.models.batch_trial import find_batch
 from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
-from harness.results import statistics
 from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
-from harness.results.records import TIMED_BATCH, Measurement, Subset
-from harness.surgery.trace import check_trace, traced
+from harness.results.records import TIMED_BATCH, Measurement
 from harness.surgery.verify import prove_identity
-from harness.surgery.view import ablate
-from harness.surgery.windowed import in_window
 
 # Settings that change the control's images.
 _SAMPLING = ("steps", "guidance", "height", "width", "max_sequence_length", "seeds", "batch")
@@ -256,27 +252,14 @@ class Lab:
         Raises SurgeryError where the blocks that ran are not the plan's (outside the window, the model's own),
         CaseError for a window that the sampling doesn't have.
         """
-        transformer, steps = self.sampler.transformer, self.sampler.settings.steps
-        window = within(window, steps, self.checkpoint.name)
+        window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         if window is not None:
-            with in_window(transformer, plan, stack, window) as stepping:
-                samples = self.sampler.sample(self._texts(indices), seed, between=stepping)
-            stepping.check(steps)
-            return samples
+            return sample_window(self.sampler, self._texts(indices), plan, stack, window, seed)
         return self.sample_stacks({stack: plan}, seed, indices)
 
     def sample_stacks(self, plans: Mapping[str, Plan], seed: int = 0, indices: Sequence[int] | None = None) -> Samples:
         """Images under plans of several stacks at once, the executed blocks checked. Raises SurgeryError."""
-        transformer = self.sampler.transformer
-        with ExitStack() as views:
-            ran: dict[str, list[int]] = {}
-            for stack, plan in plans.items():
-                views.enter_context(ablate(transformer, plan, stack))
-                ran[stack] = views.enter_context(traced(transformer, stack))
-            samples = self.sampler.sample(self._texts(indices), seed)
-        for stack, plan in plans.items():
-            check_trace(ran[stack], plan, stack)
-        return samples
+        return sample_plans(self.sampler, self._texts(indices), plans, seed)
 
     def run(
         self,
@@ -289,11 +272,12 @@ class Lab:
 
         It runs on the first ``variant_seeds`` seeds; the images that are returned are those of seed 0. ``plan`` is a
         Plan or its text, which may name the stack (``"double: 0-3 8-18"``; by diffusers' name, too). It holds in all
-        denoising steps, or in the
-        inclusive ``window`` of them, 0-based. With ``indices`` it is measured on those prompts only, and what compares
-        whole sets of images (FID, MMD) is left out; :func:`harness.lab.rounds.joined` puts such measurements together.
-        Raises PlanError or CaseError where one of them doesn't fit the
-        checkpoint, SurgeryError where the plan did not take hold, HarnessError where the control gives no unit.
+        denoising steps, or in the inclusive ``window`` of them, 0-based. With ``indices`` it is measured on those
+        prompts only, and what compares whole sets of images (FID, MMD) is left out;
+        :func:`harness.lab.rounds.joined` puts such measurements together.
+
+        Raises PlanError or CaseError where one of them doesn't fit the checkpoint, SurgeryError where the plan did not
+        take hold, HarnessError where the control gives no unit.
         """
         names = self.checkpoint.family.diffusers_names
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
@@ -311,30 +295,14 @@ class Lab:
         control = self.control
         self._control_images.encode_prompts()
         variants = [self.observe(sample(seed), indices) for seed in range(self.variant_seeds)]
-        bases = control.seeds if indices is None else [of_prompts(base, indices) for base in control.seeds]
-        scales = control if indices is None else without_sets(control)
-        values, summary = combined(
-            [
-                variant_figures(variant, base, scales, self.seed_sd, self.metrics)
-                for variant, base in zip(variants, bases, strict=False)
-            ]
-        )
-        harms = statistics.by_prompt(values["harm"], len(self._texts(indices)))
-        summary |= {
-            "seed_sd_low": control.unit.low,
-            "seed_sd_high": control.unit.high,
-            **figures_of_harms(harms, self.seed_sd, self._to_lose(indices)),
-        }
-        subset = None if indices is None else Subset(tuple(indices), len(self.prompts))
-        measured = Measurement(
-            n=len(values["harm"]),
-            prompts=len(harms),
-            values={k: tuple(round(float(x), 6) for x in v) for k, v in values.items()},
-            summary=summary if subset is None else of_means(summary),
-            latents_sha256=variants[0].latents_sha256 if subset is None else _same_latents(control, values["latent"]),
-            left_out=self.metrics.left_out(len(harms)),
+        measured = measure_variant(
+            variants,
+            control,
+            seed_sd=self.seed_sd,
+            metrics=self.metrics,
+            to_lose=self.prompt_ignoring_harm,
             judge_check=self.judge_check,
-            subset=subset,
+            indices=indices,
         )
         return VariantRun(measured, variants[0])
 
@@ -342,10 +310,6 @@ class Lab:
         """Two measurements of one variant, of a round each, as one. Raises ValueError where they share a prompt."""
         both = joined(first, second, self.prompt_ignoring_harm)
         return dataclasses.replace(both, latents_sha256=first.latents_sha256 and second.latents_sha256)
-
-    def _to_lose(self, indices: Sequence[int] | None) -> Values:
-        whole = self.prompt_ignoring_harm
-        return whole if indices is None else whole[list(indices)]
 
     def control_measurement(self) -> Measurement:
         """The control's own scores over all seeds, and the figures that stand for it in a baseline."""
@@ -391,8 +355,3 @@ class Lab:
     def check_identity(self, stack: str) -> None:
         """Check that running every block through the view gives bitwise the model's own output. Raises SurgeryError."""
         prove_identity(self.sampler.transformer, self.sampler.forward_arguments(self.prompts[:2]), stack)
-
-
-def _same_latents(control: Control, distances: Values) -> str:
-    """The control's hash where a variant's latents of some prompts are the control's, else nothing."""
-    return "" if distances.any() else control.latents_sha256
