@@ -57,6 +57,17 @@ def write_atomically(path: Path, data: str | bytes) -> None:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
 
 
+def why_not_made(folder: Path) -> str:
+    """Why nothing can be written into a folder, or it can't be made; empty where both seem possible.
+
+    Nothing is made: this is for what is to be said before the work that the folder is for.
+    """
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        return f"{there} is no folder"
+    return "" if os.access(there, os.W_OK) else f"{there} can't be written into"
+
+
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file's content, 64 hex digits. Raises OSError."""
     with path.open("rb") as stream:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.files import file_sha256, parse_json, replacing, write_atomically
+from harness.files import file_sha256, parse_json, replacing, why_not_made, write_atomically
 
 
 @given(st.binary() | st.text(st.characters(codec="utf-8")))
@@ -97,3 +97,11 @@ def test_git_ignores_what_a_killed_process_leaves_beside_a_file(tmp_path):
     patterns = (Path(__file__).parents[1] / ".gitignore").read_text().splitlines()
     assert any(fnmatch(name, pattern) for pattern in patterns if pattern and "/" not in pattern)
     assert not any(fnmatch("cpu-float32.json", pattern) for pattern in patterns if pattern)
+
+
+def test_why_nothing_can_be_written_into_a_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert why_not_made(tmp_path) == ""
+    assert why_not_made(tmp_path / "new" / "newer") == ""
+    assert not (tmp_path / "new").exists()
+    assert why_not_made(tmp_path / "file" / "new") == f"{tmp_path / 'file'} is no folder"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import HarnessError, OptionError
-from harness.files import write_atomically
+from harness.files import why_not_made, write_atomically
 from harness.gates.tolerances import DEFAULTS, FILE, Tolerance, load_tolerances
 from harness.models.checkpoints import changed_settings
 from harness.models.checkpoints.changed_settings import SettingsChange
@@ -64,10 +64,18 @@ def check_writable(path: Path) -> None:
     """Raise HarnessError where a file can't be written: said before the work that it is to hold."""
     if path.is_dir():
         raise HarnessError(f"can't write {path}: it is a folder")
-    folder = next(place for place in path.absolute().parents if place.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        why = "can't be written into" if folder.is_dir() else "is no folder"
-        raise HarnessError(f"can't write {path}: {folder} {why}")
+    if why := why_not_made(path.absolute().parent):
+        raise HarnessError(f"can't write {path}: {why}")
+
+
+def say(line: str) -> None:
+    """Print a line at once, also where the output is a file that somebody reads meanwhile."""
+    print(line, flush=True)
+
+
+def warn(line: str) -> None:
+    """Print a warning beside the output."""
+    print(f"warning: {line}", file=sys.stderr)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

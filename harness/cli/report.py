@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.cli import common
 from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.results.journal import read
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _report(run: Path, folder: Path, place: str) -> None:
-    records = read(run, left_out=_warn)
+    records = read(run, left_out=common.warn)
     if not show(folder, records, place if is_url(place) else ""):
         print(f"nothing to rank: {place or run} has {len(records)} records, and none of a variant's images or time")
 
@@ -43,12 +44,8 @@ def show(folder: Path, records: Sequence[Record], place: str = "") -> list[Path]
 
     ``place`` is the run folder's URL where ``folder`` is a copy of it.
     """
-    written = write_ranking(folder, records, _warn)
+    written = write_ranking(folder, records, common.warn)
     print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
     for path in written:
         print(f"wrote {f'{place}/{path.relative_to(folder)}' if is_url(place) else path}")
     return written
-
-
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)

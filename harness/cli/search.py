@@ -14,6 +14,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from harness.analysis.screening import evenly_spaced
@@ -115,14 +116,13 @@ def run(arguments: argparse.Namespace) -> None:
     if journal is not None and (known := len(journal.errors) + len(journal.harms)):
         print(f"{journal.path}: goes on from {known} results" + (f"; {journal.note}" if journal.note else ""))
     goal = _goal(arguments, lab, journal)
+    harm = partial(harm_of, lab, goal.blocks)
     measure = VelocityErrors(lab.sampler, checkpoint.stacks, [lab.prompts[i] for i in prompts], steps)
     result = search(
         goal,
         arguments.selector,
         measure if journal is None else remembered(measure, journal),
-        (lambda removal: harm_of(lab, goal.blocks, removal))
-        if journal is None
-        else remembered_harm(lambda removal: harm_of(lab, goal.blocks, removal), journal),
+        harm if journal is None else remembered_harm(harm, journal),
         evaluations=arguments.evaluations,
         confirm=arguments.confirm,
         smaller=arguments.front,

@@ -8,10 +8,6 @@ raised.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import re
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,13 +23,13 @@ from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.spec import SEEDS
 from harness.results.journal import JOURNALS, write_journal
 from harness.results.records import Record
+from harness.results.run_name import RULE, is_name, new_name
 from harness.workers import local, ray_runner, record_files, slurm
 from harness.workers.store import Store, is_url
 from harness.workers.work import FILE, Measuring, Model, Work, entries_of, read_work
 from harness.workers.worker import open_checkpoint
 
 RUNNERS = ("local", "ray", "slurm")
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # of a run, as pytest's --dit-run-id
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,11 +94,11 @@ def run(arguments: argparse.Namespace) -> int:
         workers, threads = arguments.workers, arguments.threads
         if arguments.on == "ray":
             address = arguments.ray_address
-            ray_runner.run(work, store, workers=workers, threads=threads, address=address, say=_say)
+            ray_runner.run(work, store, workers=workers, threads=threads, address=address, say=common.say)
         elif arguments.on == "slurm":
-            slurm.run(work, store, workers=workers, threads=threads, parameters=slurm_parameters, say=_say)
+            slurm.run(work, store, workers=workers, threads=threads, parameters=slurm_parameters, say=common.say)
         else:
-            local.run(work, store, workers=workers, threads=threads, say=_say)
+            local.run(work, store, workers=workers, threads=threads, say=common.say)
     except HarnessError:
         _finish(work, store)  # what there is, before the error is said
         raise
@@ -123,7 +119,7 @@ def _with_earlier(work: Work, earlier: Work) -> Work:
 
 def _finish(work: Work, store: Store) -> list[Record]:
     """Write the journal, the ranking and the pictures' sheet of what was measured, and print the ranking."""
-    records = record_files.ordered(record_files.read_all(store, _warn), work)
+    records = record_files.ordered(record_files.read_all(store, common.warn), work)
     if not records:
         return []
     record_files.check_one_measurement(records, store.place)
@@ -182,18 +178,14 @@ def _store(arguments: argparse.Namespace) -> Store:
         if store.read(FILE) is None:
             raise HarnessError(f"--resume {resumed}: {store.place} holds no sweep to go on with")
         return store
-    name = arguments.run_id or _new_name()
-    if not re.fullmatch(_NAME, name):
-        raise OptionError(f"--run-id {name!r}: only letters, digits, '.', '_' and '-', as it names a folder")
+    name = arguments.run_id or new_name()
+    if not is_name(name):
+        raise OptionError(f"--run-id {name!r}: {RULE}")
     store = Store(arguments.out or Path("reports") / name)
     if store.read(FILE) is not None or (store.folder is not None and any(store.folder.glob(JOURNALS))):
         again = arguments.out or name
         raise HarnessError(f"{store.place} holds a run already; go on with it by --resume {again}, or choose another")
     return store
-
-
-def _new_name() -> str:
-    return time.strftime("%Y%m%d-%H%M%S") + "-" + hashlib.sha256(str(time.time_ns()).encode()).hexdigest()[:4]
 
 
 def _parameters(texts: list[str]) -> dict[str, str | int]:
@@ -205,11 +197,3 @@ def _parameters(texts: list[str]) -> dict[str, str | int]:
             raise HarnessError(f"--slurm takes NAME=VALUE, such as timeout_min=480, not {text!r}")
         out[name] = int(value) if value.isdigit() else value
     return out
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
-def _warn(line: str) -> None:
-    print(f"warning: {line}", file=sys.stderr)

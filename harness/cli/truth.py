@@ -69,13 +69,11 @@ def run(arguments: argparse.Namespace) -> None:
     texts = prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT)
     device = pick_device(arguments.device)
     if arguments.harms is not None:
-        _harms(arguments, Lab(checkpoint, prompts=_taken(texts, arguments.harm_prompts), device=device))
+        taken = evenly_spaced(arguments.harm_prompts, len(texts))
+        _harms(arguments, Lab(checkpoint, prompts=[texts[i] for i in taken], device=device), taken)
     if arguments.errors is not None:
-        _errors(arguments, Lab(checkpoint, prompts=_taken(texts, arguments.take_prompts), device=device))
-
-
-def _taken(texts: list[str], count: int) -> list[str]:
-    return [texts[i] for i in evenly_spaced(count, len(texts))]
+        taken = evenly_spaced(arguments.take_prompts, len(texts))
+        _errors(arguments, Lab(checkpoint, prompts=[texts[i] for i in taken], device=device))
 
 
 def _errors(arguments: argparse.Namespace, lab: Lab) -> None:
@@ -101,12 +99,9 @@ def _errors(arguments: argparse.Namespace, lab: Lab) -> None:
     )
 
 
-def _harms(arguments: argparse.Namespace, lab: Lab) -> None:
-    checkpoint = lab.checkpoint
-    count = len(prompt_files.read(checkpoint.prompts_file or prompt_files.DEFAULT))
-    on = MeasuredOn(lab.fingerprint, evenly_spaced(arguments.harm_prompts, count))
-    journal = open_journal(arguments.harms, on)
-    blocks = Blocks.alike(checkpoint.stacks)
+def _harms(arguments: argparse.Namespace, lab: Lab, taken: tuple[int, ...]) -> None:
+    journal = open_journal(arguments.harms, MeasuredOn(lab.fingerprint, taken))
+    blocks = Blocks.alike(lab.checkpoint.stacks)
     removals = sampled_removals(blocks.count, arguments.sample, arguments.seed)
     measure_harms(lab, blocks, removals, journal, _progress)
     print(f"wrote {arguments.harms}: harms of {len(journal.harms)} sets of blocks on {len(lab.prompts)} prompts")

@@ -51,9 +51,5 @@ def run(arguments: argparse.Namespace) -> None:
         workers=arguments.sharing,
         threads=arguments.threads,
         parent=arguments.parent,
-        say=_say,
+        say=common.say,
     )
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)

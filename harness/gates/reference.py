@@ -137,26 +137,28 @@ def reference_for(
     reference = find_reference(folder, lab.fingerprint, updates=updates, rigour=rigour)
     if reference.baseline is not None and not reference.incomparable:
         lab.fix_unit(reference.baseline.seed_sd)
-        if not (updates or whole_control or _why_whole(reference, lab)):
+        if not (updates or whole_control) and _control_is_stored(reference, lab):
             assert reference.baseline.control is not None  # seed_sd is from there
             lab.take_control(reference.baseline.control.by_name)
     return reference
 
 
-def _why_whole(reference: Reference, lab: Lab) -> str:
-    """Why the control has to be measured on all of its seeds; empty where the stored figures may stand for them.
+def _control_is_stored(reference: Reference, lab: Lab) -> bool:
+    """Whether the stored figures of the control over all seeds hold for this run.
 
     Other weights or versions can change how far two seeds of a prompt are apart, and so can a metric's other model;
     another processor moves only last bits.
     """
-    from harness.lab.control import why_not_stored  # as in reference_for
+    from harness.lab.control import are_enough  # as in reference_for
 
     baseline, now = reference.baseline, reference.fingerprint
     if baseline is None or baseline.facts is None or baseline.control is None or not reference.exact:
-        return "nothing that was stored on such a device"
+        return False
     stored = baseline.facts
-    if stored.weights != now.weights or dict(stored.versions) != dict(now.versions):
-        return "other weights or versions"
-    if now.perturbed or any(stored.metrics.get(name) != each for name, each in lab.metrics.need_seeds().items()):
-        return "other metrics, or a perturbation"
-    return why_not_stored(baseline.control.by_name, len(lab.prompts))
+    return (
+        stored.weights == now.weights
+        and dict(stored.versions) == dict(now.versions)
+        and not now.perturbed
+        and lab.metrics.need_seeds().items() <= stored.metrics.items()
+        and are_enough(baseline.control.by_name, len(lab.prompts))
+    )

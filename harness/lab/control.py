@@ -123,13 +123,12 @@ def control_of_stored(checkpoint: str, seeds: Sequence[Observation], figures: Ma
     )
 
 
-def why_not_stored(figures: Mapping[str, float], prompts: int) -> str:
-    """Why stored figures can't stand for the control's seeds that are not made; empty where they can."""
+def are_enough(figures: Mapping[str, float], prompts: int) -> bool:
+    """Whether stored figures can stand for the control's seeds that are not made."""
     wanted = {"seed_sd", "seed_sd_low", "seed_sd_high", *(f"{_RESEED}{name}" for name in _DISTANCES)}
     if prompts >= distribution.LEAST:
         wanted.add("fid_null")
-    missing = sorted(wanted - set(figures))
-    return f"it has no {', '.join(missing)}" if missing else ""
+    return wanted <= set(figures)
 
 
 def check_finite(checkpoint: str, scores: Values) -> None:

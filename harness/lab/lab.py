@@ -214,7 +214,7 @@ class Lab:
         """Take what is the control's over all of its seeds from a stored baseline, so that not all have to be made.
 
         ``figures`` are those of :meth:`harness.lab.control.Control.summary`; whether they are enough is for
-        :func:`harness.lab.control.why_not_stored` to say. The unit of harm is the stored one, too.
+        :func:`harness.lab.control.are_enough` to say. The unit of harm is the stored one, too.
         """
         self._stored_control = figures
         self.fix_unit(figures["seed_sd"])

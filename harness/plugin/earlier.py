@@ -23,7 +23,7 @@ class Earlier:
     @classmethod
     def of(cls, records: Sequence[Record]) -> Earlier:
         """From the records of the run's journals."""
-        return cls({(r.kind, r.case): r for r in records if r.measured and not r.error})
+        return cls({(r.kind, r.case): r for r in records if r.done})
 
     def measurement(self, case: str) -> Measurement | None:
         """What was measured of a variant's images."""

@@ -5,9 +5,7 @@ Their names and help texts are in :mod:`harness.plugin.command_line`.
 
 from __future__ import annotations
 
-import hashlib
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +30,7 @@ from harness.models.spec import BATCH, CACHE_GB, DTYPES, OFFLOADS, SEEDS, STEPS,
 from harness.plugin import workers
 from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
 from harness.results.journal import JOURNALS, WHOLE, Shard
+from harness.results.run_name import RULE, is_name, new_name
 
 if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
@@ -168,7 +167,8 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
     shard = _shard(text("shard"))
     run = _run_folder(config, reports, given, shard)
     dtype = text("dtype")
-    if flag("adaptive") or text("budget") is not None:
+    adaptive = flag("adaptive") or text("budget") is not None
+    if adaptive:
         _check_adaptive(config, given, shard)
     return Options(
         typed=tuple(option_of(name) for name in sorted(given.typed)),
@@ -206,8 +206,8 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         whole_control=_one_of("control", text("control"), ("full",)) is not None,
         cache=None if text("cache") in (None, "off") else config.invocation_params.dir / str(text("cache")),
         cache_limit=(_whole("cache-limit", text("cache_limit"), 1, _MOST_CACHE_GB) or CACHE_GB) * 10**9,
-        adaptive=flag("adaptive") or given.text("budget") is not None,
-        budget=_budget(given.text("budget")),
+        adaptive=adaptive,
+        budget=_budget(text("budget")),
     )
 
 
@@ -337,11 +337,9 @@ def _run_folder(config: pytest.Config, reports: Path, given: OptionValues, shard
     """The folder of this run: that of the run to go on with, or a new one."""
     resume, run_id = given.text("resume"), given.text("run_id")
     if resume is None:
-        run_id = run_id or _fresh_run_id()
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run_id):
-            raise pytest.UsageError(
-                f"--dit-run-id {run_id!r}: only letters, digits, '.', '_' and '-', as it names a folder"
-            )
+        run_id = run_id or new_name()
+        if not is_name(run_id):
+            raise pytest.UsageError(f"--dit-run-id {run_id!r}: {RULE}")
         folder = reports / run_id
         # A worker of pytest-xdist may start when the run has begun; with --collect-only nothing is written.
         if (folder / shard.file).exists() and not (workers.is_worker(config) or config.option.collectonly):
@@ -368,8 +366,3 @@ def _shard(text: str | None) -> Shard:
         return Shard.of(text) if text is not None else WHOLE
     except ValueError as error:
         raise pytest.UsageError(f"--dit-shard {error}") from None
-
-
-def _fresh_run_id() -> str:
-    now = time.time_ns()
-    return time.strftime("%Y%m%d-%H%M%S") + "-" + hashlib.sha256(str(now).encode()).hexdigest()[:4]

@@ -161,11 +161,8 @@ class Session:
         if isinstance(report.longrepr, tuple) and transport.is_attached(report) and not data.findings:
             self._skipped[report.longrepr[2].removeprefix("Skipped: ")] += 1
         for record in data.records:
-            try:
-                if self._journal is not None and not self.earlier.holds(record):  # else why not is among the problems
-                    self._journal.append(record)
-            except JournalError as error:
-                self.problem(str(error))  # the record is ranked all the same
+            if not self.earlier.holds(record):
+                self._append(record)
             try:
                 self._records.append(from_json(record))
             except DataError as error:
@@ -184,10 +181,10 @@ class Session:
                     self._said.add((name, note))
                     self._say(f"{name}: {note}")
 
-    def _append(self, record: Record) -> None:
-        """Write a record that no test has reported yet."""
+    def _append(self, record: Record | dict[str, Any]) -> None:
+        """Write a record into the journal; one that can't be written is ranked all the same."""
         try:
-            if self._journal is not None:
+            if self._journal is not None:  # else why not is among the problems
                 self._journal.append(record)
         except JournalError as error:
             self.problem(str(error))

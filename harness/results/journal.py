@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import JournalError
-from harness.files import parse_json, write_atomically
+from harness.files import parse_json, why_not_made, write_atomically
 from harness.results.records import Record, from_json
 
 JOURNALS = "shard-*.jsonl"  # what is read: every journal in a run's folder
@@ -120,10 +119,8 @@ def write_journal(folder: Path, records: Iterable[Record]) -> None:
 
 def check_place(folder: Path) -> None:
     """Raise JournalError where a run folder can't be made, without making it: another process will."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
-        why = "can't be written into" if there.is_dir() else "is no folder"
-        raise JournalError(f"can't write the journal in {folder}: {there} {why}")
+    if why := why_not_made(folder):
+        raise JournalError(f"can't write the journal in {folder}: {why}")
 
 
 def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Record]:

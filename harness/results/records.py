@@ -264,6 +264,11 @@ class Record:
         return self.verdict.notes[-1] if self.verdict.status is Status.ERROR and self.verdict.notes else ""
 
     @property
+    def done(self) -> bool:
+        """Whether it need not be made again: something was measured, and nothing was raised."""
+        return self.measured and not self.error
+
+    @property
     def measured(self) -> bool:
         """Whether there is a measurement or a timing in it."""
         return self.measurement is not None or self.latency is not None

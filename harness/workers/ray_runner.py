@@ -112,8 +112,7 @@ def run(
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send them from a cluster that begins here
     ray = import_extra("ray", "ray")
-    if not store.shared:
-        raise HarnessError(f"{store.place} is seen by one process alone; give --out a folder or URL that all can see")
+    store.check_shared()
     store.check_writable()
     begun_here = not ray.is_initialized()
     if begun_here:

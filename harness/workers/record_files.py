@@ -57,7 +57,7 @@ def _record(data: bytes) -> Record:
 
 def is_done(record: Record | None) -> bool:
     """Whether a record need not be made again: something was measured, and nothing was raised."""
-    return record is not None and record.measured and not record.error
+    return record is not None and record.done
 
 
 def check_alike(records: Records, fingerprint: Fingerprint, run: str) -> None:

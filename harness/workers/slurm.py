@@ -56,8 +56,7 @@ def run(
     folder is of this process alone, and, when all jobs have ended, where one failed.
     """
     submitit = import_extra("submitit", "slurm")
-    if not store.shared:
-        raise HarnessError(f"{store.place} is seen by one process alone; give --out a folder or URL that all can see")
+    store.check_shared()
     store.check_writable()
     if cluster == "slurm" and not submitit.SlurmExecutor.affinity() > 0:
         raise HarnessError("--on slurm: there is no Slurm on this machine (srun is not found)")

@@ -53,6 +53,13 @@ class Store:
         """Whether another process sees it."""
         return self.kind != "memory"
 
+    def check_shared(self) -> None:
+        """Raise HarnessError where no other process sees what is written here."""
+        if not self.shared:
+            raise HarnessError(
+                f"{self.place} is seen by one process alone; give --out a folder or URL that all can see"
+            )
+
     def check_writable(self) -> None:
         """Raise HarnessError where nothing can be written here. Call it before a model is loaded."""
         name = f".can-write-{uuid.uuid4().hex[:8]}"
