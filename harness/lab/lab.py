@@ -19,9 +19,10 @@ from harness.lab.ablated_images import sample_plans, sample_window
 from harness.lab.cache import Cache
 from harness.lab.control import Control, control_of, control_of_stored
 from harness.lab.control_images import ControlImages
+from harness.lab.image_time import measure_image_time
 from harness.lab.observation import Observation
 from harness.lab.observer import Observer
-from harness.lab.protocol import Forward, ImageCall, VariantRun
+from harness.lab.protocol import Forward, VariantRun
 from harness.lab.rounds import joined
 from harness.lab.seeds import check_seeds
 from harness.lab.to_lose import prompt_ignoring_harm
@@ -39,7 +40,7 @@ from harness.models.sampler import Sampler, Samples
 from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
-from harness.results.records import TIMED_BATCH, Measurement
+from harness.results.records import TIMED_BATCH, ImageTime, Measurement
 from harness.surgery.verify import prove_identity
 
 # Settings that change the control's images.
@@ -336,19 +337,21 @@ class Lab:
         return self.sampler.transformer
 
     def timed_forward(self) -> Forward:
-        """What the pipeline passes to the transformer at its first step, for a batch of at most eight prompts."""
+        """What the pipeline passes to the transformer at its first step, for a batch of at most four prompts."""
         self._control_images.encode_prompts()
         prompts = self._timed_prompts()
         return Forward(self.sampler.forward_arguments(prompts), len(prompts))
 
-    def timed_images(self) -> ImageCall | None:
-        """One call of the pipeline from prompts to pixels, for the batch of :meth:`timed_forward`."""
-        self.sampler.fetch_encoders()  # now, not while the time is taken
-        prompts = self._timed_prompts()
-        return ImageCall(lambda: self.sampler.sample_plainly(prompts, seed=0), len(prompts))
+    @cached_property
+    def image_time(self) -> ImageTime:
+        """What an image takes beside its forwards, on whole images of the control in the batch of a timed forward.
+
+        Measured once, as an ablation changes nothing but the forwards.
+        """
+        return measure_image_time(self.sampler, self._timed_prompts(), self.device)
 
     def _timed_prompts(self) -> list[str]:
-        """As many as one forward takes, but at most eight; from the first on again where there are fewer."""
+        """As many as one forward takes, but at most four; from the first on again where there are fewer."""
         fits = self.sampler.batch if self.sampler.halved else self.checkpoint.settings.batch
         return [self.prompts[i % len(self.prompts)] for i in range(min(TIMED_BATCH, fits))]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
 
 import torch
 
@@ -23,7 +22,6 @@ from harness.surgery.view import AblationView
 
 _ROUNDS = 12  # timed pairs
 WARM_UP = 1  # pairs before them, which don't count
-_IMAGE_ROUNDS = 2  # pairs of whole images, which take many forwards each
 
 # A step in the window takes what the case without it takes, and one outside it what the control does.
 NO_LATENCY = "latency is of one forward; a window of steps has none of its own (time the case without it)"
@@ -103,16 +101,15 @@ def time_pairs(pairs: ForwardPairs, rounds: int) -> list[float]:
 def measure_latency(lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: Loop = time_pairs) -> Latency:
     """Time ``rounds`` pairs of forwards of a lab's control and of a variant.
 
-    One forward is that of the lab's ``timed_forward``: one denoising step of a batch. After them a few whole images
-    are timed as well. A case in a window of steps has no latency of its own (NO_LATENCY). ``loop`` runs the pairs as
-    :func:`time_pairs` does; pytest-benchmark has its own (:mod:`harness.plugin.benchmark`).
+    One forward is that of the lab's ``timed_forward``: one denoising step of a batch. An image's own time follows from
+    it and from the lab's ``image_time``. A case in a window of steps has no latency of its own (NO_LATENCY). ``loop``
+    runs the pairs as :func:`time_pairs` does; pytest-benchmark has its own (:mod:`harness.plugin.benchmark`).
     """
     with ForwardPairs(lab, case) as pairs:
         peak = peak_bytes(lab.device, pairs.forward)
         variant = loop(pairs, rounds)
         with pairs.without_variant():
             control_peak = peak_bytes(lab.device, pairs.forward)
-        images = _time_images(lab, pairs) if variant else _ImageTimes((), ())
     control = pairs.control[WARM_UP:]
     ratio = speed_up(control, variant)
     blocks = share(case, lab.checkpoint.stacks)
@@ -126,47 +123,8 @@ def measure_latency(lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: L
         theory=1.0 / blocks if blocks > 0 else float("inf"),
         peak_bytes=peak,
         control_peak_bytes=control_peak,
-        image_control=images.control,
-        image_variant=images.variant,
+        image=lab.image_time if variant else None,
     )
-
-
-class _ImageTimes(NamedTuple):
-    """Seconds per image, from prompts to pixels, in pairs."""
-
-    control: tuple[float, ...]
-    variant: tuple[float, ...]
-
-
-def _time_images(lab: LabProtocol, pairs: ForwardPairs) -> _ImageTimes:
-    """Time IMAGE_ROUNDS pairs of whole images, after one call that warms up; nothing where a lab makes no images.
-
-    This is what a user waits for: text encoders and the VAE, which no ablation makes faster, and every denoising step.
-    """
-    timed = lab.timed_images()
-    if timed is None:
-        return _ImageTimes((), ())
-
-    def call() -> None:
-        timed.call()
-        if lab.device.type == "cuda":
-            torch.cuda.synchronize(lab.device)
-
-    control: list[float] = []
-    variant: list[float] = []
-
-    def time_control() -> None:
-        with pairs.without_variant():
-            control.append(_seconds(call) / timed.batch)
-
-    call()
-    for number in range(_IMAGE_ROUNDS):
-        if number % 2 == 0:
-            time_control()
-        variant.append(_seconds(call) / timed.batch)
-        if number % 2 == 1:
-            time_control()
-    return _ImageTimes(tuple(control), tuple(variant))
 
 
 def peak_bytes(device: torch.device, forward: Callable[[], None]) -> int | None:

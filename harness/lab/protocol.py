@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -14,7 +14,7 @@ from harness.ablation.steps import Window
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import Measurement
+from harness.results.records import ImageTime, Measurement
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,6 @@ class Forward:
     """The arguments of one forward of the transformer, as its pipeline passes them, for ``batch`` images."""
 
     arguments: Mapping[str, Any]
-    batch: int
-
-
-@dataclass(frozen=True)
-class ImageCall:
-    """``call`` makes ``batch`` images, from prompts to pixels: encoders, every denoising step and the VAE."""
-
-    call: Callable[[], object]
     batch: int
 
 
@@ -104,8 +96,9 @@ class LabProtocol(Protocol):
         """The forward that latency is measured on."""
         ...
 
-    def timed_images(self) -> ImageCall | None:
-        """What the end-to-end time of an image is measured on; None where the lab makes no images."""
+    @property
+    def image_time(self) -> ImageTime | None:
+        """What an image takes beside its forwards, measured once; None where the lab makes no images."""
         ...
 
     def check_identity(self, stack: str) -> None:

@@ -124,8 +124,9 @@ class RandomLab:
         """The forward that every other method runs, too."""
         return Forward(self._arguments, self.checkpoint.settings.batch)
 
-    def timed_images(self) -> None:
-        """Random weights make no images."""
+    @property
+    def image_time(self) -> None:
+        """None: random weights make no images."""
 
     def check_identity(self, stack: str) -> None:
         """Check once for each stack that the view gives bitwise the model's own output. Raises SurgeryError."""

@@ -235,7 +235,7 @@ _RANKED: tuple[Column, ...] = (
         name="image_speed_up",
         label="image",
         legend="Image is the speed-up of an image from end to end, with text encoders, every denoising step and the "
-        "VAE: the control's time over the variant's, median of a few pairs.",
+        "VAE: the control's time over the variant's, from their forwards and the time outside of them.",
         tables=HARM_TABLE,
         form=".2f",
         better=Better.HIGHER,
@@ -245,7 +245,7 @@ _RANKED: tuple[Column, ...] = (
     Figure(
         name="image_seconds",
         unit="s",
-        legend="Image seconds is how long the variant takes for an image from end to end, in a batch of up to eight.",
+        legend="Image seconds is how long the variant takes for an image from end to end, in a batch of up to four.",
         better=Better.LOWER,
         files=True,
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 
 from harness.results.records import Latency, Status
@@ -50,10 +49,12 @@ def _timed(latency: Latency | None) -> dict[str, float]:
     if latency is None:
         return {}
     figures = {"speed_up": latency.ratio, "theoretical_speed_up": latency.theory}
-    if latency.image_speed_up is not None:
-        figures["image_speed_up"] = latency.image_speed_up
-        figures["image_seconds"] = statistics.median(latency.image_variant)
-        figures["control_image_seconds"] = statistics.median(latency.image_control)
+    of_images = {
+        "image_speed_up": latency.image_speed_up,
+        "image_seconds": latency.image_seconds,
+        "control_image_seconds": latency.control_image_seconds,
+    }
+    figures |= {name: value for name, value in of_images.items() if value is not None}
     if latency.peak_bytes and latency.control_peak_bytes:
         figures["memory"] = 100 * (latency.peak_bytes / latency.control_peak_bytes - 1)
     return figures

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -22,7 +22,7 @@ from harness.results.serialise import checked_schema, from_plain, to_plain
 _SCHEMA = 1
 _MOST_IMAGES = 10**9
 _TOO_LARGE = 1e100  # float32 ends at 1e38; the cube of anything above this has no float64
-TIMED_BATCH = 8  # images in the forward that is timed, where the checkpoint's batch allows them
+TIMED_BATCH = 4  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 class Status(enum.StrEnum):
@@ -121,10 +121,23 @@ class RelativeTime(NamedTuple):
 
 
 @dataclass(frozen=True)
+class ImageTime:
+    """What an image takes beside the transformer, measured on whole images of the control.
+
+    ``outside`` is seconds per image outside the transformer's forwards: text encoders, VAE, scheduler. No ablation
+    changes them. ``forwards`` is how many forwards an image takes.
+    """
+
+    outside: float
+    forwards: int
+
+
+@dataclass(frozen=True)
 class Latency:
     """Paired samples of the transformer's forward, in seconds: ``control[i]`` was timed beside ``variant[i]``.
 
-    ``low`` and ``high`` are the 95 % interval of the speed-up ``ratio``.
+    ``low`` and ``high`` are the 95 % interval of the speed-up ``ratio``. ``image`` is what an image takes beside its
+    forwards, None where none was made.
     """
 
     control: tuple[float, ...]
@@ -136,8 +149,7 @@ class Latency:
     theory: float  # speed-up if every block cost the same and nothing else cost anything
     peak_bytes: int | None = None
     control_peak_bytes: int | None = None
-    image_control: tuple[float, ...] = ()  # seconds per image, encoders and VAE included, in the same pairs
-    image_variant: tuple[float, ...] = ()
+    image: ImageTime | None = None
 
     @property
     def relative_time(self) -> RelativeTime:
@@ -145,11 +157,25 @@ class Latency:
         return RelativeTime(1.0 / self.ratio, 1.0 / self.high, 1.0 / self.low if self.low > 0 else math.inf)
 
     @property
+    def control_image_seconds(self) -> float | None:
+        """Seconds that the control takes for an image, from prompt to pixels; None where no image was timed."""
+        return self._image_seconds(self.control)
+
+    @property
+    def image_seconds(self) -> float | None:
+        """Seconds that the variant takes for an image, from prompt to pixels; None where no image was timed."""
+        return self._image_seconds(self.variant)
+
+    @property
     def image_speed_up(self) -> float | None:
-        """The control's time for an image, from prompt to pixels, over the variant's: median of pairs, None untimed."""
-        if not self.image_variant:
+        """The control's time for an image, from prompt to pixels, over the variant's; None where no image was timed."""
+        control, variant = self.control_image_seconds, self.image_seconds
+        return control / variant if control and variant else None
+
+    def _image_seconds(self, forwards: Sequence[float]) -> float | None:
+        if self.image is None or not forwards:
             return None
-        return statistics.median(c / v for c, v in zip(self.image_control, self.image_variant, strict=True))
+        return self.image.outside + self.image.forwards * statistics.median(forwards) / self.batch
 
 
 @dataclass(frozen=True)
@@ -356,13 +382,13 @@ def _check_latency(latency: Latency) -> None:
         raise DataError(
             f"record.latency is a speed-up of {latency.ratio} [{latency.low}, {latency.high}], which is none"
         )
-    if len(latency.image_control) != len(latency.image_variant):
+    if not all(0 < seconds < math.inf for seconds in (*latency.control, *latency.variant)):
+        raise DataError("record.latency has a time of a forward that is no number of seconds above 0")
+    if latency.image is not None and not (0 <= latency.image.outside < math.inf and latency.image.forwards > 0):
         raise DataError(
-            f"record.latency has {len(latency.image_control)} times of the control's images and "
-            f"{len(latency.image_variant)} of the variant's"
+            f"record.latency.image has {latency.image.outside} s outside {latency.image.forwards} forwards, which is "
+            "no time of an image"
         )
-    if not all(0 < seconds < math.inf for seconds in (*latency.image_control, *latency.image_variant)):
-        raise DataError("record.latency has a time of an image that is no number of seconds above 0")
 
 
 def why_not_ranked(record: Record) -> str:

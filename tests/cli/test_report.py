@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.cli.main import main
 from harness.results.journal import FILE, Journal
-from harness.results.records import Measurement, Record, Status, Verdict
+from harness.results.records import ImageTime, Measurement, Record, Status, Verdict
 from tests.helpers import hostile
 from tests.helpers.records import FINGERPRINT, latency, quality, raised
 
@@ -27,7 +27,7 @@ def journal():
     texts, categories = tuple(f"p{i}" for i in range(16)), ("a", "b") * 8
     control = Measurement(32, 16, scores, {"seed_sd": 1.0, "score": 3.0}, texts=texts, categories=categories)
     timed = latency("skip", 1.3)
-    timed = replace(timed, latency=replace(timed.latency, image_control=(2.0, 2.0), image_variant=(1.0, 1.5)))
+    timed = replace(timed, latency=replace(timed.latency, image=ImageTime(0.5, 4)))
     records = [Record.of_control(FINGERPRINT, Verdict(Status.OK), control), quality("skip", 0.5), timed]
     return [r.to_json() for r in (*records, quality("reverse", 1.5), raised(quality("swap", 1.0), "TypeError: x"))]
 

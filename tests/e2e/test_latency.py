@@ -20,9 +20,9 @@ def test_latency_is_timed_in_pairs(project):
     assert len(record.latency.control) == len(record.latency.variant) == 6
     assert record.latency.low <= record.latency.ratio <= record.latency.high
     assert record.latency.theory > 1
-    assert len(record.latency.image_control) == len(record.latency.image_variant) == 2
+    assert record.latency.image.forwards == 4
+    assert record.latency.image_seconds > 4 * min(record.latency.variant) / record.latency.batch
     assert record.latency.image_speed_up > 0
-    assert min(record.latency.image_variant) * record.latency.batch > min(record.latency.variant)  # several forwards
     row = json.loads((project.path / "reports" / "r" / "ranking.json").read_text())[0]["rows"][0]
     assert row["image_speed_up"] == record.latency.image_speed_up
     data = json.loads((project.path / "bench.json").read_text())

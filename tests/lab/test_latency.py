@@ -42,12 +42,11 @@ def test_a_latency_holds_both_times_of_every_pair_and_what_follows_from_them(lab
     assert len(latency.control) == len(latency.variant) == 6
     assert latency.low <= latency.ratio <= latency.high
     assert latency.theory == pytest.approx(15 / 14)  # one of 5 + 10 blocks is skipped
-    assert latency.batch == 8
+    assert latency.batch == 4
     if lab.device.type == "cpu":
         assert latency.peak_bytes is latency.control_peak_bytes is None
-        in_images = (1 + len(latency.image_variant)) * lab.checkpoint.settings.steps  # the first one warms up
-        assert latency.image_variant
-        assert forwards.count("V") == 6 + WARM_UP + in_images
+        assert latency.image == lab.image_time
+        assert forwards.count("V") == 6 + WARM_UP
 
 
 def test_a_loop_of_the_callers_own_times_the_variant(lab, case):

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from harness.report.junit import properties
+from harness.results.records import ImageTime
 from tests.helpers.records import latency, quality, raised
 
 
@@ -31,8 +32,11 @@ def test_a_latency_test_has_its_times():
     assert told["relative_time"] == "0.8"
     assert (told["speed_up_low"], told["speed_up_high"]) == ("1.15", "1.35")
     assert told["theoretical_speed_up"] == "1.3"
-    imaged = replace(record, latency=replace(record.latency, image_control=(2.0,), image_variant=(1.0,)))
-    assert dict(properties(imaged))["image_speed_up"] == "2"
+    one = replace(record.latency, control=(2.0,), variant=(1.0,), batch=1, image=ImageTime(1.0, 4))
+    imaged = replace(record, latency=one)
+        record, latency=replace(record.latency, control=(2.0,), variant=(1.0,), batch=1, image=ImageTime(1.0, 4))
+    )
+    assert dict(properties(imaged))["image_speed_up"] == "1.8"
 
 
 def test_what_measured_nothing_has_none_and_no_number_is_a_word():
