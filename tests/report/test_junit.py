@@ -34,8 +34,6 @@ def test_a_latency_test_has_its_times():
     assert told["theoretical_speed_up"] == "1.3"
     one = replace(record.latency, control=(2.0,), variant=(1.0,), batch=1, image=ImageTime(1.0, 4))
     imaged = replace(record, latency=one)
-        record, latency=replace(record.latency, control=(2.0,), variant=(1.0,), batch=1, image=ImageTime(1.0, 4))
-    )
     assert dict(properties(imaged))["image_speed_up"] == "1.8"
 
 
