@@ -118,6 +118,7 @@ class Lab:
         _ = self.observer.splits  # a prompt that the judge can't read is an error now
         self.cache = cache
         self.makes_control = False
+        self._forward: Forward | None = None
         self._seed_sd: float | None = None
         self._stored_control: Mapping[str, float] | None = None
 
@@ -225,7 +226,7 @@ class Lab:
         twin = copy.copy(self)
         for measured in ("control", "_control_images"):
             vars(twin).pop(measured, None)
-        twin.cache = None
+        twin.cache, twin._forward = None, None  # noqa: SLF001 - its own class
         twin._parks_encoders = False  # noqa: SLF001 - its own class; a fault may be one of a text encoder
         self.sampler.fetch_encoders()
         return twin
@@ -340,7 +341,9 @@ class Lab:
         """What the pipeline passes to the transformer at its first step, for a batch of at most four prompts."""
         self._control_images.encode_prompts()
         prompts = self._timed_prompts()
-        return Forward(self.sampler.forward_arguments(prompts), len(prompts))
+        if self._forward is None or self._forward.batch != len(prompts):  # a batch that was halved is another one
+            self._forward = Forward(self.sampler.forward_arguments(prompts), len(prompts))
+        return self._forward
 
     @cached_property
     def image_time(self) -> ImageTime:
