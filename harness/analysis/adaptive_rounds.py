@@ -110,7 +110,7 @@ def _in_order_of_screening(
 ) -> Sequence[Case]:
     """The cases by velocity error, the smallest first; the control and this are paid from the account."""
     lengths, steps = lab.checkpoint.stacks, lab.checkpoint.settings.steps
-    account.spend(lab.checkpoint.settings.seeds * len(lab.prompts))
+    account.spend(len(lab.control.seeds) * len(lab.prompts))
     plans = [{case.stack: case.plan} for case in cases]
     prompts, taken = affordable(lengths, plans, steps)
     price = cost_of(lengths, plans, prompts, taken, steps)

@@ -116,6 +116,15 @@ def stored_unit(wanted: Path, checkpoint: str) -> float | None:
     return None if path is None else baselines.load(path, checkpoint, unsigned=True).seed_sd
 
 
+def control_may_be_stored(wanted: Path) -> bool:
+    """Whether a run with that baseline file may do with the control's images of the seeds that variants run on.
+
+    Whether it does is known once the model is loaded (:func:`reference_for`).
+    """
+    _, exact = baselines.choose_file(wanted)
+    return exact
+
+
 def reference_for(
     lab: LabProtocol,
     folder: Path,

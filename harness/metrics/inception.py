@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from harness.errors import MetricError, first_line
+from harness.extras import install_command
 from harness.metrics.base import Embedder
 from harness.metrics.batches import in_portions
 from harness.metrics.model_files import FAILURES, file_digest, frozen, quiet, tensors, weight_file
@@ -16,7 +17,6 @@ from harness.results.arrays import Features, Images
 
 NAME = "inception"
 FILE = "weights-inception-2015-12-05-6726825d.safetensors"
-_EXTRA = "run: pip install 'dit-ablation-harness[inception]'"
 
 
 class Inception(Embedder):
@@ -59,7 +59,7 @@ def network_class() -> Any:
         import torch_fidelity  # noqa: F401
         from torchmetrics.image.fid import NoTrainInceptionV3
     except ImportError:
-        raise MetricError(NAME, "torch-fidelity is not installed", _EXTRA) from None
+        raise MetricError(NAME, "torch-fidelity is not installed", f"run: {install_command(NAME)}") from None
     return NoTrainInceptionV3
 
 

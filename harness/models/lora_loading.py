@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 
 from harness.errors import CheckpointError
+from harness.extras import missing
 
 _ADAPTER = "dit"
 
@@ -26,7 +27,7 @@ def check_support(pipeline: Any, name: str) -> None:
             "leave out --dit-lora, or upgrade diffusers"
         )
     if find_spec("peft") is None:
-        raise CheckpointError("--dit-lora needs peft; run: pip install 'dit-ablation-harness[lora]'")
+        raise CheckpointError(missing("--dit-lora", "peft", "lora"))
 
 
 def put_on(pipeline: Any, path: Path, name: str) -> None:

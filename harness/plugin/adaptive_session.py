@@ -10,11 +10,14 @@ import pytest
 from harness.ablation.case import Case
 from harness.analysis.adaptive_rounds import Outcome, least_budget, measure_in_rounds
 from harness.errors import OptionError
+from harness.gates import baselines
+from harness.gates.reference import control_may_be_stored
 from harness.gates.verdict import unjudged
 from harness.lab.budget import Account
 from harness.lab.cost import prompt_count
 from harness.lab.lab import Lab
 from harness.lab.protocol import LabProtocol
+from harness.models.environment import device_key, pick_device
 from harness.plugin.collection import Collection
 from harness.plugin.earlier import Earlier
 from harness.plugin.options import Options
@@ -98,7 +101,10 @@ def check_budget(options: Options, collection: Collection) -> None:
     cases, settings = collection.cases_with_images(target), target.checkpoint.settings
     if budget.images is None or not cases:
         return
-    control = settings.seeds * prompt_count(target.checkpoint.prompts_file, options.prompts)
+    device, name = device_key(pick_device(options.device)), target.name
+    stored = control_may_be_stored(baselines.file_of(target.baselines, name, device, settings.dtype))
+    seeds = options.seeds if stored and not options.measures_whole_control else settings.seeds
+    control = seeds * prompt_count(target.checkpoint.prompts_file, options.prompts)
     least = least_budget(target.checkpoint.stacks, cases, settings.steps, control)
     if budget.images < least:
         raise OptionError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from harness.gates import baselines
-from harness.gates.reference import stored_unit
+from harness.gates.reference import control_may_be_stored, stored_unit
 from harness.gates.rigour import Rigour
 from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
@@ -58,8 +58,9 @@ def _checkpoint_lines(target: Target, device: str, collection: Collection) -> li
             prompts,
             variant_seeds=options.seeds,
         )
+        may_be_stored = control_may_be_stored(wanted) and not options.measures_whole_control
         power = power_line(total, stored_unit(wanted, target.name))
-        lines += [f"dit: {line}" for line in (cost_line(total), power) if line]
+        lines += [f"dit: {line}" for line in (cost_line(total, control_may_be_stored=may_be_stored), power) if line]
     return lines
 
 

@@ -63,15 +63,10 @@ class Labs:
             lab = self._load(target.checkpoint)
             updates, rigour = self.options.update is not None, self.options.rigour
             reference = reference_for(
-                lab, target.baselines, updates=updates, rigour=rigour, whole_control=self._needs_whole_control
+                lab, target.baselines, updates=updates, rigour=rigour, whole_control=self.options.measures_whole_control
             )
             self.opened[target.name] = OpenLab(lab, reference)
         return self.opened[target.name]
-
-    @property
-    def _needs_whole_control(self) -> bool:
-        """Whether the control is measured on all seeds: where that is asked for, or what is stored is measured anew."""
-        return self.options.whole_control or self.options.calibrate is not None
 
     def _load(self, checkpoint: Checkpoint) -> LabProtocol:
         # These load torch, which the collection of cases does without.

@@ -111,6 +111,11 @@ class Options:
     budget: Budget | None
 
     @property
+    def measures_whole_control(self) -> bool:
+        """Whether the control is measured on all seeds: where that is asked for, or what is stored is measured anew."""
+        return self.whole_control or self.calibrate is not None or self.update is not None
+
+    @property
     def grid(self) -> Ask | None:
         """The grid of the command line; None where it names no stack, range or strategy."""
         if not (self.stacks or self.ranges or self.strategies):

@@ -6,14 +6,18 @@ from harness.lab.cost import Cost
 from harness.report.text import counted
 
 
-def cost_line(cost: Cost) -> str:
-    """``57 cases, 3,648 images and 256 of the control, 244 forwards of 64 images, 0.93 of the control's blocks``."""
+def cost_line(cost: Cost, *, control_may_be_stored: bool = False) -> str:
+    """``57 cases, 3,648 images and 256 of the control, 244 forwards of 64 images, 0.93 of the control's blocks``.
+
+    Where the control may be stored, its images of the other seeds, and their forwards, are the most that are made.
+    """
     if not cost.prompts:
         return counted(cost.cases, "case")
+    most = "at most " if control_may_be_stored else ""
     twice = ", each twice for guidance" if cost.guided else ""
     return (
-        f"{counted(cost.cases, 'case')}: {counted(cost.images, 'image')} and {cost.control_images:,} of the control, "
-        f"{cost.forwards:,} forwards of {counted(cost.together, 'image')}{twice}, "
+        f"{counted(cost.cases, 'case')}: {counted(cost.images, 'image')} and {most}{cost.control_images:,} of the "
+        f"control, {most}{cost.forwards:,} forwards of {counted(cost.together, 'image')}{twice}, "
         f"{cost.work:.2f} of the control's blocks"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError
+from harness.extras import missing
 from harness.search.evaluation import Exhausted
 from harness.search.problem import Problem
 from harness.search.removals import Removal
@@ -20,9 +21,7 @@ _STALE = 30  # generations without a better removal after which a search without
 def check_installed() -> None:
     """Raise HarnessError with the command that installs pymoo where it is missing."""
     if find_spec("pymoo") is None:
-        raise HarnessError(
-            "the selector nsga2 needs pymoo, which is not installed: pip install -c constraints.txt -e '.[search]'"
-        )
+        raise HarnessError(missing("--selector nsga2", "pymoo", "search"))
 
 
 def nsga2(problem: Problem) -> Removal | None:

@@ -16,11 +16,11 @@ from typing import Any
 
 from harness.ablation.case import Case
 from harness.errors import HarnessError, first_line
+from harness.extras import import_extra
 from harness.results.records import Kind, Record, Status, Verdict
 from harness.workers import record_files
 from harness.workers.device_share import threads_of
 from harness.workers.dispatch import Dispatch, Limits
-from harness.workers.extras import import_extra
 from harness.workers.store import Store
 from harness.workers.work import Work, cases_of
 from harness.workers.worker import Say, Worker, open_checkpoint
@@ -111,7 +111,7 @@ def run(
     no worker is left.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send them from a cluster that begins here
-    ray = import_extra("ray", "ray")
+    ray = import_extra("ray", "ray", "--on ray")
     store.check_shared()
     store.check_writable()
     begun_here = not ray.is_initialized()

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import HarnessError, first_line
+from harness.extras import import_extra
 from harness.results.journal import Shard
-from harness.workers.extras import import_extra
 from harness.workers.store import Store
 from harness.workers.work import Work
 from harness.workers.worker import Say, run_part
@@ -35,7 +35,7 @@ class SlurmWorker:
 
     def checkpoint(self) -> Any:
         """What is put back into the queue: the same part."""
-        return import_extra("submitit", "slurm").helpers.DelayedSubmission(self)
+        return import_extra("submitit", "slurm", "--on slurm").helpers.DelayedSubmission(self)
 
 
 def run(
@@ -55,7 +55,7 @@ def run(
     Raises HarnessError where submitit is not installed, there is no Slurm here or it doesn't know a parameter, the run
     folder is of this process alone, and, when all jobs have ended, where one failed.
     """
-    submitit = import_extra("submitit", "slurm")
+    submitit = import_extra("submitit", "slurm", "--on slurm")
     store.check_shared()
     store.check_writable()
     if cluster == "slurm" and not submitit.SlurmExecutor.affinity() > 0:

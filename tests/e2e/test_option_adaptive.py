@@ -76,6 +76,16 @@ def test_a_budget_ends_with_a_ranking_that_names_what_was_not_measured(project, 
     result.stdout.fnmatch_lines([f"not measured ({len(left)}), as the budget of 100 images was spent*"])
 
 
+def test_a_stored_control_is_not_charged_for_the_seeds_that_are_not_made(project, images):
+    run(project, "--dit-baseline-update=missing").assert_outcomes(passed=4)
+    # 16 images of the control, 30 of the screening, and a round of one or two variants.
+    result = go_on(project, "--dit-budget", "60 images", "--dit-unjudged=ok")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["dit: 3 cases: * and at most 64 of the control, *", "*screened 3 variants *"])
+    result = go_on(project, "--dit-budget", "60 images", "--dit-unjudged=ok", "--dit-control=full")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -8,7 +8,7 @@ import pytest
 
 from harness.gates import baselines
 from harness.gates.baselines import Baseline, Calibration, ControlFigures, Entry, Mode
-from harness.gates.reference import find_reference, reference_for
+from harness.gates.reference import control_may_be_stored, find_reference, reference_for
 from harness.gates.rigour import Rigour
 from harness.results.fingerprint import facts
 from tests.helpers.records import FINGERPRINT
@@ -138,6 +138,8 @@ def test_the_stored_figures_of_the_control_are_taken_where_nothing_that_decides_
     vars(fresh)["fingerprint"] = replace(lab.fingerprint, **now)
     taken = []
     monkeypatch.setattr(fresh, "take_control", taken.append)
+    assert control_may_be_stored(path)
+    assert not control_may_be_stored(path.with_stem("nvidia-h200-float32"))
     reference_for(fresh, tmp_path, **options)
     assert taken == ([figures] if takes else [])
 

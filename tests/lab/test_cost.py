@@ -74,6 +74,10 @@ def test_the_line_of_the_header():
     assert cost_line(cost.cost(STACKS, SETTINGS, FLUX, cases, 64)) == (
         "20 cases: 1,280 images and 256 of the control, 96 forwards of 64 images, 1.03 of the control's blocks"
     )
+    assert cost_line(cost.cost(STACKS, SETTINGS, FLUX, cases, 64), control_may_be_stored=True) == (
+        "20 cases: 1,280 images and at most 256 of the control, at most 96 forwards of 64 images, "
+        "1.03 of the control's blocks"
+    )
     assert cost_line(cost.cost(STACKS, SETTINGS, FLUX, cases[:1], 0)) == "1 case"
 
 

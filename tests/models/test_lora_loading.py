@@ -119,7 +119,9 @@ def test_one_for_another_model_is_refused(file, made, change, said):
 
 def test_without_peft_the_command_is_named(file, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    assert message(str(file)) == "--dit-lora needs peft; run: pip install 'dit-ablation-harness[lora]'"
+    assert message(str(file)) == (
+        "--dit-lora needs the package peft, which is not installed; run: pip install 'dit-ablation-harness[lora]'"
+    )
 
 
 def test_a_pipeline_that_takes_none_is_named():

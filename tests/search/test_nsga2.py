@@ -39,5 +39,7 @@ def test_a_budget_below_the_single_errors_gives_nothing():
 def test_without_pymoo_one_line_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pymoo", None)
     monkeypatch.setattr(nsga2, "find_spec", lambda _: None)
-    with pytest.raises(HarnessError, match=r"needs pymoo, which is not installed: pip install .*\[search\]"):
+    with pytest.raises(
+        HarnessError, match=r"^--selector nsga2 needs the package pymoo, .*; run: pip install .*\[search\]"
+    ):
         nsga2.nsga2(problem(table(LENGTHS), 5.0, 250))
