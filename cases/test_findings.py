@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.dit_findings("bundled", "blog", "sd35")
+pytestmark = pytest.mark.dit_findings("bundled", "blog", "sd35", "pruning")
 
 
 def test_finding(finding):

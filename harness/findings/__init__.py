@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         recovers,
     )
     from harness.findings.intervals import drawn, exact, over_prompts, share, trend
+    from harness.findings.pruning import PRUNING
     from harness.findings.questions import Direction, Question, any_of
     from harness.findings.sd35 import SD35
 
@@ -29,6 +30,7 @@ _HOMES = {
     "BLOG": "harness.findings.blog",
     "Direction": "harness.findings.questions",
     "Question": "harness.findings.questions",
+    "PRUNING": "harness.findings.pruning",
     "SD35": "harness.findings.sd35",
     "ablated": "harness.findings.harm_questions",
     "any_of": "harness.findings.questions",
@@ -48,6 +50,7 @@ _HOMES = {
 
 __all__ = [
     "BLOG",
+    "PRUNING",
     "SD35",
     "Direction",
     "Question",

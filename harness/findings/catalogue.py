@@ -42,6 +42,11 @@ SETS: Mapping[str, ClaimSet] = MappingProxyType(
                 *("C4-listed", "C5", "C5-mean", "C6", "C6-mean", "C7", "C7-mean"),
             ),
         ),
+        "pruning": ClaimSet(
+            "harness.findings.pruning",
+            "PRUNING",
+            ("D1", "D1-depth", "D2", "D2-few", "D3", "D4", "D6", "D6-depth", "D7"),
+        ),
     }
 )
 

@@ -47,11 +47,27 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class SkippedSet:
+    """Some blocks of a stack, in a row or not, skipped together."""
+
+    stack: str
+    blocks: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"skip {self.stack} {' '.join(map(str, self.blocks))}"
+
+    def harm(self, study: Study) -> Array:
+        """(P,) harm in seed-to-seed sds."""
+        kept = tuple(block for block in range(study.stacks[self.stack]) if block not in self.blocks)
+        return study.harm(study.run(Plan(kept), self.stack))
+
+
+@dataclass(frozen=True)
 class MeanOf:
     """Several variants, whose harms are averaged; ``what`` names them all."""
 
     what: str
-    variants: tuple[Variant, ...]
+    variants: tuple[Variant | SkippedSet, ...]
 
     def __str__(self) -> str:
         return self.what
@@ -93,22 +109,26 @@ def looped(study: Study, stack: str, where: str) -> tuple[Variant, ...]:
     return tuple(Variant(stack, span, f"parallel.t{loops}") for loops in dict.fromkeys((3, len(span))))
 
 
-def catastrophic(study: Study, variant: Variant) -> Question:
+HasHarm = Variant | SkippedSet | MeanOf
+
+
+def catastrophic(study: Study, variant: HasHarm) -> Question:
     """Its harm is at least CATASTROPHIC of the prompt-ignoring harm."""
-    return _of_scale(study, variant, Direction.AT_LEAST, CATASTROPHIC)
+    return of_scale(study, variant, Direction.AT_LEAST, CATASTROPHIC)
 
 
-def not_catastrophic(study: Study, variant: Variant) -> Question:
+def not_catastrophic(study: Study, variant: HasHarm) -> Question:
     """Its harm is less than CATASTROPHIC of the prompt-ignoring harm."""
-    return _of_scale(study, variant, Direction.LESS, CATASTROPHIC)
+    return of_scale(study, variant, Direction.LESS, CATASTROPHIC)
 
 
-def mild(study: Study, variant: Variant) -> Question:
+def mild(study: Study, variant: HasHarm) -> Question:
     """Its harm is at most MILD of the prompt-ignoring harm."""
-    return _of_scale(study, variant, Direction.AT_MOST, MILD)
+    return of_scale(study, variant, Direction.AT_MOST, MILD)
 
 
-def _of_scale(study: Study, variant: Variant, direction: Direction, threshold: float) -> Question:
+def of_scale(study: Study, variant: HasHarm, direction: Direction, threshold: float) -> Question:
+    """Its harm against a share of the prompt-ignoring harm."""
     evidence = share(variant.harm(study), study.prompt_ignoring_harm)
     return Question(f"harm of {variant}", evidence, direction, threshold, _OF_SCALE)
 
@@ -125,7 +145,7 @@ def recovers(study: Study, variant: Variant, compared: Variant) -> Question:
     return Question(f"harm of {variant}", evidence, Direction.AT_MOST, RECOVERS, f"of that of {compared}")
 
 
-def less_harm(study: Study, less: Variant | MeanOf, more: Variant | MeanOf) -> Question:
+def less_harm(study: Study, less: HasHarm, more: HasHarm) -> Question:
     """``less`` has less harm than ``more``, paired over prompts."""
     what = f"harm of {more} - {less}"
     return Question(what, over_prompts(more.harm(study) - less.harm(study)), Direction.MORE, 0.0, "sd")

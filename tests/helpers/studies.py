@@ -13,10 +13,11 @@ from harness.ablation.strategies import choose
 from harness.analysis.image_drift import ImageDrift
 from harness.analysis.profile import Profile, Stream
 from harness.findings.blog import BLOG
+from harness.findings.pruning import PRUNING
 from harness.findings.sd35 import SD35
 from harness.results.fingerprint import BaselineFacts
 
-CLAIMS = {c.id: c for c in (*BLOG, *SD35)}
+CLAIMS = {c.id: c for c in (*BLOG, *SD35, *PRUNING)}
 STACKS = {
     "flux": {"double": 6, "single": 12},
     "sd3": {"joint": 12},
@@ -71,6 +72,12 @@ class Made:
     def ablate(self, stack, first, last, strategy):
         self.plan(stack, first, last, strategy)
         self.asked.append((stack, Span(first, last), strategy))
+        return self.asked[-1]
+
+    def run(self, plan, stack):
+        """A set of skipped blocks: ``shares`` gets them in the place of the range."""
+        skipped = tuple(b for b in range(self.stacks[stack]) if b not in set(plan.blocks()))
+        self.asked.append((stack, skipped, "skip"))
         return self.asked[-1]
 
     def harm(self, asked):
