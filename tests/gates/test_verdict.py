@@ -208,7 +208,7 @@ def test_an_entry_of_the_tolerances_makes_any_stored_figure_a_gate_and_nothing_e
 
 
 # Order statistics of pairs give the interval; here it is given.
-TIMES = Latency((1.0,), (0.5,), batch=8, ratio=2.0, low=1.9, high=2.1, theory=2.0)
+TIMES = Latency((1.0,), (0.5,), batch=4, ratio=2.0, low=1.9, high=2.1, theory=2.0)
 
 
 @pytest.mark.parametrize(
