@@ -7,8 +7,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import yaml
@@ -16,6 +16,7 @@ import yaml
 from harness.gates import baselines
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.results.journal import read
+from tests.helpers import preloaded
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -36,8 +37,15 @@ def test_control(control):
 """
 
 
+@pytest.fixture(scope="module")
+def python():
+    """The socket of a server of processes that begin with torch imported: the page starts seventeen of them."""
+    with TemporaryDirectory() as folder, preloaded.server(Path(folder)) as path:
+        yield path
+
+
 @pytest.fixture
-def desk(tmp_path, pipelines):
+def desk(tmp_path, pipelines, python):
     """A repository with cases of FLUX, and a function that runs shell lines there; ``real`` is the checkpoint."""
     folder = tmp_path / "desk"
     (folder / "cases").mkdir(parents=True)
@@ -53,9 +61,8 @@ def desk(tmp_path, pipelines):
     prompts = (BUNDLED / "prompts.txt").read_text().splitlines()[:4]
     (folder / "prompts.txt").write_text("\n".join(prompts) + "\n")
     (folder / ".venv" / "bin").mkdir(parents=True)
-    for name, module in {"python": "", "pytest": "-m pytest"}.items():
-        (folder / ".venv" / "bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
-        (folder / ".venv" / "bin" / name).chmod(0o755)
+    preloaded.write_command(folder / ".venv" / "bin" / "python", python)
+    preloaded.write_command(folder / ".venv" / "bin" / "pytest", python, "-m", "pytest")
     variables = {
         **{k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")},
         "PATH": os.pathsep.join((str(folder / ".venv" / "bin"), os.environ["PATH"])),
