@@ -122,6 +122,8 @@ def make_examples(
     with the number of images that were made (or were there). Raises PromptError for a prompt that is too long,
     CheckpointError where the scheduler has no noise levels.
     """
+    if not prompts:
+        raise PromptError("healing needs a prompt at least; there is none")
     sampler.check(prompts)
     batches = [
         (list(prompts[start : start + sampler.batch]), FIRST_SEED + number)
@@ -141,8 +143,7 @@ def make_examples(
                 save_file(tensors, temporary, metadata=identity)
         files.append(path)
         advance(len(part))
-    if call is None:
-        raise PromptError("healing needs a prompt at least; there is none")
+    assert call is not None
     return Examples(files, call, [len(part) for part, _ in batches])
 
 

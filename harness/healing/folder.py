@@ -142,8 +142,8 @@ def _card(checkpoint: Checkpoint, job: Job, healed: Healed, harms: Harms | None)
 def _harm_lines(harms: Harms, *, own_prompts: bool) -> list[str]:
     where = "the prompts that it was trained on" if own_prompts else "prompts that it was not trained on"
     return [
-        f"The mean loss of prompt alignment against the whole model on {where}, with its 95 % interval over prompts, in "
-        "units of the standard deviation that the whole model's score has between seeds (0 is no loss).",
+        f"The mean loss of prompt alignment against the whole model on {where}, with its 95 % interval over prompts, "
+        "in units of the standard deviation that the whole model's score has between seeds (0 is no loss).",
         "",
         "| | harm [sd] |",
         "| --- | --- |",

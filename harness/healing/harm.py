@@ -1,4 +1,4 @@
-"""The harm of a plan before and after healing, both against the teacher's control, as records that rank side by side."""
+"""The harm of a plan before and after healing, against the teacher's control, as records that rank side by side."""
 
 from __future__ import annotations
 

@@ -76,7 +76,9 @@ class Student:
         if self._adapted is not None:
             self.model = self._adapted.merge_and_unload()
             self._adapted = None
-        return self.model.eval().requires_grad_(False).to(dtype)
+        model = self.model.eval().requires_grad_(False)
+        # diffusers warns of every cast, also of one to what the model has already.
+        return model if all(p.dtype == dtype for p in model.parameters()) else model.to(dtype)
 
 
 def linear_layers(transformer: nn.Module) -> list[str]:

@@ -24,6 +24,7 @@ from harness.healing.state import Progress, State
 from harness.healing.student import Student
 from harness.models.kernels import KERNELS
 
+_CALIBRATION_BATCHES = 8
 Advance = Callable[[int, float], None]  # (steps done, loss)
 
 
@@ -108,12 +109,15 @@ def step_loss(
 def calibration_loss(
     teacher: nn.Module, student: nn.Module, places: Places, examples: Examples, recipe: Recipe, dtype: torch.dtype
 ) -> Loss:
-    """The loss of a student on one batch that no step of the training draws, without gradients."""
+    """The mean loss of a student on a few batches that no step of the training draws, without gradients."""
     rng = np.random.default_rng((recipe.seed, recipe.steps, 1))
     device = next(student.parameters()).device
+    losses: list[Loss] = []
     with torch.no_grad():
-        arguments = examples.draw(rng, recipe.batch, device, dtype).arguments
-        return step_loss(teacher, student, places, arguments, recipe, dtype)
+        for _ in range(_CALIBRATION_BATCHES):
+            arguments = examples.draw(rng, recipe.batch, device, dtype).arguments
+            losses.append(step_loss(teacher, student, places, arguments, recipe, dtype))
+    return Loss(*(torch.stack(parts).mean() for parts in zip(*losses, strict=True)))
 
 
 def _checkpoint_gradients(model: nn.Module, *, on: bool) -> None:

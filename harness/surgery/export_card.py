@@ -21,8 +21,8 @@ class CardFacts:
     ``blocks`` maps a stack to the original indices of the blocks that are left, in their order, and ``lengths`` each
     stack to the original's number of blocks. ``base_model`` is the original's hub id, empty where it has none;
     ``checkpoint`` is its name in records. ``transformer`` and ``pipeline`` are classes of diffusers, ``converted``
-    says what was changed beside leaving blocks out, and ``healed`` how the model was trained after that; its folder then
-    is a whole pipeline's. ``harm`` are lines about its harm, where that was measured otherwise than in records.
+    says what was changed beside leaving blocks out, and ``healed`` how the model was trained after that; its folder
+    then is a whole pipeline's. ``harm`` are lines about its harm, where that was measured otherwise than in records.
     """
 
     transformer: str

@@ -207,7 +207,9 @@ def table(folder: Path) -> None:
         after = [row["after"][0] for row in mine]
         print(f"\n{len(mine)} random plans at {share:.0%}: harm before and after (points), velocity error before")
         for row in sorted(mine, key=lambda row: row["output_before"]):
-            print(f"| `{row['plan']}` | {row['output_before']:.4f} | {text_of(row['before'])} | {text_of(row['after'])} |")
+            print(
+                f"| `{row['plan']}` | {row['output_before']:.4f} | {text_of(row['before'])} | {text_of(row['after'])} |"
+            )
         for name, values in (
             ("velocity error before healing", [row["output_before"] for row in mine]),
             ("distillation loss before healing", [row["loss_before"] for row in mine]),
