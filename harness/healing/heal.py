@@ -120,6 +120,8 @@ def heal(
         )
     dtype = DTYPES[job.dtype]
     device = next(teacher.parameters()).device
+    if device.type == "cuda":
+        sampler.park_encoders()  # the prompts are encoded, and the student needs the memory
     student = Student(type(teacher), unhealed, device, dtype, lora_rank=job.recipe.lora_rank, seed=job.recipe.seed)
     trained = sum(parameter.numel() for parameter in student.parameters.values())
     places = teacher_places(teacher, kept)

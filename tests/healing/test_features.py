@@ -26,9 +26,9 @@ def test_an_output_is_what_the_model_without_the_blocks_behind_it_ends_with(fami
     places = {stack: (0, 2)}
     with torch.no_grad(), block_outputs(model, places) as outputs:
         model(**arguments)
-    with torch.no_grad(), ablate(model, f"{stack}: 0-2 5" if family == "sd3" else f"{stack}: 0-2"):
-        with block_outputs(model, {stack: (2,)}) as alone:
-            model(**arguments)
+    plan = f"{stack}: 0-2 5" if family == "sd3" else f"{stack}: 0-2"
+    with torch.no_grad(), ablate(model, plan), block_outputs(model, {stack: (2,)}) as alone:
+        model(**arguments)
     assert {name.split(".")[1] for name in outputs} == {"0", "1"}
     assert {f"{stack}.1.hidden_states", f"{stack}.1.encoder_hidden_states"} <= outputs.keys()
     for name, value in alone.items():
