@@ -63,7 +63,7 @@ class Examples:
     """
 
     def __init__(self, files: Sequence[Path], call: _Call, per_file: Sequence[int]) -> None:
-        self._files = [safe_open(path, framework="pt") for path in files]
+        self._files: list[Any] = [safe_open(path, framework="pt") for path in files]  # their methods have no types
         self._names = sorted(name for name in self._files[0].keys() if not name.startswith(_NEGATIVE))  # noqa: SIM118
         self._negative = {
             name.removeprefix(_NEGATIVE): self._files[0].get_tensor(name)

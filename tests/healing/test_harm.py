@@ -40,7 +40,7 @@ def test_both_are_in_one_ranking(lab, measured):
     assert {row.case for row in ranking.rows} == {record.case for record in records[1:]}
     assert sorted(row.strategy.endswith("-healed") for row in ranking.rows) == [False, True]
     both = records_of(lab, {**plans, "single": parse("0-8")}, before, after)
-    assert (both[1].stack, both[1].plan) == ("double+single", "double: 0 3-4; single: 0-8")
+    assert (both[1].stack, both[1].plan) == ("double+single", "double: 0 3 4; single: 0-8")
 
 
 def test_the_labs_own_model_comes_back(lab):
