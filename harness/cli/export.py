@@ -1,15 +1,23 @@
-"""Save the transformer under a plan as a model of its own, which diffusers loads without this package."""
+"""Save the transformer under a plan as a model of its own, which diffusers loads without this package.
+
+With `--for TOOL` nothing is saved: the blocks that the plan leaves out are printed as the fields that another tool
+reads, or written to OUT. That needs no weights.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
+from harness.errors import ExportError
+from harness.files import write_atomically
 from harness.models.checkpoints.pipeline_folder import AUTOENCODER, weights_folder
-from harness.models.checkpoints.resolve import Checkpoint, resolve
+from harness.models.checkpoints.resolve import Checkpoint, blueprint, resolve
 from harness.models.checkpoints.weight_files import weights_digest
 from harness.results.journal import read as read_journal
+from harness.surgery.block_lists import FORMATS, block_lists, in_format
 from harness.surgery.export import Exported, export, stored_transformer
 
 
@@ -30,11 +38,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="a run in which these plans were measured; its harm goes into the model card",
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="a folder that isn't there yet, or is empty")
+    parser.add_argument(
+        "--for",
+        dest="tool",
+        choices=tuple(FORMATS),
+        help="print the plan's block lists as this tool reads them, instead of saving a model",
+    )
+    parser.add_argument(
+        "out",
+        type=Path,
+        metavar="OUT",
+        nargs="?",
+        help="a folder that isn't there yet, or is empty; with --for, a file (default: the terminal)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Save it, and print what was saved."""
+    """Save it, and print what was saved; or print the lists of ``--for``."""
+    if arguments.tool is not None:
+        _write_lists(arguments)
+        return
+    if arguments.out is None:
+        raise ExportError("name OUT, the folder that the model is saved to; or --for a tool, for its block lists")
     checkpoint = resolve(arguments.checkpoint)
     records = read_journal(arguments.run) if arguments.run is not None else []
     transformer: Any = stored_transformer(checkpoint)
@@ -49,6 +74,18 @@ def run(arguments: argparse.Namespace) -> None:
     )
     for line in _summary(exported, checkpoint, sum(t.nbytes for t in transformer.state_dict().values())):
         print(line)
+
+
+def _write_lists(arguments: argparse.Namespace) -> None:
+    if arguments.run is not None:
+        raise ExportError("--run is for the card of a model that is saved; leave it out, or --for")
+    checkpoint = blueprint(arguments.checkpoint).checkpoint
+    text = json.dumps(in_format(block_lists(checkpoint, arguments.plans), arguments.tool), indent=2) + "\n"
+    if arguments.out is None:
+        print(text, end="")
+    else:
+        write_atomically(arguments.out, text)
+        print(f"wrote {arguments.out}")
 
 
 def _summary(exported: Exported, checkpoint: Checkpoint, before: int) -> list[str]:

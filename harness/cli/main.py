@@ -56,6 +56,7 @@ COMMANDS = {
     "angles": _Command("angles", "measure the angular distance across every block, on noised images"),
     "lokr": _Command("lokr", "weigh blocks by angular distance and write a LyCORIS file for SimpleTuner"),
     "export": _Command("export", "save the transformer under a plan as a model that diffusers loads"),
+    "heal": _Command("heal", "train a pruned model until it does again what the whole one does, and save it"),
     "convert": _Command("convert", "write the weights of a .pth file as safetensors, the only format read here"),
     "fingerprint": _Command("fingerprint", "print everything that can change a figure, and a hash of the latents"),
     "tiny": _Command("tiny", "train or evaluate the bundled models"),
@@ -69,7 +70,7 @@ GROUPS = {
     "measure on several machines": ("sweep", "worker", "merge"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),
-    "analyse and change models": ("screen", "search", "angles", "lokr", "export", "convert"),
+    "analyse and change models": ("screen", "search", "angles", "lokr", "export", "heal", "convert"),
     "bundled models and this machine": ("tiny", "fingerprint"),
 }
 

@@ -21,7 +21,8 @@ class CardFacts:
     ``blocks`` maps a stack to the original indices of the blocks that are left, in their order, and ``lengths`` each
     stack to the original's number of blocks. ``base_model`` is the original's hub id, empty where it has none;
     ``checkpoint`` is its name in records. ``transformer`` and ``pipeline`` are classes of diffusers, ``converted``
-    says what was changed beside leaving blocks out.
+    says what was changed beside leaving blocks out, and ``healed`` how the model was trained after that; its folder
+    then is a whole pipeline's. ``harm`` are lines about its harm, where that was measured otherwise than in records.
     """
 
     transformer: str
@@ -31,6 +32,8 @@ class CardFacts:
     checkpoint: str = ""
     base_model: str = ""
     converted: str = ""
+    healed: str = ""
+    harm: Sequence[str] = ()
 
 
 def model_card(facts: CardFacts, records: Iterable[Record] = ()) -> str:
@@ -49,10 +52,9 @@ def model_card(facts: CardFacts, records: Iterable[Record] = ()) -> str:
             "- diffusion-transformer",
             "---",
             "",
-            f"# {facts.transformer} of {base}, without some of its blocks",
+            f"# {facts.transformer} of {base}, without some of its blocks{', healed' if facts.healed else ''}",
             "",
-            f"The transformer of {base} with the blocks below left out or reordered, and no training after that. All "
-            "other weights are the original's, bit for bit. Its licence is that of the original.",
+            _about(facts, base),
             "",
             "| stack | blocks of the original, in the order in which they run | left out |",
             "| --- | --- | --- |",
@@ -60,23 +62,44 @@ def model_card(facts: CardFacts, records: Iterable[Record] = ()) -> str:
             "",
             *([f"Converted: {facts.converted}.", ""] if facts.converted else []),
             "```python",
-            "import torch",
-            f"from diffusers import {facts.pipeline}, {facts.transformer}",
-            "",
-            f'transformer = {facts.transformer}.from_pretrained("THIS_FOLDER", torch_dtype=torch.bfloat16)',
-            f'pipeline = {facts.pipeline}.from_pretrained("{written}", transformer=transformer, '
-            "torch_dtype=torch.bfloat16)",
+            *_usage(facts, written),
             "```",
             "",
             "## Harm",
             "",
-            *_harm(facts, records),
+            *(facts.harm or _harm(facts, records)),
             "",
-            f"Made by dit-ablation-harness {__version__}; `ablation.json` has the digests of the weights and the "
-            "versions of the libraries.",
+            f"Made by dit-ablation-harness {__version__}; `{'healing' if facts.healed else 'ablation'}.json` has the "
+            "digests of the weights and the versions of the libraries.",
             "",
         ]
     )
+
+
+def _about(facts: CardFacts, base: str) -> str:
+    start = f"The transformer of {base} with the blocks below left out or reordered"
+    licence = "Its licence is that of the original."
+    if facts.healed:
+        return f"{start}. {facts.healed}. The other parts of the pipeline are the original's. {licence}"
+    return f"{start}, and no training after that. All other weights are the original's, bit for bit. {licence}"
+
+
+def _usage(facts: CardFacts, base: str) -> list[str]:
+    """Lines of Python that load the model. ``base`` is what the original's pipeline is loaded from."""
+    if facts.healed:
+        return [
+            "import torch",
+            f"from diffusers import {facts.pipeline}",
+            "",
+            f'pipeline = {facts.pipeline}.from_pretrained("THIS_FOLDER", torch_dtype=torch.bfloat16)',
+        ]
+    return [
+        "import torch",
+        f"from diffusers import {facts.pipeline}, {facts.transformer}",
+        "",
+        f'transformer = {facts.transformer}.from_pretrained("THIS_FOLDER", torch_dtype=torch.bfloat16)',
+        f'pipeline = {facts.pipeline}.from_pretrained("{base}", transformer=transformer, torch_dtype=torch.bfloat16)',
+    ]
 
 
 def _row(facts: CardFacts, stack: str) -> str:

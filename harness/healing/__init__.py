@@ -1,0 +1,1 @@
+"""Training a pruned model until it does again what the whole one does."""
