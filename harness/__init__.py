@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness import findings
     from harness.ablation.case import Case
     from harness.ablation.grid import Ask
+    from harness.ablation.modifier import Modifier
     from harness.ablation.plan import Plan
     from harness.ablation.ranges import Span
     from harness.ablation.strategies import ALL_STRATEGIES, PAINTER_STRATEGIES, Strategy
@@ -39,6 +40,7 @@ _HOMES = {
     "HarnessError": ("harness.errors", "HarnessError"),
     "Lab": ("harness.lab.lab", "Lab"),
     "Measurement": ("harness.results.records", "Measurement"),
+    "Modifier": ("harness.ablation.modifier", "Modifier"),
     "PAINTER_STRATEGIES": ("harness.ablation.strategies", "PAINTER_STRATEGIES"),
     "PairDistance": ("harness.metrics.base", "PairDistance"),
     "Plan": ("harness.ablation.plan", "Plan"),
@@ -68,6 +70,7 @@ __all__ = [
     "HarnessError",
     "Lab",
     "Measurement",
+    "Modifier",
     "PairDistance",
     "Plan",
     "Record",

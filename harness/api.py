@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.ablation.case import Case, by_hand
-from harness.ablation.grid import expand, grid, in_windows
+from harness.ablation.grid import expand, grid, in_windows, with_modifiers
+from harness.ablation.modifiers import read_modifiers
 from harness.ablation.steps import read
 from harness.errors import CheckpointError
 from harness.gates.reference import Reference, reference_for
@@ -52,6 +53,7 @@ def sweep(
     ranges: Names = (),
     stacks: Names = (),
     plans: str | Sequence[str] = (),
+    modifiers: Names = (),
     windows: Names = (),
     latency: bool = False,
     baselines: str | Path | None = None,
@@ -62,7 +64,9 @@ def sweep(
     ``lab`` is a :class:`~harness.lab.lab.Lab`, or a checkpoint's name or folder, of which one is opened.
     ``strategies`` (``"skip"``, ``"parallel.t3"``), ``ranges`` (``"middle"``, ``"each"``, ``"4-7"``) and ``stacks`` are
     sequences, or one text with commas; left out, they are the harness's own strategies on the middle of every
-    stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for. With
+    stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for.
+    ``modifiers`` (``"fewer-steps.3"``, ``"single-L02-07-reuse.n2"``; ``+`` joins several) are put on each plan and
+    strategy that is asked for, and are cases of their own where none is. With
     ``windows`` of denoising steps (``"0-1"``, ``"3"``; 0-based) each case holds in those steps alone. A record's
     measurement holds per-image values over the lab's prompts at seed 0, and its summary harm in units of the
     control's seed-to-seed sd. With ``latency`` a second record of each case follows its first, with the times of 12
@@ -78,11 +82,24 @@ def sweep(
     checkpoint = _checkpoint_of(lab)
     names = checkpoint.family.diffusers_names
     by_plan = [plans] if isinstance(plans, str) else plans
-    cases = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in by_plan]
+    steps, together = checkpoint.settings.steps, [read_modifiers(text) for text in _names(modifiers)]
+    cases = [
+        case
+        for text in by_plan
+        for case in with_modifiers(
+            by_hand(checkpoint.name, checkpoint.stacks, text, names=names), together, checkpoint.stacks, steps
+        )
+    ]
     if strategies or ranges or stacks or not cases:
-        ask = grid(checkpoint.stacks, only=_names(stacks), ranges=_names(ranges), strategies=_names(strategies))
-        cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)])
-    spans, steps = [read(text) for text in _names(windows)], checkpoint.settings.steps
+        ask = grid(
+            checkpoint.stacks,
+            only=_names(stacks),
+            ranges=_names(ranges),
+            strategies=_names(strategies),
+            modifiers=_names(modifiers),
+        )
+        cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], steps=steps)
+    spans = [read(text) for text in _names(windows)]
     cases = [windowed for case in cases for windowed in in_windows(case, spans, steps)]
     if isinstance(lab, str | Path):
         lab = _open(checkpoint)  # after the cases, so that a typo is said before a model is loaded

@@ -1,4 +1,4 @@
-"""What other installed packages add: strategies, metrics and checkpoints, found by their entry points.
+"""What other installed packages add: strategies, modifiers, metrics and checkpoints, found by their entry points.
 
 Finding reads the packages' metadata alone; nothing of theirs is imported before it is asked for by name
 (checkpoints aside, whose names stand in what the entry point leads to). Whatever is wrong with one is an
@@ -19,9 +19,10 @@ from typing import Any
 from harness.errors import ExtensionError, first_line
 
 STRATEGIES = "harness.strategies"
+MODIFIERS = "harness.modifiers"
 METRICS = "harness.metrics"
 _CHECKPOINTS = "harness.checkpoints"
-_KINDS = {STRATEGIES: "strategy", METRICS: "metric", _CHECKPOINTS: "checkpoint"}
+_KINDS = {STRATEGIES: "strategy", MODIFIERS: "modifier", METRICS: "metric", _CHECKPOINTS: "checkpoint"}
 # They become parts of case ids, file names and -k expressions; only a checkpoint's may have dots there.
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _CHECKPOINT_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")

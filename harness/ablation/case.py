@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from harness.ablation.plan import Plan, as_plan, split_stack
+from harness.ablation.modifiers import JOIN, PlacedModifier, in_order, without_range
+from harness.ablation.modifiers import WORD as MODIFIER
+from harness.ablation.plan import Plan, as_plan, identity, split_stack
 from harness.ablation.ranges import Span
 from harness.ablation.steps import Window, share, suffix
 from harness.ablation.strategies import STRATEGIES
@@ -25,10 +27,12 @@ BY_HAND = "by-hand"  # the word of a case whose plan was written by hand: no ran
 
 @dataclass(frozen=True)
 class Case:
-    """One ablation of one checkpoint. ``words`` are extra names for ``-k`` (``middle``, ``looped``, ``window``).
+    """One variant of one checkpoint: a plan, a plan with modifiers, or modifiers alone.
 
-    ``window`` is the inclusive range of denoising steps in which the plan holds, None for all of them; ``steps`` is
-    how many the checkpoint takes, 0 where that isn't known.
+    ``words`` are extra names for ``-k`` (``middle``, ``looped``, ``window``, ``modifier``). ``window`` is the inclusive
+    range of denoising steps in which the plan holds, None for all of them; ``steps`` is how many the checkpoint takes,
+    0 where that isn't known. Of modifiers alone ``strategy`` is empty and the plan is the identity; they are in the
+    range that the first of them has, if any.
     """
 
     checkpoint: str
@@ -40,24 +44,54 @@ class Case:
     words: tuple[str, ...] = ()
     window: Window | None = None
     steps: int = 0
+    modifiers: tuple[PlacedModifier, ...] = ()
 
     @property
     def id(self) -> str:
-        """``flux-tiny-double-L02-04-skip``, in a window ``...-skip-steps-0-1``; a plan by hand ``...-plan-<hash8>``."""
-        parts = [self.checkpoint, self.stack, *([self.place] if self.span else []), self.strategy]
-        return "-".join(parts) + suffix(self.window)
+        """``flux-tiny-double-L02-04-skip``, in a window ``...-skip-steps-0-1``; a plan by hand ``...-plan-<hash8>``.
+
+        With modifiers ``flux-tiny-double-L01-skip+fewer-steps.3``; modifiers alone take the plan's place:
+        ``flux-tiny-single-L02-07-reuse.n2``, ``flux-tiny-fewer-steps.3``.
+        """
+        by_plan = [self.stack, *([self.place] if self.span else []), self.strategy] if self.strategy else []
+        parts = ["-".join(by_plan) + suffix(self.window)] if by_plan else []
+        return f"{self.checkpoint}-" + JOIN.join([*parts, *map(str, self.modifiers)])
+
+    @property
+    def label(self) -> str:
+        """What is done, without the place where it is done: ``skip+fewer-steps.3``, ``reuse.n2``."""
+        first = [self.strategy] if self.strategy else [m.label for m in self.modifiers[:1]]
+        return JOIN.join([*first, *map(str, self.modifiers if self.strategy else self.modifiers[1:])])
+
+    @property
+    def stack_name(self) -> str:
+        """The stack that tables name; empty where modifiers change the whole model."""
+        return self.stack if self.strategy or self.span else ""
+
+    @property
+    def plan_text(self) -> str:
+        """The plan as it is written; empty for modifiers alone."""
+        return str(self.plan) if self.strategy else ""
+
+    @property
+    def written_by_hand(self) -> bool:
+        """Whether its plan was written out, so that nothing is stored for it."""
+        return bool(self.strategy) and self.span is None
 
     @property
     def place(self) -> str:
-        """``L02-04``, or ``L03`` for a single block; empty for a plan by hand."""
-        if self.span is None:
-            return ""
-        first, last = self.span.first, self.span.last
-        return f"L{first:02d}" if first == last else f"L{first:02d}-{last:02d}"
+        """``L02-04``, or ``L03`` for a single block; empty for a plan by hand, or a change of the whole model."""
+        return "" if self.span is None else self.span.place
+
+    @property
+    def change(self) -> str:
+        """What is changed, for messages: ``the plan '0 2-4'``, ``the modifier 'fewer-steps.3'``."""
+        with_plan = [f"the plan '{self.plan}'"] if self.strategy else []
+        return " and ".join([*with_plan, *(f"the modifier '{m}'" for m in self.modifiers)])
 
     @property
     def saving(self) -> float:
-        """Share of the stack's block executions that the case leaves out; negative where it adds some.
+        """Share of the stack's block executions that the plan leaves out; negative where it adds some.
 
         Over all steps of a run: a window of half of them halves it. Without ``steps``, that of a step in the window.
         """
@@ -122,6 +156,64 @@ def by_hand(
         raise CaseError(f"plan {text!r} runs stack {stack!r} as it is: the identity is no ablation")
     digest = hashlib.sha256(f"{stack}: {plan}".encode()).hexdigest()[:8]
     return Case(checkpoint, stack, length, f"plan-{digest}", plan, words=(BY_HAND,))
+
+
+def modified(case: Case, modifiers: Sequence[PlacedModifier], stacks: Mapping[str, int], steps: int = 0) -> Case:
+    """A case of a plan with modifiers on it.
+
+    Raises CaseError where one of them doesn't fit the checkpoint, has no range or changes nothing, and for a plan in a
+    window of steps.
+    """
+    checked = _checked(case.checkpoint, modifiers, stacks, steps)
+    if case.window is not None:
+        raise CaseError(
+            f"{case.id!r}: a plan that holds in a window of steps takes no modifiers; leave out the window, or give "
+            "the modifier one of its own (reuse.n2-steps-0-1)"
+        )
+    words = (*case.words, MODIFIER, *(m.name for m in checked))
+    return replace(case, words=words, steps=steps or case.steps, modifiers=checked)
+
+
+def modifiers_alone(
+    checkpoint: str,
+    stacks: Mapping[str, int],
+    modifiers: Sequence[PlacedModifier],
+    *,
+    words: Sequence[str] = (),
+    steps: int = 0,
+) -> Case:
+    """The case of modifiers without a plan, of a run of ``steps`` denoising steps (0 where they aren't known).
+
+    Raises CaseError where one of them doesn't fit the checkpoint, has no range or changes nothing.
+    """
+    checked = _checked(checkpoint, modifiers, stacks, steps)
+    stack = checked[0].stack or next(iter(stacks))
+    return Case(
+        checkpoint,
+        stack,
+        stacks[stack],
+        "",
+        identity(stacks[stack]),
+        checked[0].span,
+        (*words, MODIFIER, *(m.name for m in checked)),
+        None,
+        steps,
+        checked,
+    )
+
+
+def _checked(
+    checkpoint: str, modifiers: Sequence[PlacedModifier], stacks: Mapping[str, int], steps: int
+) -> tuple[PlacedModifier, ...]:
+    checked = in_order([m.checked(checkpoint, stacks, steps) for m in modifiers])
+    if lacking := without_range(checked):
+        stack, length = next(iter(stacks.items()))
+        example = replace(lacking[0], stack=stack, span=Span(0, length - 1))
+        raise CaseError(f"modifier {str(lacking[0])!r} needs a range of blocks; write it like {str(example)!r}")
+    if idle := [m for m in checked if m.does_nothing(steps)]:
+        takes = f", which takes {steps} denoising steps" if steps else ""
+        raise CaseError(f"modifier {str(idle[0])!r} asks for no change of checkpoint {checkpoint!r}{takes}")
+    return checked
 
 
 def slug(name: str) -> str:

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
+from typing import Any
 
-from harness.ablation.case import Case, stack_length
-from harness.ablation.plan import Plan
+from harness.ablation.case import Case, modified, modifiers_alone, stack_length
+from harness.ablation.modifiers import JOIN, PlacedModifier, read_modifiers, without_range
+from harness.ablation.modifiers import names as modifier_names
 from harness.ablation.ranges import Parts, Span, spans
 from harness.ablation.steps import WORD, Window, split, within
 from harness.ablation.strategies import ALL_STRATEGIES, ConfiguredStrategy, choose, names
 from harness.errors import CaseError
 
-_LIKE = {"stacks": '("double",)', "ranges": '("middle", "3", "4-7")', "strategies": '("skip", "reverse")'}
+_LIKE = {
+    "stacks": '("double",)',
+    "ranges": '("middle", "3", "4-7")',
+    "strategies": '("skip", "reverse")',
+    "modifiers": '("fewer-steps.3",)',
+}
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One line of a grid: these strategies on these ranges of these stacks."""
+    """One line of a grid: these strategies on these ranges of these stacks.
+
+    Each of the ``modifiers`` is put on each of these plans; without strategies they are cases of their own, where one
+    that takes a range of blocks and has none is put on these ranges of these stacks.
+    """
 
     stacks: tuple[str, ...]
     ranges: tuple[str, ...]
     strategies: tuple[str, ...]
+    modifiers: tuple[str, ...] = ()
 
     def renamed(self, names: Mapping[str, str]) -> Ask:
         """The same; a stack that is one of ``names`` (diffusers' name -> the name here) by its name here."""
@@ -48,9 +60,10 @@ def expand(
     Raises CaseError for an Ask of anything but texts, an unknown stack, range or strategy, where a range was written
     out in numbers on which the strategy changes nothing, and for a window beyond the last step.
     """
-    cases: dict[tuple[str, Plan, Window | None], Case] = {}
+    cases: dict[Any, Case] = {}
     for ask in asks:
         _check_texts(ask)
+        together = [read_modifiers(text) for text in ask.modifiers]
         for stack in ask.stacks:
             length = stack_length(checkpoint, stacks, stack)
             for name in ask.ranges:
@@ -58,8 +71,45 @@ def expand(
                     for text in ask.strategies:
                         case = _case(checkpoint, stack, length, span, choose(text), words)
                         for windowed in [] if case is None else in_windows(case, windows, steps):
-                            cases.setdefault((stack, windowed.plan, windowed.window), windowed)
-    return sorted(cases.values(), key=lambda c: (list(stacks).index(c.stack), _order(c)))
+                            for each in with_modifiers(windowed, together, stacks, steps):
+                                cases.setdefault((stack, each.plan, each.window, each.modifiers), each)
+        if not ask.strategies:
+            for case in _alone(checkpoint, stacks, ask, together, steps=steps, measured=measured):
+                for windowed in in_windows(case, windows, steps):
+                    cases.setdefault(windowed.modifiers, windowed)
+    return sorted(cases.values(), key=lambda c: (bool(c.modifiers), list(stacks).index(c.stack), _order(c)))
+
+
+def with_modifiers(
+    case: Case, together: Sequence[Sequence[PlacedModifier]], stacks: Mapping[str, int], steps: int
+) -> list[Case]:
+    """The case of a plan under each of some modifiers, or groups of them; as it is where there are none.
+
+    Raises CaseError where one doesn't fit the checkpoint.
+    """
+    return [modified(case, modifiers, stacks, steps) for modifiers in together] or [case]
+
+
+def _alone(
+    checkpoint: str,
+    stacks: Mapping[str, int],
+    ask: Ask,
+    together: Sequence[Sequence[PlacedModifier]],
+    *,
+    steps: int,
+    measured: Mapping[str, Parts],
+) -> Iterator[Case]:
+    """The cases of modifiers without a plan; those that need a range get each of the Ask's."""
+    for modifiers in together:
+        lacking = without_range(modifiers)
+        if not lacking:
+            yield modifiers_alone(checkpoint, stacks, modifiers, steps=steps)
+            continue
+        for stack in ask.stacks:
+            for name in ask.ranges:
+                for span, words in spans(name, stacks[stack], stack, measured.get(stack)):
+                    placed = [m.at(stack, span) if m in lacking else m for m in modifiers]
+                    yield modifiers_alone(checkpoint, stacks, placed, words=words, steps=steps)
 
 
 def _check_texts(ask: Ask) -> None:
@@ -76,14 +126,31 @@ def _check_texts(ask: Ask) -> None:
 def in_windows(case: Case, windows: Sequence[Window], steps: int) -> list[Case]:
     """The case in each of some windows of a run of ``steps`` steps, or as it is where there are none.
 
-    Raises CaseError for a window beyond the last step.
+    Modifiers alone hold in the window each. Raises CaseError for a window beyond the last step, for a modifier that
+    can't hold in a window, and for a plan with modifiers, which have windows of their own.
     """
     match = dict.fromkeys(within(window, steps, case.checkpoint) for window in windows or (None,))
     return [_in_window(case, window, steps) for window in match]
 
 
 def _in_window(case: Case, window: Window | None, steps: int) -> Case:
-    return case if window is None else replace(case, words=(*case.words, WORD), window=window, steps=steps)
+    if window is None:
+        return case
+    if case.modifiers:
+        return _modifiers_in_window(case, window, steps)
+    return replace(case, words=(*case.words, WORD), window=window, steps=steps)
+
+
+def _modifiers_in_window(case: Case, window: Window, steps: int) -> Case:
+    if case.strategy:
+        raise CaseError(
+            f"{case.id!r}: a plan with modifiers holds in all denoising steps; leave out the window, or give the "
+            "modifier one of its own (reuse.n2-steps-0-1)"
+        )
+    if own := [m for m in case.modifiers if m.window is not None]:
+        raise CaseError(f"modifier {str(own[0])!r} has a window of steps of its own; leave out the other one")
+    modifiers = tuple(replace(m, window=window).in_steps(case.checkpoint, steps) for m in case.modifiers)
+    return replace(case, words=(*case.words, WORD), steps=steps, modifiers=modifiers)
 
 
 def grid(
@@ -92,9 +159,14 @@ def grid(
     only: Sequence[str] = (),
     ranges: Sequence[str] = (),
     strategies: Sequence[str] = (),
+    modifiers: Sequence[str] = (),
 ) -> Ask:
-    """The grid of a sweep: what isn't asked for is every stack, the middle, the harness's own strategies."""
-    return Ask(tuple(only) or tuple(stacks), tuple(ranges) or ("middle",), tuple(strategies) or ALL_STRATEGIES)
+    """The grid of a sweep: what isn't asked for is every stack, the middle, the harness's own strategies.
+
+    Modifiers are put on the strategies that are asked for; where none are, they are cases of their own.
+    """
+    own = () if modifiers else ALL_STRATEGIES
+    return Ask(tuple(only) or tuple(stacks), tuple(ranges) or ("middle",), tuple(strategies) or own, tuple(modifiers))
 
 
 def _order(case: Case) -> tuple[int, int, int]:
@@ -121,20 +193,34 @@ def _case(
     return Case(checkpoint, stack, length, str(chosen), plan, span, (*words, *looped))
 
 
-def from_id(checkpoint: str, stacks: Mapping[str, int], text: str) -> Case:
-    """The case of a stored id, ``flux-tiny-double-L02-04-skip``; without its words and the number of steps.
+def from_id(checkpoint: str, stacks: Mapping[str, int], text: str, steps: int = 0) -> Case:
+    """The case of a stored id, ``flux-tiny-double-L02-04-skip``; without its words and, unless given, the steps.
 
-    Raises CaseError where it is no id of this checkpoint: another stack, range or strategy, or a plan by hand.
+    Raises CaseError where it is no id of this checkpoint: another stack, range, strategy or modifier, or a plan by
+    hand.
     """
     rest = text.removeprefix(f"{checkpoint}-")
-    for stack, length in stacks.items():
-        match = re.fullmatch(rf"{re.escape(stack)}-L(\d+)(?:-(\d+))?-(.+)", rest)
-        if match is not None and rest != text:
+    first, *others = rest.split(JOIN)
+    for stack, length in stacks.items() if rest != text else ():
+        match = re.fullmatch(rf"{re.escape(stack)}-L(\d+)(?:-(\d+))?-(.+)", first)
+        if match is not None and not _names_modifier(first):
             span = Span(int(match[1]), int(match[2] or match[1]))
             # A strategy of another package may be called like a window.
             strategy, window = (match[3], None) if match[3] in names() else split(match[3])
             case = _case(checkpoint, stack, length, span, choose(strategy), ())
             case = case and replace(case, window=window)
+            if case is not None and others:
+                case = modified(case, read_modifiers(JOIN.join(others)), stacks, steps)
             if case is not None and case.id == text:
                 return case
+    if rest != text and _names_modifier(first):
+        case = modifiers_alone(checkpoint, stacks, read_modifiers(rest), steps=steps)
+        if case.id == text:
+            return case
     raise CaseError(f"{text!r} is no case of checkpoint {checkpoint!r} with {', '.join(stacks)}")
+
+
+def _names_modifier(part: str) -> bool:
+    """Whether a part of an id is a modifier's."""
+    label = re.sub(r"^.+-L\d+(-\d+)?-", "", part)
+    return any(re.fullmatch(rf"{re.escape(name)}(\..*|-steps-.*)?", label) for name in modifier_names())

@@ -37,6 +37,11 @@ class Span:
         return range_text(self.first, self.last)
 
     @property
+    def place(self) -> str:
+        """As it is written in ids: ``L02-04``, or ``L03`` for a single block."""
+        return f"L{self.first:02d}" if self.first == self.last else f"L{self.first:02d}-{self.last:02d}"
+
+    @property
     def blocks(self) -> tuple[int, ...]:
         """The indices from first to last."""
         return tuple(range(self.first, self.last + 1))

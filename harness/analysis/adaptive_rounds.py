@@ -72,7 +72,9 @@ def measure_in_rounds(
             if account is not None and not account.affords(price):
                 return _ended(outcome, cases, account, say)
             try:
-                new = lab.run(case.plan, case.stack, case.window, order[having:count]).measurement
+                new = lab.run(
+                    case.plan, case.stack, case.window, order[having:count], modifiers=case.modifiers
+                ).measurement
                 known = new if known is None else lab.joined(known, new)
             except Exception as error:  # noqa: BLE001 - of any kind: the case's own test raises it
                 outcome.errors[case.id] = error
@@ -109,6 +111,11 @@ def _in_order_of_screening(
     lab: Lab, cases: Sequence[Case], account: Account, say: Callable[[str], None]
 ) -> Sequence[Case]:
     """The cases by velocity error, the smallest first; the control and this are paid from the account."""
+    if unscreened := next((case for case in cases if case.modifiers), None):
+        raise OptionError(
+            f"--dit-budget screens plans by the error of single forwards, which says nothing of {unscreened.change}; "
+            "use --dit-adaptive without a budget, or leave out the modifiers"
+        )
     lengths, steps = lab.checkpoint.stacks, lab.checkpoint.settings.steps
     account.spend(lab.checkpoint.settings.seeds * len(lab.prompts))
     plans = [{case.stack: case.plan} for case in cases]

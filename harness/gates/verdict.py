@@ -44,7 +44,7 @@ def judge(
     with is ``unjudged``, ``incomparable`` or ``missing``, with the reason in the notes (:func:`nothing_to_compare`).
     """
     verdict = _trusted(_against_stored(case, measurement, reference, update), measurement)
-    return _did_nothing(verdict, measurement.latents_sha256, control.latents_sha256, str(case.plan))
+    return _did_nothing(verdict, measurement.latents_sha256, control.latents_sha256, case.change)
 
 
 def judge_control(measurement: Measurement, reference: Reference, update: UpdateMode | None = None) -> Verdict:
@@ -63,7 +63,7 @@ def judge_latency(case: Case, latency: Latency, reference: Reference, update: Up
     """
     if reference.fingerprint.offload == "group":
         return unjudged("latency is only reported where weights move at every forward")
-    if case.span is None:
+    if case.written_by_hand:
         return unjudged(_BY_HAND)
     if verdict := nothing_to_compare(reference, update):
         return verdict
@@ -130,7 +130,7 @@ def unjudged(reason: str) -> Verdict:
 
 
 def _against_stored(case: Case, measurement: Measurement, reference: Reference, update: UpdateMode | None) -> Verdict:
-    if case.span is None and not reference.no_images:
+    if case.written_by_hand and not reference.no_images:
         return unjudged(_BY_HAND)
     if verdict := nothing_to_compare(reference, update):
         return verdict
@@ -256,13 +256,13 @@ def accepted(verdict: Verdict, mode: UpdateMode) -> Verdict:
     return replace(verdict, status=status, checks=checks)
 
 
-def _did_nothing(verdict: Verdict, latents: str, control: str, plan: str) -> Verdict:
+def _did_nothing(verdict: Verdict, latents: str, control: str, change: str) -> Verdict:
     """Red where a variant's latents are bitwise the control's, whatever its figures say; hashes may be empty."""
     if not latents or latents != control:
         return verdict
     note = (
-        f"the latents are bitwise the control's under the plan '{plan}': the ablation was not applied, or this plan "
-        "computes what the model computes"
+        f"the latents are bitwise the control's under {change}: it was not applied, or it computes what the "
+        "model computes"
     )
     return replace(verdict, status=Status.NOTHING, notes=(*verdict.notes, note))
 

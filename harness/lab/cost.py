@@ -207,5 +207,12 @@ def prompt_count(own: Path | None, replacement: Path | None = None) -> int:
 
 
 def share(case: Case, stacks: Mapping[str, int]) -> float:
-    """The blocks that a variant runs, of all stacks, over those of the control."""
-    return 1.0 - case.saving * case.length / sum(stacks.values())
+    """The blocks that a variant runs in all denoising steps, of all stacks, over those of the control.
+
+    With modifiers it is the product of their shares and the plan's; one whose share only counting tells is left out.
+    """
+    whole = 1.0 - case.saving * case.length / sum(stacks.values())
+    for modifier in case.modifiers:
+        own = modifier.cost(stacks, case.steps)
+        whole *= 1.0 if own is None else own
+    return whole

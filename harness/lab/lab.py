@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from harness.ablation.case import over_stack
+from harness.ablation.modifiers import PlacedModifier, in_order, read_modifiers, without_range
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
-from harness.errors import CheckpointError
+from harness.errors import CaseError, CheckpointError
 from harness.lab.ablated_images import sample_plans, sample_window
 from harness.lab.cache import Cache
 from harness.lab.control import Control, control_of, control_of_stored
@@ -36,6 +37,8 @@ from harness.models.batch_trial import find_batch
 from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
+from harness.modifiers.base import Calibrations
+from harness.modifiers.run import sample_modified
 from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
@@ -117,6 +120,7 @@ class Lab:
         _ = self.observer.splits  # a prompt that the judge can't read is an error now
         self.cache = cache
         self.makes_control = False
+        self.calibrations = Calibrations()
         self._seed_sd: float | None = None
         self._stored_control: Mapping[str, float] | None = None
 
@@ -225,6 +229,7 @@ class Lab:
         for measured in ("control", "_control_images"):
             vars(twin).pop(measured, None)
         twin.cache = None
+        twin.calibrations = Calibrations()
         twin._parks_encoders = False  # noqa: SLF001 - its own class; a fault may be one of a text encoder
         self.sampler.fetch_encoders()
         return twin
@@ -263,10 +268,12 @@ class Lab:
 
     def run(
         self,
-        plan: Plan | str,
+        plan: Plan | str | None = None,
         stack: str | None = None,
         window: Window | None = None,
         indices: Sequence[int] | None = None,
+        *,
+        modifiers: str | Sequence[PlacedModifier] = (),
     ) -> VariantRun[Observation]:
         """Measure a variant against the control's images of the same prompts and seeds.
 
@@ -274,15 +281,50 @@ class Lab:
         Plan or its text, which may name the stack (``"double: 0-3 8-18"``; by diffusers' name, too). It holds in all
         denoising steps, or in the inclusive ``window`` of them, 0-based. With ``indices`` it is measured on those
         prompts only, and what compares whole sets of images (FID, MMD) is left out;
-        :func:`harness.lab.rounds.joined` puts such measurements together.
+        :func:`harness.lab.rounds.joined` puts such measurements together. ``modifiers`` hold beside the plan, or
+        without one: a text (``"fewer-steps.3"``, ``"single-L02-07-reuse.n2+fewer-steps.3"``), or what it is read as.
 
-        Raises PlanError or CaseError where one of them doesn't fit the checkpoint, SurgeryError where the plan did not
-        take hold, HarnessError where the control gives no unit.
+        Raises PlanError or CaseError where one of them doesn't fit the checkpoint, SurgeryError where the plan or a
+        modifier did not take hold, HarnessError where the control gives no unit.
         """
+        if modifiers or plan is None:
+            sample = self._sampling_modified(plan, stack, window, indices, modifiers)
+            return self._measured(sample, indices)
         names = self.checkpoint.family.diffusers_names
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         return self._measured(lambda seed: self.sample(plan, stack, seed, window, indices), indices)
+
+    def _sampling_modified(
+        self,
+        plan: Plan | str | None,
+        stack: str | None,
+        window: Window | None,
+        indices: Sequence[int] | None,
+        modifiers: str | Sequence[PlacedModifier],
+    ) -> Callable[[int], Samples]:
+        """What makes the images of a seed under modifiers. Raises CaseError or PlanError for what doesn't fit."""
+        name, stacks, steps = self.checkpoint.name, self.checkpoint.stacks, self.sampler.settings.steps
+        read = read_modifiers(modifiers) if isinstance(modifiers, str) else modifiers
+        placed = in_order([each.checked(name, stacks, steps) for each in read])
+        if window is not None or not placed or without_range(placed):
+            raise CaseError(
+                "run() takes a plan, modifiers or both; a window of steps is written at each modifier "
+                "(reuse.n2-steps-0-1), and a modifier of blocks has its range (single-L02-07-reuse.n2)"
+            )
+        plans: dict[str, Plan] = {}
+        if plan is not None:
+            whole, on = over_stack(name, stacks, plan, stack, names=self.checkpoint.family.diffusers_names)
+            plans[on] = whole
+        return lambda seed: sample_modified(
+            self.sampler,
+            self._texts(indices),
+            placed,
+            plans,
+            seed,
+            calibration_prompts=self.prompts,
+            calibrations=self.calibrations,
+        )
 
     def run_stacks(self, plans: Mapping[str, Plan]) -> VariantRun[Observation]:
         """As :meth:`run`, of plans of several stacks that hold together, in all denoising steps."""
@@ -338,17 +380,17 @@ class Lab:
     def timed_forward(self) -> Forward:
         """What the pipeline passes to the transformer at its first step, for a batch of at most eight prompts."""
         self._control_images.encode_prompts()
-        prompts = self._timed_prompts()
+        prompts = self.timed_prompts()
         return Forward(self.sampler.forward_arguments(prompts), len(prompts))
 
     def timed_images(self) -> ImageCall | None:
         """One call of the pipeline from prompts to pixels, for the batch of :meth:`timed_forward`."""
         self.sampler.fetch_encoders()  # now, not while the time is taken
-        prompts = self._timed_prompts()
+        prompts = self.timed_prompts()
         return ImageCall(lambda: self.sampler.sample_plainly(prompts, seed=0), len(prompts))
 
-    def _timed_prompts(self) -> list[str]:
-        """As many as one forward takes, but at most eight; from the first on again where there are fewer."""
+    def timed_prompts(self) -> list[str]:
+        """The prompts of a timed batch: as many as one forward takes, at most eight, some twice if there are fewer."""
         fits = self.sampler.batch if self.sampler.halved else self.checkpoint.settings.batch
         return [self.prompts[i % len(self.prompts)] for i in range(min(TIMED_BATCH, fits))]
 

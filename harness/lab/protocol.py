@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import nn
 
+from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window
 from harness.models.checkpoints.resolve import Checkpoint
@@ -85,10 +86,13 @@ class LabProtocol(Protocol):
         """Why this lab makes no images; empty where it makes them."""
         ...
 
-    def run(self, plan: Plan, stack: str, window: Window | None = None) -> VariantRun[HasImages]:
+    def run(
+        self, plan: Plan, stack: str, window: Window | None = None, *, modifiers: Sequence[PlacedModifier] = ()
+    ) -> VariantRun[HasImages]:
         """Measure a variant against the control; with a ``window``, the plan holds in those denoising steps only.
 
-        Raises SurgeryError where other blocks ran than the plan's, CaseError for a window that this lab doesn't have.
+        Raises SurgeryError where other blocks ran than the plan's or a modifier did nothing, CaseError for a window or
+        modifiers that this lab doesn't have.
         """
         ...
 

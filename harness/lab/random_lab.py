@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.ablation.case import over_stack
+from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import range_text
 from harness.ablation.steps import Window
@@ -75,17 +77,26 @@ class RandomLab:
             raise SurgeryError("the un-ablated model gives two outputs for one input: nothing can be proved of it here")
         return first
 
-    def run(self, plan: Plan | str, stack: str | None = None, window: Window | None = None) -> VariantRun[Output]:
+    def run(
+        self,
+        plan: Plan | str,
+        stack: str | None = None,
+        window: Window | None = None,
+        *,
+        modifiers: Sequence[PlacedModifier] = (),
+    ) -> VariantRun[Output]:
         """One forward under a plan (or its text, which may name the stack), and the checks that it was applied.
 
         Checked are: the blocks that ran are the plan's; the view with every block gives bitwise the model's own output
         (once for each stack); a plan without groups gives bitwise what a model built of just these blocks gives, so
         that a skip is deletion; the output is finite and differs from the control's. Raises SurgeryError where one of
         them fails, PlanError or CaseError where the plan doesn't fit the checkpoint, and CaseError for a window of
-        steps, since a single forward has none.
+        steps, since a single forward has none, and for modifiers.
         """
         if window is not None:
             raise CaseError(f"{NO_STEPS}; leave out the window {range_text(*window)}")
+        if modifiers:
+            raise CaseError(f"modifier {str(modifiers[0])!r} changes how images are made, and {NO_QUALITY}")
         names = self.checkpoint.family.diffusers_names
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
         control = self.control  # first: where the model itself is broken, no check of a variant means anything

@@ -10,7 +10,8 @@ from typing import Any
 from pytest_benchmark.fixture import BenchmarkFixture, PauseInstrumentation
 
 from harness.ablation.case import Case
-from harness.lab.latency import WARM_UP, ForwardPairs, measure_latency
+from harness.lab.latency import WARM_UP, ForwardPairs
+from harness.lab.modified_latency import ImagePairs, measure_case_latency
 from harness.lab.protocol import LabProtocol
 from harness.results.records import Latency
 
@@ -18,7 +19,7 @@ from harness.results.records import Latency
 def measure(lab: LabProtocol, case: Case, benchmark: BenchmarkFixture, rounds: int) -> Latency | None:
     """Time ``rounds`` pairs of a lab's forward; None where pytest-benchmark is disabled, after one pair."""
 
-    def loop(pairs: ForwardPairs, rounds: int) -> list[float]:
+    def loop(pairs: ForwardPairs | ImagePairs, rounds: int) -> list[float]:
         def setup() -> None:
             with PauseInstrumentation():  # as pytest-benchmark does for its target: no coverage while timing
                 pairs.before_variant()
@@ -31,10 +32,10 @@ def measure(lab: LabProtocol, case: Case, benchmark: BenchmarkFixture, rounds: i
         return [] if benchmark.disabled else list(benchmark.stats.stats.data)
 
     if benchmark.disabled:
-        with ForwardPairs(lab, case) as pairs:
+        with ImagePairs(lab, case) if case.modifiers else ForwardPairs(lab, case) as pairs:
             loop(pairs, rounds)
         return None
-    latency = measure_latency(lab, case, rounds, loop)
+    latency = measure_case_latency(lab, case, rounds, loop)
     benchmark.extra_info.update(_extra_info(case, latency))
     return latency
 
@@ -43,7 +44,7 @@ def _extra_info(case: Case, latency: Latency) -> dict[str, Any]:
     """What pytest-benchmark's JSON says of a case beside the variant's times."""
     return {
         "case": case.id,
-        "plan": str(case.plan),
+        "plan": case.plan_text,
         "control_seconds": list(latency.control),
         "speed_up": latency.ratio,
         "speed_up_interval": [latency.low, latency.high],

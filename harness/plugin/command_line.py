@@ -43,6 +43,13 @@ def add_options(parser: pytest.Parser) -> None:
     )
     option("plan", "a plan by hand instead of the grid: 'double: 0-1 (2|3|4)x3'", action="append", metavar="PLAN")
     option(
+        "modifier",
+        "these modifiers: on each plan of --dit-strategy or --dit-plan, else alone: fewer-steps.3, "
+        "single-L02-07-reuse.n2, a+b for both at once ... (repeat, or separate by commas)",
+        action="append",
+        metavar="M",
+    )
+    option(
         "range-source",
         "whether first, middle and last are fractions of a stack's depth (the default), or the groups of layers that "
         f"the analysis measured: {' or '.join(RANGE_SOURCES)}",

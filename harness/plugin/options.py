@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "judge": "random weights make no images, so nothing is judged",
     "images": "random weights make no images, so nothing is measured on them",
     "metric": "random weights make no images, so nothing is measured on them",
+    "modifier": "random weights make no images, and modifiers change how those are made",
     "lora": "a LoRA on random weights means nothing",
     "adaptive": "random weights make no images, so there are no prompts to save",
     "budget": "random weights make no images, so none can be counted",
@@ -62,8 +63,8 @@ _NOT_WITH_RANDOM_WEIGHTS = {
 class Options:
     """The command line's options, checked; None and () are options that were left out.
 
-    ``stacks``, ``ranges``, ``strategies`` and ``plans`` replace a case file's own grid. ``groups`` says that the ranges
-    first, middle and last are measured groups and no fractions of the depth. ``seeds`` are those of a variant,
+    ``stacks``, ``ranges``, ``strategies``, ``plans`` and ``modifiers`` replace a case file's own grid.
+    ``groups`` says that the ranges first, middle and last are measured groups and no fractions of the depth. ``seeds`` are those of a variant,
     ``settings`` what replaces the checkpoints' own settings. ``rigour`` says which cases fail that can't be compared
     with stored values. ``rounds`` are timed pairs of forwards, ``threads`` torch's on the CPU, ``calibrate`` is a
     number of perturbed runs. ``whole_control`` asks for the control's images of every seed; ``cache`` is a folder that
@@ -78,6 +79,7 @@ class Options:
     ranges: tuple[str, ...]
     strategies: tuple[str, ...]
     plans: tuple[str, ...]
+    modifiers: tuple[str, ...]
     windows: tuple[Window, ...]
     groups: bool
     prompts: Path | None
@@ -112,10 +114,11 @@ class Options:
 
     @property
     def grid(self) -> Ask | None:
-        """The grid of the command line; None where it names no stack, range or strategy."""
-        if not (self.stacks or self.ranges or self.strategies):
+        """The grid of the command line; None where it names no stack, range, strategy or modifier."""
+        if not (self.stacks or self.ranges or self.strategies or self.modifiers):
             return None
-        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or ALL_STRATEGIES)
+        own = () if self.modifiers else ALL_STRATEGIES
+        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or own, self.modifiers)
 
     def asks(self, checkpoint: Checkpoint, own: Sequence[Ask]) -> list[Ask]:
         """The grid for a checkpoint: the command line's if it gives one, without stacks that it lacks, else ``own``.
@@ -127,7 +130,7 @@ class Options:
             return [ask.renamed(names) for ask in own]
         stacks = self.grid.stacks or tuple(checkpoint.stacks)
         present = tuple(stack for stack in stacks if checkpoint.has_stack(stack))
-        return [Ask(present, self.grid.ranges, self.grid.strategies).renamed(names)]
+        return [replace(self.grid, stacks=present).renamed(names)]
 
 
 def from_config(config: pytest.Config) -> Options:
@@ -177,6 +180,7 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         ranges=several("range"),
         strategies=several("strategy"),
         plans=given.texts("plan"),
+        modifiers=several("modifier"),
         windows=_windows(several("steps_window")),
         groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,

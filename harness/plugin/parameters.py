@@ -14,7 +14,8 @@ from typing import cast
 import pytest
 
 from harness.ablation.case import Case, by_hand
-from harness.ablation.grid import Ask, expand, in_windows
+from harness.ablation.grid import Ask, expand, in_windows, with_modifiers
+from harness.ablation.modifiers import read_modifiers
 from harness.ablation.plan import split_stack
 from harness.ablation.ranges import GROUPED, Parts
 from harness.analysis import layer_groups
@@ -132,7 +133,13 @@ class MarkReader:
             names, lacking = checkpoint.family.diffusers_names, self.lacking(checkpoint)
             texts = [text for text in self.options.plans if _stack_of(text) not in lacking]
             by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in texts]
-            return [windowed for case in by_plan for windowed in in_windows(case, windows, steps)]
+            together = [read_modifiers(text) for text in self.options.modifiers]
+            return [
+                each
+                for case in by_plan
+                for windowed in in_windows(case, windows, steps)
+                for each in with_modifiers(windowed, together, checkpoint.stacks, steps)
+            ]
         grid = self.options.asks(checkpoint, asks)
         measured = _measured_groups(target, grid) if self.options.groups else {}
         return expand(checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured)

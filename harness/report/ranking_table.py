@@ -154,7 +154,7 @@ def _rank(row: Row, _form: str, short: bool) -> str:
 
 def variant_name(row: Row) -> str:
     """``double-L01-03-skip``: a case's id without its checkpoint."""
-    return printable(f"{row.stack}-{row.place}-{row.strategy}" if row.place else f"{row.stack}-{row.strategy}")
+    return printable("-".join(part for part in (row.stack, row.place, row.strategy) if part))
 
 
 def _points(row: Row, form: str, short: bool) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from harness.ablation.modifiers import WORD as MODIFIER
 from harness.ablation.steps import suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
@@ -164,7 +165,8 @@ def _rank(
         ranks = rank_intervals(np.stack(ordered))
     front = pareto_front(
         np.array([harm.mean() for harm in ordered]),
-        [r.stack for r, _ in quality],
+        # Modifiers don't leave out blocks of one cost each, so their times are compared as those of another stack.
+        [r.case if MODIFIER in r.words else r.stack for r, _ in quality],
         [latency.get(r.case) for r, _ in quality],
     )
     order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))

@@ -6,6 +6,9 @@ import re
 from collections.abc import Sequence
 
 from harness.ablation.case import BY_HAND
+from harness.ablation.modifier import no_change
+from harness.ablation.modifier_table import MODIFIERS
+from harness.ablation.modifiers import WORD as MODIFIER
 from harness.ablation.plan import parse
 from harness.ablation.steps import split
 from harness.errors import PlanError
@@ -22,6 +25,8 @@ def leaves_out_blocks(row: Row) -> bool:
     """
     if row.latency is not None:
         return row.latency.theory > 1
+    if MODIFIER in row.words:
+        return any(name in MODIFIERS and MODIFIERS[name].cost is not no_change for name in row.words)
     return split(row.strategy)[0] == _SKIP or (BY_HAND in row.words and _has_gaps(row.plan))
 
 

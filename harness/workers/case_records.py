@@ -25,7 +25,7 @@ def quality_record(
 
     The function returns why a picture can't be written, empty where all could. Call it when the record is written.
     """
-    measurement, observation = lab.run(case.plan, case.stack, case.window)
+    measurement, observation = lab.run(case.plan, case.stack, case.window, modifiers=case.modifiers)
     verdict = _WITHOUT_BASELINES
     if reference is not None:
         verdict = judge(case, measurement, reference, lab.control_measurement())
@@ -49,9 +49,9 @@ def latency_record(
     lab: LabProtocol, case: Case, reference: Reference | None, *, run: str = "", rounds: int | None = None
 ) -> Record:
     """One case timed, in so many pairs of forwards, and judged where there is a reference."""
-    from harness.lab.latency import measure_latency  # loads torch, which ranking records does without
+    from harness.lab.modified_latency import measure_case_latency  # loads torch, which ranking records does without
 
-    latency = measure_latency(lab, case) if rounds is None else measure_latency(lab, case, rounds)
+    latency = measure_case_latency(lab, case) if rounds is None else measure_case_latency(lab, case, rounds)
     verdict = _WITHOUT_BASELINES if reference is None else judge_latency(case, latency, reference)
     return Record.of(case, Kind.LATENCY, lab.fingerprint, verdict, latency=latency, run=run)
 

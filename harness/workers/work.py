@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from harness.ablation.case import Case
+from harness.ablation.modifiers import read_modifier
 from harness.ablation.plan import as_plan
 from harness.ablation.ranges import Span
 from harness.ablation.steps import within
@@ -76,21 +77,34 @@ class Measuring:
 
 @dataclass(frozen=True)
 class CaseEntry:
-    """One case: its id, and what the id stands for. ``range`` and ``window`` are inclusive."""
+    """One case: its id, and what the id stands for. ``range`` and ``window`` are inclusive.
+
+    The ``strategy`` is empty, and the plan the identity, where there are ``modifiers`` alone.
+    """
 
     id: _Text
     stack: _Text
     plan: _Text
-    strategy: _Text
+    strategy: str
     range: tuple[int, int] | None = None
     words: tuple[str, ...] = ()
     window: tuple[int, int] | None = None
+    modifiers: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, case: Case) -> CaseEntry:
         """The entry of a case."""
         span = None if case.span is None else (case.span.first, case.span.last)
-        return cls(case.id, case.stack, str(case.plan), case.strategy, span, case.words, case.window)
+        return cls(
+            case.id,
+            case.stack,
+            str(case.plan),
+            case.strategy,
+            span,
+            case.words,
+            case.window,
+            tuple(map(str, case.modifiers)),
+        )
 
 
 @dataclass(frozen=True)
@@ -163,10 +177,11 @@ def _case(entry: CaseEntry, checkpoint: str, stacks: Mapping[str, int], steps: i
         plan = as_plan(entry.plan, length, entry.stack)
         span = None if entry.range is None else Span(*entry.range)
         window = within(entry.window, steps, checkpoint)
+        modifiers = tuple(read_modifier(text).checked(checkpoint, stacks, steps) for text in entry.modifiers)
     except (PlanError, CaseError) as error:
         raise CaseError(f"case {entry.id!r}: {error}") from None
-    in_window = 0 if window is None else steps
-    case = Case(checkpoint, entry.stack, length, entry.strategy, plan, span, entry.words, window, in_window)
+    known = steps if window is not None or modifiers else 0
+    case = Case(checkpoint, entry.stack, length, entry.strategy, plan, span, entry.words, window, known, modifiers)
     if case.id != entry.id:
         raise CaseError(f"case {entry.id!r} of the work file is {case.id!r} on this checkpoint")
     return case

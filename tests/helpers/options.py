@@ -16,6 +16,7 @@ DEFAULTS = Options(
     ranges=(),
     strategies=(),
     plans=(),
+    modifiers=(),
     windows=(),
     groups=False,
     prompts=None,

@@ -104,7 +104,8 @@ def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Toler
     stored = baseline.cases.get(case.id)
     if stored is None:
         raise BaselineError(f"{baseline.path} has no entry for {case.id}; store one with --dit-baseline-update=missing")
-    measured, _ = lab.run(mutant.plan(case.plan, case.length, case.span), case.stack, case.window)
+    plan = mutant.plan(case.plan, case.length, case.span)
+    measured, _ = lab.run(plan, case.stack, case.window, modifiers=case.modifiers)
     stored = {metric: entry for metric, entry in stored.items() if metric not in latency_gated()}
     by_hand = {metric: replace(entry, tolerance=None, mode=None) for metric, entry in stored.items()}
     checks, hand = (compare(case.id, measured.summary, each, tolerances).checks for each in (stored, by_hand))

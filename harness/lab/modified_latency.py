@@ -1,0 +1,172 @@
+"""How long images take under modifiers beside the control's: pairs of whole runs of sampling, in alternating order.
+
+A forward says nothing of a modifier that leaves out steps, or blocks in some of them. So a whole batch is sampled, from
+embeddings to pixels, and what counts is the time inside the transformer's forwards, all of them together: divided by
+the number of forwards that the control takes, so that a variant's seconds stand for the same as those of a plan that
+is timed on single forwards. What a modifier computes in a forward, such as whether a cache may be used, counts; what it
+takes to install it (quantising, compiling) doesn't, and neither do encoders, scheduler and VAE.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from harness.ablation.case import Case
+from harness.errors import CaseError
+from harness.lab.cost import share
+from harness.lab.lab import Lab
+from harness.lab.latency import WARM_UP, measure_latency, peak_bytes
+from harness.lab.protocol import LabProtocol
+from harness.models.sampler import Between
+from harness.modifiers.base import Counts
+from harness.modifiers.run import Modified, modified
+from harness.results.records import Latency
+from harness.results.statistics import speed_up
+
+_ROUNDS = 12  # timed pairs, where nobody says how many
+_LEAST = 6  # fewer have no interval
+
+
+class ImagePairs:
+    """Batches of a lab's control and of a variant under modifiers, in pairs.
+
+    One pair is: call :meth:`before_variant`, time :meth:`forward`, call :meth:`after_variant`, as with
+    :class:`harness.lab.latency.ForwardPairs`. ``control`` and ``variant`` have the seconds inside the transformer, over
+    the number of forwards that the control takes.
+    """
+
+    def __init__(self, lab: LabProtocol, case: Case) -> None:
+        if not isinstance(lab, Lab):
+            raise CaseError(f"{case.id} is timed on whole images: {lab.no_images_reason}")
+        self._lab, self._case = lab, case
+        self._prompts = lab.timed_prompts()
+        self.batch = len(self._prompts)
+        self.control: list[float] = []
+        self.variant: list[float] = []
+        self.counts: Counts | None = None  # of the last variant
+        self._contexts, self._installed = ExitStack(), ExitStack()
+        self._at_work: Modified | None = None
+        self._seconds, self._forwards, self._began, self._pairs = 0.0, 0, 0.0, 0
+        self._control_forwards = 1
+
+    def __enter__(self) -> ImagePairs:
+        """Time the forwards from now on; the prompts are encoded."""
+        self._lab.sampler.conditions(self._prompts)
+        transformer = self._lab.transformer
+        for handle in (
+            transformer.register_forward_pre_hook(self._begin),
+            transformer.register_forward_hook(self._end),
+        ):
+            self._contexts.callback(handle.remove)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the model as it was."""
+        self._installed.close()
+        self._contexts.close()
+
+    def before_variant(self) -> None:
+        """Time the control where it comes first in this pair, then install the variant."""
+        if self._pairs % 2 == 0:
+            self._time_control()
+        plans = {self._case.stack: self._case.plan} if self._case.strategy else {}
+        lab = self._lab
+        self._at_work = self._installed.enter_context(
+            modified(lab.sampler, self._case.modifiers, plans, lab.prompts, lab.calibrations)
+        )
+
+    def forward(self) -> None:
+        """One batch of the variant, whose seconds are kept."""
+        assert self._at_work is not None
+        self.variant.append(self._sample(self._at_work) / self._control_forwards)
+
+    def after_variant(self) -> None:
+        """Take the variant away, see that it did something, and time the control where it comes second."""
+        self._installed.close()
+        assert self._at_work is not None
+        self.counts = self._at_work.check()
+        if self._pairs % 2 == 1:
+            self._time_control()
+        self._pairs += 1
+
+    def one_control(self) -> None:
+        """One batch of the control."""
+        self._sample(None)
+
+    def _time_control(self) -> None:
+        seconds = self._sample(None)
+        self._control_forwards = self._forwards
+        self.control.append(seconds / self._forwards)
+
+    def _sample(self, between: Between | None) -> float:
+        self._seconds, self._forwards = 0.0, 0
+        self._lab.sampler.sample(self._prompts, 0, between)
+        return self._seconds
+
+    def _begin(self, _module: object, _arguments: object) -> None:
+        self._began = self._now()
+
+    def _end(self, _module: object, _arguments: object, _output: object) -> None:
+        self._seconds += self._now() - self._began
+        self._forwards += 1
+
+    def _now(self) -> float:
+        """Seconds of the clock once the device has done what it was given."""
+        if self._lab.device.type == "cuda":
+            torch.cuda.synchronize(self._lab.device)
+        return time.perf_counter()
+
+
+def measure_case_latency(
+    lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: Callable[[Any, int], list[float]] | None = None
+) -> Latency:
+    """Time a case beside the control: single forwards of a plan, whole images where there are modifiers.
+
+    Of whole images half as many pairs are timed as of forwards, but at least six. ``loop`` is that of
+    :func:`harness.lab.latency.measure_latency`. The theoretical speed-up is the declared one, or where that depends on
+    the images, the control's block runs over those that were counted.
+    """
+    if not case.modifiers:
+        return measure_latency(lab, case, rounds) if loop is None else measure_latency(lab, case, rounds, loop)
+    with ImagePairs(lab, case) as pairs:
+        ran = (loop or _pairs_of)(pairs, max(_LEAST, rounds // 2))
+        control_peak = peak_bytes(lab.device, pairs.one_control)
+        pairs.before_variant()
+        peak = peak_bytes(lab.device, pairs.forward)
+        pairs.after_variant()
+    count = len(ran)
+    control, variant = pairs.control[WARM_UP : WARM_UP + count], pairs.variant[WARM_UP : WARM_UP + count]
+    ratio = speed_up(control, variant)
+    blocks = _share(lab, case, pairs.counts)
+    return Latency(
+        control=tuple(control),
+        variant=tuple(variant),
+        batch=pairs.batch,
+        ratio=ratio.value,
+        low=ratio.low,
+        high=ratio.high,
+        theory=1.0 / blocks if blocks > 0 else float("inf"),
+        peak_bytes=peak,
+        control_peak_bytes=control_peak,
+    )
+
+
+def _pairs_of(pairs: ImagePairs, rounds: int) -> list[float]:
+    for _ in range(WARM_UP + rounds):
+        pairs.before_variant()
+        pairs.forward()
+        pairs.after_variant()
+    return pairs.variant[WARM_UP:]
+
+
+def _share(lab: LabProtocol, case: Case, counts: Counts | None) -> float:
+    """The block runs over the control's: as declared, or as counted where a modifier doesn't know beforehand."""
+    unknown = any(modifier.cost(lab.checkpoint.stacks, case.steps) is None for modifier in case.modifiers)
+    if unknown and counts is not None and counts.block_runs:
+        return counts.block_runs / counts.control_block_runs
+    return share(case, lab.checkpoint.stacks)
