@@ -64,19 +64,19 @@ def configurations() -> tuple[frozenset[Edge], ...]:
 
 
 def edges_text(cut: Collection[Edge]) -> str:
-    """``it+tt``: the edges in the order of :class:`Edge`; empty for none."""
-    return "+".join(edge.short for edge in Edge if edge in cut)
+    """``it-tt``: the edges in the order of :class:`Edge`; empty for none."""
+    return "-".join(edge.short for edge in Edge if edge in cut)
 
 
 def parse_edges(text: str) -> frozenset[Edge]:
-    """The edges of ``it+tt``, or of ``image->text+text->text``. Raises CaseError naming the four there are."""
-    known = {name: edge for edge in Edge for name in (edge.short, edge.value)}
-    words = [word.strip() for word in text.split("+") if word.strip()]
+    """The edges of ``it-tt``. Raises CaseError naming the four there are."""
+    known = {edge.short: edge for edge in Edge}
+    words = [word.strip() for word in text.split("-") if word.strip()]
     for word in words:
         if word not in known:
             raise CaseError(
                 f"unknown attention edge {word!r}; there are {', '.join(f'{e.short} ({e.value})' for e in Edge)}, "
-                "query -> key, joined by +"
+                "query -> key, joined by -"
             )
     return frozenset(known[word] for word in words)
 

@@ -108,9 +108,9 @@ def mean_activations(
 ) -> dict[tuple[int, str], Tensor]:
     """(prompts, neurons) float64 by block and branch: each neuron's mean over the tokens and steps of each prompt.
 
-    ``forwards`` hold the prompts in batches of ``rows``, in the order of the run; where a forward has twice as many
-    rows they are [negative, positive] of classifier-free guidance, and only the positive half counts. Raises
-    SurgeryError where a forward has another number of rows.
+    ``forwards`` are those of one batch of ``rows`` prompts; where a forward has twice as many rows they are [negative,
+    positive] of classifier-free guidance, and only the positive half counts. Raises SurgeryError where a forward has
+    another number of rows.
     """
     where = block_range(transformer, stack, span)
     sums: dict[tuple[int, str], Tensor] = {}

@@ -156,8 +156,8 @@ def surrogate(transformer: Any, fitted: Surrogate | None) -> Iterator[Calls]:
     """Run the fitted maps in the place of their range, for the length of a ``with`` block.
 
     None stands for an empty range: nothing is installed. What the ``with`` block gets counts the calls of the map,
-    under the range's first block. Raises SurgeryError where the stack is under a plan already, and on leaving where
-    the map never ran.
+    under the range's first block. Over a plan's view it takes the range's positions, whatever the plan runs there.
+    Raises SurgeryError on leaving where the map never ran.
     """
     calls = Calls("surrogate")
     hooks = ExitStack()
@@ -165,13 +165,10 @@ def surrogate(transformer: Any, fitted: Surrogate | None) -> Iterator[Calls]:
         where = block_range(transformer, fitted.stack, fitted.span)
         calls.what = f"{fitted.kind} surrogate of {where.place}"
         original = getattr(where.model, where.attribute)
-        if isinstance(original, BlockView):
-            raise SurgeryError(f"stack {where.stack!r} is already under a plan; leave that context first")
         facts = hooks.enter_context(forward_facts(where.model))
-        blocks = list(original)
-        slots: list[Any] = list(blocks)
-        for index in fitted.span.blocks:
-            slots[index] = Slot(blocks[index], blocks, (), where.contract)
+        slots: list[Any] = list(original)
+        for index, block in where.blocks.items():
+            slots[index] = Slot(block, (), (), where.contract)
         slots[fitted.span.first] = _MapSlot(where, fitted, facts, calls)
         setattr(where.model, where.attribute, BlockView(original, slots))
         hooks.callback(setattr, where.model, where.attribute, original)

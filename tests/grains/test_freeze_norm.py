@@ -112,12 +112,15 @@ def test_each_block_is_calibrated_with_those_before_it_frozen(model, stack):
     for last in (1, 2):
         shorter = {site: sigmas for site, sigmas in frozen.sigmas.items() if site.block <= last}
         seen = {}
-        hooks = [
-            norm.register_forward_pre_hook(
-                lambda norm, args, name=name, seen=seen: seen.setdefault(name, divisor(norm, args[0]))
-            )
-            for name, norm in norm_names(blocks(transformer, stack)[last + 1]).items()
-        ]
+
+        def look(name, seen=seen):
+            def keep(norm, args):
+                seen[name] = divisor(norm, args[0])
+
+            return keep
+
+        norms = norm_names(blocks(transformer, stack)[last + 1])
+        hooks = [norm.register_forward_pre_hook(look(name)) for name, norm in norms.items()]
         with freeze_norms(transformer, FrozenNorms(frozen.stack, frozen.span, frozen.bins, False, shorter)):
             run(transformer, arguments)
         for hook in hooks:
