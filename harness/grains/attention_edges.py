@@ -7,7 +7,7 @@ Not (Always) Look Right" (which removes the causal mask of language models by gr
 has no causal mask, so its four edges take that place).
 
 Softmax over the keys that are left is what scaled_dot_product_attention computes on those keys alone: so queries of
-each stream are attended over slices of the keys, and no mask is made. This also takes less time where an edge is cut.
+each stream are attended over slices of the keys, and no mask is made.
 """
 
 from __future__ import annotations
@@ -98,14 +98,13 @@ def cut_edges(
     where = block_range(transformer, stack, span)
     edges = frozenset(cut)
     calls = Calls(f"attention edges {edges_text(edges) or 'none'} in {where.place}")
-    hooks = ExitStack()
-    if edges or force:
-        facts = hooks.enter_context(forward_facts(where.model))
-        for index, block in where.blocks.items():
-            for name, module in block.named_children():
-                if name in ("attn", "attn2") and isinstance(module, nn.Module):
-                    _CutAttention(where, index, facts, edges, calls).install(module, hooks)
-    with counted(calls, hooks, expected=bool(edges) or force):
+    with counted(calls, expected=bool(edges) or force) as hooks:
+        if edges or force:
+            facts = hooks.enter_context(forward_facts(where.model))
+            for index, block in where.blocks.items():
+                for name, module in block.named_children():
+                    if name in ("attn", "attn2") and isinstance(module, nn.Module):
+                        _CutAttention(where, index, facts, edges, calls).install(module, hooks)
         yield calls
 
 
@@ -114,7 +113,7 @@ class _CutAttention:
 
     def __init__(self, where: BlockRange, index: int, facts: ForwardFacts, cut: frozenset[Edge], calls: Calls) -> None:
         self._where, self._index, self._facts, self._cut, self._calls = where, index, facts, cut, calls
-        self._mode: _EdgeMode | None = None
+        self._mode: Any = None  # an _EdgeMode; entering one isn't typed in torch
 
     def install(self, module: nn.Module, hooks: ExitStack) -> None:
         """Register both hooks; closing ``hooks`` takes them away."""

@@ -36,13 +36,13 @@ class Calls:
 
 
 @contextmanager
-def counted(calls: Calls, hooks: ExitStack, *, expected: bool = True) -> Iterator[Calls]:
-    """The ``with`` block in which ``hooks`` hold; they are closed in any case, also by an exception.
+def counted(calls: Calls, *, expected: bool = True) -> Iterator[ExitStack]:
+    """The ``with`` block in which hooks are registered and hold; what it gives takes them, and is closed in any case.
 
     On leaving without an exception, SurgeryError is raised where something was ``expected`` and nothing was changed.
     """
-    with hooks:
-        yield calls
+    with ExitStack() as hooks:
+        yield hooks
     if expected:
         calls.check()
 

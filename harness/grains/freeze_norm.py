@@ -136,22 +136,21 @@ def freeze_norms(transformer: Any, frozen: FrozenNorms | None, *, check: bool = 
     block. Raises SurgeryError on leaving where no norm of the range ran (unless ``check`` is False).
     """
     calls = Calls("frozen norms")
-    hooks = ExitStack()
-    if frozen is not None and frozen.sigmas:
-        where = block_range(transformer, frozen.stack, frozen.span)
-        calls.what = f"frozen norms of {where.place}"
-        facts = hooks.enter_context(forward_facts(where.model))
-        for index, block in where.blocks.items():
-            for name, norm in norm_names(block, qk=frozen.with_qk).items():
-                own = {
-                    stream: frozen.sigmas[NormSite(index, name, stream)]
-                    for stream in _streams(where, name)
-                    if NormSite(index, name, stream) in frozen.sigmas
-                }
-                if own:
-                    hook = _freezing(own, frozen.bins, facts, calls, index)
-                    remove_after(hooks, norm.register_forward_hook(hook))
-    with counted(calls, hooks, expected=check and frozen is not None and bool(frozen.sigmas)):
+    with counted(calls, expected=check and frozen is not None and bool(frozen.sigmas)) as hooks:
+        if frozen is not None and frozen.sigmas:
+            where = block_range(transformer, frozen.stack, frozen.span)
+            calls.what = f"frozen norms of {where.place}"
+            facts = hooks.enter_context(forward_facts(where.model))
+            for index, block in where.blocks.items():
+                for name, norm in norm_names(block, qk=frozen.with_qk).items():
+                    own = {
+                        stream: frozen.sigmas[NormSite(index, name, stream)]
+                        for stream in _streams(where, name)
+                        if NormSite(index, name, stream) in frozen.sigmas
+                    }
+                    if own:
+                        hook = _freezing(own, frozen.bins, facts, calls, index)
+                        remove_after(hooks, norm.register_forward_hook(hook))
         yield calls
 
 

@@ -8,8 +8,10 @@ stream; single-stream blocks have one ``ff`` for all tokens. FLUX's single-strea
 TARS decodes language models' neurons by their output embeddings. A diffusion transformer has none, so neurons are
 chosen by paired prompts instead: the same noisy latents and timesteps, with the text of a prompt that has the word and
 of one that has another in its place. A neuron's difference is its mean activation over tokens and steps with the word
-minus that without; its score is the mean difference over the pairs divided by the differences' standard deviation
-(Cohen's d for pairs). What the chosen neurons carry is then read off the images made with them clamped.
+minus that without. Chosen are those whose mean difference over the pairs is large against its standard deviation
+(Cohen's d for pairs), in the order of what they write with the word and don't without it: the mean difference times the
+norm of the neuron's column in the output projection. What they carry is read off the images made with them clamped
+(:mod:`harness.analysis.word_effects`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from harness.grains.calibration import Forwards, replay
 from harness.grains.calls import Calls, counted, remove_after
 
 _BRANCHES = ("ff", "ff_context")
+LEAST_SCORE = 0.8  # a large effect by Cohen's convention
 
 
 class Neuron(NamedTuple):
@@ -36,29 +39,38 @@ class Neuron(NamedTuple):
 
     block: int
     branch: str
-    index: int
+    unit: int
 
     def __str__(self) -> str:
         """``3.ff.120``."""
-        return f"{self.block}.{self.branch}.{self.index}"
+        return f"{self.block}.{self.branch}.{self.unit}"
 
 
 class ScoredNeuron(NamedTuple):
-    """A neuron with its mean ``difference`` over the pairs, its ``score`` and its mean ``without`` the word."""
+    """A neuron with its mean ``difference`` over the pairs and its mean ``without`` the word.
+
+    ``written`` is the difference times the norm of its column in the output projection, ``score`` is the difference
+    over the differences' standard deviation.
+    """
 
     neuron: Neuron
     difference: float
-    score: float
     without: float
+    written: float
+    score: float
 
 
 @dataclass(frozen=True)
 class _Branch:
-    """Where a feed-forward's hidden units can be seen: what ``module`` takes, or returns where ``after`` is True."""
+    """Where a feed-forward's hidden units can be seen: what ``module`` takes, or returns where ``after`` is True.
+
+    ``projection`` is the output projection, whose last ``width`` columns are theirs.
+    """
 
     module: nn.Module
     width: int
     after: bool
+    projection: Any
 
     def install(self, change: Any, hooks: ExitStack) -> None:
         """Have ``change(hidden)`` called with (B, tokens, width); what it returns, unless None, takes their place."""
@@ -85,21 +97,20 @@ def clamp_neurons(
     """
     by_place: dict[tuple[int, str], list[int]] = {}
     for neuron in neurons:
-        by_place.setdefault((neuron.block, neuron.branch), []).append(neuron.index)
+        by_place.setdefault((neuron.block, neuron.branch), []).append(neuron.unit)
     calls = Calls(f"{len(neurons)} clamped neurons of stack {stack or ''!r}")
-    hooks = ExitStack()
-    for (index, name), units in by_place.items():
-        where = _block(transformer, stack, index)
-        branch = _branch(where, index, name)
-        for unit in units:
-            if not 0 <= unit < branch.width:
-                raise CaseError(
-                    f"neuron {unit} of {name} in block {index} of stack {where.stack!r}: it has {branch.width} "
-                    f"({range_text(0, branch.width - 1)})"
-                )
-        held = [value[Neuron(index, name, u)] if isinstance(value, Mapping) else value for u in units]
-        branch.install(_clamping(units, held, calls, index), hooks)
-    with counted(calls, hooks, expected=bool(by_place)):
+    with counted(calls, expected=bool(by_place)) as hooks:
+        for (index, name), units in by_place.items():
+            where = _block(transformer, stack, index)
+            branch = _branch(where, index, name)
+            for unit in units:
+                if not 0 <= unit < branch.width:
+                    raise CaseError(
+                        f"neuron {unit} of {name} in block {index} of stack {where.stack!r}: it has {branch.width} "
+                        f"({range_text(0, branch.width - 1)})"
+                    )
+            held = [value[Neuron(index, name, u)] if isinstance(value, Mapping) else value for u in units]
+            branch.install(_clamping(units, held, calls, index), hooks)
         yield calls
 
 
@@ -132,13 +143,24 @@ def mean_activations(
     return {place: total / len(forwards) for place, total in sums.items()}
 
 
-def score_neurons(
-    with_word: Mapping[tuple[int, str], Tensor], without: Mapping[tuple[int, str], Tensor]
-) -> list[ScoredNeuron]:
-    """All neurons by the size of their score, from what :func:`mean_activations` gives of paired prompts.
+def column_norms(transformer: Any, stack: str | None, span: Span | None) -> dict[tuple[int, str], Tensor]:
+    """(neurons,) float64 by block and branch: the norm of what each neuron writes into its stream at activation 1."""
+    where = block_range(transformer, stack, span)
+    return {
+        (index, name): branch.projection.weight.detach()[:, -branch.width :].double().norm(dim=0).cpu()
+        for index, block in where.blocks.items()
+        for name, branch in _branches(block).items()
+    }
 
-    The differences' standard deviation gets a thousandth of the largest one of the neurons' feed-forward added, so that
-    a neuron that never moves has the score 0. Raises SurgeryError for fewer than two pairs.
+
+def score_neurons(
+    with_word: Mapping[tuple[int, str], Tensor],
+    without: Mapping[tuple[int, str], Tensor],
+    norms: Mapping[tuple[int, str], Tensor],
+) -> list[ScoredNeuron]:
+    """All neurons by what they write, from :func:`mean_activations` of paired prompts and :func:`column_norms`.
+
+    Raises SurgeryError for fewer than two pairs.
     """
     scored: list[ScoredNeuron] = []
     for (block, branch), on in with_word.items():
@@ -147,20 +169,20 @@ def score_neurons(
             raise SurgeryError(f"neurons are chosen from two pairs of prompts or more, not {len(on)} and {len(off)}")
         differences = on - off
         mean, deviation = differences.mean(dim=0), differences.std(dim=0)
-        scores = mean / (deviation + 1e-3 * deviation.max() + torch.finfo(deviation.dtype).tiny)
-        columns = (mean.tolist(), scores.tolist(), off.mean(dim=0).tolist())
+        scores = mean / (deviation + torch.finfo(deviation.dtype).tiny)  # 0 for a neuron that never moves
+        columns = (mean.tolist(), off.mean(dim=0).tolist(), (mean * norms[block, branch]).tolist(), scores.tolist())
         scored += [
             ScoredNeuron(Neuron(block, branch, i), *figures) for i, figures in enumerate(zip(*columns, strict=True))
         ]
-    return sorted(scored, key=lambda one: abs(one.score), reverse=True)
+    return sorted(scored, key=lambda one: abs(one.written), reverse=True)
 
 
 def chosen(scored: Sequence[ScoredNeuron], count: int) -> list[ScoredNeuron]:
-    """The ``count`` neurons that the word switches on most surely: by the largest positive scores.
+    """The ``count`` neurons that write most with the word and less without, of those with a score of 0.8 or more.
 
     Raises CaseError where there are fewer.
     """
-    raised = [one for one in scored if one.score > 0]
+    raised = [one for one in scored if one.score >= LEAST_SCORE]
     if count > len(raised):
         raise CaseError(f"{count} neurons asked for, and the word raises {len(raised)} of {len(scored)}")
     return raised[:count]
@@ -199,10 +221,10 @@ def _branches(block: nn.Module) -> dict[str, _Branch]:
             continue
         out = module.net[-1] if hasattr(module, "net") else getattr(module, "out_projection", None)
         if out is not None:
-            branches[name] = _Branch(out, out.in_features, after=False)
+            branches[name] = _Branch(out, out.in_features, after=False, projection=out)
     if hasattr(block, "act_mlp"):
         single: Any = block
-        branches["ff"] = _Branch(single.act_mlp, single.mlp_hidden_dim, after=True)
+        branches["ff"] = _Branch(single.act_mlp, single.mlp_hidden_dim, after=True, projection=single.proj_out)
     if not branches:
         raise SurgeryError(f"{type(block).__name__} has no feed-forward whose hidden units could be found")
     return branches

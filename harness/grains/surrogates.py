@@ -160,19 +160,18 @@ def surrogate(transformer: Any, fitted: Surrogate | None) -> Iterator[Calls]:
     Raises SurgeryError on leaving where the map never ran.
     """
     calls = Calls("surrogate")
-    hooks = ExitStack()
-    if fitted is not None:
-        where = block_range(transformer, fitted.stack, fitted.span)
-        calls.what = f"{fitted.kind} surrogate of {where.place}"
-        original = getattr(where.model, where.attribute)
-        facts = hooks.enter_context(forward_facts(where.model))
-        slots: list[Any] = list(original)
-        for index, block in where.blocks.items():
-            slots[index] = Slot(block, (), (), where.contract)
-        slots[fitted.span.first] = _MapSlot(where, fitted, facts, calls)
-        setattr(where.model, where.attribute, BlockView(original, slots))
-        hooks.callback(setattr, where.model, where.attribute, original)
-    with counted(calls, hooks, expected=fitted is not None):
+    with counted(calls, expected=fitted is not None) as hooks:
+        if fitted is not None:
+            where = block_range(transformer, fitted.stack, fitted.span)
+            calls.what = f"{fitted.kind} surrogate of {where.place}"
+            original = getattr(where.model, where.attribute)
+            facts = hooks.enter_context(forward_facts(where.model))
+            slots: list[Any] = list(original)
+            for index, block in where.blocks.items():
+                slots[index] = Slot(block, (), (), where.contract)
+            slots[fitted.span.first] = _MapSlot(where, fitted, facts, calls)
+            setattr(where.model, where.attribute, BlockView(original, slots))
+            hooks.callback(setattr, where.model, where.attribute, original)
         yield calls
 
 

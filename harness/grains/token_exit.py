@@ -59,22 +59,21 @@ def token_exit(
     where = block_range(transformer, stack, Span(after, after))
     later = _later(where, after)
     calls = Calls(f"{stream} {how} after block {after} of stack {where.stack!r}")
-    hooks = ExitStack()
-    if later and stream is Stream.IMAGE and how is Exit.DROPPED:
-        _end_after(where, after, later, calls, hooks)
-    elif later:
-        facts = hooks.enter_context(forward_facts(where.model))
-        held = _Held(where, stream, facts, calls.what)
-        remove_after(hooks, where.blocks[after].register_forward_hook(held.take))
-        number = after
-        for part in later:
-            for block in part.blocks.values():
-                number += 1
-                gone = _Gone(part, number, held, facts, calls)
-                if how is Exit.DROPPED:
-                    gone.drop(block, hooks)
-                remove_after(hooks, block.register_forward_hook(gone.restore))
-    with counted(calls, hooks, expected=bool(later)):
+    with counted(calls, expected=bool(later)) as hooks:
+        if later and stream is Stream.IMAGE and how is Exit.DROPPED:
+            _end_after(where, after, later, calls, hooks)
+        elif later:
+            facts = hooks.enter_context(forward_facts(where.model))
+            held = _Held(where, stream, facts, calls.what)
+            remove_after(hooks, where.blocks[after].register_forward_hook(held.take))
+            number = after
+            for part in later:
+                for block in part.blocks.values():
+                    number += 1
+                    gone = _Gone(part, number, held, facts, calls)
+                    if how is Exit.DROPPED:
+                        gone.drop(block, hooks)
+                    remove_after(hooks, block.register_forward_hook(gone.restore))
         yield calls
 
 

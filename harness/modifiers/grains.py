@@ -22,7 +22,14 @@ from harness.grains.block_range import Stream
 from harness.grains.calibration import Forwards, record_forwards, with_text_of
 from harness.grains.calls import Calls
 from harness.grains.freeze_norm import calibrate_norms, freeze_norms
-from harness.grains.neuron_clamp import ScoredNeuron, chosen, clamp_neurons, mean_activations, score_neurons
+from harness.grains.neuron_clamp import (
+    ScoredNeuron,
+    chosen,
+    clamp_neurons,
+    column_norms,
+    mean_activations,
+    score_neurons,
+)
 from harness.grains.surrogates import SurrogateKind, fit_surrogate, surrogate
 from harness.grains.token_exit import Exit, token_exit
 from harness.modifiers.base import Counts, ModifierRun, Target, refuse
@@ -156,19 +163,19 @@ class ClampNeurons(_GrainRun):
 
     def _score(self) -> list[ScoredNeuron]:
         having, others = paired_prompts(self.target.placed.choice, self.target.prompts)
-        batch = self.target.sampler.batch
+        batch, placed = self.target.sampler.batch, self.target.placed
         means: tuple[dict[tuple[int, str], list[Tensor]], ...] = ({}, {})
         for start in range(0, len(having), batch):
             forwards = self._recorded(tuple(having[start : start + batch]))
             swapped = self._recorded(tuple(others[start : start + batch]))
             rows = len(having[start : start + batch])
             for total, run in zip(means, (forwards, with_text_of(forwards, swapped)), strict=True):
-                placed = self.target.placed
                 own = mean_activations(self.target.sampler.transformer, placed.stack, self.span, run, rows)
                 for place, values in own.items():
                     total.setdefault(place, []).append(values)
         having_means, other_means = ({place: torch.cat(parts) for place, parts in total.items()} for total in means)
-        return score_neurons(having_means, other_means)
+        norms = column_norms(self.target.sampler.transformer, placed.stack, self.span)
+        return score_neurons(having_means, other_means, norms)
 
 
 class SurrogateMap(_GrainRun):

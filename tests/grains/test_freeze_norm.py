@@ -56,6 +56,15 @@ class FakeNorm(nn.Module):
         return out
 
 
+def keeping(seen, name):
+    """A hook that keeps what a norm divides by."""
+
+    def keep(norm, args):
+        seen[name] = divisor(norm, args[0])
+
+    return keep
+
+
 def by_hand(transformer, stack, frozen, image):
     """A copy of the model with its norms replaced by :class:`FakeNorm`, for one bin of the timestep."""
     model = copy.deepcopy(transformer)
@@ -113,14 +122,8 @@ def test_each_block_is_calibrated_with_those_before_it_frozen(model, stack):
         shorter = {site: sigmas for site, sigmas in frozen.sigmas.items() if site.block <= last}
         seen = {}
 
-        def look(name, seen=seen):
-            def keep(norm, args):
-                seen[name] = divisor(norm, args[0])
-
-            return keep
-
         norms = norm_names(blocks(transformer, stack)[last + 1])
-        hooks = [norm.register_forward_pre_hook(look(name)) for name, norm in norms.items()]
+        hooks = [norm.register_forward_pre_hook(keeping(seen, name)) for name, norm in norms.items()]
         with freeze_norms(transformer, FrozenNorms(frozen.stack, frozen.span, frozen.bins, False, shorter)):
             run(transformer, arguments)
         for hook in hooks:
@@ -143,7 +146,7 @@ def test_a_later_block_has_other_constants_than_measured_alone():
     alone = calibrate_norms(transformer, "double", Span(2, 2), [arguments])
     site = NormSite(2, "norm1.norm", Stream.IMAGE)
     assert together.sigmas[site].mean != alone.sigmas[site].mean
-    first = NormSite(0, "norm1.norm", Stream.TEXT)
+    first = NormSite(0, "norm1_context.norm", Stream.TEXT)
     assert together.sigmas[first] == calibrate_norms(transformer, "double", Span(0, 0), [arguments]).sigmas[first]
 
 

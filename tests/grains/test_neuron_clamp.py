@@ -10,9 +10,9 @@ import torch
 from harness.errors import CaseError, SurgeryError
 from harness.grains.neuron_clamp import (
     Neuron,
-    ScoredNeuron,
     chosen,
     clamp_neurons,
+    column_norms,
     feed_forwards,
     mean_activations,
     score_neurons,
@@ -136,20 +136,25 @@ def test_a_neuron_that_answers_to_the_word_comes_first():
     with_word[2, "ff"][:, 5] += 2
     with_word[2, "ff"][:, 3] -= 2
     with_word[2, "ff"][:, 0] = without[2, "ff"][:, 0]
-    scored = score_neurons(with_word, without)
-    assert {one.neuron.index for one in scored[:2]} == {3, 5}
+    norms = {(2, "ff"): torch.ones(8).double()}
+    scored = score_neurons(with_word, without, norms)
+    assert {one.neuron.unit for one in scored[:2]} == {3, 5}
     first = chosen(scored, 1)[0]
     assert first.neuron == Neuron(2, "ff", 5)
     differences = (with_word[2, "ff"] - without[2, "ff"])[:, 5]
     assert first.difference == pytest.approx(float(differences.mean()))
     assert first.score == pytest.approx(float(differences.mean() / differences.std()), rel=0.01)
     assert first.without == pytest.approx(float(without[2, "ff"][:, 5].mean()))
-    silent = next(one for one in scored if one.neuron.index == 0)
-    assert silent.score == 0
+    silent = next(one for one in scored if one.neuron.unit == 0)
+    assert silent.score == silent.written == 0
+    # What it writes counts: with a longer column another neuron that rises as surely comes first.
+    with_word[2, "ff"][:, 6] += 1
+    norms[2, "ff"][6] = 3
+    assert [one.neuron.unit for one in chosen(score_neurons(with_word, without, norms), 2)] == [6, 5]
     with pytest.raises(CaseError, match=r"9 neurons asked for, and the word raises \d of 8"):
         chosen(scored, 9)
     with pytest.raises(SurgeryError, match="two pairs"):
-        score_neurons({(0, "ff"): torch.zeros(1, 3)}, {(0, "ff"): torch.zeros(1, 3)})
+        score_neurons({(0, "ff"): torch.zeros(1, 3)}, {(0, "ff"): torch.zeros(1, 3)}, {})
 
 
 @EVERY_STACK
@@ -185,5 +190,18 @@ def test_a_feed_forward_that_a_block_lacks_is_named():
         pass
 
 
+@EVERY_STACK
+def test_a_column_is_what_the_neuron_adds_at_activation_one(model, stack):
+    transformer, _ = model
+    block = blocks(transformer, stack)[1]
+    norms = column_norms(transformer, stack, None)
+    if hasattr(block, "act_mlp"):
+        projection, before = block.proj_out, block.proj_out.out_features
+    else:
+        projection, before = (block.ff.net[2] if hasattr(block.ff, "net") else block.ff.out_projection), 0
+    assert norms[1, "ff"].shape == (feed_forwards(block)["ff"],)
+    assert float(norms[1, "ff"][3]) == pytest.approx(float(projection.weight[:, before + 3].detach().norm()))
+
+
 def test_a_neuron_is_written_with_its_place():
-    assert str(ScoredNeuron(Neuron(3, "ff", 120), 0.5, 2.0, 0.1).neuron) == "3.ff.120"
+    assert str(Neuron(3, "ff", 120)) == "3.ff.120"
