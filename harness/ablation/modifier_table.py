@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.ablation.inner_modifiers import INNER
 from harness.ablation.modifier import BARE, CostOf, Modifier, Parameter, Reach, Values
 
 
@@ -38,5 +39,6 @@ MODIFIERS: dict[str, Modifier] = {
             cost=_fewer_steps_cost,
             does_nothing=lambda values, steps: 0 < steps <= values[BARE],
         ),
+        *INNER,
     )
 }

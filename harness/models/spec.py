@@ -122,7 +122,8 @@ class Family:
     ``guidance_batched``: classifier-free guidance runs both passes in one forward, [negative, positive].
     ``timestep_scale``: the transformer's timestep argument at noise level 1. ``timestep_cast``: the pipeline casts
     that argument to the latents' dtype; otherwise it is fp32. ``latent_pixels``: pixels a side that the VAE makes
-    one latent of, where no VAE's config says; a token is two latents a side.
+    one latent of, where no VAE's config says; a token is two latents a side. ``text_first``: joint attention has the
+    text tokens ahead of the image tokens; otherwise they are behind.
 
     What only some families have is None or empty in the others: ``position_ids``, the arguments by which the
     transformer is told the positions of text and image tokens; ``rotary``, the attribute of the transformer whose
@@ -146,6 +147,7 @@ class Family:
     rotary: str = ""
     masked_tokenizer: str = ""
     position_limit: PositionLimit | None = None
+    text_first: bool = True
 
     @property
     def diffusers_names(self) -> Mapping[str, str]:
@@ -212,6 +214,7 @@ SD3 = Family(
     ),
     latent_pixels=8,
     position_limit=PositionLimit.SIDE,
+    text_first=False,
 )
 AURAFLOW = Family(
     name="auraflow",

@@ -1,0 +1,1 @@
+"""What can be taken out of a transformer below the block, and what can stand in for a range of blocks."""
