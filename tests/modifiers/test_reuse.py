@@ -147,7 +147,11 @@ def test_an_exception_leaves_the_model_as_it_was(sampler):
 
     def failing():
         with modified(
-            sampler, read_modifiers(f"{RANGES[sampler.family.name]}-reuse.n2+fewer-steps.2"), {}, PROMPTS, Calibrations()
+            sampler,
+            read_modifiers(f"{RANGES[sampler.family.name]}-reuse.n2+fewer-steps.2"),
+            {},
+            PROMPTS,
+            Calibrations(),
         ):
             raise Stop
 
