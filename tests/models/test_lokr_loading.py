@@ -62,7 +62,7 @@ def test_the_update_is_scale_times_the_kronecker_product(pipeline, tmp_path, kin
     [
         (
             ("lycoris_other_block.lokr_w1", "lycoris_other_block.lokr_w2"),
-            "1 of 1 layers fit nothing in it, as 'lycoris_o",
+            "1 of 1 layers fit nothing in it, as 'lycor",
         ),
         ((f"{LAYER}.lokr_w1", f"{LAYER}.lokr_w2"), "1 of 1 layers fit nothing"),  # of another size
         ((f"{LAYER}.lokr_w1",), f"layer '{LAYER}' lacks lokr_w2"),

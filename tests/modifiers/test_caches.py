@@ -38,7 +38,7 @@ def test_each_leaves_work_out_and_goes_without_a_trace(sampler, text):
 
 
 def test_a_cache_that_is_never_used_is_an_error(sampler):
-    with pytest.raises(SurgeryError, match="first-block-cache.t0: the cache was never used in 4 forwards"):
+    with pytest.raises(SurgeryError, match=r"first-block-cache\.t0: the cache was never used in 4 forwards"):
         latents(sampler, "first-block-cache.t0")
 
 

@@ -142,7 +142,7 @@ def test_an_update_that_is_never_reused_is_an_error(pipelines):
 def test_an_exception_leaves_the_model_as_it_was(sampler):
     control = sampler.sample(PROMPTS, 0).latents
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def failing():
@@ -153,8 +153,8 @@ def test_an_exception_leaves_the_model_as_it_was(sampler):
             PROMPTS,
             Calibrations(),
         ):
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         failing()
     assert torch.equal(sampler.sample(PROMPTS, 0).latents, control)

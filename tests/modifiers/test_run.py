@@ -36,6 +36,6 @@ def test_what_doesnt_fit_is_named_before_anything_runs(lab):
 
 def test_a_pipeline_that_fails_under_a_modifier_on_a_plan_is_named(lab):
     control = lab.control.seeds[0].latents_sha256
-    with pytest.raises(SurgeryError, match="the pipeline fails under first-block-cache.t500 on a plan: "):
+    with pytest.raises(SurgeryError, match=r"the pipeline fails under first-block-cache\.t500 on a plan: "):
         lab.run(parse("1-4"), "double", modifiers="first-block-cache.t500")
     assert lab.sampler.sample(lab.prompts, 0).sha256() == control

@@ -17,9 +17,9 @@ def test_objects_and_values_come_back_after_an_exception():
         with kept_parameters([layer]):
             layer.bias.data = torch.zeros(3)
             layer.weight = nn.Parameter(torch.zeros(3, 2))
-            raise ValueError
+            raise ValueError("stop")
 
-    with pytest.raises(ValueError, match=""):
+    with pytest.raises(ValueError, match="stop"):
         failing()
     assert layer.weight is weight
     assert layer.weight.data.data_ptr() == data.data_ptr()
