@@ -29,7 +29,7 @@ import pytest
 from hypothesis import settings
 
 from harness import extensions
-from harness.ablation import strategies
+from harness.ablation import modifiers, strategies
 
 E2E = Path(__file__).parent / "e2e"
 FEWER = 30
@@ -109,6 +109,7 @@ def package(tmp_path, monkeypatch):
         extensions.found.cache_clear()
         extensions.checkpoints.cache_clear()
         strategies._foreign.cache_clear()
+        modifiers._foreign.cache_clear()
 
     modules = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)

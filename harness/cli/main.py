@@ -41,6 +41,7 @@ COMMANDS = {
     "list": _Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
     "screen": _Command("screen", "rank single skips and plans by their velocity error, at the cost of some 30 images"),
     "search": _Command("search", "find the least harmful blocks to leave out for a speed-up, a size or a number"),
+    "rivals": _Command("rivals", "compare removing blocks with fewer steps and reuse at the same theoretical cost"),
     "truth": _Command("truth", "measure all sets of left-out blocks of a small model, to score searches against"),
     "sweep": _Command("sweep", "measure a grid by workers: here, on a Ray cluster, or as jobs of Slurm"),
     "worker": _Command("worker", "measure the cases of a work file into a run folder that workers share"),
@@ -70,7 +71,7 @@ GROUPS = {
     "measure on several machines": ("sweep", "worker", "merge"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),
-    "analyse and change models": ("screen", "search", "angles", "lokr", "export", "heal", "convert"),
+    "analyse and change models": ("screen", "search", "rivals", "angles", "lokr", "export", "heal", "convert"),
     "bundled models and this machine": ("tiny", "fingerprint"),
 }
 

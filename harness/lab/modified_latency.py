@@ -23,7 +23,6 @@ from harness.lab.lab import Lab
 from harness.lab.latency import WARM_UP, measure_latency, peak_bytes
 from harness.lab.protocol import LabProtocol
 from harness.models.sampler import Between
-from harness.modifiers.base import Counts
 from harness.modifiers.run import Modified, modified
 from harness.results.records import Latency
 from harness.results.statistics import speed_up
@@ -48,7 +47,7 @@ class ImagePairs:
         self.batch = len(self._prompts)
         self.control: list[float] = []
         self.variant: list[float] = []
-        self.counts: Counts | None = None  # of the last variant
+        self.counted_cost = 1.0  # of what modifiers can only count, in the last variant
         self._contexts, self._installed = ExitStack(), ExitStack()
         self._at_work: Modified | None = None
         self._seconds, self._forwards, self._began, self._pairs = 0.0, 0, 0.0, 0
@@ -89,7 +88,8 @@ class ImagePairs:
         """Take the variant away, see that it did something, and time the control where it comes second."""
         self._installed.close()
         assert self._at_work is not None
-        self.counts = self._at_work.check()
+        self._at_work.check()
+        self.counted_cost = self._at_work.counted_cost
         if self._pairs % 2 == 1:
             self._time_control()
         self._pairs += 1
@@ -128,8 +128,8 @@ def measure_case_latency(
     """Time a case beside the control: single forwards of a plan, whole images where there are modifiers.
 
     Of whole images half as many pairs are timed as of forwards, but at least six. ``loop`` is that of
-    :func:`harness.lab.latency.measure_latency`. The theoretical speed-up is the declared one, or where that depends on
-    the images, the control's block runs over those that were counted.
+    :func:`harness.lab.latency.measure_latency`. The theoretical speed-up follows from what is declared, and of
+    modifiers whose cost depends on the images, from what was counted.
     """
     if not case.modifiers:
         return measure_latency(lab, case, rounds) if loop is None else measure_latency(lab, case, rounds, loop)
@@ -142,7 +142,7 @@ def measure_case_latency(
     count = len(ran)
     control, variant = pairs.control[WARM_UP : WARM_UP + count], pairs.variant[WARM_UP : WARM_UP + count]
     ratio = speed_up(control, variant)
-    blocks = _share(lab, case, pairs.counts)
+    blocks = share(case, lab.checkpoint.stacks) * pairs.counted_cost
     return Latency(
         control=tuple(control),
         variant=tuple(variant),
@@ -163,11 +163,3 @@ def _pairs_of(pairs: ImagePairs, rounds: int) -> list[float]:
         pairs.forward()
         pairs.after_variant()
     return pairs.variant[WARM_UP:]
-
-
-def _share(lab: LabProtocol, case: Case, counts: Counts | None) -> float:
-    """The block runs over the control's: as declared, or as counted where a modifier doesn't know beforehand."""
-    unknown = any(modifier.cost(lab.checkpoint.stacks, case.steps) is None for modifier in case.modifiers)
-    if unknown and counts is not None and counts.block_runs:
-        return counts.block_runs / counts.control_block_runs
-    return share(case, lab.checkpoint.stacks)

@@ -1,4 +1,7 @@
-"""Putting a LoRA on a loaded pipeline through its own loader, and proving that all of it arrived."""
+"""Putting a LoRA on a loaded pipeline through its own loader, and proving that all of it arrived.
+
+LyCORIS LoKr files have a loader here (:mod:`harness.models.lokr_loading`).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from safetensors import SafetensorError
 
 from harness.errors import CheckpointError
 from harness.extras import missing
+from harness.models import lokr_loading
 
 _ADAPTER = "dit"
 
@@ -36,6 +40,9 @@ def put_on(pipeline: Any, path: Path, name: str) -> None:
     Raises CheckpointError where it doesn't load, and where any of its weights fits nothing in this model, which
     diffusers only warns of.
     """
+    if lokr_loading.is_lokr(path):
+        lokr_loading.put_on(pipeline, path, name)
+        return
     where = {"weight_name": path.name, "use_safetensors": True, "local_files_only": True}
     try:
         with _quiet():

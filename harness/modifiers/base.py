@@ -97,11 +97,9 @@ class Counts:
 class ModifierRun(ABC):
     """One use of a modifier on a model.
 
-    ``blocks_vary`` says that which blocks run depends on the images, so that they can only be counted;
     ``blocks_traced`` is False where the blocks' calls can't be seen, as under torch.compile.
     """
 
-    blocks_vary = False
     blocks_traced = True
 
     def __init__(self, target: Target) -> None:
@@ -124,6 +122,10 @@ class ModifierRun(ABC):
     def idle(self, step: int) -> frozenset[int]:  # noqa: ARG002 - a default
         """The positions of its range at which no block runs in that step, whatever the images are."""
         return frozenset()
+
+    def counted_cost(self) -> float | None:
+        """The share of the blocks' work that was done, once checked, where that can't be declared; else None."""
+        return None
 
     @abstractmethod
     def check(self, counts: Counts) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
+import torch
 from torch import nn
 
 from harness.ablation.alignment import align
 from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.plan import Plan, identity
-from harness.errors import SurgeryError
+from harness.errors import HarnessError, SurgeryError, first_line
 from harness.models.sampler import Sampler, Samples
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.modifiers.base import Calibrations, Counts, ModifierRun, Target, run_of
@@ -56,6 +58,11 @@ class Modified:
         for run in self._runs:
             run.before_step(step)
 
+    @property
+    def counted_cost(self) -> float:
+        """The product of what modifiers counted as their costs in the run that was checked; 1 for none."""
+        return math.prod(cost for run in self._runs if (cost := run.counted_cost()) is not None)
+
     def _count_forward(self, _module: nn.Module, _args: object) -> None:
         self._forwards += 1
 
@@ -67,9 +74,8 @@ class Modified:
         if rest or not batches or numbers != list(range(self._steps + 1)) * batches:
             names = " and ".join(str(run.target.placed) for run in self._runs)
             raise SurgeryError(f"{names}: the pipeline announced steps {numbers} where {self._steps} were asked for")
-        if not any(run.blocks_vary for run in self._runs):
-            for stack in self._ran:
-                self._check_stack(stack)
+        for stack in self._ran:
+            self._check_stack(stack)
         counts = Counts(
             batches=batches,
             steps=self._steps,
@@ -140,7 +146,13 @@ def sample_modified(
     Raises CaseError where a modifier doesn't fit the model, SurgeryError where one did nothing or other blocks ran.
     """
     with modified(sampler, modifiers, plans, calibration_prompts, calibrations) as at_work:
-        samples = sampler.sample(prompts, seed, between=at_work)
+        try:
+            samples = sampler.sample(prompts, seed, between=at_work)
+        except (HarnessError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            names = " and ".join(map(str, modifiers)) + (" on a plan" if plans else "")
+            raise SurgeryError(f"the pipeline fails under {names}: {first_line(error, with_type=True)}") from error
     at_work.check()
     return samples
 

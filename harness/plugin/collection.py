@@ -19,7 +19,12 @@ from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, i
 # Fixtures whose tests run only when asked for, and the word in -k that asks for them. Naming their file on the command
 # line does so, too, and --dit-analysis asks for all of them.
 _ON_REQUEST = {"study": "analysis", "finding": "findings"}
+_ON_REQUEST_MARK = "dit_on_request"  # the same for any tests; it holds their words
 _QUICK_STRATEGIES = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3")  # those of --dit-quick
+
+
+# Modifiers alone that belong to --dit-quick, of the whole model or of the middle.
+_QUICK_MODIFIERS = ("reuse.n2", "fewer-steps.3", "quant-int4")
 
 
 @dataclass(frozen=True)
@@ -122,13 +127,15 @@ class Collection:
         return case is None or not self.options.quick or _is_quick(case)
 
     def _is_requested(self, config: pytest.Config, item: pytest.Item) -> bool:
-        """Whether an analysis runs: it takes minutes, and ``pytest cases/`` is about the cases."""
+        """Whether an analysis or a test marked ``dit_on_request`` runs: it takes minutes, beside the cases' own."""
         words = [word for fixture, word in _ON_REQUEST.items() if fixture in fixtures_of(item)]
-        if not words or self.options.analysis or not is_marked(item):
+        mark = item.get_closest_marker(_ON_REQUEST_MARK)
+        asked = list(mark.args) if mark is not None else []
+        if not is_marked(item) or not (words or asked) or (self.options.analysis and not asked):
             return True
         start = config.invocation_params.dir
         files = {(start / argument.partition("::")[0]).resolve() for argument in config.args}
-        return item.path.resolve() in files or any(word in config.option.keyword for word in words)
+        return item.path.resolve() in files or any(word in config.option.keyword for word in [*words, *asked])
 
     def arrange(self, items: list[pytest.Item]) -> None:
         """Order what shares a lab: by checkpoint, its control first, images before timings."""
@@ -186,6 +193,8 @@ def parameter_id(item: pytest.Item) -> str | None:
 
 
 def _is_quick(case: Case) -> bool:
+    if case.modifiers:
+        return case.label in _QUICK_MODIFIERS and (case.span is None or "middle" in case.words)
     return "middle" in case.words and case.strategy in _QUICK_STRATEGIES
 
 

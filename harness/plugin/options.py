@@ -64,7 +64,8 @@ class Options:
     """The command line's options, checked; None and () are options that were left out.
 
     ``stacks``, ``ranges``, ``strategies``, ``plans`` and ``modifiers`` replace a case file's own grid.
-    ``groups`` says that the ranges first, middle and last are measured groups and no fractions of the depth. ``seeds`` are those of a variant,
+    ``groups`` says that the ranges first, middle and last are measured groups and no fractions of the depth. ``seeds``
+    are those of a variant,
     ``settings`` what replaces the checkpoints' own settings. ``rigour`` says which cases fail that can't be compared
     with stored values. ``rounds`` are timed pairs of forwards, ``threads`` torch's on the CPU, ``calibrate`` is a
     number of perturbed runs. ``whole_control`` asks for the control's images of every seed; ``cache`` is a folder that

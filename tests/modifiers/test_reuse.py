@@ -142,15 +142,19 @@ def test_an_update_that_is_never_reused_is_an_error(pipelines):
 def test_an_exception_leaves_the_model_as_it_was(sampler):
     control = sampler.sample(PROMPTS, 0).latents
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def failing():
         with modified(
-            sampler, read_modifiers(f"{RANGES[sampler.family.name]}-reuse.n2+fewer-steps.2"), {}, PROMPTS, Calibrations()
+            sampler,
+            read_modifiers(f"{RANGES[sampler.family.name]}-reuse.n2+fewer-steps.2"),
+            {},
+            PROMPTS,
+            Calibrations(),
         ):
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         failing()
     assert torch.equal(sampler.sample(PROMPTS, 0).latents, control)

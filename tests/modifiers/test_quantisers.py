@@ -1,0 +1,28 @@
+"""Quantisers of other packages: refused with the command that installs them; run where they are installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from harness.errors import CaseError
+from tests.helpers.models import SPECS
+from tests.helpers.samplers import PROMPTS, latents, sampler_of
+
+
+@pytest.mark.skipif(find_spec("torchao") is not None, reason="torchao is installed")
+def test_one_that_isnt_installed_is_named_with_the_command(pipelines):
+    with pytest.raises(CaseError, match=r"it needs torchao, .*: pip install 'dit-ablation-harness\[quant\]'"):
+        latents(sampler_of(pipelines, "flux"), "quantiser.torchao-int8")
+
+
+@pytest.mark.skipif(find_spec("torchao") is None, reason="torchao is not installed: pip install torchao")
+@pytest.mark.parametrize("family", SPECS)
+def test_torchao_quantises_and_leaves_the_model_as_it_was(pipelines, family):
+    sampler = sampler_of(pipelines, family)
+    control = sampler.sample(PROMPTS, 0).latents
+    quantised, _ = latents(sampler, "quantiser.torchao-int8")
+    assert not torch.equal(quantised, control)
+    assert torch.equal(sampler.sample(PROMPTS, 0).latents, control)
