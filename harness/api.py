@@ -76,12 +76,12 @@ def sweep(
     while measuring SurgeryError for a plan that did not take hold.
     """
     checkpoint = _checkpoint_of(lab)
-    names = checkpoint.family.diffusers_names
+    names, parts = checkpoint.family.diffusers_names, checkpoint.family.parts
     by_plan = [plans] if isinstance(plans, str) else plans
-    cases = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in by_plan]
+    cases = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names, parts=parts) for text in by_plan]
     if strategies or ranges or stacks or not cases:
         ask = grid(checkpoint.stacks, only=_names(stacks), ranges=_names(ranges), strategies=_names(strategies))
-        cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)])
+        cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], parts=parts)
     spans, steps = [read(text) for text in _names(windows)], checkpoint.settings.steps
     cases = [windowed for case in cases for windowed in in_windows(case, spans, steps)]
     if isinstance(lab, str | Path):

@@ -29,16 +29,16 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
 
 def read_grid(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
     """The cases that the options of :func:`add_grid` name. Raises CaseError or PlanError."""
-    names = checkpoint.family.diffusers_names
+    names, parts = checkpoint.family.diffusers_names, checkpoint.family.parts
     if arguments.plan:
-        return [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in arguments.plan]
+        return [by_hand(checkpoint.name, checkpoint.stacks, text, names=names, parts=parts) for text in arguments.plan]
     ask = grid(
         checkpoint.stacks,
         only=several(arguments.stack),
         ranges=several(arguments.range),
         strategies=several(arguments.strategy),
     )
-    return expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)])
+    return expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], parts=parts)
 
 
 def several(arguments: Sequence[str]) -> list[str]:

@@ -280,7 +280,8 @@ class Lab:
         take hold, HarnessError where the control gives no unit.
         """
         names = self.checkpoint.family.diffusers_names
-        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
+        parts = self.checkpoint.family.parts
+        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names, parts=parts)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         return self._measured(lambda seed: self.sample(plan, stack, seed, window, indices), indices)
 

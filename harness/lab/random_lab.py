@@ -87,7 +87,8 @@ class RandomLab:
         if window is not None:
             raise CaseError(f"{NO_STEPS}; leave out the window {range_text(*window)}")
         names = self.checkpoint.family.diffusers_names
-        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
+        parts = self.checkpoint.family.parts
+        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names, parts=parts)
         control = self.control  # first: where the model itself is broken, no check of a variant means anything
         self.check_identity(stack)
         with pinned(), ablate(self.transformer, plan, stack), traced(self.transformer, stack) as ran:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from harness.ablation.block_parts import Atom
 from harness.ablation.plan import Plan, identity
 from harness.ablation.steps import Window
 from harness.errors import SurgeryError
@@ -25,7 +26,7 @@ class Stepping:
     ``ran`` is the growing trace of the stack's blocks, ``length`` their number.
     """
 
-    def __init__(self, view: AblationView, window: Window, ran: Sequence[int], length: int) -> None:
+    def __init__(self, view: AblationView, window: Window, ran: Sequence[Atom], length: int) -> None:
         self._view, self._window, self._ran, self._length = view, window, ran, length
         self._starts: list[tuple[int, int]] = []  # a step, and where its part of the trace begins
 
