@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.ablation.grid import Ask
     from harness.ablation.plan import Plan
     from harness.ablation.ranges import Span
-    from harness.ablation.strategies import ALL_STRATEGIES, PAINTER_STRATEGIES, Strategy
+    from harness.ablation.strategies import ALL_STRATEGIES, PAINTER_STRATEGIES, PART_STRATEGIES, Strategy
     from harness.analysis.study import Study
     from harness.api import load, rank, sweep
     from harness.errors import HarnessError
@@ -40,6 +40,7 @@ _HOMES = {
     "Lab": ("harness.lab.lab", "Lab"),
     "Measurement": ("harness.results.records", "Measurement"),
     "PAINTER_STRATEGIES": ("harness.ablation.strategies", "PAINTER_STRATEGIES"),
+    "PART_STRATEGIES": ("harness.ablation.strategies", "PART_STRATEGIES"),
     "PairDistance": ("harness.metrics.base", "PairDistance"),
     "Plan": ("harness.ablation.plan", "Plan"),
     "Record": ("harness.results.records", "Record"),
@@ -62,6 +63,7 @@ _HOMES = {
 __all__ = [
     "ALL_STRATEGIES",
     "PAINTER_STRATEGIES",
+    "PART_STRATEGIES",
     "Ask",
     "Case",
     "Embedder",

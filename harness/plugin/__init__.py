@@ -45,6 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "dit_findings(checkpoint, *claims): published claims about a checkpoint, by the name of a set (blog, sd35), by "
         "id (B2) or as Claim objects; a test that takes `finding` runs once a claim",
     )
+    config.addinivalue_line(
+        "markers",
+        "dit_on_request(word): ablations that run only where their file is named on the command line or -k has the word",
+    )
     config.stash[_COLLECTION] = Collection(options.from_config(config))
 
 

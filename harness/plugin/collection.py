@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.ablation.case import Case
+from harness.ablation.strategies import PART_STRATEGIES
 from harness.errors import CaseError, HarnessError, shortened
 from harness.gates.baselines import find_folder
 from harness.models.checkpoints.resolve import Checkpoint
@@ -19,7 +20,8 @@ from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, i
 # Fixtures whose tests run only when asked for, and the word in -k that asks for them. Naming their file on the command
 # line does so, too, and --dit-analysis asks for all of them.
 _ON_REQUEST = {"study": "analysis", "finding": "findings"}
-_QUICK_STRATEGIES = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3")  # those of --dit-quick
+_ON_REQUEST_MARK = "dit_on_request"  # the same for any tests; it holds their words
+_QUICK_STRATEGIES = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3", *PART_STRATEGIES)  # of --dit-quick
 
 
 @dataclass(frozen=True)
@@ -122,13 +124,15 @@ class Collection:
         return case is None or not self.options.quick or _is_quick(case)
 
     def _is_requested(self, config: pytest.Config, item: pytest.Item) -> bool:
-        """Whether an analysis runs: it takes minutes, and ``pytest cases/`` is about the cases."""
+        """Whether an analysis or a test marked ``dit_on_request`` runs: it takes minutes, beside the cases' own."""
         words = [word for fixture, word in _ON_REQUEST.items() if fixture in fixtures_of(item)]
-        if not words or self.options.analysis or not is_marked(item):
+        mark = item.get_closest_marker(_ON_REQUEST_MARK)
+        asked = list(mark.args) if mark is not None else []
+        if not is_marked(item) or not (words or asked) or (self.options.analysis and not asked):
             return True
         start = config.invocation_params.dir
         files = {(start / argument.partition("::")[0]).resolve() for argument in config.args}
-        return item.path.resolve() in files or any(word in config.option.keyword for word in words)
+        return item.path.resolve() in files or any(word in config.option.keyword for word in [*words, *asked])
 
     def arrange(self, items: list[pytest.Item]) -> None:
         """Order what shares a lab: by checkpoint, its control first, images before timings."""

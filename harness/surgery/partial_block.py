@@ -137,15 +137,16 @@ def check_parts(plan: Plan, model: nn.Module, attribute: str, stack: str, output
     ``outputs`` are what a block returns (:class:`harness.surgery.block_contract.BlockContract`). Raises SurgeryError
     where they should be two streams, and in this diffusers are one.
     """
-    family = FAMILIES.get(type(model).__name__)
-    declared = [s.parts for s in (family.stacks if family else ()) if s.attribute == attribute]
+    blocks: nn.ModuleList = getattr(model, attribute)
+    kind = type(blocks[0]).__name__
+    declared = [s.parts for family in FAMILIES.values() for s in family.stacks if s.block == kind]
     apart = set(_STREAM_OF) <= set(outputs)
     if declared:
         parts = declared[0]
     else:
-        reasons = dict.fromkeys(SUBLAYERS, f"the submodules of a {type(model).__name__}'s blocks aren't known")
-        parts = StackParts(STREAMS if apart else frozenset(), reasons)
-    parts.check(plan.named(), len(getattr(model, attribute)), stack)
+        reason = f"it isn't known which submodules of a {kind} are its attention and its feed-forward"
+        parts = StackParts(STREAMS if apart else frozenset(), dict.fromkeys(SUBLAYERS, reason))
+    parts.check(plan.named(), len(blocks), stack)
     if not apart and any(isinstance(b, PartialBlock) and b.parts & STREAMS for b in plan.named()):
         raise SurgeryError(
             f"stack {stack!r}: in diffusers {diffusers.__version__} its blocks return text and image as one sequence, "
