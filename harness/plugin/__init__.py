@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line(
         "markers",
-        "dit_on_request(word): ablations that run only where their file is named on the command line or -k has the word",
+        "dit_on_request(word): cases that run only where their file is named on the command line or -k has the word",
     )
     config.stash[_COLLECTION] = Collection(options.from_config(config))
 

@@ -21,7 +21,7 @@ WITH_ONE_BLOCK = [name for name, strategy in STRATEGIES.items() if strategy.leas
 def test_equal_plans_are_one_case_and_the_identity_is_none():
     cases = expand("m", {"s": 4}, [Ask(("s",), ("middle", "first"), tuple(STRATEGIES))])
     ids = [case.id for case in cases]
-    # In a range of two, reverse, shuffle and swap are the same plan; in one block nothing but skip, its parts and scale is left.
+    # In a range of two, reverse, shuffle and swap are the same plan; one block has skip, its parts and scale left.
     assert "m-s-L01-02-reverse" in ids
     assert not any("swap" in i or "shuffle" in i for i in ids)
     assert [i for i in ids if "-L00-" in i] == [f"m-s-L00-{s}" for s in WITH_ONE_BLOCK]

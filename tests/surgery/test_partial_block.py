@@ -205,9 +205,12 @@ def test_half_of_a_sublayer_is_an_error(model, stack):
     hidden = list(names)[-1]
     real = block._modules[hidden]
     block._modules[hidden] = type("Nothing", (torch.nn.Module,), {"forward": lambda _self, x=None, **_: x})()
-    with pytest.raises(SurgeryError, match=f"block 1 ran .* and not {hidden}: half of its part"), torch.no_grad():
-        with traced_with(transformer, stack, block, hidden, real):
-            block(**call)
+    with (
+        pytest.raises(SurgeryError, match=f"block 1 ran .* and not {hidden}: half of its part"),
+        torch.no_grad(),
+        traced_with(transformer, stack, block, hidden, real),
+    ):
+        block(**call)
 
 
 @contextmanager
@@ -294,15 +297,15 @@ def test_what_a_stack_lacks_is_refused_by_name(model, stack, family):
     transformer, _ = model
     lacking = SPECS[family].parts[stack].parts ^ (STREAMS | SUBLAYERS)
     for part in lacking:
-        with pytest.raises(PlanError, match=f"has no part '{part}'.* it has ff"):
-            with ablate(transformer, f"0 1.{part}", stack):
-                pass
+        refused = pytest.raises(PlanError, match=f"has no part '{part}'.* it has ff")
+        with refused, ablate(transformer, f"0 1.{part}", stack):
+            pass
     with pytest.raises(ExportError, match=r"'1\.ff' is a part of block 1, .* write the block whole or leave it out"):
         chosen(transformer, {stack: "0 1.ff 2"})
 
 
 def test_a_block_of_an_unknown_class_has_no_sublayers(family, stack):
     assert sublayers_of(torch.nn.Linear(1, 1)) == {}
-    with pytest.raises(SurgeryError, match="aren't known|isn't known which submodules of a Linear"):
-        with without(torch.nn.Linear(1, 1), SUBLAYERS):
-            pass
+    refused = pytest.raises(SurgeryError, match="isn't known which submodules of a Linear")
+    with refused, without(torch.nn.Linear(1, 1), SUBLAYERS):
+        pass
