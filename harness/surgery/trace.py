@@ -93,17 +93,18 @@ def check_trace(ran: Sequence[Atom], plan: Plan, stack: str) -> int:
     expected = list(plan.atoms())
     if not expected:
         if ran:
-            raise SurgeryError(f"stack {stack!r}: blocks {_text(ran)} ran under a plan that runs none")
+            raise SurgeryError(f"stack {stack!r}: blocks {blocks_text(ran)} ran under a plan that runs none")
         return 0
     forwards, rest = divmod(len(ran), len(expected))
     if rest or not forwards or list(ran) != expected * forwards:
         first = list(ran[: len(expected)])
         raise SurgeryError(
-            f"stack {stack!r}: the plan '{plan}' runs blocks {_text(expected)}, but {_text(first)} ran "
+            f"stack {stack!r}: the plan '{plan}' runs blocks {blocks_text(expected)}, but {blocks_text(first)} ran "
             f"({len(ran)} block calls in all): the ablation did not take hold as written"
         )
     return forwards
 
 
-def _text(blocks: Sequence[Atom]) -> str:
+def blocks_text(blocks: Sequence[Atom]) -> str:
+    """Blocks of a trace as messages show them: ``[0, 1.ff, 2]``."""
     return f"[{', '.join(map(str, blocks))}]"

@@ -16,7 +16,7 @@ from harness.ablation.plan import Plan, identity
 from harness.ablation.steps import Window
 from harness.errors import SurgeryError
 from harness.models.stacks import find_stack, unwrap_compiled
-from harness.surgery.trace import check_trace, traced
+from harness.surgery.trace import blocks_text, check_trace, traced
 from harness.surgery.view import AblationView
 
 
@@ -60,7 +60,7 @@ class Stepping:
             ran = self._ran[start:end]
             if step == steps:
                 if ran:
-                    raise SurgeryError(f"stack {self._view.stack!r}: blocks {list(ran)} ran after the last step")
+                    raise SurgeryError(f"stack {self._view.stack!r}: blocks {blocks_text(ran)} ran after the last step")
                 continue
             plan = self._view.plan if self._inside(step) else identity(self._length)
             try:

@@ -197,8 +197,9 @@ def test_an_analysis_runs_when_it_is_asked_for(run, options, runs):
 )
 def test_what_is_on_request_runs_when_it_is_asked_for(run, options, runs):
     collection, items = collect(Metafunc("ablation", decorator=CASES), **options)
+    marks = {"dit": CASES.mark, "dit_on_request": pytest.mark.dit_on_request("grains").mark}
     for test in items:
-        test.add_marker(pytest.mark.dit_on_request("grains"))
+        test.get_closest_marker = marks.get
     collection.narrow(run, items)
     assert bool(items) == runs
 
