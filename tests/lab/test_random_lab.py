@@ -79,7 +79,7 @@ def test_parts_take_hold_and_are_no_list_of_blocks(random_labs, name, strategy):
 
 
 def test_a_part_that_a_stack_lacks_is_named_before_anything_runs(random_labs):
-    with pytest.raises(PlanError, match="block 1 of stack 'single' has no part 'text': .* it has ff, and a factor"):
+    with pytest.raises(PlanError, match=r"block 1 of stack 'single' has no part 'text': .* it has ff, and a factor"):
         random_labs["auraflow-v0.2"].run("single: 0 1.text 2-31")
 
 
