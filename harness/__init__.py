@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.ablation.modifier import Modifier
     from harness.ablation.plan import Plan
     from harness.ablation.ranges import Span
-    from harness.ablation.strategies import ALL_STRATEGIES, PAINTER_STRATEGIES, Strategy
+    from harness.ablation.strategies import ALL_STRATEGIES, PAINTER_STRATEGIES, PART_STRATEGIES, Strategy
     from harness.analysis.study import Study
     from harness.api import load, rank, sweep
     from harness.errors import HarnessError
@@ -42,6 +42,7 @@ _HOMES = {
     "Measurement": ("harness.results.records", "Measurement"),
     "Modifier": ("harness.ablation.modifier", "Modifier"),
     "PAINTER_STRATEGIES": ("harness.ablation.strategies", "PAINTER_STRATEGIES"),
+    "PART_STRATEGIES": ("harness.ablation.strategies", "PART_STRATEGIES"),
     "PairDistance": ("harness.metrics.base", "PairDistance"),
     "Plan": ("harness.ablation.plan", "Plan"),
     "Record": ("harness.results.records", "Record"),
@@ -64,6 +65,7 @@ _HOMES = {
 __all__ = [
     "ALL_STRATEGIES",
     "PAINTER_STRATEGIES",
+    "PART_STRATEGIES",
     "Ask",
     "Case",
     "Embedder",

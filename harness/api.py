@@ -80,14 +80,17 @@ def sweep(
     while measuring SurgeryError for a plan that did not take hold.
     """
     checkpoint = _checkpoint_of(lab)
-    names = checkpoint.family.diffusers_names
+    names, parts = checkpoint.family.diffusers_names, checkpoint.family.parts
     by_plan = [plans] if isinstance(plans, str) else plans
     steps, together = checkpoint.settings.steps, [read_modifiers(text) for text in _names(modifiers)]
     cases = [
         case
         for text in by_plan
         for case in with_modifiers(
-            by_hand(checkpoint.name, checkpoint.stacks, text, names=names), together, checkpoint.stacks, steps
+            by_hand(checkpoint.name, checkpoint.stacks, text, names=names, parts=parts),
+            together,
+            checkpoint.stacks,
+            steps,
         )
     ]
     if strategies or ranges or stacks or not cases:
@@ -98,7 +101,7 @@ def sweep(
             strategies=_names(strategies),
             modifiers=_names(modifiers),
         )
-        cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], steps=steps)
+        cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], steps=steps, parts=parts)
     spans = [read(text) for text in _names(windows)]
     cases = [windowed for case in cases for windowed in in_windows(case, spans, steps)]
     if isinstance(lab, str | Path):

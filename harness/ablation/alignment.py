@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.ablation.plan import Plan, Step
+from harness.ablation.block_parts import index_of
+from harness.ablation.plan import Group, Plan, Step
 from harness.errors import PlanError
 
 
@@ -21,7 +22,7 @@ def align(plan: Plan, length: int) -> tuple[tuple[Step, ...], ...]:
     best: list[tuple[int, int]] = []
     back: list[list[int]] = []
     for step in plan.steps:
-        home = step if isinstance(step, int) else step.branches[0][0]
+        home = index_of(step.branches[0][0] if isinstance(step, Group) else step)
         fresh: list[tuple[int, int]] = []
         came: list[int] = []
         low, low_at = infinite, -1  # the least of best[0..s-1]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from harness.ablation.block_parts import StackParts
 from harness.ablation.modifiers import JOIN, PlacedModifier, in_order, without_range
 from harness.ablation.modifiers import WORD as MODIFIER
 from harness.ablation.plan import Plan, as_plan, identity, split_stack
@@ -93,9 +94,10 @@ class Case:
     def saving(self) -> float:
         """Share of the stack's block executions that the plan leaves out; negative where it adds some.
 
-        Over all steps of a run: a window of half of them halves it. Without ``steps``, that of a step in the window.
+        A part of a block counts as its share of the block's weights (``PartialBlock.work``). Over all steps
+        of a run: a window of half of them halves it. Without ``steps``, that of a step in the window.
         """
-        return (1.0 - self.plan.runs / self.length) * share(self.window, self.steps)
+        return (1.0 - self.plan.work / self.length) * share(self.window, self.steps)
 
 
 def stack_length(checkpoint: str, stacks: Mapping[str, int], stack: str) -> int:
@@ -113,11 +115,13 @@ def over_stack(
     stack: str | None = None,
     *,
     names: Mapping[str, str] = MappingProxyType({}),
+    parts: Mapping[str, StackParts] = MappingProxyType({}),
 ) -> tuple[Plan, str]:
     """A plan and its stack from ``"double: 0-3 8-18"``, or from a plan (or its text) and a stack's name.
 
     The stack may be left out where there is only one; ``names`` (diffusers' name -> the name here) may stand for
-    stacks, too. Raises PlanError or CaseError.
+    stacks, too. ``parts`` are those that the blocks of each stack have; of a stack that isn't in it, a plan's parts
+    aren't checked. Raises PlanError or CaseError.
     """
     stack, plan = split_stack(plan, stack, names)
     _refuse_strategy(plan, stack or next(iter(stacks)))
@@ -125,7 +129,11 @@ def over_stack(
         if len(stacks) > 1:
             raise CaseError(f"plan '{plan}' names no stack; write it like '{next(iter(stacks))}: {plan}'")
         stack = next(iter(stacks))
-    return as_plan(plan, stack_length(checkpoint, stacks, stack), stack), stack
+    length = stack_length(checkpoint, stacks, stack)
+    plan = as_plan(plan, length, stack)
+    if stack in parts:
+        parts[stack].check(plan.named(), length, stack)
+    return plan, stack
 
 
 def _refuse_strategy(plan: Plan | str, stack: str) -> None:
@@ -140,9 +148,14 @@ def _refuse_strategy(plan: Plan | str, stack: str) -> None:
 
 
 def by_hand(
-    checkpoint: str, stacks: Mapping[str, int], text: str, *, names: Mapping[str, str] = MappingProxyType({})
+    checkpoint: str,
+    stacks: Mapping[str, int],
+    text: str,
+    *,
+    names: Mapping[str, str] = MappingProxyType({}),
+    parts: Mapping[str, StackParts] = MappingProxyType({}),
 ) -> Case:
-    """The case of ``--dit-plan "double: 0-1 (2|3|4)x3 5"``; ``names`` as for :func:`over_stack`.
+    """The case of ``--dit-plan "double: 0-1 (2|3|4)x3 5"``; ``names`` and ``parts`` as for :func:`over_stack`.
 
     Raises PlanError or CaseError; also where the plan is the identity, since that is no ablation.
     """
@@ -152,6 +165,8 @@ def by_hand(
         raise CaseError(f"plan {text!r} names no stack; write it like 'double: 0-1 (2|3|4)x3 5' ({', '.join(stacks)})")
     length = stack_length(checkpoint, stacks, stack)
     plan = as_plan(steps, length, stack).normal()
+    if stack in parts:
+        parts[stack].check(plan.named(), length, stack)
     if plan.is_identity(length):
         raise CaseError(f"plan {text!r} runs stack {stack!r} as it is: the identity is no ablation")
     digest = hashlib.sha256(f"{stack}: {plan}".encode()).hexdigest()[:8]

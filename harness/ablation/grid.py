@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from harness.ablation.block_parts import StackParts
 from harness.ablation.case import Case, modified, modifiers_alone, stack_length
 from harness.ablation.modifiers import JOIN, PlacedModifier, read_modifiers, without_range
 from harness.ablation.modifiers import names as modifier_names
 from harness.ablation.ranges import Parts, Span, spans
 from harness.ablation.steps import WORD, Window, split, within
 from harness.ablation.strategies import ALL_STRATEGIES, ConfiguredStrategy, choose, names
-from harness.errors import CaseError
+from harness.errors import CaseError, PlanError
 
 _LIKE = {
     "stacks": '("double",)',
@@ -51,12 +52,16 @@ def expand(
     windows: Sequence[Window] = (),
     steps: int = 0,
     measured: Mapping[str, Parts] = MappingProxyType({}),
+    parts: Mapping[str, StackParts] = MappingProxyType({}),
 ) -> list[Case]:
     """The cases of a grid over a checkpoint's ``stacks`` (name -> number of blocks).
 
     Equal plans in equal windows are one case, named by the first strategy that gives it; plans equal to the identity
     are none. With ``windows`` of the checkpoint's ``steps`` every case is one in each of them; a window over all
     steps is none. ``measured`` are the groups that take the place of first, middle and last, by stack.
+    ``parts`` are those that the blocks of each stack have: a strategy below the block makes no case of a range that
+    lacks its part, and it is a mistake where this is so of everything that an Ask asks it for. Of a stack that isn't
+    in ``parts`` nothing is checked.
     Raises CaseError for an Ask of anything but texts, an unknown stack, range or strategy, where a range was written
     out in numbers on which the strategy changes nothing, and for a window beyond the last step.
     """
@@ -64,12 +69,15 @@ def expand(
     for ask in asks:
         _check_texts(ask)
         together = [read_modifiers(text) for text in ask.modifiers]
+        lacking = _Lacking()
         for stack in ask.stacks:
             length = stack_length(checkpoint, stacks, stack)
             for name in ask.ranges:
                 for span, words in spans(name, length, stack, measured.get(stack)):
                     for text in ask.strategies:
                         case = _case(checkpoint, stack, length, span, choose(text), words)
+                        if case is not None and not lacking.has_parts(text, case, parts.get(stack)):
+                            continue
                         for windowed in [] if case is None else in_windows(case, windows, steps):
                             for each in with_modifiers(windowed, together, stacks, steps):
                                 cases.setdefault((stack, each.plan, each.window, each.modifiers), each)
@@ -77,6 +85,7 @@ def expand(
             for case in _alone(checkpoint, stacks, ask, together, steps=steps, measured=measured):
                 for windowed in in_windows(case, windows, steps):
                     cases.setdefault(windowed.modifiers, windowed)
+        lacking.refuse(checkpoint)
     return sorted(cases.values(), key=lambda c: (bool(c.modifiers), list(stacks).index(c.stack), _order(c)))
 
 
@@ -112,14 +121,39 @@ def _alone(
                     yield modifiers_alone(checkpoint, stacks, placed, words=words, steps=steps)
 
 
+@dataclass
+class _Lacking:
+    """Which strategies of an Ask found the part that they leave out nowhere, each with the first reason."""
+
+    reasons: dict[str, str] = field(default_factory=dict[str, str])
+    made: set[str] = field(default_factory=set[str])
+
+    def has_parts(self, strategy: str, case: Case, parts: StackParts | None) -> bool:
+        """Whether the blocks of a strategy's case have the parts that its plan names."""
+        try:
+            if parts is not None:
+                parts.check(case.plan.named(), case.length, case.stack)
+        except PlanError as error:
+            self.reasons.setdefault(strategy, str(error))
+            return False
+        self.made.add(strategy)
+        return True
+
+    def refuse(self, checkpoint: str) -> None:
+        """Raise CaseError for a strategy that made no case at all because of this."""
+        for strategy, reason in self.reasons.items():
+            if strategy not in self.made:
+                raise CaseError(f"strategy {strategy!r} makes no case of checkpoint {checkpoint!r}: {reason}")
+
+
 def _check_texts(ask: Ask) -> None:
     """Raise CaseError where a case file has ``3`` in place of ``("3",)``, or ``"skip"`` in place of ``("skip",)``."""
-    for field in fields(ask):
-        value: object = getattr(ask, field.name)
+    for named in fields(ask):
+        value: object = getattr(ask, named.name)
         if not isinstance(value, list | tuple) or not all(isinstance(text, str) for text in value):
             shown = reprlib.repr(value)
             raise CaseError(
-                f"Ask takes tuples of texts: {field.name} is {shown}, and is written like {_LIKE[field.name]}"
+                f"Ask takes tuples of texts: {named.name} is {shown}, and is written like {_LIKE[named.name]}"
             )
 
 

@@ -3,30 +3,33 @@
 Grammar (EBNF; white space separates steps)::
 
     plan    = step , { " " , step } ;
-    step    = index | range | group ;
-    range   = index , "-" , index ;                      (* inclusive; 7-4 counts down *)
+    step    = block | range | group ;
+    block   = index , [ part ] ;
+    range   = index , "-" , index , [ part ] ;           (* inclusive; 7-4 counts down *)
+    part    = { "." , ( "attn" | "ff" | "text" | "image" ) } , [ "*" , factor ] ;
     group   = "(" , branch , { "|" , branch } , ")" , [ "+" | "~" ] , [ "x" , count ] ;
-    branch  = ( index | range ) , { " " , ( index | range ) } ;
+    branch  = ( block | range ) , { " " , ( block | range ) } ;
     index   = digit , { digit } ;                        (* 0 to 9, at most 6 of them *)
     count   = digit , { digit } ;                        (* at least 1 *)
+    factor  = digit , { digit } , [ "." , digit , { digit } ] ;    (* 0 to 100, at most 4 decimals *)
 
-A group runs its branches on the same input and combines their outputs: the mean (no mark), the
-sum of their updates (``+``), or that sum over the square root of their number (``~``); ``x3``
-does the whole group three times over. ``0-3 (4|5|6|7)x3 8-18`` is looped parallel in a stack of 19.
-The empty plan, which runs nothing, is written ``-``. A plan runs at most 100,000 blocks, loops unrolled.
+A block with parts runs or gives only those, and a factor scales its update
+(:mod:`harness.ablation.block_parts`); behind a range, both are of each of its blocks. A group runs its branches on the
+same input and combines their outputs: the mean (no mark), the sum of their updates (``+``), or that sum over the square
+root of their number (``~``); ``x3`` does the whole group three times over. ``0-3 (4|5|6|7)x3 8-18`` is looped parallel
+in a stack of 19. The empty plan, which runs nothing, is written ``-``. A plan runs at most 100,000 blocks, loops
+unrolled.
 """
 
 from __future__ import annotations
 
 import enum
-import itertools
-import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import SupportsIndex
 
+from harness.ablation.block_parts import Atom, PartialBlock, atom, index_of, partial, suffix_of
 from harness.errors import PlanError
 
 _MOST = 100_000  # blocks that a plan runs
@@ -41,7 +44,7 @@ class Combine(enum.Enum):
     ROOT = "~"  # x + sum(d_i) / sqrt(M)
 
 
-Branch = tuple[int, ...]
+Branch = tuple[Atom, ...]
 
 
 @dataclass(frozen=True)
@@ -57,66 +60,94 @@ class Group:
             raise PlanError("a group needs at least one branch, and every branch at least one block")
         if self.loops < 1:
             raise PlanError(f"a group runs at least once, not x{self.loops}")
-        object.__setattr__(self, "branches", tuple(tuple(map(_index, branch)) for branch in self.branches))
-        _check_number(self.runs)
+        object.__setattr__(self, "branches", tuple(tuple(map(atom, branch)) for branch in self.branches))
+        _check_number(self.size)
 
     @property
-    def runs(self) -> int:
-        """How many blocks it runs, loops unrolled."""
+    def size(self) -> int:
+        """How many blocks stand in it, loops unrolled."""
         return sum(map(len, self.branches)) * self.loops
 
+    def atoms(self) -> Iterator[Atom]:
+        """Every block in the order of execution, branches one after another, loops unrolled."""
+        for _ in range(self.loops):
+            for branch in self.branches:
+                yield from branch
 
-Step = int | Group
+
+Step = Atom | Group
 
 
 @dataclass(frozen=True)
 class Plan:
     """The steps over one stack. ``str(plan)`` prints it; :func:`parse` reads it back.
 
-    Raises PlanError for a step that is neither a group nor a whole number (numpy's do, too).
+    Raises PlanError for a step that is neither a group nor a whole number (numpy's do, too) nor a partial block.
     """
 
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
-        steps = tuple(step if isinstance(step, Group) else _index(step) for step in self.steps)
+        steps = tuple(step if isinstance(step, Group) else atom(step) for step in self.steps)
         object.__setattr__(self, "steps", steps)
-        _check_number(self.runs)
+        _check_number(sum(step.size if isinstance(step, Group) else 1 for step in steps))
 
     @property
     def runs(self) -> int:
-        """How many blocks it runs, loops unrolled."""
+        """How many blocks it runs, loops unrolled; a part of a block is one."""
         return sum(map(block_runs, self.steps))
+
+    @property
+    def work(self) -> float:
+        """How many whole blocks' work it is: ``runs`` where no block is partial."""
+        return sum(map(_work, self.steps))
 
     def __str__(self) -> str:
         return format_plan(self)
 
-    def blocks(self) -> Iterator[int]:
-        """Every block index in the order of execution, branches one after another, loops unrolled."""
+    def atoms(self) -> Iterator[Atom]:
+        """Every block, whole or partial, in the order of execution, branches one after another, loops unrolled."""
         for step in self.steps:
-            if isinstance(step, int):
-                yield step
+            for block in step.atoms() if isinstance(step, Group) else (step,):
+                if isinstance(block, int) or block.runs:
+                    yield block
+
+    def blocks(self) -> Iterator[int]:
+        """The index of every block that runs, in the order of :meth:`atoms`."""
+        return map(index_of, self.atoms())
+
+    def named(self) -> Iterator[Atom]:
+        """Every block that stands in it, once for each place, whether it runs or not."""
+        for step in self.steps:
+            if isinstance(step, Group):
+                for branch in step.branches:
+                    yield from branch
             else:
-                for _ in range(step.loops):
-                    for branch in step.branches:
-                        yield from branch
+                yield step
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether any block stands in it of which only a part runs, or whose update is scaled."""
+        return any(isinstance(block, PartialBlock) for block in self.named())
 
     def normal(self) -> Plan:
-        """The same computation without groups that are none: a single branch is just its sequence."""
+        """The same computation without groups that are none: a single branch is just its sequence.
+
+        A block that is scaled by 0 is left out, outside of groups.
+        """
         steps: list[Step] = []
         for step in self.steps:
             if isinstance(step, Group) and len(step.branches) == 1:
                 steps.extend(step.branches[0] * step.loops)
             else:
                 steps.append(step)
-        return Plan(tuple(steps))
+        return Plan(tuple(step for step in steps if not isinstance(step, PartialBlock) or step.runs))
 
     def check(self, length: int, stack: str = "") -> None:
         """Raise PlanError where a block isn't one of a stack of ``length``; ``stack`` only names it in the message."""
-        for step in self.steps:
-            for block in (step,) if isinstance(step, int) else itertools.chain(*step.branches):
-                if not 0 <= block < length:
-                    raise PlanError(f"plan '{self}'{_over(stack, length)}: block {block} is out of range")
+        for block in map(index_of, self.named()):
+            if not 0 <= block < length:
+                raise PlanError(f"plan '{self}'{_over(stack, length)}: block {block} is out of range")
 
     def is_identity(self, length: int) -> bool:
         """Whether it runs blocks 0..length-1 once each, in order."""
@@ -125,20 +156,21 @@ class Plan:
 
 def block_runs(step: Step) -> int:
     """How many blocks a step runs."""
-    return step.runs if isinstance(step, Group) else 1
+    if isinstance(step, Group):
+        return sum(block_runs(block) for branch in step.branches for block in branch) * step.loops
+    return int(isinstance(step, int) or step.runs)
+
+
+def _work(step: Step) -> float:
+    """How many whole blocks' work a step is."""
+    if isinstance(step, Group):
+        return sum(_work(block) for branch in step.branches for block in branch) * step.loops
+    return 1 if isinstance(step, int) else step.work
 
 
 def _check_number(blocks: int) -> None:
     if blocks > _MOST:
         raise PlanError(f"a plan runs at most {_MOST:,} blocks, loops unrolled, and not {blocks:,}")
-
-
-def _index(block: object) -> int:
-    if type(block) is int:
-        return block
-    if isinstance(block, bool) or not isinstance(block, SupportsIndex):
-        raise PlanError(f"{block!r} is no block number; a plan's steps are whole numbers and groups")
-    return operator.index(block)
 
 
 def _over(stack: str, length: int | None) -> str:
@@ -161,9 +193,9 @@ def format_plan(plan: Plan) -> str:
     if not plan.steps:
         return "-"
     parts: list[str] = []
-    run: list[int] = []
+    run: list[Atom] = []
     for step in plan.steps:
-        if isinstance(step, int):
+        if not isinstance(step, Group):
             run.append(step)
             continue
         parts += _ranges(run)
@@ -174,22 +206,30 @@ def format_plan(plan: Plan) -> str:
     return " ".join(parts + _ranges(run))
 
 
-def _ranges(run: Sequence[int]) -> list[str]:
+def _ranges(run: Sequence[Atom]) -> list[str]:
     parts: list[str] = []
     at = 0
     while at < len(run):
         end = at + 1
-        while end < len(run) and run[end] == run[end - 1] + 1:
+        while end < len(run) and _follows(run[end], run[end - 1]):
             end += 1
         if end - at >= 3:
-            parts.append(f"{run[at]}-{run[end - 1]}")
+            parts.append(f"{index_of(run[at])}-{index_of(run[end - 1])}{suffix_of(run[at])}")
         else:
-            parts += [str(i) for i in run[at:end]]
+            parts += [str(block) for block in run[at:end]]
         at = end
     return parts
 
 
-_TOKEN = re.compile(r"\s*(?:(?P<range>\d+-\d+)|(?P<index>\d+)|(?P<loops>x\d+)|(?P<sign>[()|+~]))", flags=re.ASCII)
+def _follows(block: Atom, before: Atom) -> bool:
+    return index_of(block) == index_of(before) + 1 and suffix_of(block) == suffix_of(before)
+
+
+_PART = r"(?:\.[a-z]+)*(?:\*\d+(?:\.\d+)?)?"
+_TOKEN = re.compile(
+    rf"\s*(?:(?P<range>\d+-\d+{_PART})|(?P<index>\d+{_PART})|(?P<loops>x\d+)|(?P<sign>[()|+~]))", flags=re.ASCII
+)
+_BLOCKS = re.compile(r"(\d+)(?:-(\d+))?((?:\.[a-z]+)*)(?:\*(.+))?", flags=re.ASCII)
 
 
 class _Reader:
@@ -237,21 +277,27 @@ class _Reader:
             raise self.error(f"block {value} is out of range", column)
         return value
 
-    def indices(self) -> list[int]:
+    def indices(self) -> list[Atom]:
         """The blocks of an index or range token, which the caller has seen to be next."""
-        kind, text, column = self.take()
-        if kind == "index":
-            return [self.number(text, column)]
-        low, high = text.split("-")
-        first, last = self.number(low, column), self.number(high, column + len(low) + 1)
+        _, text, column = self.take()
+        match = _BLOCKS.fullmatch(text)
+        assert match is not None
+        first = self.number(match[1], column)
+        last = first if match[2] is None else self.number(match[2], column + match.start(2))
         step = 1 if last >= first else -1
         _check_number(abs(last - first) + 1)
-        return list(range(first, last + step, step))
+        names, factor = match[3].split(".")[1:], match[4] or ""
+        if not names and not factor:
+            return list(range(first, last + step, step))
+        try:
+            return [partial(index, names, factor) for index in range(first, last + step, step)]
+        except PlanError as error:
+            raise self.error(str(error), column + match.start(3)) from None
 
     def group(self) -> Group:
         opened = self.take()[2]
         branches: list[Branch] = []
-        branch: list[int] = []
+        branch: list[Atom] = []
         while True:
             kind, text, column = self.peek()
             if kind in ("index", "range"):

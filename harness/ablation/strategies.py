@@ -1,8 +1,10 @@
 """Execution strategies: pure functions from a stack's length and a range to a Plan.
 
 Names and definitions follow "Transformer Layers as Painters" (Sun et al., arXiv 2407.09298), with
-the two update scalings that tell whether a mean merely under-updates. In ids a parameter follows
-the name after a dot: ``shuffle.s2`` is seed 2, ``parallel.t3`` three loops.
+the two update scalings that tell whether a mean merely under-updates. Below the block, ``skip-attn``
+and ``skip-ff`` leave out the sublayers that FinerCut (arXiv 2405.18218) removes, ``skip-text`` and
+``skip-image`` the update of one stream, and ``scale`` multiplies the update. In ids a parameter follows
+the name after a dot: ``shuffle.s2`` is seed 2, ``parallel.t3`` three loops, ``scale.f50`` a factor of 0.5.
 
 Another package adds one by an entry point in the group ``harness.strategies`` that leads to a Strategy.
 """
@@ -16,12 +18,13 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from harness import extensions
+from harness.ablation.block_parts import Atom, BlockPart, PartialBlock
 from harness.ablation.plan import Combine, Group, Plan
 from harness.ablation.ranges import Span
 from harness.errors import CaseError, HarnessError, first_line
 
 
-def _around(length: int, span: Span, inner: tuple[int | Group, ...]) -> Plan:
+def _around(length: int, span: Span, inner: tuple[Atom | Group, ...]) -> Plan:
     return Plan((*range(span.first), *inner, *range(span.last + 1, length)))
 
 
@@ -109,6 +112,35 @@ def _grouped(length: int, span: Span, combine: Combine, loops: int) -> Plan:
     return _around(length, span, (Group(tuple((b,) for b in span.blocks), combine, loops),))
 
 
+def _skip_attention(length: int, span: Span) -> Plan:
+    """Every block of the range without its attention."""
+    return _only(length, span, BlockPart.FEED_FORWARD)
+
+
+def _skip_feed_forward(length: int, span: Span) -> Plan:
+    """Every block of the range without its feed-forward."""
+    return _only(length, span, BlockPart.ATTENTION)
+
+
+def _skip_text(length: int, span: Span) -> Plan:
+    """Every block of the range updates the image alone; the text passes as it is."""
+    return _only(length, span, BlockPart.IMAGE)
+
+
+def _skip_image(length: int, span: Span) -> Plan:
+    """Every block of the range updates the text alone; the image passes as it is."""
+    return _only(length, span, BlockPart.TEXT)
+
+
+def _only(length: int, span: Span, part: BlockPart) -> Plan:
+    return _around(length, span, tuple(PartialBlock(block, frozenset({part})) for block in span.blocks))
+
+
+def _scale(length: int, span: Span, f: int = 50) -> Plan:
+    """Every block's update times f/100: f0 is skip, f100 the model itself."""
+    return _around(length, span, tuple(PartialBlock(block, factor=f / 100) for block in span.blocks))
+
+
 @dataclass(frozen=True)
 class Strategy:
     """A named family of plans: ``build(length, span, **parameters)`` gives the plan over a stack of ``length``.
@@ -141,6 +173,11 @@ STRATEGIES: dict[str, Strategy] = {
         Strategy("random", _random, least=2, parameters={"s": "seed"}),
         Strategy("parallel-sum", _parallel_sum, least=2, parameters={"t": "loops"}),
         Strategy("parallel-root", _parallel_root, least=2, parameters={"t": "loops"}),
+        Strategy("skip-attn", _skip_attention, least=1),
+        Strategy("skip-ff", _skip_feed_forward, least=1),
+        Strategy("skip-text", _skip_text, least=1),
+        Strategy("skip-image", _skip_image, least=1),
+        Strategy("scale", _scale, least=1, parameters={"f": "percent of the update"}),
     )
 }
 
@@ -166,7 +203,7 @@ class ConfiguredStrategy:
         if len(span) < self.strategy.least:
             raise CaseError(
                 f"strategy {str(self)!r} changes nothing on range {span}, which has {_blocks(len(span))}; "
-                f"it needs at least {self.strategy.least} (only skip works on one)"
+                f"it needs at least {self.strategy.least} (only skip, its parts and scale work on one)"
             )
         if self.strategy.package:
             return _foreign_plan(self, length, span)
@@ -236,3 +273,5 @@ def choose(text: str) -> ConfiguredStrategy:
 # form with the usual three loops; then those that tell order from amount of update.
 PAINTER_STRATEGIES = ("skip", "repeat", "reverse", "shuffle.s0", "shuffle.s1", "shuffle.s2", "parallel", "parallel.t3")
 ALL_STRATEGIES = (*PAINTER_STRATEGIES, "swap", "parallel-sum", "parallel-root")
+# Below the block: what cases/test_grains.py asks for, where a stack has the parts.
+PART_STRATEGIES = ("skip-attn", "skip-ff", "skip-text", "skip-image", "scale.f50")

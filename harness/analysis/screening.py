@@ -111,8 +111,8 @@ def _above_zero(interval: Interval) -> Interval:
     return replace(interval, low=max(interval.low, 0.0))
 
 
-def _runs(plan: Mapping[str, Plan], lengths: Mapping[str, int]) -> int:
-    return sum(plan[stack].runs if stack in plan else length for stack, length in lengths.items())
+def _runs(plan: Mapping[str, Plan], lengths: Mapping[str, int]) -> float:
+    return sum(plan[stack].work if stack in plan else length for stack, length in lengths.items())
 
 
 def _reliability(errors: Array) -> Correlation | None:

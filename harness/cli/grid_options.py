@@ -38,11 +38,11 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
 
 def read_grid(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
     """The cases that the options of :func:`add_grid` name. Raises CaseError or PlanError."""
-    names = checkpoint.family.diffusers_names
+    names, parts = checkpoint.family.diffusers_names, checkpoint.family.parts
     steps, modifiers = checkpoint.settings.steps, several(arguments.modifier)
     if arguments.plan:
         together = [read_modifiers(text) for text in modifiers]
-        cases = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in arguments.plan]
+        cases = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names, parts=parts) for text in arguments.plan]
         return [each for case in cases for each in with_modifiers(case, together, checkpoint.stacks, steps)]
     ask = grid(
         checkpoint.stacks,
@@ -51,7 +51,7 @@ def read_grid(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Cas
         strategies=several(arguments.strategy),
         modifiers=modifiers,
     )
-    return expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], steps=steps)
+    return expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], steps=steps, parts=parts)
 
 
 def several(arguments: Sequence[str]) -> list[str]:

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     plans: list[Mapping[str, Plan]] = [*single_skips(lengths)]
     names = checkpoint.family.diffusers_names
     for text in arguments.plan:
-        plan, stack = over_stack(checkpoint.name, lengths, text, None, names=names)
+        plan, stack = over_stack(checkpoint.name, lengths, text, None, names=names, parts=checkpoint.family.parts)
         plans.append({stack: plan})
     texts = prompt_files.read(arguments.prompts or checkpoint.prompts_file or prompt_files.DEFAULT)
     prompts_taken, steps_taken = affordable(lengths, plans, checkpoint.settings.steps)

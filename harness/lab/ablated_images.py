@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
+from harness.ablation.block_parts import Atom
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window
 from harness.models.sampler import Sampler, Samples
@@ -20,7 +21,7 @@ def sample_plans(sampler: Sampler, prompts: Sequence[str], plans: Mapping[str, P
     """
     transformer = sampler.transformer
     with ExitStack() as views:
-        ran: dict[str, list[int]] = {}
+        ran: dict[str, list[Atom]] = {}
         for stack, plan in plans.items():
             views.enter_context(ablate(transformer, plan, stack))
             ran[stack] = views.enter_context(traced(transformer, stack))

@@ -293,7 +293,8 @@ class Lab:
             sample = self._sampling_modified(plan, stack, window, indices, modifiers)
             return self._measured(sample, indices)
         names = self.checkpoint.family.diffusers_names
-        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
+        parts = self.checkpoint.family.parts
+        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names, parts=parts)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
         return self._measured(lambda seed: self.sample(plan, stack, seed, window, indices), indices)
 

@@ -98,7 +98,8 @@ class RandomLab:
         if modifiers:
             raise CaseError(f"modifier {str(modifiers[0])!r} changes how images are made, and {NO_QUALITY}")
         names = self.checkpoint.family.diffusers_names
-        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names)
+        parts = self.checkpoint.family.parts
+        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names, parts=parts)
         control = self.control  # first: where the model itself is broken, no check of a variant means anything
         self.check_identity(stack)
         with pinned(), ablate(self.transformer, plan, stack), traced(self.transformer, stack) as ran:

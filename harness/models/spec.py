@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
+from harness.ablation.block_parts import STREAMS, SUBLAYERS, BlockPart, StackParts
 from harness.results.serialise import Rule
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -24,12 +25,30 @@ def full_dtype(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Sublayers:
+    """A block's attention and feed-forward, by the names of its submodules; what is left out isn't called, it gives 0.
+
+    A name that a block lacks (SD3's last block has no ``ff_context``) counts for nothing. ``feed_forward_bias`` is a
+    projection that both sublayers end in: the columns of its weight are theirs, and its bias is the feed-forward's.
+    ``attention_feeds``: attention reaches the block's output through the feed-forward alone, so that without the
+    feed-forward nothing is left of the block.
+    """
+
+    attention: tuple[str, ...]
+    feed_forward: tuple[str, ...]
+    feed_forward_bias: str = ""
+    attention_feeds: bool = False
+
+
+@dataclass(frozen=True)
 class Stack:
     """One ModuleList of a transformer's blocks.
 
     ``name`` is the harness's name for it, ``attribute`` the model's, ``length_key`` the config key that holds its
     length, and ``block`` the class of its blocks in diffusers. ``lokr_at_factor`` are the layers of a block that get
-    the block's own LoKr factor f, as fnmatch patterns behind the block's name; its other layers get 2f.
+    the block's own LoKr factor f, as fnmatch patterns behind the block's name; its other layers get 2f. ``sublayers``
+    are a block's, None where they can't be told apart; ``streams`` says that its blocks return text and image apart,
+    and ``text_ends`` that nothing reads the text of the last one.
     """
 
     name: str
@@ -37,6 +56,26 @@ class Stack:
     length_key: str
     block: str
     lokr_at_factor: tuple[str, ...]
+    sublayers: Sublayers | None = None
+    streams: bool = False
+    text_ends: bool = False
+
+    @property
+    def parts(self) -> StackParts:
+        """The parts of its blocks that a plan can name."""
+        parts: set[BlockPart] = set(STREAMS) if self.streams else set()
+        lacking = {} if self.streams else dict.fromkeys(STREAMS, "its blocks see text and image as one sequence")
+        if self.sublayers is None:
+            lacking |= dict.fromkeys(SUBLAYERS, "it isn't known which of its submodules are one")
+        else:
+            parts |= SUBLAYERS
+            if self.sublayers.attention_feeds:
+                parts.remove(BlockPart.ATTENTION)
+                lacking[BlockPart.ATTENTION] = (
+                    "its attention reaches the output through the feed-forward alone, so that without that nothing is "
+                    "left of the block; leave the block out instead"
+                )
+        return StackParts(frozenset(parts), lacking, self.text_ends)
 
 
 @dataclass(frozen=True)
@@ -154,6 +193,11 @@ class Family:
         """The name of each stack in diffusers -> its name here: ``transformer_blocks`` -> ``double``."""
         return {stack.attribute: stack.name for stack in self.stacks}
 
+    @property
+    def parts(self) -> Mapping[str, StackParts]:
+        """The parts of the blocks of each stack."""
+        return {stack.name: stack.parts for stack in self.stacks}
+
     def guided(self, settings: Settings) -> bool:
         """Whether classifier-free guidance puts every image into a forward twice: as the pipelines decide."""
         return self.guidance_batched and settings.guidance > 1.0
@@ -172,6 +216,8 @@ FLUX = Family(
             "num_layers",
             block="FluxTransformerBlock",
             lokr_at_factor=("norm1*", "norm1_context*", "ff*"),
+            sublayers=Sublayers(("attn",), ("ff", "ff_context")),
+            streams=True,
         ),
         Stack(
             "single",
@@ -180,6 +226,9 @@ FLUX = Family(
             block="FluxSingleTransformerBlock",
             # The feed-forward is in the block itself; proj_out closes it, and the attention with it.
             lokr_at_factor=("norm*", "proj_mlp*", "proj_out*"),
+            sublayers=Sublayers(("attn",), ("proj_mlp",), feed_forward_bias="proj_out"),
+            streams=True,  # one sequence inside a block, two outside
+            text_ends=True,
         ),
     ),
     settings=Settings(steps=28, guidance=3.5, max_sequence_length=512, dtype="bfloat16"),
@@ -203,6 +252,9 @@ SD3 = Family(
             "num_layers",
             block="JointTransformerBlock",
             lokr_at_factor=("norm1*", "norm1_context*", "ff*"),
+            sublayers=Sublayers(("attn", "attn2"), ("ff", "ff_context")),
+            streams=True,
+            text_ends=True,
         ),
     ),
     settings=Settings(steps=28, guidance=7.0, max_sequence_length=256, dtype="bfloat16"),
@@ -228,6 +280,8 @@ AURAFLOW = Family(
             "num_mmdit_layers",
             block="AuraFlowJointTransformerBlock",
             lokr_at_factor=("norm1*", "norm1_context*", "ff*"),
+            sublayers=Sublayers(("attn",), ("ff", "ff_context"), attention_feeds=True),
+            streams=True,
         ),
         Stack(
             "single",
@@ -235,6 +289,7 @@ AURAFLOW = Family(
             "num_single_dit_layers",
             block="AuraFlowSingleTransformerBlock",
             lokr_at_factor=("norm1*", "ff*"),
+            sublayers=Sublayers(("attn",), ("ff",), attention_feeds=True),
         ),
     ),
     settings=Settings(steps=50, guidance=3.5, max_sequence_length=256, dtype="bfloat16"),

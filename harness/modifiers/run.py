@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from harness.ablation.alignment import align
+from harness.ablation.block_parts import Atom
 from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.plan import Plan, identity
 from harness.errors import HarnessError, SurgeryError, first_line
@@ -30,7 +31,7 @@ class Modified:
         self._lengths = lengths
         self._control_steps = sampler.settings.steps
         self._steps = 0
-        self._ran: dict[str, list[int]] = {}
+        self._ran: dict[str, list[Atom]] = {}
         self._starts: list[tuple[int, dict[str, int]]] = []  # a step, and where its part of each stack's trace begins
         self._forwards = 0
 

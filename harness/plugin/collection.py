@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.ablation.case import Case
+from harness.ablation.strategies import PART_STRATEGIES
 from harness.errors import CaseError, HarnessError, shortened
 from harness.gates.baselines import find_folder
 from harness.models.checkpoints.resolve import Checkpoint
@@ -20,7 +21,7 @@ from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, i
 # line does so, too, and --dit-analysis asks for all of them.
 _ON_REQUEST = {"study": "analysis", "finding": "findings"}
 _ON_REQUEST_MARK = "dit_on_request"  # the same for any tests; it holds their words
-_QUICK_STRATEGIES = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3")  # those of --dit-quick
+_QUICK_STRATEGIES = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3", *PART_STRATEGIES)  # of --dit-quick
 
 
 # Modifiers alone that belong to --dit-quick, of the whole model or of the middle.

@@ -128,11 +128,11 @@ class MarkReader:
         :meth:`lacking` says that none does.
         """
         checkpoint, windows = target.checkpoint, self.options.windows
-        steps = checkpoint.settings.steps
+        steps, parts = checkpoint.settings.steps, checkpoint.family.parts
         if self.options.plans:
             names, lacking = checkpoint.family.diffusers_names, self.lacking(checkpoint)
             texts = [text for text in self.options.plans if _stack_of(text) not in lacking]
-            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names) for text in texts]
+            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names, parts=parts) for text in texts]
             together = [read_modifiers(text) for text in self.options.modifiers]
             return [
                 each
@@ -142,7 +142,9 @@ class MarkReader:
             ]
         grid = self.options.asks(checkpoint, asks)
         measured = _measured_groups(target, grid) if self.options.groups else {}
-        return expand(checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured)
+        return expand(
+            checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured, parts=parts
+        )
 
 
 def own_fixtures(metafunc: pytest.Metafunc) -> list[str]:

@@ -15,10 +15,11 @@ from harness.errors import PlanError
 from harness.results.ranking_row import Row
 
 _SKIP = "skip"
+_SKIPS = (_SKIP, "skip-attn", "skip-ff")  # a stream's block runs whole
 
 
 def leaves_out_blocks(row: Row) -> bool:
-    """Whether a variant runs fewer blocks than the model.
+    """Whether a variant runs fewer blocks than the model, or a part of them.
 
     A plan by hand that was not timed does where it runs fewer than up to its last one; that it leaves out the last
     blocks alone is not seen, as records don't hold how many there are.
@@ -27,15 +28,15 @@ def leaves_out_blocks(row: Row) -> bool:
         return row.latency.theory > 1
     if MODIFIER in row.words:
         return any(name in MODIFIERS and MODIFIERS[name].cost is not no_change for name in row.words)
-    return split(row.strategy)[0] == _SKIP or (BY_HAND in row.words and _has_gaps(row.plan))
+    return split(row.strategy)[0] in _SKIPS or (BY_HAND in row.words and _has_gaps(row.plan))
 
 
 def _has_gaps(plan: str) -> bool:
     try:
-        blocks = list(parse(plan).blocks())
+        parsed = parse(plan)
     except PlanError:  # of a foreign journal
         return False
-    return len(blocks) <= max(blocks, default=-1)
+    return parsed.work <= max(parsed.blocks(), default=-1)
 
 
 def single_block(row: Row) -> int | None:

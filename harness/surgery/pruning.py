@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.ablation.plan import Plan, as_plan, format_plan, split_stack
+from harness.ablation.block_parts import PartialBlock
+from harness.ablation.plan import Group, Plan, as_plan, format_plan, split_stack
 from harness.errors import ExportError
 from harness.models.checkpoints.resolve import FAMILIES, Family
 from harness.models.stacks import find_stack
@@ -58,7 +59,12 @@ def _blocks(plan: Plan, stack: str, model: str) -> tuple[int, ...]:
     rule = f"a saved {model} runs each block once, one after another (subsets and orders can be saved)"
     blocks: list[int] = []
     for step in plan.steps:
-        if not isinstance(step, int):
+        if isinstance(step, PartialBlock):
+            raise ExportError(
+                f"{where}: '{step}' is a part of block {step.index}, and {rule}; half a block can't be left out of a "
+                "saved model, so write the block whole or leave it out"
+            )
+        if isinstance(step, Group):
             token = format_plan(Plan((step,)))
             raise ExportError(f"{where}: '{token}' runs blocks side by side on the same input, and {rule}")
         blocks.append(step)

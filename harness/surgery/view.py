@@ -17,10 +17,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from harness.ablation.alignment import align
-from harness.ablation.plan import Combine, Plan, Step, as_plan, split_stack
+from harness.ablation.block_parts import Atom
+from harness.ablation.plan import Combine, Group, Plan, Step, as_plan, split_stack
 from harness.errors import SurgeryError
 from harness.models.stacks import diffusers_names, find_stack, transformer_of
 from harness.surgery.block_contract import BlockContract, contract
+from harness.surgery.partial_block import check_parts, take, without
 
 State = dict[str, Tensor]
 
@@ -59,20 +61,30 @@ class Slot:
 
     def run_step(self, step: Step, state: State, call: Mapping[str, Any]) -> State:
         """The state after one step; ``call`` are the arguments that the position's own block is called with."""
-        if isinstance(step, int):
+        if not isinstance(step, Group):
             return self._run(step, state, call)
         for _ in range(step.loops):
             ends: list[State] = []
             for branch in step.branches:
                 end = state
-                for index in branch:
-                    end = self._run(index, end, call)
+                for block in branch:
+                    end = self._run(block, end, call)
                 ends.append(end)
             state = {name: combine(step.combine, state[name], [end[name] for end in ends]) for name in state}
         return state
 
-    def _run(self, index: int, state: State, call: Mapping[str, Any]) -> State:
-        out = self._blocks[index](**{**call, **state})
+    def _run(self, block: Atom, state: State, call: Mapping[str, Any]) -> State:
+        if isinstance(block, int):
+            return self._call(self._blocks[block], state, call)
+        if not block.runs:
+            return state
+        module = self._blocks[block.index]
+        with without(module, block.cut):
+            after = self._call(module, state, call)
+        return take(module, block, state, after)
+
+    def _call(self, module: nn.Module, state: State, call: Mapping[str, Any]) -> State:
+        out = module(**{**call, **state})
         values = (out,) if self._contract.single else out
         # SD3's last block gives no text: the text from before is carried on.
         return {
@@ -141,7 +153,7 @@ class AblationView:
             raise SurgeryError(f"stack {self.stack!r} is already under a plan; leave that context first")
         self._view: BlockView | None = None
         if force_slots or not self.plan.is_identity(length):
-            self._view = _view(self._model, self._attribute, self._original, self.plan, force_slots)
+            self._view = _view(self._model, self.stack, self._attribute, self._original, self.plan, force_slots)
 
     def install(self) -> None:
         """Put the view in place; the identity installs nothing."""
@@ -176,8 +188,12 @@ def ablate(transformer: Any, plan: Plan | str, stack: str | None = None, *, forc
         yield transformer
 
 
-def _view(model: nn.Module, attribute: str, original: nn.ModuleList, plan: Plan, force_slots: bool) -> BlockView:
+def _view(
+    model: nn.Module, stack: str, attribute: str, original: nn.ModuleList, plan: Plan, force_slots: bool
+) -> BlockView:
     block_contract = contract(model, attribute)
+    if plan.is_partial:
+        check_parts(plan, model, attribute, stack, block_contract.outputs)
     blocks = list(original)
     slots: list[Callable[..., Any]] = []
     for position, steps in enumerate(align(plan, len(blocks))):

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from harness.ablation.block_parts import Atom
 from harness.ablation.plan import Plan, identity
 from harness.ablation.steps import Window
 from harness.errors import SurgeryError
 from harness.models.stacks import find_stack, unwrap_compiled
-from harness.surgery.trace import check_trace, traced
+from harness.surgery.trace import blocks_text, check_trace, traced
 from harness.surgery.view import AblationView
 
 
@@ -25,7 +26,7 @@ class Stepping:
     ``ran`` is the growing trace of the stack's blocks, ``length`` their number.
     """
 
-    def __init__(self, view: AblationView, window: Window, ran: Sequence[int], length: int) -> None:
+    def __init__(self, view: AblationView, window: Window, ran: Sequence[Atom], length: int) -> None:
         self._view, self._window, self._ran, self._length = view, window, ran, length
         self._starts: list[tuple[int, int]] = []  # a step, and where its part of the trace begins
 
@@ -59,7 +60,7 @@ class Stepping:
             ran = self._ran[start:end]
             if step == steps:
                 if ran:
-                    raise SurgeryError(f"stack {self._view.stack!r}: blocks {list(ran)} ran after the last step")
+                    raise SurgeryError(f"stack {self._view.stack!r}: blocks {blocks_text(ran)} ran after the last step")
                 continue
             plan = self._view.plan if self._inside(step) else identity(self._length)
             try:

@@ -12,17 +12,19 @@ from harness.ablation.case import by_hand
 from harness.ablation.grid import Ask, expand, from_id, in_windows
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import CaseError
+from harness.models.spec import AURAFLOW, SD3
 
 STACKS = {"double": 6, "single": 12}
+WITH_ONE_BLOCK = [name for name, strategy in STRATEGIES.items() if strategy.least == 1]
 
 
 def test_equal_plans_are_one_case_and_the_identity_is_none():
     cases = expand("m", {"s": 4}, [Ask(("s",), ("middle", "first"), tuple(STRATEGIES))])
     ids = [case.id for case in cases]
-    # In a range of two, reverse, shuffle and swap are the same plan; in one block nothing but skip is left.
+    # In a range of two, reverse, shuffle and swap are the same plan; one block has skip, its parts and scale left.
     assert "m-s-L01-02-reverse" in ids
     assert not any("swap" in i or "shuffle" in i for i in ids)
-    assert [i for i in ids if "-L00-" in i] == ["m-s-L00-skip"]
+    assert [i for i in ids if "-L00-" in i] == [f"m-s-L00-{s}" for s in WITH_ONE_BLOCK]
     assert len(set(ids)) == len(ids)
 
 
@@ -142,3 +144,44 @@ def test_lists_of_texts_are_as_good_as_tuples():
 def test_stacks_by_other_names_are_ours_once():
     ask = Ask(("double", "transformer_blocks", "other"), ("middle",), ("skip",))
     assert ask.renamed({"transformer_blocks": "double"}) == Ask(("double", "other"), ("middle",), ("skip",))
+
+
+PARTS = AURAFLOW.parts
+
+
+def test_a_strategy_makes_no_case_where_a_stack_lacks_its_part():
+    cases = expand("m", STACKS, [Ask(("double", "single"), ("middle",), ("skip-text", "skip-attn"))], parts=PARTS)
+    assert [case.id for case in cases] == [
+        "m-double-L01-04-skip-text",
+        "m-double-L01-04-skip-attn",
+        "m-single-L03-08-skip-attn",
+    ]
+    last = expand("m", {"joint": 4}, [Ask(("joint",), ("each",), ("skip-image",))], parts=SD3.parts)
+    assert [case.place for case in last] == ["L00", "L01", "L02"]
+
+
+@pytest.mark.parametrize(
+    ("stacks", "strategy", "message"),
+    [
+        (("single",), "skip-text", "'skip-text' makes no case of checkpoint 'm': .* as one sequence; it has ff"),
+        (("double", "single"), "skip-ff", "'skip-ff' makes no case .* leave the block out instead"),
+    ],
+)
+def test_a_strategy_whose_part_no_stack_has_is_named(stacks, strategy, message):
+    with pytest.raises(CaseError, match=message):
+        expand("m", STACKS, [Ask(stacks, ("middle",), (strategy,))], parts=PARTS)
+
+
+@pytest.mark.parametrize("strategy", ["skip-attn", "scale.f50", "skip-text"])
+def test_a_part_is_read_back_from_its_id(strategy):
+    (case,) = expand("m", STACKS, [Ask(("double",), ("1-2",), (strategy,))], windows=[(0, 1)], steps=4)
+    assert case.id == f"m-double-L01-02-{strategy}-steps-0-1"
+    assert from_id("m", STACKS, case.id).plan == case.plan
+
+
+def test_the_saving_of_a_part():
+    saved = {
+        case.strategy: case.saving
+        for case in expand("m", {"s": 6}, [Ask(("s",), ("1-3",), ("skip", "skip-attn", "skip-ff", "scale.f50"))])
+    }
+    assert saved == pytest.approx({"skip": 0.5, "skip-attn": 1 / 6, "skip-ff": 1 / 3, "scale.f50": 0})

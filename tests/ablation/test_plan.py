@@ -5,18 +5,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.ablation.block_parts import BlockPart, PartialBlock
 from harness.ablation.plan import Combine, Group, Plan, as_plan, block_runs, identity, parse, split_stack, without_block
 from harness.errors import PlanError
 
 indices = st.integers(0, 40)
-branches = st.lists(indices, min_size=1, max_size=4).map(tuple)
+partial = st.builds(
+    PartialBlock,
+    indices,
+    st.frozensets(st.sampled_from(BlockPart), max_size=2),
+    st.just(1.0) | st.integers(0, 1_000_000).map(lambda number: number / 10_000),
+)
+atoms = indices | partial
+branches = st.lists(atoms, min_size=1, max_size=4).map(tuple)
 groups = st.builds(
     Group,
     st.lists(branches, min_size=1, max_size=4).map(tuple),
     st.sampled_from(Combine),
     st.integers(1, 5),
 )
-plans = st.lists(indices | groups, max_size=12).map(lambda steps: Plan(tuple(steps)))
+ATTN = frozenset({BlockPart.ATTENTION})
+plans = st.lists(atoms | groups, max_size=12).map(lambda steps: Plan(tuple(steps)))
 
 
 @given(plans)
@@ -34,7 +43,7 @@ def test_all_blocks_but_one():
     assert without_block(1, 0) == parse("-")
 
 
-@given(st.text(alphabet="0123456789 ()|+~x-", max_size=30))
+@given(st.text(alphabet="0123456789 ()|+~x-.*atnfext", max_size=30))
 def test_any_text_parses_or_is_named(text):
     try:
         plan = parse(text, length=12, stack="double")
@@ -53,6 +62,8 @@ def test_any_text_parses_or_is_named(text):
         ("0 (1|2)x2 3", [0, 1, 2, 1, 2, 3]),
         ("(1 2|3)~", [1, 2, 3]),
         ("-", []),
+        ("0 3-1.attn 4*0.5", [0, 3, 2, 1, 4]),
+        ("0 1*0 (2*0|3.ff)x2", [0, 3, 3]),
     ],
 )
 def test_blocks_in_order_of_execution(text, blocks):
@@ -71,6 +82,16 @@ def test_blocks_in_order_of_execution(text, blocks):
         ("0 x3", "'x3' without a group before it at column 3"),
         ("(1|2)x0", "a group runs at least once: 'x0' at column 6"),
         ("(1 x2)", "'x2' inside a group at column 4"),
+        ("0 5.mlp", "a block has no part 'mlp'; the parts are attn, ff, text, image at column 4"),
+        ("0 5.Attn", "does not understand '.Attn' at column 4"),
+        ("0 5 .attn", "does not understand '.attn' at column 5"),
+        ("0 5*", r"does not understand '\*' at column 4"),
+        ("0 5*0.12345", "a factor is from 0 to 100 and has at most 4 decimals, not '0.12345' at column 4"),
+        (
+            "0 5*1000",
+            "a factor is from 0 to 100 and has at most 4 decimals, not '1000' at column 4",
+        ),
+        ("0 5-19.attn", "block 19 is out of range at column 5"),
         ("", "no step .* at column 1"),
     ],
 )
@@ -166,3 +187,39 @@ def test_a_plan_built_by_hand_is_as_bounded():
             Plan(steps)
     with pytest.raises(PlanError, match="runs at most 100,000 blocks"):
         Group(((0,),), loops=10**9)
+
+
+def test_parts_and_factors_of_ranges_are_those_of_their_blocks():
+    assert parse("4-6.attn") == parse("4.attn 5.attn 6.attn") == Plan(tuple(PartialBlock(i, ATTN) for i in (4, 5, 6)))
+    assert (
+        str(parse("0.attn 1.attn 2.attn 3 4 5 6*0.5 7*0.5 8*0.50 9.image.ff*2")) == "0-2.attn 3-5 6-8*0.5 9.ff.image*2"
+    )
+    assert str(parse("(0-2.ff|3*0.25 4)~")) == "(0-2.ff|3*0.25 4)~"
+
+
+def test_a_block_that_is_whole_is_its_index():
+    assert parse("0*1 1.attn.ff 2.text.image 3.ff.attn.image.text*1.0").is_identity(4)
+    assert parse("0*0 1 (2*0)x3").normal() == parse("1")
+    assert not parse("0.attn 1").is_identity(2)
+    assert parse("0.text").is_partial
+    assert not parse("0 (1|2)").is_partial
+
+
+@given(plans)
+def test_its_work_is_its_runs_where_all_blocks_are_whole_and_never_more(plan):
+    assert plan.work <= plan.runs
+    if not plan.is_partial:
+        assert plan.work == plan.runs
+        assert isinstance(plan.work, int)  # so that savings are what they were, to the bit
+
+
+def test_work_by_hand():
+    assert parse("0 1.attn").work == pytest.approx(4 / 3)
+    assert parse("0 1.ff.text").work == pytest.approx(5 / 3)
+    assert parse("0.text 1.image 2*0.5 3*0").work == 3
+    assert parse("(0.attn|1)x3").work == pytest.approx(4)
+
+
+def test_what_stands_in_a_plan_is_bounded_even_where_it_does_not_run():
+    with pytest.raises(PlanError, match="at most 100,000 blocks"):
+        parse("(0*0)x999999")

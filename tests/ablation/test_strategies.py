@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.ablation.plan import parse
 from harness.ablation.ranges import Span
-from harness.ablation.strategies import STRATEGIES, choose
+from harness.ablation.strategies import PART_STRATEGIES, STRATEGIES, choose
 from harness.errors import CaseError
 
 
@@ -26,6 +26,12 @@ from harness.errors import CaseError
         ("parallel.t3", "0-3 (4|5|6|7)x3 8-18"),
         ("parallel-sum", "0-3 (4|5|6|7)+ 8-18"),
         ("parallel-root", "0-3 (4|5|6|7)~ 8-18"),
+        ("skip-attn", "0-3 4-7.ff 8-18"),
+        ("skip-ff", "0-3 4-7.attn 8-18"),
+        ("skip-text", "0-3 4-7.image 8-18"),
+        ("skip-image", "0-3 4-7.text 8-18"),
+        ("scale", "0-3 4-7*0.5 8-18"),
+        ("scale.f125", "0-3 4-7*1.25 8-18"),
     ],
 )
 def test_plans(name, plan):
@@ -68,7 +74,7 @@ def test_random_order_is_the_same_everywhere():
     assert found == ["0-3 6 5 8 4 7 9-11", "0-2 6 8 7 5 4 3 9-11", "0-2 7 3 5 6 8 4 9-11"]
 
 
-@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"skip"}))
+@pytest.mark.parametrize("name", sorted(set(STRATEGIES) - {"skip", "scale", *PART_STRATEGIES}))
 def test_one_block_is_too_few(name):
     with pytest.raises(CaseError, match="needs at least 2"):
         choose(name).plan(6, Span(3, 3))
@@ -98,3 +104,8 @@ def test_reverse_of_reverse_is_identity():
 def test_unknown_strategies_are_named(text, message):
     with pytest.raises(CaseError, match=message):
         choose(text)
+
+
+def test_scale_ends_in_skip_and_in_the_model():
+    assert choose("scale.f0").plan(8, Span(2, 5)).normal() == choose("skip").plan(8, Span(2, 5))
+    assert choose("scale.f100").plan(8, Span(2, 5)).is_identity(8)

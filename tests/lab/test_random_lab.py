@@ -10,7 +10,7 @@ import torch
 from harness.ablation.plan import parse
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import ALL_STRATEGIES, choose
-from harness.errors import CaseError, SurgeryError
+from harness.errors import CaseError, PlanError, SurgeryError
 from harness.lab.random_lab import RandomLab
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import FAMILIES
@@ -66,6 +66,21 @@ def test_every_strategy_takes_hold(random_labs, name, strategy):
     textless = lab.checkpoint.family.name == "sd3" and length - 1 in list(plan.blocks())[:-1]
     grouped = any(not isinstance(step, int) for step in plan.steps)
     assert measured.summary["same_as_listed"] == (not grouped and not textless)
+
+
+@pytest.mark.parametrize("strategy", ["skip-attn", "scale.f50"])  # what all stacks have
+@pytest.mark.parametrize("name", MODELS)
+def test_parts_take_hold_and_are_no_list_of_blocks(random_labs, name, strategy):
+    lab = random_labs[name]
+    stack, length = list(lab.checkpoint.stacks.items())[-1]
+    measured, _ = lab.run(choose(strategy).plan(length, Span(length - 4, length - 1)), stack)
+    assert measured.summary["output_drift"] > 0
+    assert not measured.summary["same_as_listed"]
+
+
+def test_a_part_that_a_stack_lacks_is_named_before_anything_runs(random_labs):
+    with pytest.raises(PlanError, match=r"block 1 of stack 'single' has no part 'text': .* it has ff, and a factor"):
+        random_labs["auraflow-v0.2"].run("single: 0 1.text 2-31")
 
 
 def test_an_ablation_that_changes_nothing_is_an_error(random_labs, monkeypatch):

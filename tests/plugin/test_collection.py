@@ -184,6 +184,33 @@ def test_an_analysis_runs_when_it_is_asked_for(run, options, runs):
     assert len(items) == runs
 
 
+@pytest.mark.parametrize(
+    ("run", "options", "runs"),
+    [
+        (config(), {}, False),
+        (config(), {"analysis": True}, False),
+        (config(keyword="grains and flux"), {}, True),
+        (config(keyword="flux"), {}, False),
+        (config(HERE.name), {}, True),
+    ],
+    ids=["not asked for", "analysis", "word", "another word", "file"],
+)
+def test_what_is_on_request_runs_when_it_is_asked_for(run, options, runs):
+    collection, items = collect(Metafunc("ablation", decorator=CASES), **options)
+    marks = {"dit": CASES.mark, "dit_on_request": pytest.mark.dit_on_request("grains").mark}
+    for test in items:
+        test.get_closest_marker = marks.get
+    collection.narrow(run, items)
+    assert bool(items) == runs
+
+
+def test_the_quick_run_has_parts_of_the_middle():
+    mark = pytest.mark.dit("flux-tiny", Ask(("double",), ("middle", "each"), ("skip-attn", "scale.f50", "scale.f20")))
+    collection, items = collect(Metafunc("ablation", decorator=mark), quick=True)
+    collection.narrow(config(), items)
+    assert ids(items) == ["flux-tiny-double-L01-03-skip-attn", "flux-tiny-double-L01-03-scale.f50"]
+
+
 def test_what_is_wrong_with_marks_ends_the_run_in_one_line():
     collection, items = collect(
         Metafunc("ablation", decorator=CASES),

@@ -22,6 +22,8 @@ def test_a_timing_says_whether_blocks_are_left_out_and_else_the_strategy():
         quality("reverse", 0.2),
         quality("plan-1234", 0.3),
         latency("plan-1234", 1.2, theory=1.2),
+        quality("skip-attn", 0.2),
+        quality("skip-text", 0.2),
         quality("parallel.t3", 0.4),
         latency("parallel.t3", 0.7, theory=0.6),
     )
@@ -29,6 +31,8 @@ def test_a_timing_says_whether_blocks_are_left_out_and_else_the_strategy():
         "L01-skip": True,
         "reverse": False,
         "plan-1234": True,
+        "skip-attn": True,
+        "skip-text": False,
         "parallel.t3": False,
     }
 

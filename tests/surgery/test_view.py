@@ -10,13 +10,15 @@ from torch import nn
 
 from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import Combine, Plan, identity, parse
-from harness.ablation.strategies import STRATEGIES
+from harness.ablation.strategies import PART_STRATEGIES, STRATEGIES
 from harness.errors import PlanError, SurgeryError
 from harness.models.stacks import find_stack
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import BlockView, ablate, combine
 from tests.helpers import models
 from tests.helpers.models import blocks, run
+
+WHOLE_BLOCKS = [name for name in STRATEGIES if name not in (*PART_STRATEGIES, "scale")]  # the rest: test_partial_block
 
 pytestmark = pytest.mark.parametrize(("family", "stack"), models.STACKS)
 
@@ -66,7 +68,7 @@ def test_skip_is_bitwise_deletion(model, stack, family, text):
     assert not torch.equal(run(transformer, arguments), under_view)
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "shuffle.s1", "parallel.t3", "parallel-sum.t2"])
+@pytest.mark.parametrize("strategy", [*WHOLE_BLOCKS, "shuffle.s1", "parallel.t3", "parallel-sum.t2"])
 @pytest.mark.parametrize("depth", ["first", "middle", "last"])
 def test_the_executed_blocks_are_the_plans(model, stack, strategy, depth):
     transformer, arguments = model

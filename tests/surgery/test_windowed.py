@@ -97,6 +97,15 @@ def test_a_window_is_bitwise_the_view_toggled_by_hand(sampler):
         assert not torch.equal(a, b)
 
 
+def test_parts_of_blocks_hold_in_a_window_alone(sampler, monkeypatch):
+    stack, _ = PLANS[sampler.family.name]
+    length = len(models.blocks(sampler.transformer, stack))
+    monkeypatch.setitem(PLANS, sampler.family.name, (stack, f"0 1.ff 2*0.5 3-{length - 1}"))
+    made = latents(sampler, (1, 2))
+    assert torch.equal(made, reference(sampler, (1, 2)))
+    assert not torch.equal(made, sampler.sample(PROMPTS, 0).latents)
+
+
 def test_complementary_windows_share_their_steps(sampler):
     """Up to where the later window begins, its run is the control's; so are the first steps' latents."""
     seen: dict[str, list[torch.Tensor]] = {"control": [], "late": []}

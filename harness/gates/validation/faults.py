@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.ablation.plan import Plan, identity
+from harness.ablation.block_parts import index_of
+from harness.ablation.plan import Group, Plan, identity
 from harness.ablation.ranges import Span
 from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
@@ -63,13 +64,13 @@ def one_more_skipped(plan: Plan, length: int, span: Span | None) -> Plan:
 
     Where every block that is left stands in a group, the plan stays as it is.
     """
-    single = [step for step in plan.steps if isinstance(step, int)]
+    single = [index_of(step) for step in plan.steps if not isinstance(step, Group)]
     if not single:
         return plan
     span = span or Span(0, length - 1)
     wanted = [b for b in (span.last + 1, span.first - 1) if b in single]
     block = wanted[0] if wanted else min(single, key=lambda b: (abs(b - span.centre), b))
-    at = plan.steps.index(block)
+    at = next(i for i, step in enumerate(plan.steps) if not isinstance(step, Group) and index_of(step) == block)
     return Plan(plan.steps[:at] + plan.steps[at + 1 :])
 
 
