@@ -17,10 +17,10 @@ from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan, as_plan
 from harness.errors import ExportError
 from harness.models.checkpoints.resolve import Checkpoint
-from harness.models.spec import Family
+from harness.models.spec import AURAFLOW, FLUX, SD3, Family
 
 _ROUTED_SHARE = 0.5  # of the image tokens go around a TREAD route; SimpleTuner's own examples use it
-_FLUX, _SD3, _AURAFLOW = "FluxTransformer2DModel", "SD3Transformer2DModel", "AuraFlowTransformer2DModel"
+_FLUX, _SD3, _AURAFLOW = FLUX.transformer, SD3.transformer, AURAFLOW.transformer
 
 
 @dataclass(frozen=True)
