@@ -29,7 +29,7 @@ from harness.lab.lab import Lab
 from harness.models import prompts as prompt_files
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.environment import pick_device
-from harness.report.search_files import HEAD, SearchReport, write_search
+from harness.report.search_files import SearchReport, write_search
 from harness.results.serialise import to_plain
 from harness.search.confirm import harm_of, why_not_exported
 from harness.search.front_search import remembered, remembered_harm, search
@@ -145,7 +145,7 @@ def run(arguments: argparse.Namespace) -> None:
     not_exported = {candidate: reason for candidate, reason in reasons.items() if reason}
     report = SearchReport(result, arguments.checkpoint, checkpoint.name, len(lab.prompts), not_exported)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(draw([Section(report.title, HEAD, report.rows)], width), end="")
+    print(draw([Section(report.title, report.head, report.rows)], width), end="")
     if report.left_out:
         print(report.left_out)
     print(f"the evaluations made now cost {measure.control_images:.1f} control images")
@@ -202,7 +202,8 @@ def _check_early(
 
 def _strategies(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[ConfiguredStrategy]:
     """What ``--strategies`` names, each once. Raises HarnessError for one that is unknown or saves nothing."""
-    strategies = list(dict.fromkeys(choose(text) for text in several(arguments.strategies)))
+    chosen = [choose(text) for text in several(arguments.strategies)]
+    strategies = list({str(strategy): strategy for strategy in chosen}.values())
     if arguments.strategies and not strategies:
         raise HarnessError("--strategies names none; write it like --strategies repeat,skip")
     check_saves(strategies, checkpoint.stacks, _saving(arguments))

@@ -188,7 +188,8 @@ def _best(problem: Problem, found: Removal | None, count: int) -> list[Removal]:
 
 def _with_front(plans: Sequence[FoundPlan], goal: Goal) -> list[FoundPlan]:
     """The same plans, with those marked that no other one beats on harm and saving together."""
-    points = [(plan.harm.value, -goal.saved(plan.candidate)) for plan in plans]
+    # Rounded: the same shares summed in another order differ in their last digit.
+    points = [(plan.harm.value, -round(goal.saved(plan.candidate), 9)) for plan in plans]
 
     def beaten(mine: tuple[float, float]) -> bool:
         return any(other != mine and other[0] <= mine[0] and other[1] <= mine[1] for other in points)

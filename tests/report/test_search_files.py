@@ -9,7 +9,7 @@ import json
 import pytest
 
 from harness.ablation.plan import parse
-from harness.report.search_files import HEAD, SearchReport, write_search
+from harness.report.search_files import SearchReport, write_search
 from harness.results.statistics import Interval
 from harness.search.candidates import StackPlans, text_of
 from harness.search.front_search import FoundPlan, SearchResult
@@ -30,7 +30,8 @@ def test_every_plan_has_its_row_and_its_commands():
         "m: the best of 90 sets of blocks that save 0.2 of a forward's time, by evolution at the cost of 120 "
         "evaluations; harm on 16 prompts"
     )
-    assert len(HEAD) == len(REPORT.rows[0])
+    assert len(REPORT.head) == len(REPORT.rows[0])
+    assert REPORT.head[6] == "speed-up"
     assert REPORT.rows[0] == (
         *("1", "double: 1 2; single: 0 2-5", "skip", "1.50 [1.00, 2.00]", "0.2", "0.2", "1.250", "front"),
     )
@@ -87,6 +88,7 @@ def test_a_plan_that_can_not_be_saved_says_why_in_place_of_its_export_command(tm
     assert report.left_out == (
         "not measured, for lack of evaluations: 3 of the 12 plans of repeat that save as much, those that save most"
     )
+    assert report.head[6] == "times smaller"
     assert report.rows[0][1:3] == ("single: 0 2 2 2 4 5", "repeat")
     assert [row[2] for row in report.rows[1:]] == ["skip"] * 3
     assert report.commands(plans[0]).export is None

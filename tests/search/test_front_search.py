@@ -199,3 +199,15 @@ def test_ranges_of_skips_are_sets_of_blocks_and_counted_once(truth):
     assert not model.plans
     assert result.range_plans == 1 + 4 + 3 + 2 + 1
     assert {plan.strategy for plan in result.plans} == {"skip"}
+
+
+def test_of_two_plans_that_save_the_same_the_more_harmful_one_is_not_on_the_front(truth):
+    """Their savings are sums of the same shares in another order, which may differ in the last digit."""
+    shares = (0.1, 0.2, 0.3) * 3
+    goal = Goal(Blocks(truth.about.lengths, shares), 0.6, Saving.TIME)
+    model = Model(truth)
+    plans = model.search(goal=goal, strategies=(), confirm=40, evaluations=200, smaller=0).plans
+    sums = {goal.saved(plan.candidate) for plan in plans}
+    assert len(sums) > len({round(each, 9) for each in sums})
+    front = [plan for plan in plans if plan.front]
+    assert len({round(goal.saved(plan.candidate), 9) for plan in front}) == len(front)
