@@ -24,33 +24,26 @@ def parameter_shares(lab: Lab) -> tuple[float, ...]:
 
 
 def time_shares(lab: Lab, *, rounds: int = _ROUNDS, most: int = _MOST_ROUNDS) -> tuple[float, ...]:
-    """(L,) the share of a forward's time that each block has: for each stack, from a forward without its central half.
+    """(L,) the share of a forward's time that each block has: for each stack, from a forward without the stack.
 
-    The blocks of a stack take equal shares. Half of them take several times as long as one, and so can be told from
-    the noise of a loaded machine in far fewer pairs of forwards. ``rounds`` pairs are timed; as long as the interval of
+    The blocks of a stack take equal shares. All of them take many times as long as one, and so can be told from the
+    noise of a loaded machine in far fewer pairs of forwards. ``rounds`` pairs are timed; as long as the interval of
     all pairs reaches down to 1, as many again are added, up to ``most``. Raises HarnessError where those show no
     saving.
     """
     shares: list[float] = []
     for stack, length in lab.checkpoint.stacks.items():
-        half = _central_half(length)
-        case = Case(lab.checkpoint.name, stack, length, "skip", skip(length, half), half)
+        whole = Span(0, length - 1)
+        case = Case(lab.checkpoint.name, stack, length, "skip", skip(length, whole), whole)
         faster, pairs = _speed_up_shown(lab, case, rounds, most)
         if faster.low <= 1:
             raise HarnessError(
-                f"leaving out blocks {half} of stack {stack!r} saves no time that {pairs} pairs of forwards show "
+                f"leaving out all blocks of stack {stack!r} saves no time that {pairs} pairs of forwards show "
                 f"(speed-up {faster.value:.3f} [{faster.low:.3f}, {faster.high:.3f}]); use a quieter machine, or "
                 "--remove or --params"
             )
-        shares += [(1.0 - 1.0 / faster.value) / len(half)] * length
+        shares += [(1.0 - 1.0 / faster.value) / length] * length
     return tuple(shares)
-
-
-def _central_half(length: int) -> Span:
-    """Half of a stack's blocks, rounded down, around its centre; the only one of a stack of one."""
-    count = max(1, length // 2)
-    first = (length - count) // 2
-    return Span(first, first + count - 1)
 
 
 def _speed_up_shown(lab: Lab, case: Case, rounds: int, most: int) -> tuple[Interval, int]:
