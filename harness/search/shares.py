@@ -28,8 +28,8 @@ def time_shares(lab: Lab, *, rounds: int = _ROUNDS, most: int = _MOST_ROUNDS) ->
 
     The blocks of a stack take equal shares. All of them take many times as long as one, and so can be told from the
     noise of a loaded machine in far fewer pairs of forwards. ``rounds`` pairs are timed; as long as the interval of
-    all pairs reaches down to 1, as many again are added, up to ``most``. Raises HarnessError where those show no
-    saving.
+    all pairs reaches down to 1, as many again are added, up to ``most``. Shares that add up to more
+    than 1, as noise can make them, are scaled down to 1. Raises HarnessError where those pairs show no saving.
     """
     shares: list[float] = []
     for stack, length in lab.checkpoint.stacks.items():
@@ -43,7 +43,8 @@ def time_shares(lab: Lab, *, rounds: int = _ROUNDS, most: int = _MOST_ROUNDS) ->
                 "--remove or --params"
             )
         shares += [(1.0 - 1.0 / faster.value) / length] * length
-    return tuple(shares)
+    total = max(1.0, sum(shares))
+    return tuple(share / total for share in shares)
 
 
 def _speed_up_shown(lab: Lab, case: Case, rounds: int, most: int) -> tuple[Interval, int]:

@@ -40,10 +40,10 @@ def test_the_best_sets_are_run_on_images_and_ranked_by_harm(tmp_path, capsys):
 
 
 def test_plans_of_a_strategy_stand_in_the_same_table(tmp_path, capsys):
-    options = ["--params", "0.6", "--strategies", "repeat", "--selector", "one-shot", "--confirm", "1", "--front", "0"]
+    options = ["--params", "0.7", "--strategies", "repeat", "--selector", "one-shot", "--confirm", "1", "--front", "0"]
     assert main(["search", "flux-tiny", *options, *FEW[:4], "--out", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"the best of \d+ sets of blocks and of \d+ plans of repeat on a range that save 0.4 of the", text)
+    assert re.search(r"the best of \d+ sets of blocks and of \d+ plans of repeat on a range that save 0.3 of the", text)
     rows = {row["strategy"]: row for row in csv.DictReader((tmp_path / "front.csv").open())}
     assert set(rows) == {"skip", "repeat"}
     assert "runs" in rows["repeat"]["not_exported"]
@@ -52,7 +52,7 @@ def test_plans_of_a_strategy_stand_in_the_same_table(tmp_path, capsys):
     assert not rows["skip"]["not_exported"]
     assert f"--dit-plan '{rows['repeat']['plan']}'" in rows["repeat"]["test"]
     for row in rows.values():
-        assert float(row["saved"]) >= 0.4 - 1e-9
+        assert float(row["saved"]) >= 0.3 - 1e-9
         assert float(row["harm_low"]) <= float(row["harm"]) <= float(row["harm_high"])
 
 

@@ -50,6 +50,11 @@ def test_a_share_of_the_time_is_what_a_forward_without_the_stack_saves(lab, monk
     assert found == pytest.approx([0.2 / 5] * 5 + [0.5 / 10] * 10)
 
 
+def test_shares_that_add_up_to_more_than_a_forward_are_scaled_to_it(lab, monkeypatch):
+    timings(monkeypatch, {"double": [2.0], "single": [4.0]})
+    assert time_shares(lab) == pytest.approx([0.4 / 5] * 5 + [0.6 / 10] * 10)
+
+
 def test_pairs_that_show_nothing_are_doubled_until_they_do(lab, monkeypatch):
     calls = timings(monkeypatch, {"double": [1.0, 1.0, 1.3], "single": [2.0]})
     found = time_shares(lab, rounds=24, most=96)
