@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,59 +16,96 @@ from harness.report.figures.pareto import Variant, pareto
 from harness.report.figures.png import encoded, own_style
 from harness.report.text import counted, markdown_table, number, spreadsheet_text, titled
 from harness.results.serialise import to_plain
-from harness.search.front_search import FoundPlan, SearchResult
+from harness.search.candidates import Candidate, plans_of, text_of
+from harness.search.front_search import SKIP, FoundPlan, SearchResult
+from harness.search.goal import Saving
 
-HEAD = ("#", "plan", "harm [points]", "velocity error", "saved", "speed-up", "front")
+_HEAD = ("#", "plan", "strategy", "harm [points]", "velocity error", "saved", "speed-up", "front")
 _NOTE = (
-    "{prompts} A point is a set of left-out blocks, with the 95 % interval of its harm; its number is its row in"
+    "{prompts} A point is {points}, with the 95 % interval of its harm; its number is its row in"
     "\nthe table. The line joins those that no other one beats. The axis of harm is linear to \u00b1{linear:g} points."
 )
-# By the unit of what is saved: the speed-up of the figure.
+# By what is saved: the speed-up of the figure.
 _SPEED_UP = {
-    "of a forward's time": "speed-up of a forward, from the time of single blocks (control 1)",
-    "blocks": "blocks of the model over those that are left (control 1)",
-    "of the parameters": "parameters of the model over those that are left (control 1)",
+    Saving.TIME: "speed-up of a forward, from the time of single blocks (control 1)",
+    Saving.RUNS: "blocks of the model over those that are left (control 1)",
+    Saving.PARAMETERS: "parameters of the model over those that are left (control 1)",
 }
 
 
 class Commands(NamedTuple):
-    """``export`` saves a plan; ``tests`` run it as a case, one for each stack, as a case is of one stack."""
+    """``export`` saves a plan; ``tests`` run it as a case, one for each stack, as a case is of one stack.
 
-    export: str
+    ``export`` is None for a plan that no saved model can run.
+    """
+
+    export: str | None
     tests: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class SearchReport:
-    """A result with what it is of: the checkpoint as the commands take it, its name, and the number of prompts."""
+    """A result with what it is of: the checkpoint as the commands take it, its name, and the number of prompts.
+
+    ``not_exported`` are the candidates that can't be exported, with the reason.
+    """
 
     result: SearchResult
     checkpoint: str
     name: str
     prompts: int
+    not_exported: Mapping[Candidate, str] = field(default_factory=dict[Candidate, str])
 
     @property
     def title(self) -> str:
         """What was searched, by what, at which cost."""
         result = self.result
         return (
-            f"{self.name}: the best of {result.measured} sets of blocks that save {result.goal.target:.3g} "
-            f"{result.goal.unit}, by {result.selector} at the cost of {result.evaluations:.0f} evaluations; "
-            f"harm on {counted(self.prompts, 'prompt')}"
+            f"{self.name}: the best of {result.measured} sets of blocks{self._and_ranges} that save "
+            f"{result.goal.target:.3g} {result.goal.saving.value}, by {result.selector} at the cost of "
+            f"{result.evaluations:.0f} evaluations; harm on {counted(self.prompts, 'prompt')}"
         )
 
     @property
+    def _and_ranges(self) -> str:
+        """How many plans of the asked strategies were measured beside the sets; empty where none were asked for."""
+        result = self.result
+        if not result.strategies:
+            return ""
+        plans = counted(result.range_plans_measured, "plan")
+        return f" and of {plans} of {', '.join(result.strategies)} on a range"
+
+    @property
+    def left_out(self) -> str:
+        """How many plans of the asked strategies were not measured, and which; empty where all were."""
+        result = self.result
+        number = result.range_plans - result.range_plans_measured
+        if not number:
+            return ""
+        return (
+            f"not measured, for lack of evaluations: {number} of the {result.range_plans} plans of "
+            f"{', '.join(result.strategies)} that save as much, those that save most"
+        )
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        """The names of the table's columns: fewer parameters alone are no speed-up, as where one block runs often."""
+        fewer_parameters = self.result.goal.saving is Saving.PARAMETERS
+        return tuple("times smaller" if fewer_parameters and name == "speed-up" else name for name in _HEAD)
+
+    @property
     def rows(self) -> list[tuple[str, ...]]:
-        """The rows of the table below :data:`HEAD`."""
+        """The rows of the table below :attr:`head`."""
         goal = self.result.goal
         return [
             (
                 str(rank),
-                goal.blocks.text(plan.removal),
+                text_of(plan.candidate, goal.blocks),
+                plan.strategy,
                 f"{number(plan.harm.value, '.2f')} [{number(plan.harm.low, '.2f')}, {number(plan.harm.high, '.2f')}]",
                 number(plan.error, ".3g"),
-                number(goal.blocks.saved(plan.removal), ".3g"),
-                number(goal.speed_up(plan.removal), ".3f"),
+                number(goal.saved(plan.candidate), ".3g"),
+                number(goal.speed_up(plan.candidate), ".3f"),
                 "front" if plan.front else "",
             )
             for rank, plan in enumerate(self.result.plans, start=1)
@@ -77,10 +114,11 @@ class SearchReport:
     def commands(self, plan: FoundPlan) -> Commands:
         """What takes a plan further."""
         name = shlex.quote(self.checkpoint)
-        texts = [shlex.quote(f"{stack}: {each}") for stack, each in self.result.goal.blocks.plan(plan.removal).items()]
+        plans = plans_of(plan.candidate, self.result.goal.blocks)
+        texts = [shlex.quote(f"{stack}: {each}") for stack, each in plans.items()]
         export = f"python -m harness export --checkpoint {name} {' '.join(f'--plan {text}' for text in texts)} OUT"
         tests = [f"pytest cases/ --dit-checkpoint={name} --dit-plan {text} -k plan" for text in texts]
-        return Commands(export, tuple(tests))
+        return Commands(None if plan.candidate in self.not_exported else export, tuple(tests))
 
     def data(self) -> list[dict[str, Any]]:
         """The rows in full, for CSV and JSON."""
@@ -88,16 +126,18 @@ class SearchReport:
         return [
             {
                 "rank": rank,
-                "plan": goal.blocks.text(plan.removal),
+                "plan": text_of(plan.candidate, goal.blocks),
+                "strategy": plan.strategy,
                 "harm": plan.harm.value,
                 "harm_low": plan.harm.low,
                 "harm_high": plan.harm.high,
                 "velocity_error": plan.error,
-                "saved": goal.blocks.saved(plan.removal),
-                "speed_up": goal.speed_up(plan.removal),
+                "saved": goal.saved(plan.candidate),
+                "speed_up": goal.speed_up(plan.candidate),
                 "asked": plan.asked,
                 "front": plan.front,
                 "export": self.commands(plan).export,
+                "not_exported": self.not_exported.get(plan.candidate, ""),
                 "test": "; ".join(self.commands(plan).tests),
             }
             for rank, plan in enumerate(self.result.plans, start=1)
@@ -109,10 +149,14 @@ class SearchReport:
 
     def markdown(self) -> str:
         """The table as a page, with the commands of every plan below it."""
-        lines = [f"# {self.title}", "", *markdown_table(HEAD, self.rows), "", "```sh"]
+        lines = [f"# {self.title}", "", *markdown_table(self.head, self.rows), ""]
+        if self.left_out:
+            lines += [f"{self.left_out[0].upper()}{self.left_out[1:]}.", ""]
+        lines.append("```sh")
         for rank, plan in enumerate(self.result.plans, start=1):
             commands = self.commands(plan)
-            lines += [f"# {rank}", commands.export, *commands.tests]
+            why_not = self.not_exported.get(plan.candidate, "")
+            lines += [f"# {rank}", commands.export or f"# {why_not}", *commands.tests]
         return "\n".join([*lines, "```", "", "![harm against speed-up](front.png)", ""])
 
     def json(self, measured_on: Mapping[str, Any]) -> str:
@@ -123,9 +167,12 @@ class SearchReport:
             "checkpoint": self.checkpoint,
             "selector": result.selector,
             "target": goal.target,
-            "unit": goal.unit,
+            "unit": goal.saving.value,
             "evaluations": result.evaluations,
             "sets": result.measured,
+            "strategies": result.strategies,
+            "range_plans": result.range_plans,
+            "range_plans_measured": result.range_plans_measured,
             "prompts": self.prompts,
             "measured_on": measured_on,
             "plans": self.data(),
@@ -138,20 +185,32 @@ class SearchReport:
         variants = [
             Variant(
                 name=f"{rank}",
-                strategy="as asked" if plan.asked else "saves less",
+                strategy=_legend(plan),
                 harm=(plan.harm.value, plan.harm.low, plan.harm.high),
-                speed_up=(goal.speed_up(plan.removal), float("nan"), float("nan")),
+                speed_up=(goal.speed_up(plan.candidate), float("nan"), float("nan")),
                 front=plan.front,
             )
             for rank, plan in enumerate(self.result.plans, start=1)
-            if goal.speed_up(plan.removal) < float("inf")
+            if goal.speed_up(plan.candidate) < float("inf")
         ]
         prompts = f"{counted(self.prompts, 'prompt')}."
-        title = f"{self.name}: harm against speed-up, of the sets of blocks that {self.result.selector} came to"
-        x_title = _SPEED_UP[goal.unit]
+        plans = f"of the sets of blocks that {self.result.selector} came to"
+        if self.result.strategies:
+            plans = f"of sets of blocks by {self.result.selector}, and of strategies on ranges"
+        title = f"{self.name}: harm against speed-up, {plans}"
+        points = f"a set of left-out blocks{' or a strategy on a range' if self.result.strategies else ''}"
+        note = _NOTE.replace("{points}", points)
+        x_title = _SPEED_UP[goal.saving]
         with own_style():
-            drawn = pareto(title, prompts, titled("clip_delta"), variants, None, x_title=x_title, note=_NOTE)
+            drawn = pareto(title, prompts, titled("clip_delta"), variants, None, x_title=x_title, note=note)
             return encoded(drawn)
+
+
+def _legend(plan: FoundPlan) -> str:
+    """What a plan is called in the figure's legend."""
+    if plan.strategy != SKIP:
+        return plan.strategy
+    return "as asked" if plan.asked else "saves less"
 
 
 def write_search(folder: Path, report: SearchReport, measured_on: Mapping[str, Any]) -> Sequence[Path]:

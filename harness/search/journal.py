@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.ablation.plan import Plan, parse, split_stack
 from harness.errors import DataError, JournalError
 from harness.files import parse_json, write_atomically
 from harness.results.fingerprint import Fingerprint, measured_differently
 from harness.results.serialise import Finite, from_plain, to_plain
 from harness.results.statistics import Interval
-from harness.search.removals import Removal
+from harness.search.candidates import Candidate, StackPlans
 
 _SCHEMA = 1
 
@@ -50,18 +51,16 @@ def _text(numbers: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class MeasuredError:
-    """The velocity error without some blocks, on all taken prompts or on few of them."""
+    """A velocity error, on all taken prompts or on few of them."""
 
-    left_out: tuple[int, ...]
     rough: bool
     error: Finite
 
 
 @dataclass(frozen=True)
 class MeasuredHarm:
-    """The mean harm without some blocks, in points of the judge's score, with its 95 % interval over prompts."""
+    """A mean harm, in points of the judge's score, with its 95 % interval over prompts."""
 
-    left_out: tuple[int, ...]
     harm: Finite
     low: float
     high: float
@@ -73,13 +72,25 @@ class MeasuredHarm:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """One result of a candidate.
+
+    The line of a removal has its blocks under ``left_out``, that of any other candidate its plans, such as
+    ``double: 0 2 2 2 4``, under ``plans``.
+    """
+
+    candidate: Candidate
+    figures: MeasuredError | MeasuredHarm
+
+
+@dataclass(frozen=True)
 class MeasuredShares:
     """The share of a forward's time that each block has."""
 
     time_shares: tuple[Finite, ...]
 
 
-Entry = MeasuredError | MeasuredHarm | MeasuredShares
+Entry = Measured | MeasuredShares
 
 
 @dataclass
@@ -91,15 +102,15 @@ class Journal:
 
     path: Path
     on: MeasuredOn
-    errors: dict[tuple[Removal, bool], float] = field(default_factory=dict[tuple[Removal, bool], float])
-    harms: dict[Removal, MeasuredHarm] = field(default_factory=dict[Removal, MeasuredHarm])
+    errors: dict[tuple[Candidate, bool], float] = field(default_factory=dict[tuple[Candidate, bool], float])
+    harms: dict[Candidate, MeasuredHarm] = field(default_factory=dict[Candidate, MeasuredHarm])
     time_shares: tuple[float, ...] | None = None
     note: str = ""
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Write results and flush them to the disk. Raises JournalError where that fails."""
         new = list(entries)
-        text = "".join(json.dumps(to_plain(entry), sort_keys=True) + "\n" for entry in new)
+        text = "".join(json.dumps(_plain(entry), sort_keys=True) + "\n" for entry in new)
         try:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(text)
@@ -112,12 +123,12 @@ class Journal:
 
     def take(self, entry: Entry) -> None:
         """Keep a result that the file holds."""
-        if isinstance(entry, MeasuredError):
-            self.errors[frozenset(entry.left_out), entry.rough] = entry.error
-        elif isinstance(entry, MeasuredHarm):
-            self.harms[frozenset(entry.left_out)] = entry
-        else:
+        if isinstance(entry, MeasuredShares):
             self.time_shares = entry.time_shares
+        elif isinstance(entry.figures, MeasuredError):
+            self.errors[entry.candidate, entry.figures.rough] = entry.figures.error
+        else:
+            self.harms[entry.candidate] = entry.figures
 
 
 def open_journal(path: Path, on: MeasuredOn) -> Journal:
@@ -163,16 +174,48 @@ def read_journal(path: Path) -> Journal:
         for line in lines[1:]:
             number += 1
             journal.take(_entry(parse_json(line.decode())))
-    except (ValueError, DataError) as error:
+    except ValueError as error:
         raise JournalError(f"{path} is no journal of a search: line {number}: {error}") from None
     if last:
         journal.note = f"{path}: the last line was cut off; it is measured again"
     return journal
 
 
+@dataclass(frozen=True)
+class _LeftOut:
+    left_out: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Plans:
+    plans: tuple[str, ...]
+
+
+def _plain(entry: Entry) -> dict[str, Any]:
+    """An entry as the object of its line."""
+    if isinstance(entry, MeasuredShares):
+        return {**to_plain(entry)}
+    if isinstance(entry.candidate, StackPlans):
+        what: _LeftOut | _Plans = _Plans(tuple(f"{stack}: {plan}" for stack, plan in entry.candidate.by_stack))
+    else:
+        what = _LeftOut(tuple(sorted(entry.candidate)))
+    return {**to_plain(what), **to_plain(entry.figures)}
+
+
 def _entry(data: Any) -> Entry:
-    kinds = {"error": MeasuredError, "harm": MeasuredHarm, "time_shares": MeasuredShares}
-    for name, kind in kinds.items():
-        if isinstance(data, dict) and name in data:
-            return from_plain(kind, data)
-    raise DataError("it is no result")
+    """The entry of a line. Raises DataError, or PlanError for a text that is no plan."""
+    if not isinstance(data, dict) or not data.keys() & {"error", "harm", "time_shares"}:
+        raise DataError("it is no result")
+    if "time_shares" in data:
+        return from_plain(MeasuredShares, data)
+    figures = from_plain(MeasuredError, data) if "error" in data else from_plain(MeasuredHarm, data)
+    if "plans" not in data:
+        return Measured(frozenset(from_plain(_LeftOut, data).left_out), figures)
+    return Measured(StackPlans(tuple(map(_stack_and_plan, from_plain(_Plans, data).plans))), figures)
+
+
+def _stack_and_plan(text: str) -> tuple[str, Plan]:
+    stack, plan = split_stack(text)
+    if stack is None or isinstance(plan, Plan):
+        raise DataError(f"the plan {text[:60]!r} names no stack")
+    return stack, parse(plan, stack=stack)

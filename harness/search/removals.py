@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import accumulate, combinations
 
 from harness.ablation.plan import Plan
 from harness.errors import PlanError
@@ -42,6 +42,12 @@ class Blocks:
         return cls(lengths, (1.0,) * sum(lengths.values()))
 
     @property
+    def starts(self) -> dict[str, int]:
+        """The number of the first block of each stack."""
+        ends = accumulate(self.lengths.values())
+        return {stack: end - length for (stack, length), end in zip(self.lengths.items(), ends, strict=True)}
+
+    @property
     def count(self) -> int:
         """How many blocks there are, over all stacks."""
         return len(self.shares)
@@ -68,7 +74,12 @@ class Blocks:
 
     def text(self, removal: Iterable[int]) -> str:
         """``double: 0 2-4; single: 0-8``, as ``--dit-plan`` takes it; empty for the model as it is."""
-        return "; ".join(f"{stack}: {plan}" for stack, plan in self.plan(removal).items())
+        return plans_text(self.plan(removal))
+
+
+def plans_text(plans: Mapping[str, Plan]) -> str:
+    """``double: 0 2 2 2 4; single: 0-8``, each part as ``--dit-plan`` takes it."""
+    return "; ".join(f"{stack}: {plan}" for stack, plan in plans.items())
 
 
 def mask_of(removal: Iterable[int]) -> int:

@@ -10,8 +10,9 @@ import numpy as np
 
 from harness.analysis.predictors import Correlation, spearman
 from harness.lab.lab import Lab
+from harness.search.candidates import StackPlans
 from harness.search.confirm import harm_of
-from harness.search.journal import Journal, MeasuredHarm
+from harness.search.journal import Journal, Measured, MeasuredHarm
 from harness.search.removals import Blocks, Removal, all_removals, mask_of
 from harness.search.truth import Truth
 
@@ -52,7 +53,7 @@ def measure_harms(
     for done, removal in enumerate(removals, start=1):
         if removal not in journal.harms:
             harm = harm_of(lab, blocks, removal)
-            journal.append([MeasuredHarm(tuple(sorted(removal)), harm.value, harm.low, harm.high)])
+            journal.append([Measured(removal, MeasuredHarm(harm.value, harm.low, harm.high))])
         progress(done, len(removals))
 
 
@@ -65,6 +66,10 @@ def agreement(truth: Truth, journal: Journal) -> Iterator[tuple[str, Correlation
         "all": lambda _: True,
     }
     for name, belongs in groups.items():
-        harms = [(removal, harm.harm) for removal, harm in journal.harms.items() if belongs(removal)]
+        harms = [
+            (candidate, harm.harm)
+            for candidate, harm in journal.harms.items()
+            if not isinstance(candidate, StackPlans) and belongs(candidate)
+        ]
         errors = [truth.fine[mask_of(removal)] for removal, _ in harms]
         yield name, spearman(np.array(errors), np.array([harm for _, harm in harms]))

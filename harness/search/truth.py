@@ -29,8 +29,9 @@ from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.results.arrays import Array
 from harness.results.serialise import Count, Size, from_plain, to_plain
+from harness.search.candidates import Candidate, StackPlans
 from harness.search.evaluation import Measure
-from harness.search.removals import Blocks, Removal, mask_of
+from harness.search.removals import Blocks, Removal, mask_of, plans_text
 from harness.search.trajectory import trajectory_inputs
 from harness.surgery.prefix_walk import walk
 from harness.surgery.subset_walk import walk_subsets
@@ -74,11 +75,11 @@ class Truth:
 
     @property
     def measure(self) -> Measure:
-        """Errors from the table instead of from the model."""
+        """Errors from the table instead of from the model, which holds those of removals alone (else DataError)."""
 
-        def look_up(removals: Sequence[Removal], rough: bool) -> list[float]:
+        def look_up(candidates: Sequence[Candidate], rough: bool) -> list[float]:
             table = self.rough if rough else self.fine
-            return [float(table[mask_of(removal)]) for removal in removals]
+            return [float(table[mask_of(_removal(candidate))]) for candidate in candidates]
 
         return look_up
 
@@ -92,6 +93,12 @@ class Truth:
         """(2^L,) how many blocks each removal leaves out."""
         masks = np.arange(len(self.fine))
         return sum((masks >> bit & 1 for bit in range(self.blocks.count)), start=np.zeros_like(masks))
+
+
+def _removal(candidate: Candidate) -> Removal:
+    if isinstance(candidate, StackPlans):
+        raise DataError(f"a table of all removals has no error of {plans_text(dict(candidate.by_stack))!r}")
+    return candidate
 
 
 def check_size(checkpoint: str, lengths: Mapping[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""Errors of removals on a real model: velocity errors on a few prompts and steps of the control's trajectory."""
+"""Errors of candidates on a real model: velocity errors on a few prompts and steps of the control's trajectory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from harness.ablation.plan import Plan
 from harness.analysis.velocity import check_walk, relative_error
 from harness.models.kernels import pinned
 from harness.models.sampler import Sampler
-from harness.search.removals import Blocks, Removal
+from harness.search.candidates import Candidate, plans_of
+from harness.search.removals import Blocks
 from harness.search.trajectory import InputBatch, trajectory_inputs
 from harness.surgery.prefix_walk import block_runs, walk
 
@@ -19,8 +20,9 @@ from harness.surgery.prefix_walk import block_runs, walk
 class VelocityErrors:
     """Measures the mean relative velocity error over prompts and steps; the rough one is on every fourth prompt.
 
-    The control's trajectory is sampled once, when the first error is asked for. Removals that are asked for together
-    share the blocks that they begin with. ``control_images`` is what was spent so far, in images of the whole model.
+    The control's trajectory is sampled once, when the first error is asked for. Candidates that are asked for
+    together share the blocks that they begin with. ``control_images`` is what was spent so far, in images of the whole
+    model.
     """
 
     def __init__(
@@ -31,9 +33,9 @@ class VelocityErrors:
         self._inputs: list[InputBatch] | None = None
         self.control_images = 0.0
 
-    def __call__(self, removals: Sequence[Removal], rough: bool) -> list[float]:
-        """The errors of removals, in their order. Raises SurgeryError where a walk isn't bitwise a plan's forward."""
-        plans = [self._blocks.plan(removal) for removal in removals]
+    def __call__(self, candidates: Sequence[Candidate], rough: bool) -> list[float]:
+        """The errors of candidates, in their order. Raises SurgeryError where a walk isn't bitwise a plan's forward."""
+        plans = [plans_of(candidate, self._blocks) for candidate in candidates]
         errors: list[list[float]] = [[] for _ in plans]
         with torch.inference_mode(), pinned():
             for batch in self._rows(rough):

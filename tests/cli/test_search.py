@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 
 import pytest
@@ -38,10 +39,31 @@ def test_the_best_sets_are_run_on_images_and_ranked_by_harm(tmp_path, capsys):
     assert gone == float(first["saved"]) == 2
 
 
+def test_plans_of_a_strategy_stand_in_the_same_table(tmp_path, capsys):
+    options = ["--params", "0.7", "--strategies", "repeat", "--selector", "one-shot", "--confirm", "1", "--front", "0"]
+    assert main(["search", "flux-tiny", *options, *FEW[:4], "--out", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"the best of \d+ sets of blocks and of \d+ plans of repeat on a range that save 0.3 of the", text)
+    rows = {row["strategy"]: row for row in csv.DictReader((tmp_path / "front.csv").open())}
+    assert set(rows) == {"skip", "repeat"}
+    assert "runs" in rows["repeat"]["not_exported"]
+    assert not rows["repeat"]["export"]
+    assert rows["skip"]["export"]
+    assert not rows["skip"]["not_exported"]
+    assert f"--dit-plan '{rows['repeat']['plan']}'" in rows["repeat"]["test"]
+    for row in rows.values():
+        assert float(row["saved"]) >= 0.3 - 1e-9
+        assert float(row["harm_low"]) <= float(row["harm"]) <= float(row["harm_high"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--params", "0.01"], "no plan saves 0.99: leaving out all 15 blocks saves "),
+        (
+            ["--params", "0.2", "--strategies", "repeat"],
+            "strategy 'repeat' saves 0.8 of the parameters on no range, at most ",
+        ),
         (["--remove", "3", "--evaluations", "5", *FEW], "5 evaluations are too few for the selector 'evolution' on 15"),
     ],
 )
@@ -53,6 +75,13 @@ def test_what_can_not_be_found_is_one_line(options, message, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            ["--remove", "2", "--strategies", "parallel"],
+            "'parallel' saves no block runs on any range; of all strategies, skip do",
+        ),
+        (["--params", "0.8", "--strategies", "repeat,x"], "unknown strategy 'x'"),
+        (["--params", "0.8", "--strategies", "repeat.t2"], "strategy 'repeat' has no parameter 't2'"),
+        (["--params", "0.8", "--strategies", ","], "--strategies names none"),
         (["--remove", "16"], "no plan saves 16 blocks: flux-tiny has 15"),
         (["--remove", "3", "--csv", "{folder}"], "it is a folder"),
         (["--remove", "3", "--out", "{folder}/file"], "is no folder"),

@@ -7,7 +7,7 @@ import pytest
 from harness.cli import truth
 from harness.cli.main import main
 from harness.lab.lab import Lab
-from harness.search.journal import MeasuredHarm
+from harness.search.journal import Measured, MeasuredHarm
 from harness.search.removals import Blocks
 from harness.search.truth import Truth, read_truth
 
@@ -46,7 +46,9 @@ def test_a_table_says_how_it_was_made(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         truth,
         "measure_harms",
-        lambda lab, blocks, removals, journal, progress: journal.append([MeasuredHarm((1,), 1.0, 0.0, 2.0)]),
+        lambda lab, blocks, removals, journal, progress: journal.append(
+            [Measured(frozenset({1}), MeasuredHarm(1.0, 0.0, 2.0))]
+        ),
     )
     assert isinstance(Lab, type)
     assert isinstance(Blocks, type)

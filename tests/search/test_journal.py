@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from harness.ablation.plan import parse
 from harness.errors import HarnessError, JournalError
+from harness.search.candidates import StackPlans
 from harness.search.journal import (
+    Measured,
     MeasuredError,
     MeasuredHarm,
     MeasuredOn,
@@ -18,10 +22,14 @@ from harness.search.journal import (
 from tests.helpers.records import quality
 
 ON = MeasuredOn(quality("skip", 1.0).fingerprint, (0, 2), (1, 3))
+REMOVAL = frozenset({0, 3})
+REPEAT = StackPlans((("single", parse("0 2 2 2 (4|5)x3")), ("double", parse("1"))))
 ENTRIES = [
-    MeasuredError((0, 3), False, 0.1 + 0.2),
-    MeasuredError((0, 3), True, 0.25),
-    MeasuredHarm((0, 3), 1.5, -0.5, float("inf")),
+    Measured(REMOVAL, MeasuredError(False, 0.1 + 0.2)),
+    Measured(REMOVAL, MeasuredError(True, 0.25)),
+    Measured(REMOVAL, MeasuredHarm(1.5, -0.5, float("inf"))),
+    Measured(REPEAT, MeasuredError(False, 0.5)),
+    Measured(REPEAT, MeasuredHarm(3.5, 1.5, 5.0)),
     MeasuredShares((0.1, 0.2)),
 ]
 
@@ -35,14 +43,34 @@ def path(tmp_path):
 
 def test_results_are_read_as_they_were_written(path):
     journal = open_journal(path, ON)
-    removal = frozenset({0, 3})
-    assert journal.errors == {(removal, False): 0.1 + 0.2, (removal, True): 0.25}
-    assert journal.harms == {removal: ENTRIES[2]}
-    assert journal.harms[removal].interval.high == float("inf")
+    assert journal.errors == {(REMOVAL, False): 0.1 + 0.2, (REMOVAL, True): 0.25, (REPEAT, False): 0.5}
+    assert journal.harms == {REMOVAL: ENTRIES[2].figures, REPEAT: ENTRIES[4].figures}
+    assert journal.harms[REMOVAL].interval.high == float("inf")
     assert journal.time_shares == (0.1, 0.2)
     assert not journal.note
-    journal.append([MeasuredError((1,), False, 3.0)])
+    journal.append([Measured(frozenset({1}), MeasuredError(False, 3.0))])
     assert read_journal(path).errors == journal.errors
+
+
+def test_the_lines_of_both_kinds_of_candidates(path):
+    lines = [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    assert lines[0] == {"left_out": [0, 3], "rough": False, "error": 0.1 + 0.2}
+    assert lines[3] == {"plans": ["single: 0 2 2 2 (4|5)x3", "double: 1"], "rough": False, "error": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("plans", "said"),
+    [
+        (["0-2"], "the plan '0-2' names no stack"),
+        (["single: 0 ("], "a '\\(' that is never closed"),
+        ("single: 0", "plans is 'single: 0', not a list"),
+    ],
+)
+def test_a_plan_that_is_none_is_named_by_its_line(path, plans, said):
+    with path.open("a") as stream:
+        stream.write(json.dumps({"plans": plans, "rough": False, "error": 1.0}) + "\n")
+    with pytest.raises(JournalError, match=rf"line 8: .*{said}"):
+        read_journal(path)
 
 
 @pytest.mark.parametrize("cut", range(1, 40, 6))
@@ -52,8 +80,8 @@ def test_a_line_that_was_cut_off_is_left_out_and_the_next_begins_anew(path, cut)
     journal = open_journal(path, ON)
     assert "the last line was cut off" in journal.note
     assert path.read_bytes() == whole
-    journal.append([MeasuredError((1,), False, 3.0)])
-    assert len(read_journal(path).errors) == 3
+    journal.append([Measured(frozenset({1}), MeasuredError(False, 3.0))])
+    assert len(read_journal(path).errors) == 4
 
 
 @pytest.mark.parametrize(

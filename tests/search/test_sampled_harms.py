@@ -9,7 +9,7 @@ import pytest
 
 from harness.results.statistics import Interval
 from harness.search import sampled_harms
-from harness.search.journal import MeasuredHarm, MeasuredOn, open_journal, read_journal
+from harness.search.journal import Measured, MeasuredHarm, MeasuredOn, open_journal, read_journal
 from harness.search.removals import mask_of
 from harness.search.sampled_harms import agreement, measure_harms, sampled_removals
 from tests.helpers.records import quality
@@ -56,7 +56,7 @@ def test_the_rank_correlation_is_by_size(tmp_path, truth):
     removals = sampled_removals(9, 40, seed=0)
     sign = {1: -1.0, 2: 1.0}
     journal.append(
-        MeasuredHarm(tuple(sorted(r)), sign.get(len(r), 1.0) * truth.fine[mask_of(r)], 0.0, 1.0) for r in removals
+        Measured(r, MeasuredHarm(sign.get(len(r), 1.0) * truth.fine[mask_of(r)], 0.0, 1.0)) for r in removals
     )
     rho = dict(agreement(truth, journal))
     assert rho["1 block"].rho.value == pytest.approx(-1)
