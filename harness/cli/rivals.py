@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -46,11 +47,15 @@ def run(arguments: argparse.Namespace) -> None:
         lab = Lab(
             change_settings(checkpoint, settings, transformer_config(checkpoint)), device=pick_device(arguments.device)
         )
-        contenders = measure_rivals(lab, speed_ups, lambda line, of=name: common.say(f"{of}: {line}"))
+        contenders = measure_rivals(lab, speed_ups, partial(_say, name))
         matches[name] = matched(contenders, speed_ups)
     text = markdown(matches)
     print(text)
     common.write_markdown(arguments.markdown, text)
+
+
+def _say(checkpoint: str, line: str) -> None:
+    common.say(f"{checkpoint}: {line}")
 
 
 def _speed_ups(texts: Sequence[str]) -> Sequence[float]:

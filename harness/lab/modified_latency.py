@@ -135,10 +135,12 @@ def measure_case_latency(
         return measure_latency(lab, case, rounds) if loop is None else measure_latency(lab, case, rounds, loop)
     with ImagePairs(lab, case) as pairs:
         ran = (loop or _pairs_of)(pairs, max(_LEAST, rounds // 2))
+        peak: int | None = None
         control_peak = peak_bytes(lab.device, pairs.one_control)
-        pairs.before_variant()
-        peak = peak_bytes(lab.device, pairs.forward)
-        pairs.after_variant()
+        if control_peak is not None:
+            pairs.before_variant()
+            peak = peak_bytes(lab.device, pairs.forward)
+            pairs.after_variant()
     count = len(ran)
     control, variant = pairs.control[WARM_UP : WARM_UP + count], pairs.variant[WARM_UP : WARM_UP + count]
     ratio = speed_up(control, variant)

@@ -15,8 +15,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
-from torch import nn
-
 from harness import extensions
 from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.steps import Window
@@ -60,8 +58,8 @@ class Target:
         return self.placed.parameters
 
     @property
-    def transformer(self) -> nn.Module:
-        """The pipeline's transformer, as it is without torch.compile."""
+    def transformer(self) -> Any:
+        """The pipeline's transformer, a torch module without torch.compile around it; diffusers gives it no types."""
         return unwrap_compiled(self.sampler.transformer)
 
     @property

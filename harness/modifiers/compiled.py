@@ -16,6 +16,13 @@ from harness.modifiers.base import Counts
 from harness.modifiers.probed import ProbedRun
 
 
+def _put_back(module: nn.Module, own: Any) -> None:
+    if own is None:
+        del vars(module)["forward"]
+    else:
+        vars(module)["forward"] = own
+
+
 class Compiled(ProbedRun):
     """Compiled by torch's own backend. The compiled functions are kept as long as the lab.
 
@@ -34,8 +41,10 @@ class Compiled(ProbedRun):
             for name, module in self._modules(model):
                 key = ("compile", self.target.placed.choice, name)
                 compiled = self.target.calibrations.of(key, partial(torch.compile, module.forward))
+                # A hook of diffusers or accelerate may have put a forward of its own on the module.
+                own = vars(module).get("forward")
                 vars(module)["forward"] = partial(self._counted, compiled)
-                contexts.callback(vars(module).pop, "forward")
+                contexts.callback(_put_back, module, own)
             yield
 
     def _modules(self, model: nn.Module) -> list[tuple[str, nn.Module]]:

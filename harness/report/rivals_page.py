@@ -18,7 +18,7 @@ def markdown(matches: Mapping[str, Sequence[Match]]) -> str:
             name,
             f"{match.speed_up:g}x",
             best.kind,
-            " or ".join(code_text(text) for text in best.names),
+            " or ".join(f"`{code_text(text)}`" for text in best.names),
             f"{best.speed_up:.2f}x",
             _interval(best.harm),
             NOTHING if best.more_than_plan is None else _interval(best.more_than_plan),

@@ -15,10 +15,11 @@ from tests.helpers.samplers import PROMPTS, latents, sampler_of
 def test_compiled_blocks_give_nearly_the_same_images(pipelines, monkeypatch):
     # Without a backend's code generation, which takes minutes: what is captured and called is the same.
     own = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function: own(function, backend="aot_eager"))
-    sampler = sampler_of(pipelines, "flux", steps=2)
+    monkeypatch.setattr(torch, "compile", lambda function: own(function, backend="eager"))
+    sampler = sampler_of(pipelines, "flux", steps=1)
+    before = [vars(module).get("forward") for module in sampler.transformer.modules()]
     control = sampler.sample(PROMPTS, 0).latents
     compiled, _ = latents(sampler, "compile.blocks")
     assert torch.allclose(compiled, control, atol=1e-3)
-    assert all("forward" not in vars(module) for module in sampler.transformer.modules())
+    assert [vars(module).get("forward") for module in sampler.transformer.modules()] == before
     assert torch.equal(sampler.sample(PROMPTS, 0).latents, control)
