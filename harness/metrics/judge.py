@@ -40,6 +40,9 @@ class OpenClipJudge:
         mean, std = (source.preprocess[k] for k in ("mean", "std"))
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
         self._texts: dict[str, Tensor] = {}
+        self._split: dict[
+            str, tuple[str, ...]
+        ] = {}  # sentences by prompt: tokens are counted once, not for every variant
 
     def embed_images(self, images: Images, batch: int = 64) -> Features:
         """(N, 3, H, W) uint8 to (N, d) float32 of unit length.
@@ -100,7 +103,10 @@ class OpenClipJudge:
         return cast("Features", 100.0 * (features[split.rows] * self.embed_texts(split.texts)).sum(axis=1))
 
     def _pieces(self, texts: Sequence[str]) -> Pieces:
-        return Pieces.of([pieces(text, self._length, self._tokenizer.context_length) for text in texts])
+        for text in texts:
+            if text not in self._split:
+                self._split[text] = pieces(text, self._length, self._tokenizer.context_length)
+        return Pieces.of([self._split[text] for text in texts])
 
     def _length(self, text: str) -> int:
         """Tokens with the start and the end; open_clip's own tokenizer and transformers' have no way in common."""

@@ -11,8 +11,10 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from torch import nn
 
@@ -55,14 +57,20 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
             f"the blocks of {name} depend on their position ({_POSITIONAL[name]}), so rearranging them has no "
             "defined meaning; only models whose blocks stand for themselves can be ablated"
         )
+    block_type = type(next(iter(getattr(model, attribute))))
+    return _read(inspect.unwrap(type(model).forward), attribute, block_type, name)
+
+
+@cache
+def _read(forward: Callable[..., Any], attribute: str, block_type: type[nn.Module], name: str) -> BlockContract:
+    """The contract that a model's forward shows; read once, as parsing it takes milliseconds."""
     try:
-        source = textwrap.dedent(inspect.getsource(inspect.unwrap(type(model).forward)))
+        source = textwrap.dedent(inspect.getsource(forward))
         tree = ast.parse(source)
     except (OSError, TypeError, SyntaxError) as error:
         contracts: set[BlockContract] = set()
         reason = f"its source can't be read ({error})"
     else:
-        block_type = type(next(iter(getattr(model, attribute))))
         parameters = list(inspect.signature(block_type.forward).parameters)[1:]
         contracts = set(_contracts(tree, attribute, parameters))
         reason = f"its forward shows {len(contracts)} ways of calling a block"
