@@ -42,7 +42,7 @@ class OpenClipJudge:
         self._texts: dict[str, Tensor] = {}
         self._split: dict[
             str, tuple[str, ...]
-        ] = {}  # sentences by prompt: tokens are counted once, not for every variant
+        ] = {}  # sentences by prompt, counted once
 
     def embed_images(self, images: Images, batch: int = 64) -> Features:
         """(N, 3, H, W) uint8 to (N, d) float32 of unit length.

@@ -58,11 +58,12 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
             "defined meaning; only models whose blocks stand for themselves can be ablated"
         )
     block_type = type(next(iter(getattr(model, attribute))))
-    return _read(inspect.unwrap(type(model).forward), attribute, block_type, name)
+    parameters = tuple(inspect.signature(block_type.forward).parameters)[1:]
+    return _read(inspect.unwrap(type(model).forward), attribute, parameters, name)
 
 
 @cache
-def _read(forward: Callable[..., Any], attribute: str, block_type: type[nn.Module], name: str) -> BlockContract:
+def _read(forward: Callable[..., Any], attribute: str, parameters: tuple[str, ...], name: str) -> BlockContract:
     """The contract that a model's forward shows; read once, as parsing it takes milliseconds."""
     try:
         source = textwrap.dedent(inspect.getsource(forward))
@@ -71,7 +72,6 @@ def _read(forward: Callable[..., Any], attribute: str, block_type: type[nn.Modul
         contracts: set[BlockContract] = set()
         reason = f"its source can't be read ({error})"
     else:
-        parameters = list(inspect.signature(block_type.forward).parameters)[1:]
         contracts = set(_contracts(tree, attribute, parameters))
         reason = f"its forward shows {len(contracts)} ways of calling a block"
     if len(contracts) == 1:
