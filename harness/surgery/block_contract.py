@@ -82,7 +82,7 @@ def _read(forward: Callable[..., Any], attribute: str, parameters: tuple[str, ..
     )
 
 
-def _contracts(tree: ast.AST, attribute: str, parameters: list[str]) -> Iterator[BlockContract]:
+def _contracts(tree: ast.AST, attribute: str, parameters: tuple[str, ...]) -> Iterator[BlockContract]:
     for loop in ast.walk(tree):
         if not (isinstance(loop, ast.For) and _reads_attribute(loop.iter, attribute)):
             continue
@@ -100,7 +100,7 @@ def _reads_attribute(node: ast.AST, attribute: str) -> bool:
     return any(isinstance(n, ast.Attribute) and n.attr == attribute for n in ast.walk(node))
 
 
-def _arguments(call: ast.Call, blocks: set[str], parameters: list[str]) -> dict[str, str] | None:
+def _arguments(call: ast.Call, blocks: set[str], parameters: tuple[str, ...]) -> dict[str, str] | None:
     """Variable name -> the parameter it is passed to, where ``call`` runs a block; else None."""
     positional = list(call.args)
     direct = isinstance(call.func, ast.Name) and call.func.id in blocks
