@@ -1,6 +1,7 @@
 """LyCORIS LoKr files, which diffusers' own loader doesn't read: each linear layer's weight gets scale * kron(w1, w2).
 
-The rules are those of LyCORIS 3 (``lycoris/modules/lokr.py``): w1 and w2 stand in the file whole, or each as the
+The rules are those of LyCORIS (``lycoris/modules/lokr.py``), held against what the modules of 4.1.3 add in a forward,
+which is what was trained (its ``merge_to`` applies the scale twice): w1 and w2 stand in the file whole, or each as the
 product of two matrices of a rank; scale is alpha over the rank, and 1 where both are whole, whatever alpha says.
 """
 
