@@ -63,6 +63,8 @@ class Collection:
             checkpoints = self._marks.checkpoints(mark)
         except HarnessError as error:
             self._mistakes.add(str(error))
+        # Mistakes of tests that nobody asked for say nothing about this run.
+        requested = self._is_requested(metafunc.config, metafunc.definition)
         for checkpoint in checkpoints:
             subject = Subject.of((metafunc.definition.path.name, metafunc.definition.name), checkpoint)
             try:
@@ -70,10 +72,11 @@ class Collection:
                 target = self._targets.setdefault(checkpoint.name, Target(checkpoint, folder))
                 _check_same_folder(target.checkpoint, checkpoint)
                 parameters |= {p.id: p for p in self._marks.parameters(mark, fixtures, target)}
-                if "ablation" in fixtures:
-                    self._mistakes.ablated(subject, checkpoint, self._marks.lacking(checkpoint))
+                if requested and "ablation" in fixtures:
+                    self._mistakes.ablated(subject, self._marks.lacking(checkpoint))
             except HarnessError as error:
-                self._mistakes.add(str(error), subject)
+                if requested:
+                    self._mistakes.add(str(error), subject)
         self.parameters |= parameters
         for name in fixtures:
             metafunc.parametrize(name, list(parameters), ids=list(parameters), indirect=True, scope="function")
