@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
@@ -56,6 +56,7 @@ def expand(
     passes: Sequence[GuidancePass] = (),
     measured: Mapping[str, Parts] = MappingProxyType({}),
     parts: Mapping[str, StackParts] = MappingProxyType({}),
+    on_lacking: Callable[[str, str], None] | None = None,
 ) -> list[Case]:
     """The cases of a grid over a checkpoint's ``stacks`` (name -> number of blocks).
 
@@ -64,7 +65,8 @@ def expand(
     steps is none. With ``passes`` of guidance every case is one in each of them. ``measured`` are the groups that take
     the place of first, middle and last, by stack. ``parts`` are those that the blocks of each stack have: a strategy
     below the block makes no case of a range that lacks its part, and it is a mistake where this is so of everything
-    that an Ask asks it for. Of a stack that isn't in ``parts`` nothing is checked.
+    that an Ask asks it for: ``on_lacking`` is called with the strategy and a message, or CaseError is raised where it
+    is None. Of a stack that isn't in ``parts`` nothing is checked.
     Raises CaseError for an Ask of anything but texts, an unknown stack, range or strategy, where a range was written
     out in numbers on which the strategy changes nothing, and for a window beyond the last step.
     """
@@ -89,7 +91,7 @@ def expand(
             for case in _alone(checkpoint, stacks, ask, together, steps=steps, measured=measured):
                 for part in in_part(case, windows, steps, passes):
                     cases.setdefault(part.modifiers, part)
-        lacking.refuse(checkpoint)
+        lacking.refuse(checkpoint, on_lacking or _refuse)
     return sorted(cases.values(), key=lambda c: (bool(c.modifiers), list(stacks).index(c.stack), _order(c)))
 
 
@@ -143,11 +145,15 @@ class _Lacking:
         self.made.add(strategy)
         return True
 
-    def refuse(self, checkpoint: str) -> None:
-        """Raise CaseError for a strategy that made no case at all because of this."""
+    def refuse(self, checkpoint: str, on_lacking: Callable[[str, str], None]) -> None:
+        """Pass on each strategy that made no case at all because of this, with a message."""
         for strategy, reason in self.reasons.items():
             if strategy not in self.made:
-                raise CaseError(f"strategy {strategy!r} makes no case of checkpoint {checkpoint!r}: {reason}")
+                on_lacking(strategy, f"strategy {strategy!r} makes no case of checkpoint {checkpoint!r}: {reason}")
+
+
+def _refuse(_strategy: str, message: str) -> None:
+    raise CaseError(message)
 
 
 def _check_texts(ask: Ask) -> None:

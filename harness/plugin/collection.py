@@ -71,9 +71,11 @@ class Collection:
                 folder = find_folder(metafunc.definition.path.parent) or metafunc.config.rootpath / "baselines"
                 target = self._targets.setdefault(checkpoint.name, Target(checkpoint, folder))
                 _check_same_folder(target.checkpoint, checkpoint)
-                parameters |= {p.id: p for p in self._marks.parameters(mark, fixtures, target)}
+                absent: dict[str, str] = {}  # strategy -> why it makes no case
+                own = self._marks.parameters(mark, fixtures, target, absent.__setitem__)
+                parameters |= {p.id: p for p in own}
                 if requested and "ablation" in fixtures:
-                    self._mistakes.ablated(subject, self._marks.lacking(checkpoint))
+                    self._mistakes.ablated(subject, self._marks.lacking(checkpoint) | absent)
             except HarnessError as error:
                 if requested:
                     self._mistakes.add(str(error), subject)

@@ -115,10 +115,18 @@ class MarkReader:
                 self._checkpoints[name] = change_settings(architecture, change, architecture.config)
         return self._checkpoints[name]
 
-    def parameters(self, mark: pytest.Mark, fixtures: Sequence[str], target: Target) -> list[Parameter]:
+    def parameters(
+        self,
+        mark: pytest.Mark,
+        fixtures: Sequence[str],
+        target: Target,
+        on_lacking: Callable[[str, str], None] | None = None,
+    ) -> list[Parameter]:
         """The parameters of a test with this mark that takes these fixtures, on one checkpoint.
 
-        Raises HarnessError where the mark holds something else than its fixtures need, or a case can't be built.
+        ``on_lacking`` is called with each strategy below the block that makes no case, since the checkpoint's blocks
+        lack the part that it leaves out, and with a message; without it, that is an error, too. Raises HarnessError
+        where the mark holds something else than its fixtures need, or a case can't be built.
         """
         if "finding" in fixtures:
             return [Parameter(f"{target.name}-{c.id}", target, claim=c) for c in _claims(mark)]
@@ -127,9 +135,9 @@ class MarkReader:
             return [Parameter(f"{target.name}-control", target)]
         if "study" in fixtures:
             return [Parameter(f"{target.name}-analysis", target)]
-        return [Parameter(case.id, target, case=case) for case in self._cases(target, asks)]
+        return [Parameter(case.id, target, case=case) for case in self._cases(target, asks, on_lacking)]
 
-    def _cases(self, target: Target, asks: Sequence[Ask]) -> list[Case]:
+    def _cases(self, target: Target, asks: Sequence[Ask], on_lacking: Callable[[str, str], None] | None) -> list[Case]:
         """The cases of the command line's plans or grid, else of the mark's grid.
 
         What the command line asks of a stack or of a pass that the checkpoint lacks makes no cases: another checkpoint
@@ -161,6 +169,7 @@ class MarkReader:
             passes=passes,
             measured=measured,
             parts=parts,
+            on_lacking=on_lacking,
         )
 
 
