@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.ablation.case import Case, by_hand
-from harness.ablation.grid import expand, grid, in_windows, with_modifiers
+from harness.ablation.grid import expand, grid, in_part, with_modifiers
+from harness.ablation.guidance import check_two_passes
+from harness.ablation.guidance import read as read_pass
 from harness.ablation.modifiers import read_modifiers
 from harness.ablation.steps import read
 from harness.errors import CheckpointError
@@ -55,6 +57,7 @@ def sweep(
     plans: str | Sequence[str] = (),
     modifiers: Names = (),
     windows: Names = (),
+    passes: Names = (),
     latency: bool = False,
     baselines: str | Path | None = None,
     folder: str | Path | None = None,
@@ -67,10 +70,11 @@ def sweep(
     stack. ``plans`` (``"double: 0-1 3-4"``) are measured instead of a grid, or before one that is asked for.
     ``modifiers`` (``"fewer-steps.3"``, ``"single-L02-07-reuse.n2"``; ``+`` joins several) are put on each plan and
     strategy that is asked for, and are cases of their own where none is. With
-    ``windows`` of denoising steps (``"0-1"``, ``"3"``; 0-based) each case holds in those steps alone. A record's
+    ``windows`` of denoising steps (``"0-1"``, ``"3"``; 0-based) each case holds in those steps alone; with ``passes``
+    of guidance (``"uncond"``, ``"cond"``), in that pass alone. A record's
     measurement holds per-image values over the lab's prompts at seed 0, and its summary harm in units of the
     control's seed-to-seed sd. With ``latency`` a second record of each case follows its first, with the times of 12
-    pairs of forwards, control and variant in turns; a case in a window of steps has none. With a folder of
+    pairs of forwards, control and variant in turns; a case in a window or in one pass has none. With a folder of
     ``baselines`` each case is judged against the values stored there, as under pytest, and the stored unit of harm is
     taken. With ``folder``, records and pictures are also kept there (a warning says where a picture can't be written),
     and ``python -m harness report FOLDER`` ranks them again.
@@ -103,7 +107,10 @@ def sweep(
         )
         cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], steps=steps, parts=parts)
     spans = [read(text) for text in _names(windows)]
-    cases = [windowed for case in cases for windowed in in_windows(case, spans, steps)]
+    one_pass = [read_pass(text) for text in _names(passes)]
+    if one_pass:
+        check_two_passes(checkpoint.name, guided=checkpoint.family.guided(checkpoint.settings))
+    cases = [part for case in cases for part in in_part(case, spans, steps, one_pass)]
     if isinstance(lab, str | Path):
         lab = _open(checkpoint)  # after the cases, so that a typo is said before a model is loaded
     journal = None if folder is None else Journal(Path(folder))
@@ -158,7 +165,7 @@ def _records(
     run = "" if folder is None else folder.name
     for case in cases:
         yield quality_record(lab, case, reference, run=run, pictures=folder)
-        if latency and case.window is None:
+        if latency and case.in_whole_forwards:
             yield latency_record(lab, case, reference, run=run), no_pictures
 
 

@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from harness.ablation import guidance
 from harness.ablation.block_parts import StackParts
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.modifiers import JOIN, PlacedModifier, in_order, without_range
 from harness.ablation.modifiers import WORD as MODIFIER
 from harness.ablation.plan import Plan, as_plan, identity, split_stack
 from harness.ablation.ranges import Span
-from harness.ablation.steps import Window, share, suffix
+from harness.ablation.steps import Window, share
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import CaseError
 
@@ -32,8 +34,8 @@ class Case:
 
     ``words`` are extra names for ``-k`` (``middle``, ``looped``, ``window``, ``modifier``). ``window`` is the inclusive
     range of denoising steps in which the plan holds, None for all of them; ``steps`` is how many the checkpoint takes,
-    0 where that isn't known. Of modifiers alone ``strategy`` is empty and the plan is the identity; they are in the
-    range that the first of them has, if any.
+    0 where that isn't known. ``guidance_pass`` is the pass of guidance in which it holds, None for both. Of modifiers
+    alone ``strategy`` is empty and the plan is the identity; they are in the range that the first of them has, if any.
     """
 
     checkpoint: str
@@ -46,16 +48,19 @@ class Case:
     window: Window | None = None
     steps: int = 0
     modifiers: tuple[PlacedModifier, ...] = ()
+    guidance_pass: GuidancePass | None = None
 
     @property
     def id(self) -> str:
         """``flux-tiny-double-L02-04-skip``, in a window ``...-skip-steps-0-1``; a plan by hand ``...-plan-<hash8>``.
 
+        In one pass of guidance ``sd3-tiny-joint-L05-skip-uncond``, with a window ``...-skip-uncond-steps-0-1``.
+
         With modifiers ``flux-tiny-double-L01-skip+fewer-steps.3``; modifiers alone take the plan's place:
         ``flux-tiny-single-L02-07-reuse.n2``, ``flux-tiny-fewer-steps.3``.
         """
         by_plan = [self.stack, *([self.place] if self.span else []), self.strategy] if self.strategy else []
-        parts = ["-".join(by_plan) + suffix(self.window)] if by_plan else []
+        parts = ["-".join(by_plan) + guidance.suffix(self.guidance_pass, self.window)] if by_plan else []
         return f"{self.checkpoint}-" + JOIN.join([*parts, *map(str, self.modifiers)])
 
     @property
@@ -91,13 +96,20 @@ class Case:
         return " and ".join([*with_plan, *(f"the modifier '{m}'" for m in self.modifiers)])
 
     @property
+    def in_whole_forwards(self) -> bool:
+        """Whether it holds in all of every forward, so that a forward's time is its own: no window, both passes."""
+        return self.window is None and self.guidance_pass is None
+
+    @property
     def saving(self) -> float:
         """Share of the stack's block executions that the plan leaves out; negative where it adds some.
 
         A part of a block counts as its share of the block's weights (``PartialBlock.work``). Over all steps
-        of a run: a window of half of them halves it. Without ``steps``, that of a step in the window.
+        of a run: a window of half of them halves it. Without ``steps``, that of a step in the window. One pass of
+        guidance is half of each forward's work.
         """
-        return (1.0 - self.plan.work / self.length) * share(self.window, self.steps)
+        passes = 1.0 if self.guidance_pass is None else guidance.SHARE
+        return (1.0 - self.plan.work / self.length) * share(self.window, self.steps) * passes
 
 
 def stack_length(checkpoint: str, stacks: Mapping[str, int], stack: str) -> int:
@@ -177,7 +189,7 @@ def modified(case: Case, modifiers: Sequence[PlacedModifier], stacks: Mapping[st
     """A case of a plan with modifiers on it.
 
     Raises CaseError where one of them doesn't fit the checkpoint, has no range or changes nothing, and for a plan in a
-    window of steps.
+    window of steps or in one pass of guidance.
     """
     checked = _checked(case.checkpoint, modifiers, stacks, steps)
     if case.window is not None:
@@ -185,6 +197,8 @@ def modified(case: Case, modifiers: Sequence[PlacedModifier], stacks: Mapping[st
             f"{case.id!r}: a plan that holds in a window of steps takes no modifiers; leave out the window, or give "
             "the modifier one of its own (reuse.n2-steps-0-1)"
         )
+    if case.guidance_pass is not None:
+        raise CaseError(f"{case.id!r}: a plan that holds in one pass of guidance takes no modifiers; leave out one")
     words = (*case.words, MODIFIER, *(m.name for m in checked))
     return replace(case, words=words, steps=steps or case.steps, modifiers=checked)
 

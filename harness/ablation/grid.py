@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from harness.ablation import guidance
 from harness.ablation.block_parts import StackParts
 from harness.ablation.case import Case, modified, modifiers_alone, stack_length
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.modifiers import JOIN, PlacedModifier, read_modifiers, without_range
 from harness.ablation.modifiers import names as modifier_names
 from harness.ablation.ranges import Parts, Span, spans
-from harness.ablation.steps import WORD, Window, split, within
+from harness.ablation.steps import WORD, Window, within
 from harness.ablation.strategies import ALL_STRATEGIES, ConfiguredStrategy, choose, names
 from harness.errors import CaseError, PlanError
 
@@ -51,17 +53,20 @@ def expand(
     *,
     windows: Sequence[Window] = (),
     steps: int = 0,
+    passes: Sequence[GuidancePass] = (),
     measured: Mapping[str, Parts] = MappingProxyType({}),
     parts: Mapping[str, StackParts] = MappingProxyType({}),
+    on_lacking: Callable[[str, str], None] | None = None,
 ) -> list[Case]:
     """The cases of a grid over a checkpoint's ``stacks`` (name -> number of blocks).
 
     Equal plans in equal windows are one case, named by the first strategy that gives it; plans equal to the identity
     are none. With ``windows`` of the checkpoint's ``steps`` every case is one in each of them; a window over all
-    steps is none. ``measured`` are the groups that take the place of first, middle and last, by stack.
-    ``parts`` are those that the blocks of each stack have: a strategy below the block makes no case of a range that
-    lacks its part, and it is a mistake where this is so of everything that an Ask asks it for. Of a stack that isn't
-    in ``parts`` nothing is checked.
+    steps is none. With ``passes`` of guidance every case is one in each of them. ``measured`` are the groups that take
+    the place of first, middle and last, by stack. ``parts`` are those that the blocks of each stack have: a strategy
+    below the block makes no case of a range that lacks its part, and it is a mistake where this is so of everything
+    that an Ask asks it for: ``on_lacking`` is called with the strategy and a message, or CaseError is raised where it
+    is None. Of a stack that isn't in ``parts`` nothing is checked.
     Raises CaseError for an Ask of anything but texts, an unknown stack, range or strategy, where a range was written
     out in numbers on which the strategy changes nothing, and for a window beyond the last step.
     """
@@ -78,14 +83,15 @@ def expand(
                         case = _case(checkpoint, stack, length, span, choose(text), words)
                         if case is not None and not lacking.has_parts(text, case, parts.get(stack)):
                             continue
-                        for windowed in [] if case is None else in_windows(case, windows, steps):
-                            for each in with_modifiers(windowed, together, stacks, steps):
-                                cases.setdefault((stack, each.plan, each.window, each.modifiers), each)
+                        for part in [] if case is None else in_part(case, windows, steps, passes):
+                            for each in with_modifiers(part, together, stacks, steps):
+                                key = (stack, each.plan, each.window, each.guidance_pass, each.modifiers)
+                                cases.setdefault(key, each)
         if not ask.strategies:
             for case in _alone(checkpoint, stacks, ask, together, steps=steps, measured=measured):
-                for windowed in in_windows(case, windows, steps):
-                    cases.setdefault(windowed.modifiers, windowed)
-        lacking.refuse(checkpoint)
+                for part in in_part(case, windows, steps, passes):
+                    cases.setdefault(part.modifiers, part)
+        lacking.refuse(checkpoint, on_lacking or _refuse)
     return sorted(cases.values(), key=lambda c: (bool(c.modifiers), list(stacks).index(c.stack), _order(c)))
 
 
@@ -139,11 +145,15 @@ class _Lacking:
         self.made.add(strategy)
         return True
 
-    def refuse(self, checkpoint: str) -> None:
-        """Raise CaseError for a strategy that made no case at all because of this."""
+    def refuse(self, checkpoint: str, on_lacking: Callable[[str, str], None]) -> None:
+        """Pass on each strategy that made no case at all because of this, with a message."""
         for strategy, reason in self.reasons.items():
             if strategy not in self.made:
-                raise CaseError(f"strategy {strategy!r} makes no case of checkpoint {checkpoint!r}: {reason}")
+                on_lacking(strategy, f"strategy {strategy!r} makes no case of checkpoint {checkpoint!r}: {reason}")
+
+
+def _refuse(_strategy: str, message: str) -> None:
+    raise CaseError(message)
 
 
 def _check_texts(ask: Ask) -> None:
@@ -157,14 +167,26 @@ def _check_texts(ask: Ask) -> None:
             )
 
 
-def in_windows(case: Case, windows: Sequence[Window], steps: int) -> list[Case]:
-    """The case in each of some windows of a run of ``steps`` steps, or as it is where there are none.
+def in_part(case: Case, windows: Sequence[Window], steps: int, passes: Sequence[GuidancePass] = ()) -> list[Case]:
+    """The case in each of some windows of a run of ``steps`` steps and in each of some passes of guidance.
 
-    Modifiers alone hold in the window each. Raises CaseError for a window beyond the last step, for a modifier that
-    can't hold in a window, and for a plan with modifiers, which have windows of their own.
+    Where there are none, it holds in all steps, and in both passes. Modifiers alone hold in the window each. Raises
+    CaseError for a window beyond the last step, for a modifier that can't hold in a window, for a plan with modifiers,
+    which have windows of their own, and for any modifier in one pass of guidance.
     """
-    match = dict.fromkeys(within(window, steps, case.checkpoint) for window in windows or (None,))
-    return [_in_window(case, window, steps) for window in match]
+    spans = dict.fromkeys(within(window, steps, case.checkpoint) for window in windows or (None,))
+    windowed = [_in_window(case, window, steps) for window in spans]
+    return [_in_pass(each, one) for each in windowed for one in dict.fromkeys(passes)] if passes else windowed
+
+
+def _in_pass(case: Case, guidance_pass: GuidancePass) -> Case:
+    if case.modifiers:
+        raise CaseError(
+            f"modifier {str(case.modifiers[0])!r} holds in both passes of guidance, and only a plan can hold in one; "
+            "leave out the pass"
+        )
+    words = (*case.words, guidance.WORD, str(guidance_pass))
+    return replace(case, words=words, guidance_pass=guidance_pass)
 
 
 def _in_window(case: Case, window: Window | None, steps: int) -> Case:
@@ -239,10 +261,10 @@ def from_id(checkpoint: str, stacks: Mapping[str, int], text: str, steps: int = 
         match = re.fullmatch(rf"{re.escape(stack)}-L(\d+)(?:-(\d+))?-(.+)", first)
         if match is not None and not _names_modifier(first):
             span = Span(int(match[1]), int(match[2] or match[1]))
-            # A strategy of another package may be called like a window.
-            strategy, window = (match[3], None) if match[3] in names() else split(match[3])
+            # A strategy of another package may be called like a window or a pass.
+            strategy, one, window = (match[3], None, None) if match[3] in names() else guidance.split(match[3])
             case = _case(checkpoint, stack, length, span, choose(strategy), ())
-            case = case and replace(case, window=window)
+            case = case and replace(case, window=window, guidance_pass=one)
             if case is not None and others:
                 case = modified(case, read_modifiers(JOIN.join(others)), stacks, steps)
             if case is not None and case.id == text:

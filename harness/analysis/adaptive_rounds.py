@@ -73,7 +73,12 @@ def measure_in_rounds(
                 return _ended(outcome, cases, account, say)
             try:
                 new = lab.run(
-                    case.plan, case.stack, case.window, order[having:count], modifiers=case.modifiers
+                    case.plan,
+                    case.stack,
+                    case.window,
+                    order[having:count],
+                    modifiers=case.modifiers,
+                    guidance_pass=case.guidance_pass,
                 ).measurement
                 known = new if known is None else lab.joined(known, new)
             except Exception as error:  # noqa: BLE001 - of any kind: the case's own test raises it

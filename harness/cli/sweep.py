@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.ablation.case import Case
-from harness.ablation.grid import in_windows
+from harness.ablation.grid import in_part
+from harness.ablation.guidance import check_two_passes
+from harness.ablation.guidance import read as read_pass
 from harness.ablation.steps import read as read_window
 from harness.cli import common, grid_options
 from harness.cli.report import show
@@ -38,6 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     grid_options.add_grid(parser)
     parser.add_argument(
         "--steps-window", action="append", default=[], metavar="W", help="only in these denoising steps: 0-1, 3"
+    )
+    parser.add_argument(
+        "--pass",
+        dest="passes",
+        action="append",
+        default=[],
+        metavar="PASS",
+        help="only in this pass of guidance: uncond, cond",
     )
     parser.add_argument("--on", choices=RUNNERS, default="local", help="where the workers are (default: %(default)s)")
     parser.add_argument(
@@ -147,9 +157,12 @@ def _work(arguments: argparse.Namespace) -> Work:
     checkpoint = open_checkpoint(model)
     steps = checkpoint.settings.steps
     spans = [read_window(text) for text in grid_options.several(arguments.steps_window)]
+    passes = [read_pass(text) for text in grid_options.several(arguments.passes)]
+    if passes:
+        check_two_passes(checkpoint.name, guided=checkpoint.family.guided(checkpoint.settings))
     cases: list[Case] = []
     for case in grid_options.read_grid(arguments, checkpoint):
-        cases += in_windows(case, spans, steps)
+        cases += in_part(case, spans, steps, passes)
     file, folder = arguments.prompts, arguments.baselines
     if folder is not None and not folder.is_dir():
         raise HarnessError(f"--baselines {folder}: there is no such folder")

@@ -139,9 +139,10 @@ def _against_stored(case: Case, measurement: Measurement, reference: Reference, 
     stored = reference.baseline.cases.get(case.id, {}) if reference.baseline else {}
     if measurement.subset is not None:  # what needs all images at once is not measured in rounds
         stored = {metric: entry for metric, entry in stored.items() if metric in measurement.summary}
-    if case.window is not None and not stored and update is None:
-        # Any number of windows can be asked for: that nobody stored this one is a fault in a strict run alone.
-        why = "nobody stored this window of steps"
+    if not case.in_whole_forwards and not stored and update is None:
+        # Any number of windows and passes can be asked for: that nobody stored this is a fault in a strict run alone.
+        what = "window of steps" if case.guidance_pass is None else "pass of guidance"
+        why = f"nobody stored this {what}"
         return _missing(why, Status.MISSING, red=reference.rigour is Rigour.STRICT)
     quality = {metric: entry for metric, entry in stored.items() if metric not in columns.latency_gated()}
     verdict = compare(case.id, measurement.summary, quality, reference.tolerances)

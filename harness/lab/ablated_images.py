@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from harness.ablation.block_parts import Atom
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window
 from harness.models.sampler import Sampler, Samples
@@ -32,13 +33,21 @@ def sample_plans(sampler: Sampler, prompts: Sequence[str], plans: Mapping[str, P
 
 
 def sample_window(
-    sampler: Sampler, prompts: Sequence[str], plan: Plan, stack: str, window: Window, seed: int
+    sampler: Sampler,
+    prompts: Sequence[str],
+    plan: Plan,
+    stack: str,
+    window: Window | None,
+    seed: int,
+    guidance_pass: GuidancePass | None = None,
 ) -> Samples:
     """Images under a plan that holds in a window of denoising steps; outside it the model runs as it is.
 
-    Raises SurgeryError where other blocks ran.
+    Without a ``window`` it holds in all steps; with a ``guidance_pass``, in that pass alone. Raises SurgeryError where
+    other blocks ran, or rows of the other pass were changed.
     """
-    with in_window(sampler.transformer, plan, stack, window) as stepping:
+    window = window or (0, sampler.settings.steps - 1)
+    with in_window(sampler.transformer, plan, stack, window, guidance_pass) as stepping:
         samples = sampler.sample(prompts, seed, between=stepping)
     stepping.check(sampler.settings.steps)
     return samples

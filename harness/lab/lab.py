@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from harness.ablation.case import over_stack
+from harness.ablation.guidance import GuidancePass, check_two_passes
 from harness.ablation.modifiers import PlacedModifier, in_order, read_modifiers, without_range
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window, within
@@ -250,18 +251,23 @@ class Lab:
         seed: int = 0,
         window: Window | None = None,
         indices: Sequence[int] | None = None,
+        guidance_pass: GuidancePass | None = None,
     ) -> Samples:
         """Images under a plan, in a window of denoising steps or in all of them, the executed blocks checked.
 
-        They are of all prompts, or of those at ``indices``: an image depends on its prompt and the seed alone, and on
-        the others of its batch no more than arithmetic in another batch does.
+        With a ``guidance_pass`` the plan holds in that pass alone. They are of all prompts, or of those at ``indices``:
+        an image depends on its prompt and the seed alone, and on the others of its batch no more than arithmetic in
+        another batch does.
 
         Raises SurgeryError where the blocks that ran are not the plan's (outside the window, the model's own),
-        CaseError for a window that the sampling doesn't have.
+        CaseError for a window that the sampling doesn't have, or a pass where it has a single one.
         """
-        window = within(window, self.sampler.settings.steps, self.checkpoint.name)
-        if window is not None:
-            return sample_window(self.sampler, self._texts(indices), plan, stack, window, seed)
+        settings, name = self.sampler.settings, self.checkpoint.name
+        window = within(window, settings.steps, name)
+        if guidance_pass is not None:
+            check_two_passes(name, guided=self.checkpoint.family.guided(settings))
+        if window is not None or guidance_pass is not None:
+            return sample_window(self.sampler, self._texts(indices), plan, stack, window, seed, guidance_pass)
         return self.sample_stacks({stack: plan}, seed, indices)
 
     def sample_stacks(self, plans: Mapping[str, Plan], seed: int = 0, indices: Sequence[int] | None = None) -> Samples:
@@ -276,12 +282,14 @@ class Lab:
         indices: Sequence[int] | None = None,
         *,
         modifiers: str | Sequence[PlacedModifier] = (),
+        guidance_pass: GuidancePass | None = None,
     ) -> VariantRun[Observation]:
         """Measure a variant against the control's images of the same prompts and seeds.
 
         It runs on the first ``variant_seeds`` seeds; the images that are returned are those of seed 0. ``plan`` is a
         Plan or its text, which may name the stack (``"double: 0-3 8-18"``; by diffusers' name, too). It holds in all
-        denoising steps, or in the inclusive ``window`` of them, 0-based. With ``indices`` it is measured on those
+        denoising steps, or in the inclusive ``window`` of them, 0-based; with a ``guidance_pass``, in that pass of
+        guidance alone, which takes the time of both. With ``indices`` it is measured on those
         prompts only, and what compares whole sets of images (FID, MMD) is left out;
         :func:`harness.lab.rounds.joined` puts such measurements together. ``modifiers`` hold beside the plan, or
         without one: a text (``"fewer-steps.3"``, ``"single-L02-07-reuse.n2+fewer-steps.3"``), or what it is read as.
@@ -290,13 +298,17 @@ class Lab:
         modifier did not take hold, HarnessError where the control gives no unit.
         """
         if modifiers or plan is None:
+            if guidance_pass is not None:
+                raise CaseError(f"only a plan can hold in one pass of guidance ({guidance_pass}), without modifiers")
             sample = self._sampling_modified(plan, stack, window, indices, modifiers)
             return self._measured(sample, indices)
         names = self.checkpoint.family.diffusers_names
         parts = self.checkpoint.family.parts
         plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names, parts=parts)
         window = within(window, self.sampler.settings.steps, self.checkpoint.name)
-        return self._measured(lambda seed: self.sample(plan, stack, seed, window, indices), indices)
+        if guidance_pass is not None:
+            check_two_passes(self.checkpoint.name, guided=self.checkpoint.family.guided(self.sampler.settings))
+        return self._measured(lambda seed: self.sample(plan, stack, seed, window, indices, guidance_pass), indices)
 
     def _sampling_modified(
         self,

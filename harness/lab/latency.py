@@ -25,6 +25,8 @@ WARM_UP = 1  # pairs before them, which don't count
 
 # A step in the window takes what the case without it takes, and one outside it what the control does.
 NO_LATENCY = "latency is of one forward; a window of steps has none of its own (time the case without it)"
+# Both passes are in one forward, and all of its rows go through the plan's blocks and the stack's own.
+NO_LATENCY_IN_ONE = "a plan in one pass of guidance has no latency of its own: its forward makes both passes in full"
 
 
 class ForwardPairs:

@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import torch
 from torch import nn
 
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.plan import Plan
 from harness.ablation.steps import Window
@@ -79,12 +80,18 @@ class LabProtocol(Protocol):
         ...
 
     def run(
-        self, plan: Plan, stack: str, window: Window | None = None, *, modifiers: Sequence[PlacedModifier] = ()
+        self,
+        plan: Plan,
+        stack: str,
+        window: Window | None = None,
+        *,
+        modifiers: Sequence[PlacedModifier] = (),
+        guidance_pass: GuidancePass | None = None,
     ) -> VariantRun[HasImages]:
         """Measure a variant against the control; with a ``window``, the plan holds in those denoising steps only.
 
-        Raises SurgeryError where other blocks ran than the plan's or a modifier did nothing, CaseError for a window or
-        modifiers that this lab doesn't have.
+        With a ``guidance_pass`` it holds in that pass only. Raises SurgeryError where other blocks ran than the plan's
+        or a modifier did nothing, CaseError for a window, a pass or modifiers that this lab doesn't have.
         """
         ...
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.ablation.case import over_stack
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import range_text
@@ -19,7 +20,7 @@ from harness.errors import CaseError, SurgeryError
 from harness.lab.protocol import Forward, VariantRun
 from harness.models import environment, loading
 from harness.models.kernels import pinned
-from harness.models.random_weights.checkpoint import NO_QUALITY, NO_STEPS, RandomCheckpoint
+from harness.models.random_weights.checkpoint import NO_PASSES, NO_QUALITY, NO_STEPS, RandomCheckpoint
 from harness.models.random_weights.inputs import arguments
 from harness.models.random_weights.weights import build, digest
 from harness.results.arrays import Images
@@ -84,6 +85,7 @@ class RandomLab:
         window: Window | None = None,
         *,
         modifiers: Sequence[PlacedModifier] = (),
+        guidance_pass: GuidancePass | None = None,
     ) -> VariantRun[Output]:
         """One forward under a plan (or its text, which may name the stack), and the checks that it was applied.
 
@@ -91,10 +93,12 @@ class RandomLab:
         (once for each stack); a plan without groups gives bitwise what a model built of just these blocks gives, so
         that a skip is deletion; the output is finite and differs from the control's. Raises SurgeryError where one of
         them fails, PlanError or CaseError where the plan doesn't fit the checkpoint, and CaseError for a window of
-        steps, since a single forward has none, and for modifiers.
+        steps or a pass of guidance, since a single forward on random inputs has none, and for modifiers.
         """
         if window is not None:
             raise CaseError(f"{NO_STEPS}; leave out the window {range_text(*window)}")
+        if guidance_pass is not None:
+            raise CaseError(f"{NO_PASSES}; leave out the pass {str(guidance_pass)!r}")
         if modifiers:
             raise CaseError(f"modifier {str(modifiers[0])!r} changes how images are made, and {NO_QUALITY}")
         names = self.checkpoint.family.diffusers_names

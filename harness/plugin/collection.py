@@ -63,17 +63,22 @@ class Collection:
             checkpoints = self._marks.checkpoints(mark)
         except HarnessError as error:
             self._mistakes.add(str(error))
+        # Mistakes of tests that nobody asked for say nothing about this run.
+        requested = self._is_requested(metafunc.config, metafunc.definition)
         for checkpoint in checkpoints:
             subject = Subject.of((metafunc.definition.path.name, metafunc.definition.name), checkpoint)
             try:
                 folder = find_folder(metafunc.definition.path.parent) or metafunc.config.rootpath / "baselines"
                 target = self._targets.setdefault(checkpoint.name, Target(checkpoint, folder))
                 _check_same_folder(target.checkpoint, checkpoint)
-                parameters |= {p.id: p for p in self._marks.parameters(mark, fixtures, target)}
-                if "ablation" in fixtures:
-                    self._mistakes.ablated(subject, checkpoint, self._marks.lacking(checkpoint))
+                absent: dict[str, str] = {}  # strategy -> why it makes no case
+                own = self._marks.parameters(mark, fixtures, target, absent.__setitem__)
+                parameters |= {p.id: p for p in own}
+                if requested and "ablation" in fixtures:
+                    self._mistakes.ablated(subject, self._marks.lacking(checkpoint) | absent)
             except HarnessError as error:
-                self._mistakes.add(str(error), subject)
+                if requested:
+                    self._mistakes.add(str(error), subject)
         self.parameters |= parameters
         for name in fixtures:
             metafunc.parametrize(name, list(parameters), ids=list(parameters), indirect=True, scope="function")

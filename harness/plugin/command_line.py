@@ -62,6 +62,12 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="W",
     )
     option(
+        "pass",
+        "ablate in this pass of guidance only: uncond, cond (each makes cases of its own)",
+        action="append",
+        metavar="PASS",
+    )
+    option(
         "images",
         "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of "
         "the model's own",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness.ablation.case import stack_length
-from harness.errors import CaseError
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.plugin.keywords import may_select
 
@@ -30,55 +28,40 @@ class Subject:
 
 @dataclass
 class Mistakes:
-    """Mistakes by test and checkpoint, and which checkpoints lack a stack that the command line names."""
+    """Mistakes by test and checkpoint, and which checkpoints lack what the command line asks for, such as a stack."""
 
     _messages: list[tuple[str, Subject | None]] = field(default_factory=list[tuple[str, Subject | None]])
-    _ablated: list[tuple[Subject, Checkpoint]] = field(default_factory=list[tuple[Subject, Checkpoint]])
-    _stacks: dict[str, None] = field(default_factory=dict[str, None])
+    _ablated: list[tuple[Subject, Mapping[str, str]]] = field(default_factory=list[tuple[Subject, Mapping[str, str]]])
 
     def add(self, message: str, subject: Subject | None = None) -> None:
         """Keep a mistake. One about no ``subject`` counts whatever ``-k`` says."""
         self._messages.append((message, subject))
 
-    def ablated(self, subject: Subject, checkpoint: Checkpoint, lacking: Iterable[str]) -> None:
-        """Keep that a test ablates a checkpoint, and which of the stacks that the command line names this one lacks."""
-        self._ablated.append((subject, checkpoint))
-        self._stacks |= dict.fromkeys(lacking)
+    def ablated(self, subject: Subject, lacking: Mapping[str, str]) -> None:
+        """Keep that a test ablates a checkpoint, and the message for everything asked for that this one lacks."""
+        self._ablated.append((subject, lacking))
 
     def messages(self, keyword: str) -> list[str]:
         """Those that the tests which ``-k`` selects are about, each once.
 
-        A stack is one of them only where none of these tests' checkpoints has it.
+        That a checkpoint lacks something is one of them only where none of these tests' checkpoints has it.
         """
         messages = [text for text, subject in self._messages if subject is None or self._counts(subject, keyword)]
-        ablated = self._selected(keyword)
-        for stack in self._stacks:
-            if not any(checkpoint.has_stack(stack) for checkpoint in ablated):
-                messages += [_no_stack(checkpoint, stack) for checkpoint in ablated]
+        for reasons in self._lacking(keyword):
+            messages += reasons if all(reasons) else []
         return list(dict.fromkeys(messages))
 
     def notes(self, keyword: str) -> list[str]:
-        """A line for each stack that one of these checkpoints lacks and another one has."""
-        ablated = self._selected(keyword)
-        return [
-            f"{_no_stack(checkpoint, stack)}: no cases of it there"
-            for stack in self._stacks
-            for checkpoint in ablated
-            if not checkpoint.has_stack(stack)
-        ]
+        """A line for everything that one of these checkpoints lacks and another one has."""
+        lines = [f"{why}: no cases of it there" for reasons in self._lacking(keyword) for why in reasons if why]
+        return list(dict.fromkeys(lines))
 
-    def _selected(self, keyword: str) -> list[Checkpoint]:
-        selected = (checkpoint for subject, checkpoint in self._ablated if self._counts(subject, keyword))
-        return list({checkpoint.name: checkpoint for checkpoint in selected}.values())
+    def _lacking(self, keyword: str) -> list[list[str]]:
+        """Of each thing that is lacking, a message for each selected test and checkpoint; "" where it is there."""
+        selected = [lacking for subject, lacking in self._ablated if self._counts(subject, keyword)]
+        things = dict.fromkeys(thing for lacking in selected for thing in lacking)
+        return [[lacking.get(thing, "") for lacking in selected] for thing in things]
 
     def _counts(self, subject: Subject, keyword: str) -> bool:
         subjects = [*(other for _, other in self._messages if other), *(other for other, _ in self._ablated)]
         return subject.may_be_selected(keyword, (name for other in subjects for name in other.checkpoint))
-
-
-def _no_stack(checkpoint: Checkpoint, stack: str) -> str:
-    try:
-        stack_length(checkpoint.name, checkpoint.stacks, stack)
-    except CaseError as error:
-        return str(error)
-    raise AssertionError(f"{checkpoint.name} has {stack}")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.ablation.grid import Ask
+from harness.ablation.guidance import GuidancePass
+from harness.ablation.guidance import read as read_pass
 from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
 from harness.ablation.strategies import ALL_STRATEGIES
@@ -25,7 +27,7 @@ from harness.lab.budget import Budget, read_budget
 from harness.models.checkpoints import changed_settings
 from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
-from harness.models.random_weights.checkpoint import NO_STEPS
+from harness.models.random_weights.checkpoint import NO_PASSES, NO_STEPS
 from harness.models.spec import BATCH, CACHE_GB, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
 from harness.plugin import workers
 from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
@@ -50,6 +52,7 @@ _NOT_WITH_RANDOM_WEIGHTS = {
     "budget": "random weights make no images, so none can be counted",
     "offload": "random weights are made on the device",
     "steps_window": NO_STEPS,
+    "pass": NO_PASSES,
     "steps": "random weights run one forward, so there are no denoising steps to count",
     "seeds": "random weights make no images, so there are no seeds",
     "control_seeds": "random weights make no images, so there are no seeds",
@@ -64,6 +67,7 @@ class Options:
     """The command line's options, checked; None and () are options that were left out.
 
     ``stacks``, ``ranges``, ``strategies``, ``plans`` and ``modifiers`` replace a case file's own grid.
+    ``windows`` of denoising steps and ``passes`` of guidance are what a plan holds in, where it doesn't hold in all.
     ``groups`` says that the ranges first, middle and last are measured groups and no fractions of the depth. ``seeds``
     are those of a variant,
     ``settings`` what replaces the checkpoints' own settings. ``rigour`` says which cases fail that can't be compared
@@ -82,6 +86,7 @@ class Options:
     plans: tuple[str, ...]
     modifiers: tuple[str, ...]
     windows: tuple[Window, ...]
+    passes: tuple[GuidancePass, ...]
     groups: bool
     prompts: Path | None
     images: Path | None
@@ -188,6 +193,7 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         plans=given.texts("plan"),
         modifiers=several("modifier"),
         windows=_windows(several("steps_window")),
+        passes=_passes(several("pass")),
         groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
         images=config.invocation_params.dir / images if images else None,
@@ -293,6 +299,13 @@ def _windows(texts: Sequence[str]) -> tuple[Window, ...]:
         return tuple(dict.fromkeys(read_window(text) for text in texts))
     except CaseError as error:
         raise pytest.UsageError(f"--dit-steps-window: {error}") from None
+
+
+def _passes(texts: Sequence[str]) -> tuple[GuidancePass, ...]:
+    try:
+        return tuple(dict.fromkeys(map(read_pass, texts)))
+    except CaseError as error:
+        raise pytest.UsageError(f"--dit-pass: {error}") from None
 
 
 def _perturbations(texts: Sequence[str]) -> tuple[Perturbation, ...]:

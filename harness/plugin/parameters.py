@@ -6,15 +6,16 @@ ids follow from a checkpoint's config.json alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from harness.ablation.case import Case, by_hand
-from harness.ablation.grid import Ask, expand, in_windows, with_modifiers
+from harness.ablation.case import Case, by_hand, stack_length
+from harness.ablation.grid import Ask, expand, in_part, with_modifiers
+from harness.ablation.guidance import check_two_passes
 from harness.ablation.modifiers import read_modifiers
 from harness.ablation.plan import split_stack
 from harness.ablation.ranges import GROUPED, Parts
@@ -91,10 +92,17 @@ class MarkReader:
         replacement = self._checkpoint(self.options.checkpoint)
         return [replacement] if name == _BUNDLED or replacement.family in families else []
 
-    def lacking(self, checkpoint: Checkpoint) -> list[str]:
-        """The stacks that ``--dit-stack`` and ``--dit-plan`` name and that a checkpoint doesn't have."""
+    def lacking(self, checkpoint: Checkpoint) -> dict[str, str]:
+        """What the command line asks for and a checkpoint doesn't have, each with the message that says so.
+
+        Stacks that ``--dit-stack`` and ``--dit-plan`` name, and the two passes of guidance that ``--dit-pass`` needs.
+        """
         named = [*self.options.stacks, *(stack for text in self.options.plans if (stack := _stack_of(text)))]
-        return [stack for stack in dict.fromkeys(named) if not checkpoint.has_stack(stack)]
+        absent = [stack for stack in dict.fromkeys(named) if not checkpoint.has_stack(stack)]
+        reasons = {stack: _why(stack_length, checkpoint.name, checkpoint.stacks, stack) for stack in absent}
+        if self.options.passes and not (guided := checkpoint.family.guided(checkpoint.settings)):
+            reasons["--dit-pass"] = _why(check_two_passes, checkpoint.name, guided=guided)
+        return reasons
 
     def _checkpoint(self, name: str) -> Checkpoint:
         if name not in self._checkpoints:
@@ -107,10 +115,18 @@ class MarkReader:
                 self._checkpoints[name] = change_settings(architecture, change, architecture.config)
         return self._checkpoints[name]
 
-    def parameters(self, mark: pytest.Mark, fixtures: Sequence[str], target: Target) -> list[Parameter]:
+    def parameters(
+        self,
+        mark: pytest.Mark,
+        fixtures: Sequence[str],
+        target: Target,
+        on_lacking: Callable[[str, str], None] | None = None,
+    ) -> list[Parameter]:
         """The parameters of a test with this mark that takes these fixtures, on one checkpoint.
 
-        Raises HarnessError where the mark holds something else than its fixtures need, or a case can't be built.
+        ``on_lacking`` is called with each strategy below the block that makes no case, since the checkpoint's blocks
+        lack the part that it leaves out, and with a message; without it, that is an error, too. Raises HarnessError
+        where the mark holds something else than its fixtures need, or a case can't be built.
         """
         if "finding" in fixtures:
             return [Parameter(f"{target.name}-{c.id}", target, claim=c) for c in _claims(mark)]
@@ -119,16 +135,18 @@ class MarkReader:
             return [Parameter(f"{target.name}-control", target)]
         if "study" in fixtures:
             return [Parameter(f"{target.name}-analysis", target)]
-        return [Parameter(case.id, target, case=case) for case in self._cases(target, asks)]
+        return [Parameter(case.id, target, case=case) for case in self._cases(target, asks, on_lacking)]
 
-    def _cases(self, target: Target, asks: Sequence[Ask]) -> list[Case]:
+    def _cases(self, target: Target, asks: Sequence[Ask], on_lacking: Callable[[str, str], None] | None) -> list[Case]:
         """The cases of the command line's plans or grid, else of the mark's grid.
 
-        What the command line asks of a stack that the checkpoint lacks makes no cases: another checkpoint has it, or
-        :meth:`lacking` says that none does.
+        What the command line asks of a stack or of a pass that the checkpoint lacks makes no cases: another checkpoint
+        has it, or :meth:`lacking` says that none does.
         """
-        checkpoint, windows = target.checkpoint, self.options.windows
+        checkpoint, windows, passes = target.checkpoint, self.options.windows, self.options.passes
         steps, parts = checkpoint.settings.steps, checkpoint.family.parts
+        if passes and not checkpoint.family.guided(checkpoint.settings):
+            return []
         if self.options.plans:
             names, lacking = checkpoint.family.diffusers_names, self.lacking(checkpoint)
             texts = [text for text in self.options.plans if _stack_of(text) not in lacking]
@@ -137,13 +155,21 @@ class MarkReader:
             return [
                 each
                 for case in by_plan
-                for windowed in in_windows(case, windows, steps)
-                for each in with_modifiers(windowed, together, checkpoint.stacks, steps)
+                for part in in_part(case, windows, steps, passes)
+                for each in with_modifiers(part, together, checkpoint.stacks, steps)
             ]
         grid = self.options.asks(checkpoint, asks)
         measured = _measured_groups(target, grid) if self.options.groups else {}
         return expand(
-            checkpoint.name, checkpoint.stacks, grid, windows=windows, steps=steps, measured=measured, parts=parts
+            checkpoint.name,
+            checkpoint.stacks,
+            grid,
+            windows=windows,
+            steps=steps,
+            passes=passes,
+            measured=measured,
+            parts=parts,
+            on_lacking=on_lacking,
         )
 
 
@@ -230,6 +256,15 @@ def _claims(mark: pytest.Mark) -> tuple[Claim | ClaimReference, ...]:
 def _stack_of(plan: str) -> str | None:
     """The stack that a plan by hand names; None where it names none."""
     return split_stack(plan)[0]
+
+
+def _why(check: Callable[..., object], *arguments: object, **named: object) -> str:
+    """The message of the CaseError that a check raises."""
+    try:
+        check(*arguments, **named)
+    except CaseError as error:
+        return str(error)
+    raise AssertionError(f"{check.__name__}{arguments} raises nothing")
 
 
 def _measured_groups(target: Target, asks: Sequence[Ask]) -> dict[str, Parts]:

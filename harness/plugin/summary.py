@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.ablation.steps import split
+from harness.ablation.guidance import split
 from harness.errors import HarnessError
 from harness.files import write_atomically
 from harness.findings.claim import from_json
@@ -90,12 +90,14 @@ def unused_lines(
     ``stored`` and ``collected`` are ids of cases by checkpoint, the latter before ``-k``. Nothing is said where options
     replace the case file's grid.
     """
-    if options.grid or options.plans or options.checkpoint or options.windows or options.groups:
+    if options.grid or options.plans or options.checkpoint or options.windows or options.passes or options.groups:
         return []
     lines: list[str] = []
     for name, cases in stored.items():
-        # A window of steps is stored by whoever wants it, and no case file asks for one by itself.
-        unused = sorted(case for case in cases if split(case)[1] is None and case not in collected.get(name, ()))
+        # A window of steps or a pass is stored by whoever wants it, and no case file asks for one by itself.
+        unused = sorted(
+            case for case in cases if split(case)[1:] == (None, None) and case not in collected.get(name, ())
+        )
         if unused and collected.get(name):
             lines.append(f"baseline of {name}: {len(unused)} entries that no collected case asks for: {unused}")
     return lines

@@ -104,7 +104,7 @@ def order_tables(records: Sequence[Record], checkpoint: str) -> list[OrderTable]
     """Whether order matters more for some tasks, for each kind of task; none where no range has both variants."""
     ranges: dict[str, dict[str, Measurement]] = {}
     for record, measured in _variants(records, checkpoint):
-        if record.window is None and record.place and MODIFIER not in record.words:
+        if record.window is None and record.guidance_pass is None and record.place and MODIFIER not in record.words:
             ranges.setdefault(f"{record.stack}-{record.place}", {})[record.strategy] = measured
     pairs = {name: _order_and_skip(by_strategy) for name, by_strategy in ranges.items()}
     both = {name: pair for name, pair in pairs.items() if pair[0] and pair[1]}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from harness.ablation.guidance import suffix
 from harness.ablation.modifiers import WORD as MODIFIER
-from harness.ablation.steps import suffix
 from harness.results.columns import in_files
 from harness.results.figure import RankedBy
 from harness.results.fingerprint import Fingerprint, measured_differently
@@ -182,7 +182,7 @@ def _rank(
                 case=record.case,
                 stack=record.stack,
                 place=record.place,
-                strategy=record.strategy + suffix(record.window),
+                strategy=record.strategy + suffix(record.guidance_pass, record.window),
                 plan=record.plan,
                 words=record.words,
                 rank=place,
@@ -273,7 +273,7 @@ def _rank_by_speed(
                 case=case,
                 stack=record.stack,
                 place=record.place,
-                strategy=record.strategy + suffix(record.window),
+                strategy=record.strategy + suffix(record.guidance_pass, record.window),
                 plan=record.plan,
                 words=record.words,
                 rank=place,

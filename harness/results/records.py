@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 from harness.ablation.case import Case
+from harness.ablation.guidance import GuidancePass
 from harness.errors import DataError
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
@@ -225,7 +226,8 @@ class Kind(enum.StrEnum):
 class Record:
     """One line of the journal.
 
-    ``window`` is the inclusive range of denoising steps in which the plan held, None for all of them. ``failure`` is
+    ``window`` is the inclusive range of denoising steps in which the plan held, None for all of them, and
+    ``guidance_pass`` the pass of guidance, None for both. ``failure`` is
     the message of the test that failed, empty where none did.
     """
 
@@ -246,6 +248,7 @@ class Record:
     schema: int = _SCHEMA
     window: tuple[int, int] | None = None
     failure: str = ""
+    guidance_pass: GuidancePass | None = None
 
     @property
     def title(self) -> str:
@@ -282,6 +285,7 @@ class Record:
             latency=latency,
             run=run,
             window=case.window,
+            guidance_pass=case.guidance_pass,
         )
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.ablation.steps import WORD
+from harness.ablation import guidance, steps
 from harness.results.ranking_row import Row
 
 
@@ -29,8 +29,8 @@ def by_strategy(rows: Sequence[Row]) -> tuple[StrategySummary, ...]:
     """Median harm per strategy within equal ranges; seeds and loops of one strategy stay apart from others."""
     keyed: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        depth = row.words[0] if row.words and row.words[0] != WORD else "other"
-        # Shuffles are one distribution over seeds; loops are another strategy, and so is another window of steps.
+        depth = row.words[0] if row.words and row.words[0] not in (steps.WORD, guidance.WORD) else "other"
+        # Shuffles are one distribution over seeds; loops are another strategy, and so is another window or pass.
         name = re.sub(r"\.s\d+", "", row.strategy)
         keyed.setdefault((row.stack, depth, name), []).append(row)
     groups: list[StrategySummary] = []

@@ -123,6 +123,7 @@ def _harm(facts: CardFacts, records: Iterable[Record]) -> list[str]:
         if record.kind is Kind.QUALITY
         and record.measurement is not None
         and record.window is None
+        and record.guidance_pass is None
         and (not facts.checkpoint or record.checkpoint == facts.checkpoint)
         and plans.get(record.stack) == record.plan
     }

@@ -12,12 +12,15 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from harness.ablation.alignment import align
 from harness.ablation.block_parts import Atom
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.plan import Combine, Group, Plan, Step, as_plan, split_stack
 from harness.errors import SurgeryError
 from harness.models.stacks import diffusers_names, find_stack, transformer_of
@@ -25,6 +28,7 @@ from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.partial_block import check_parts, take, without
 
 State = dict[str, Tensor]
+RowsTaken = tuple[int, int, int]  # from the first to before the second, of so many
 
 
 class Slot:
@@ -53,11 +57,15 @@ class Slot:
         for name, parameter in self._signature.parameters.items():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 call |= call.pop(name, {})
-        state: State = {name: call[name] for name in self._contract.outputs}
-        for step in self._steps:
-            state = self.run_step(step, state, call)
+        state = self.run_steps({name: call[name] for name in self._contract.outputs}, call)
         values = tuple(state[name] for name in self._contract.outputs)
         return values[0] if self._contract.single else values
+
+    def run_steps(self, state: State, call: Mapping[str, Any]) -> State:
+        """The state after all steps."""
+        for step in self._steps:
+            state = self.run_step(step, state, call)
+        return state
 
     def run_step(self, step: Step, state: State, call: Mapping[str, Any]) -> State:
         """The state after one step; ``call`` are the arguments that the position's own block is called with."""
@@ -91,6 +99,47 @@ class Slot:
             name: state[name] if value is None else value
             for name, value in zip(self._contract.outputs, values, strict=True)
         }
+
+
+class OnePassSlot(Slot):
+    """A slot whose steps hold in one pass of guidance alone, in a batch of [unconditional, conditional] rows.
+
+    Both the steps and the position's own block run on all rows, and of each the rows of its passes are taken. No row's
+    arithmetic depends on the others', so this is bitwise what the two passes give in batches of that size; it saves no
+    time. ``rows_taken`` grows by one entry a call: the rows that were taken from the steps, and how many there were.
+    """
+
+    def __init__(
+        self,
+        home: nn.Module,
+        blocks: Sequence[nn.Module],
+        steps: Sequence[Step],
+        block_contract: BlockContract,
+        guidance_pass: GuidancePass,
+        rows_taken: list[RowsTaken],
+    ) -> None:
+        super().__init__(home, blocks, steps, block_contract)
+        self._pass, self._rows_taken = guidance_pass, rows_taken
+
+    def run_steps(self, state: State, call: Mapping[str, Any]) -> State:
+        """The state after the steps in the rows of the pass, after the position's own block in the others."""
+        by_plan = super().run_steps(state, call)
+        own = self._call(self._home, state, call)
+        rows = len(next(iter(own.values())))
+        if rows % 2:
+            raise SurgeryError(
+                f"a plan in one pass of guidance ({self._pass}) needs a batch of both passes, not one of {rows} rows"
+            )
+        half = rows // 2
+        first = self._pass is GuidancePass.UNCONDITIONAL
+        self._rows_taken.append((0 if first else half, half if first else rows, rows))
+        return {name: _rows_of(by_plan[name], own[name], half, first=first) for name in own}
+
+
+def _rows_of(by_plan: Tensor, own: Tensor, half: int, *, first: bool) -> Tensor:
+    """(2N, ...) with the ``first`` or the second N rows of ``by_plan``, and the other ones of ``own``."""
+    by_plan = by_plan.to(own.device)
+    return torch.cat([by_plan[:half], own[half:]] if first else [own[:half], by_plan[half:]])
 
 
 def combine(how: Combine, start: Tensor, ends: Sequence[Tensor]) -> Tensor:
@@ -135,13 +184,20 @@ class AblationView:
     """A plan made ready for a transformer, put in place and taken away by one setattr each.
 
     A context manager, too: :func:`ablate` is the short form. ``install`` and ``remove`` by hand are for
-    timing, where model and variant take turns. Raises PlanError for a plan that doesn't fit,
+    timing, where model and variant take turns. With a ``guidance_pass`` the plan holds in those rows of the batch
+    alone (:class:`OnePassSlot`), and ``rows_taken`` says which they were. Raises PlanError for a plan that doesn't fit,
     SurgeryError for a model whose blocks can't be rearranged, a stack that is already ablated, or something that is
     neither a transformer nor a pipeline with one.
     """
 
     def __init__(
-        self, transformer: Any, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False
+        self,
+        transformer: Any,
+        plan: Plan | str,
+        stack: str | None = None,
+        *,
+        force_slots: bool = False,
+        guidance_pass: GuidancePass | None = None,
     ) -> None:
         self._model = transformer_of(transformer)
         stack, plan = split_stack(plan, stack, diffusers_names(self._model))
@@ -152,8 +208,28 @@ class AblationView:
         if isinstance(self._original, BlockView):
             raise SurgeryError(f"stack {self.stack!r} is already under a plan; leave that context first")
         self._view: BlockView | None = None
+        self.rows_taken: list[RowsTaken] = []
+        self._slots = _Slots(force_slots, guidance_pass, self.rows_taken)
         if force_slots or not self.plan.is_identity(length):
-            self._view = _view(self._model, self.stack, self._attribute, self._original, self.plan, force_slots)
+            self._view = _view(self._model, self.stack, self._attribute, self._original, self.plan, self._slots)
+
+    @property
+    def runs(self) -> Plan:
+        """The blocks that are called, in their order: the plan's, in one pass of guidance also the stack's own."""
+        if self._view is None or self._slots.guidance_pass is None:
+            return self.plan
+        steps: list[Step] = []
+        for position, own in enumerate(align(self.plan, len(self._original))):
+            steps += own
+            if self._slots.mixes(position, own):
+                steps.append(position)
+        return Plan(tuple(steps))
+
+    @property
+    def mixed_positions(self) -> int:
+        """At how many positions rows are taken from the plan's blocks and from the stack's own."""
+        placed = enumerate(align(self.plan, len(self._original)))
+        return 0 if self._view is None else sum(self._slots.mixes(position, own) for position, own in placed)
 
     def install(self) -> None:
         """Put the view in place; the identity installs nothing."""
@@ -188,8 +264,29 @@ def ablate(transformer: Any, plan: Plan | str, stack: str | None = None, *, forc
         yield transformer
 
 
+@dataclass(frozen=True)
+class _Slots:
+    """How slots are made: at every position or where the plan asks for it, in both passes of guidance or in one."""
+
+    force: bool
+    guidance_pass: GuidancePass | None
+    rows_taken: list[RowsTaken]
+
+    def mixes(self, position: int, steps: Sequence[Step]) -> bool:
+        """Whether the rows of the two passes differ at a position that runs these steps."""
+        return self.guidance_pass is not None and (self.force or list(steps) != [position])
+
+    def of(
+        self, position: int, blocks: Sequence[nn.Module], steps: Sequence[Step], block_contract: BlockContract
+    ) -> Slot:
+        """The slot of a position."""
+        if self.guidance_pass is None or not self.mixes(position, steps):
+            return Slot(blocks[position], blocks, steps, block_contract)
+        return OnePassSlot(blocks[position], blocks, steps, block_contract, self.guidance_pass, self.rows_taken)
+
+
 def _view(
-    model: nn.Module, stack: str, attribute: str, original: nn.ModuleList, plan: Plan, force_slots: bool
+    model: nn.Module, stack: str, attribute: str, original: nn.ModuleList, plan: Plan, slots_of: _Slots
 ) -> BlockView:
     block_contract = contract(model, attribute)
     if plan.is_partial:
@@ -197,11 +294,12 @@ def _view(
     blocks = list(original)
     slots: list[Callable[..., Any]] = []
     for position, steps in enumerate(align(plan, len(blocks))):
-        alone = steps[0] if len(steps) == 1 and isinstance(steps[0], int) and not force_slots else None
+        plain = not slots_of.force and not slots_of.mixes(position, steps)
+        alone = steps[0] if plain and len(steps) == 1 and isinstance(steps[0], int) else None
         # SD3's last block gives no text; anywhere but last the old text must be carried, which a slot does.
         if alone is not None and (alone == position or not getattr(blocks[alone], "context_pre_only", False)):
             # The block itself: a slot around it would cost 25 microseconds a call for nothing.
             slots.append(blocks[alone])
         else:
-            slots.append(Slot(blocks[position], blocks, steps, block_contract))
+            slots.append(slots_of.of(position, blocks, steps, block_contract))
     return BlockView(original, slots)

@@ -25,7 +25,9 @@ def quality_record(
 
     The function returns why a picture can't be written, empty where all could. Call it when the record is written.
     """
-    measurement, observation = lab.run(case.plan, case.stack, case.window, modifiers=case.modifiers)
+    measurement, observation = lab.run(
+        case.plan, case.stack, case.window, modifiers=case.modifiers, guidance_pass=case.guidance_pass
+    )
     verdict = _WITHOUT_BASELINES
     if reference is not None:
         verdict = judge(case, measurement, reference, lab.control_measurement())

@@ -73,11 +73,11 @@ def check_alike(records: Records, fingerprint: Fingerprint, run: str) -> None:
 
 
 def wanted(work: Work) -> list[tuple[Kind, str]]:
-    """The records that a work asks for, in order; a case in a window of steps has no latency of its own."""
+    """The records that a work asks for, in order; a case in a window or in one pass of guidance has no latency."""
     out: list[tuple[Kind, str]] = []
     for entry in work.cases:
         out.append((Kind.QUALITY, entry.id))
-        if work.measuring.latency and entry.window is None:
+        if work.measuring.latency and entry.window is None and entry.guidance_pass is None:
             out.append((Kind.LATENCY, entry.id))
     return out
 

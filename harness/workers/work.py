@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, cast
 
 from harness.ablation.case import Case
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.modifiers import read_modifier
 from harness.ablation.plan import as_plan
 from harness.ablation.ranges import Span
@@ -90,6 +91,7 @@ class CaseEntry:
     words: tuple[str, ...] = ()
     window: tuple[int, int] | None = None
     modifiers: tuple[str, ...] = ()
+    guidance_pass: GuidancePass | None = None
 
     @classmethod
     def of(cls, case: Case) -> CaseEntry:
@@ -104,6 +106,7 @@ class CaseEntry:
             case.words,
             case.window,
             tuple(map(str, case.modifiers)),
+            case.guidance_pass,
         )
 
 
@@ -181,7 +184,19 @@ def _case(entry: CaseEntry, checkpoint: str, stacks: Mapping[str, int], steps: i
     except (PlanError, CaseError) as error:
         raise CaseError(f"case {entry.id!r}: {error}") from None
     known = steps if window is not None or modifiers else 0
-    case = Case(checkpoint, entry.stack, length, entry.strategy, plan, span, entry.words, window, known, modifiers)
+    case = Case(
+        checkpoint,
+        entry.stack,
+        length,
+        entry.strategy,
+        plan,
+        span,
+        entry.words,
+        window,
+        known,
+        modifiers,
+        entry.guidance_pass,
+    )
     if case.id != entry.id:
         raise CaseError(f"case {entry.id!r} of the work file is {case.id!r} on this checkpoint")
     return case

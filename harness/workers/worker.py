@@ -66,7 +66,7 @@ class Worker:
         case, busy = self.cases[name], False
         for kind in (Kind.QUALITY, Kind.LATENCY):
             timed = kind is Kind.LATENCY
-            if timed and (case.window is not None or not self._work.measuring.latency):
+            if timed and (not case.in_whole_forwards or not self._work.measuring.latency):
                 continue
             before = record_files.read(self._store, kind, case.id)
             if record_files.is_done(before):

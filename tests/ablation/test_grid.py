@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ablation.case import by_hand
-from harness.ablation.grid import Ask, expand, from_id, in_windows
+from harness.ablation.grid import Ask, expand, from_id, in_part
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import CaseError
 from harness.models.spec import AURAFLOW, SD3
@@ -100,7 +100,7 @@ def test_a_window_beyond_the_last_step_is_named():
 
 def test_plans_by_hand_have_windows_too():
     whole = by_hand("m", STACKS, "double: 0-1 4-5")
-    (part,) = in_windows(whole, [(1, 1)], 4)
+    (part,) = in_part(whole, [(1, 1)], 4)
     assert part.id == f"{whole.id}-steps-1"
     assert part.words == ("by-hand", "window")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.ablation.case import by_hand, modified, modifiers_alone
-from harness.ablation.grid import Ask, expand, from_id, in_windows, with_modifiers
+from harness.ablation.grid import Ask, expand, from_id, in_part, with_modifiers
 from harness.ablation.modifiers import in_order, read_modifier, read_modifiers
 from harness.ablation.ranges import Span
 from harness.errors import CaseError
@@ -127,11 +127,11 @@ def test_modifiers_alone_hold_in_windows_and_those_on_a_plan_have_their_own():
     assert own.id == f"{skip.id}+single-L02-reuse.n2-steps-0-1"
     assert own.written_by_hand
     with pytest.raises(CaseError, match="a plan with modifiers holds in all denoising steps"):
-        in_windows(own, [(0, 1)], 4)
+        in_part(own, [(0, 1)], 4)
     with pytest.raises(CaseError, match="a plan that holds in a window of steps takes no modifiers"):
-        with_modifiers(in_windows(skip, [(0, 1)], 4)[0], [read_modifiers("fewer-steps.3")], STACKS, 4)
+        with_modifiers(in_part(skip, [(0, 1)], 4)[0], [read_modifiers("fewer-steps.3")], STACKS, 4)
     with pytest.raises(CaseError, match="has a window of steps of its own"):
-        in_windows(case, [(0, 1)], 4)
+        in_part(case, [(0, 1)], 4)
 
 
 def test_an_ask_of_anything_but_texts_is_named():

@@ -18,6 +18,7 @@ DEFAULTS = Options(
     plans=(),
     modifiers=(),
     windows=(),
+    passes=(),
     groups=False,
     prompts=None,
     images=None,

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.ablation import plan as plans
 from harness.ablation.case import by_hand
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.plan import identity, parse
 from harness.errors import CaseError, CheckpointError, PromptError, SurgeryError
 from harness.lab.lab import Lab
@@ -146,6 +147,14 @@ def test_the_lab_measures_windows(lab):
         assert 0 < measured.summary["latent_drift"] < whole.summary["latent_drift"]
         assert measured.summary["harm"] < whole.summary["harm"]
     assert lab.run(identity(5), "double", (1, 2))[0].summary["latent_drift"] == 0
+
+
+def test_the_lab_names_a_pass_that_it_does_not_have(lab):
+    for measured in (lab.run, lab.sample):
+        with pytest.raises(CaseError, match="checkpoint 'flux-tiny' is sampled in a single pass, without"):
+            measured(parse("0 4"), "double", guidance_pass=GuidancePass.CONDITIONAL)
+    with pytest.raises(CaseError, match="only a plan can hold in one pass of guidance"):
+        lab.run(modifiers="fewer-steps.3", guidance_pass=GuidancePass.CONDITIONAL)
 
 
 def test_the_lab_names_a_window_that_it_does_not_have(lab):

@@ -277,6 +277,48 @@ def test_a_stack_that_one_checkpoint_lacks_makes_no_cases_there():
     assert sorted(p.case.stack for p in collection.parameters.values()) == ["joint", "single", "single"]
 
 
+@pytest.mark.parametrize(
+    ("tests", "options"),
+    [
+        ([GRID], {"strategies": ("skip-ff",)}),
+        (
+            [
+                pytest.mark.dit(name, Ask((stack,), ("middle",), ("skip-ff",)))
+                for name, stack in (("flux-tiny", "double"), ("sd3-tiny", "joint"), ("auraflow-tiny", "double"))
+            ],
+            {},
+        ),
+    ],
+    ids=["command line", "mark"],
+)
+def test_a_part_that_one_checkpoint_lacks_makes_no_cases_there(tests, options):
+    """AuraFlow's blocks have no attention without their feed-forward; the others' have."""
+    lacks = "strategy 'skip-ff' makes no case of checkpoint 'auraflow-tiny': '1.attn': block 1 of stack 'double' has no"
+    collection, items = collect(*(Metafunc("ablation", decorator=mark) for mark in tests), **options)
+    assert {parameter.target.name for parameter in collection.parameters.values()} == {"flux-tiny", "sd3-tiny"}
+    collection.reject(config(), items)
+    (note,) = collection.notes
+    assert note.startswith(lacks)
+    assert note.endswith(": no cases of it there")
+    with pytest.raises(pytest.UsageError, match="'skip-ff' makes no case of checkpoint 'auraflow-tiny'"):
+        collection.reject(config(keyword="auraflow"), items)
+
+
+def test_mistakes_of_tests_that_nobody_asked_for_are_none():
+    marks = {"dit": pytest.mark.dit("flux-tiny", Ask((), (), (), ("fewer-steps.3",))).mark}
+    test = Metafunc("ablation", decorator=CASES)
+    test.definition.get_closest_marker = marks.get
+    for asked, arguments in ((False, ()), (True, (HERE.name,))):
+        marks["dit_on_request"] = pytest.mark.dit_on_request("rivals").mark
+        test.config = SimpleNamespace(rootpath=HERE.parent, **vars(config(*arguments)))
+        collection, items = collect(test, windows=((0, 1),))
+        if asked:
+            with pytest.raises(pytest.UsageError, match="modifier 'fewer-steps' changes the whole run"):
+                collection.reject(config(), items)
+        else:
+            collection.reject(config(), items)
+
+
 def test_a_stack_of_the_case_file_that_is_not_there_is_a_mistake():
     collection, items = collect(
         Metafunc("ablation", decorator=pytest.mark.dit("flux-tiny", Ask(("joint",), ("1",), ())))

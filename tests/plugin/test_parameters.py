@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness import Ask
+from harness.ablation.guidance import GuidancePass
 from harness.analysis import layer_groups
 from harness.analysis.layer_groups import Groups, StackGroups
 from harness.errors import CaseError, CheckpointError, HarnessError, PlanError
@@ -158,3 +159,16 @@ def test_stacks_may_be_called_as_diffusers_calls_them():
     assert ids(aura, "ablation", stacks=("joint_transformer_blocks",), **options) == ["auraflow-tiny-double-L02-skip"]
     by_ours = ids(mark, "ablation", plans=("double: 0 2-4",))
     assert ids(mark, "ablation", plans=("transformer_blocks: 0 2-4",)) == by_ours
+
+
+def test_a_pass_makes_cases_of_checkpoints_that_have_two():
+    bundled = pytest.mark.dit("bundled", Ask(("joint",), ("5",), ("skip",)))
+    uncond = GuidancePass.UNCONDITIONAL
+    assert ids(bundled, "ablation", stacks=("joint",), strategies=("skip",), passes=(uncond,)) == [
+        "sd3-tiny-joint-L03-08-skip-uncond"
+    ]
+    reader = MarkReader(replace(DEFAULTS, passes=(uncond,)))
+    flux, sd3 = (reader.checkpoints(pytest.mark.dit(name, ASK).mark)[0] for name in ("flux-tiny", "sd3-tiny"))
+    (why,) = reader.lacking(flux).values()
+    assert why.startswith("checkpoint 'flux-tiny' is sampled in a single pass, without classifier-free guidance")
+    assert reader.lacking(sd3) == {}

@@ -69,7 +69,14 @@ def test_stored_values_that_no_test_asks_for_are_named():
 
 @pytest.mark.parametrize(
     "option",
-    [{"strategies": ("skip",)}, {"plans": ("s: 0",)}, {"checkpoint": "n"}, {"windows": ((0, 1),)}, {"groups": True}],
+    [
+        {"strategies": ("skip",)},
+        {"plans": ("s: 0",)},
+        {"checkpoint": "n"},
+        {"windows": ((0, 1),)},
+        {"passes": ("cond",)},
+        {"groups": True},
+    ],
 )
 def test_nothing_is_said_where_options_replace_the_grid(option):
     assert unused_lines(STORED, {"m": ["m-s-a"]}, replace(DEFAULTS, **option)) == []

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.ablation.guidance import GuidancePass
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import columns_of, headings, nested, title
 from harness.report.ranking_terminal import draw
@@ -142,6 +143,16 @@ def test_rankings_tell_windows_apart():
         ("shuffle-steps-0-1", 2, 1.0),
         ("shuffle-steps-2-3", 2, 2.0),
     }
+
+
+def test_rankings_tell_passes_of_guidance_apart():
+    records = [
+        dataclasses.replace(quality("skip", harm), case=f"m-s-skip-{one}", guidance_pass=one)
+        for one, harm in ((None, 3.0), (GuidancePass.UNCONDITIONAL, 1.0), (GuidancePass.CONDITIONAL, 2.0))
+    ]
+    (ranking,) = rank(records)
+    assert [row.strategy for row in ranking.rows] == ["skip-uncond", "skip-cond", "skip"]
+    assert {g.strategy for g in ranking.groups} == {"skip-uncond", "skip-cond", "skip"}
 
 
 def test_what_was_measured_differently_is_in_a_table_of_its_own():

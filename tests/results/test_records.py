@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ablation.grid import Ask, expand
+from harness.ablation.guidance import GuidancePass
 from harness.errors import DataError
 from harness.results.records import Kind, Record, Status, Verdict, from_json
 from tests.helpers import hostile
@@ -62,6 +63,16 @@ def test_any_data_is_a_record_or_refused(data):
 
 
 STACKS = {"double": 6, "single": 12}
+
+
+def test_records_hold_the_pass_and_old_ones_still_read():
+    (case,) = expand("m", STACKS, [Ask(("double",), ("middle",), ("skip",))], passes=[GuidancePass.CONDITIONAL])
+    record = Record.of(case, Kind.QUALITY, quality("skip", 0.5).fingerprint, Verdict(Status.OK))
+    assert record.to_json()["guidance_pass"] == "cond"
+    assert from_json(json.loads(json.dumps(record.to_json()))) == record
+    old = record.to_json()
+    del old["guidance_pass"]
+    assert from_json(old).guidance_pass is None
 
 
 def test_records_hold_the_window_and_old_ones_still_read():

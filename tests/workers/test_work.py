@@ -8,6 +8,7 @@ import pytest
 
 from harness.ablation.case import by_hand
 from harness.ablation.grid import Ask, expand
+from harness.ablation.guidance import GuidancePass
 from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, DataError, HarnessError
 from harness.workers.work import CaseEntry, Measuring, Model, Work, cases_of, entries_of, read_work
@@ -32,9 +33,10 @@ def test_a_work_is_read_back():
     assert read_work(WORK.to_text()) == WORK
 
 
+@pytest.mark.parametrize("passes", [(), tuple(GuidancePass)])
 @pytest.mark.parametrize("windows", [(), ((0, 1), (3, 3))])
-def test_cases_are_read_back_as_they_were(windows):
-    asked = cases(windows=windows, steps=4)
+def test_cases_are_read_back_as_they_were(windows, passes):
+    asked = cases(windows=windows, steps=4, passes=passes)
     work = Work(Model("m"), Measuring(), entries_of(asked))
     assert cases_of(read_work(work.to_text()), "m", STACKS, 4) == asked
 

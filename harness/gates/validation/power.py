@@ -105,7 +105,7 @@ def _effect(lab: Lab, case: Case, baseline: Baseline, tolerances: Sequence[Toler
     if stored is None:
         raise BaselineError(f"{baseline.path} has no entry for {case.id}; store one with --dit-baseline-update=missing")
     plan = mutant.plan(case.plan, case.length, case.span)
-    measured, _ = lab.run(plan, case.stack, case.window, modifiers=case.modifiers)
+    measured, _ = lab.run(plan, case.stack, case.window, modifiers=case.modifiers, guidance_pass=case.guidance_pass)
     stored = {metric: entry for metric, entry in stored.items() if metric not in latency_gated()}
     by_hand = {metric: replace(entry, tolerance=None, mode=None) for metric, entry in stored.items()}
     checks, hand = (compare(case.id, measured.summary, each, tolerances).checks for each in (stored, by_hand))

@@ -20,6 +20,7 @@ from harness.models.spec import WidthKeys
 KINDS = ("random", "random:small")
 NO_QUALITY = "random weights: no quality"
 NO_STEPS = "random weights run one forward, so there are no denoising steps to choose from"
+NO_PASSES = "random weights run one forward on random inputs, so there are no two passes of guidance"
 
 # The reduced size: a model of a few million parameters that runs on a laptop, in blocks of the same kinds.
 _HEADS = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.ablation.grid import Ask, expand, from_id, in_windows
+from harness.ablation.grid import Ask, expand, from_id, in_part
 from harness.errors import BaselineError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline, ControlFigures, Entry
@@ -64,7 +64,7 @@ def test_faults_are_seen_by_the_gates(lab, cases, baseline):
 
 
 def test_a_window_of_steps_is_measured_as_it_was_stored(lab, cases, baseline):
-    (case,) = in_windows(cases[0], [(1, 2)], 4)
+    (case,) = in_part(cases[0], [(1, 2)], 4)
     measured, _ = lab.run(case.plan, case.stack, case.window)
     baseline.cases[case.id] = {
         m: Entry(rounded(measured.summary[m]), measured.n) for m in gated() if m in measured.summary
