@@ -220,9 +220,9 @@ def test_the_quick_run_has_grains_inside_the_middle_and_streams_that_leave():
     collection, items = collect(Metafunc("ablation", decorator=mark), quick=True)
     collection.narrow(config(), items)
     assert ids(items) == [
+        "flux-tiny-double-L04-token-exit.text-dropped",
         "flux-tiny-double-L01-03-cut-edges.it",
         "flux-tiny-double-L01-03-surrogate.linear",
-        "flux-tiny-double-L04-token-exit.text-dropped",
     ]
 
 
