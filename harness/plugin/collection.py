@@ -24,8 +24,12 @@ _ON_REQUEST_MARK = "dit_on_request"  # the same for any tests; it holds their wo
 _QUICK_STRATEGIES = ("skip", "reverse", "shuffle.s0", "parallel", "parallel.t3", *PART_STRATEGIES)  # of --dit-quick
 
 
-# Modifiers alone that belong to --dit-quick, of the whole model or of the middle.
-_QUICK_MODIFIERS = ("reuse.n2", "fewer-steps.3", "quant-int4")
+# Modifiers alone that belong to --dit-quick: of the whole model or of the middle, and of any single block.
+_QUICK_MODIFIERS = (
+    *("reuse.n2", "fewer-steps.3", "quant-int4"),
+    *("cut-edges.it", "freeze-norm.b1", "clamp-neurons.red.n8", "surrogate.linear"),
+)
+_QUICK_AFTER_A_BLOCK = ("token-exit.text-dropped",)
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,8 @@ def parameter_id(item: pytest.Item) -> str | None:
 
 def _is_quick(case: Case) -> bool:
     if case.modifiers:
+        if case.label in _QUICK_AFTER_A_BLOCK:
+            return True
         return case.label in _QUICK_MODIFIERS and (case.span is None or "middle" in case.words)
     return "middle" in case.words and case.strategy in _QUICK_STRATEGIES
 

@@ -211,6 +211,21 @@ def test_the_quick_run_has_parts_of_the_middle():
     assert ids(items) == ["flux-tiny-double-L01-03-skip-attn", "flux-tiny-double-L01-03-scale.f50"]
 
 
+def test_the_quick_run_has_grains_inside_the_middle_and_streams_that_leave():
+    mark = pytest.mark.dit(
+        "flux-tiny",
+        Ask(("double",), ("middle", "2"), (), ("cut-edges.it", "cut-edges.ti", "surrogate.linear")),
+        Ask(("double",), ("4",), (), ("token-exit.text-dropped", "token-exit.text-frozen")),
+    )
+    collection, items = collect(Metafunc("ablation", decorator=mark), quick=True)
+    collection.narrow(config(), items)
+    assert ids(items) == [
+        "flux-tiny-double-L04-token-exit.text-dropped",
+        "flux-tiny-double-L01-03-cut-edges.it",
+        "flux-tiny-double-L01-03-surrogate.linear",
+    ]
+
+
 def test_what_is_wrong_with_marks_ends_the_run_in_one_line():
     collection, items = collect(
         Metafunc("ablation", decorator=CASES),
