@@ -99,7 +99,7 @@ def test_a_run_at_a_url_is_measured_ranked_reported_and_merged(tmp_path, capsys)
 
 
 def test_a_case_that_raises_is_red(monkeypatch, capsys):
-    def fails(*_):
+    def fails(*_, **__):
         raise ValueError("no")
 
     monkeypatch.setattr("harness.lab.random_lab.RandomLab.run", fails)

@@ -21,9 +21,9 @@ def images(project, monkeypatch):
     counts = []
     sample = Lab.run
 
-    def counted(self, plan, stack=None, window=None, indices=None):
+    def counted(self, plan, stack=None, window=None, indices=None, **more):
         counts.append(len(self.prompts if indices is None else indices))
-        return sample(self, plan, stack, window, indices)
+        return sample(self, plan, stack, window, indices, **more)
 
     monkeypatch.setattr(Lab, "run", counted)
     return counts

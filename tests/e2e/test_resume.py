@@ -17,9 +17,9 @@ def measured(monkeypatch):
     made = []
     sample, measure, control = Lab.run, ablation.measure, Lab.control_measurement
 
-    def counted(self, plan, *rest):
+    def counted(self, plan, *rest, **more):
         made.append(str(plan))
-        return sample(self, plan, *rest)
+        return sample(self, plan, *rest, **more)
 
     def timed(lab, case, *rest):
         made.append(case.id)

@@ -23,7 +23,9 @@ def measured(monkeypatch):
     plans = []
     run = RandomLab.run
     monkeypatch.setattr(
-        RandomLab, "run", lambda self, plan, *rest: (plans.append(str(plan)), run(self, plan, *rest))[1]
+        RandomLab,
+        "run",
+        lambda self, plan, *rest, **more: (plans.append(str(plan)), run(self, plan, *rest, **more))[1],
     )
     return plans
 
@@ -77,10 +79,10 @@ def test_latency_is_timed_where_the_device_is_not_shared(tmp_path, measured):
 def test_what_a_case_raises_is_its_record_and_the_others_are_measured(tmp_path, monkeypatch):
     run = RandomLab.run
 
-    def fails(self, plan, *rest):
+    def fails(self, plan, *rest, **more):
         if str(plan) == "0 2-4":
             raise SurgeryError("it did not take hold\nat all")
-        return run(self, plan, *rest)
+        return run(self, plan, *rest, **more)
 
     monkeypatch.setattr(RandomLab, "run", fails)
     store = Store(tmp_path)
