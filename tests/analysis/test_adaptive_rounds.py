@@ -60,10 +60,10 @@ def test_a_run_that_goes_on_measures_only_what_is_missing_and_comes_to_the_same(
 def test_a_case_that_raises_leaves_the_others_alone(lab, cases, monkeypatch):
     run = Lab.run
 
-    def broken(self, plan, stack, *rest):
+    def broken(self, plan, stack, *rest, **more):
         if stack == "single":
             raise ValueError("no")
-        return run(self, plan, stack, *rest)
+        return run(self, plan, stack, *rest, **more)
 
     monkeypatch.setattr(Lab, "run", broken)
     outcome = measure_in_rounds(lab, cases, before={}, keep=lambda *_: None, say=lambda _line: None)
