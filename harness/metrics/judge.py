@@ -40,9 +40,7 @@ class OpenClipJudge:
         mean, std = (source.preprocess[k] for k in ("mean", "std"))
         self._mean, self._std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (mean, std))
         self._texts: dict[str, Tensor] = {}
-        self._split: dict[
-            str, tuple[str, ...]
-        ] = {}  # sentences by prompt, counted once
+        self._split: dict[str, tuple[str, ...]] = {}  # sentences by prompt, counted once
 
     def embed_images(self, images: Images, batch: int = 64) -> Features:
         """(N, 3, H, W) uint8 to (N, d) float32 of unit length.
