@@ -45,6 +45,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def nightly(session: nox.Session) -> None:
+    """The long tests, which the other sessions leave out."""
+    install(session)
+    session.run("pytest", "-m", "nightly", *session.posargs)
+
+
+@nox.session
 def cases(session: nox.Session) -> None:
     """The ablation cases."""
     install(session)

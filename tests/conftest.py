@@ -5,7 +5,8 @@ Where a test goes. The folders are those of ``harness/``: what is about ``harnes
 starts a pytest or a process, or trains something, stands in ``tests/e2e/``, in one file an option or an idea
 (``test_option_plan.py``). ``tests/test_tree.py`` holds every module to this, and has the few exceptions with their
 reasons. Everything under ``tests/e2e/`` is marked ``e2e`` here, and nobody has to write that; what takes more than a
-few seconds is marked ``slow`` besides.
+few seconds is marked ``slow`` besides. What takes more than half a minute and has smaller tests beside it is marked
+``nightly``: it is left out unless its file or its mark is named (``pytest -m nightly``, or ``nox -s nightly``).
 
 What is shared. No test file imports another one. Fixtures of one folder are in its own ``conftest.py``, those of
 several here; what is no fixture (records made by hand, small models, slow references, projects for pytester) is in
@@ -42,11 +43,18 @@ settings.register_profile("ci", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "inner"))
 
 
-def pytest_collection_modifyitems(items):
-    """Marks what stands under tests/e2e."""
+def pytest_collection_modifyitems(config, items):
+    """Marks what stands under tests/e2e, and leaves out what runs at night unless its mark or its file is named."""
     for item in items:
         if E2E in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+    if "nightly" in config.option.markexpr:
+        return
+    named = {(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args}
+    left_out = [item for item in items if item.get_closest_marker("nightly") and item.path not in named]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")

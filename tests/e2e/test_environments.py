@@ -120,7 +120,7 @@ def test_a_checkout_of_diffusers_is_installed_editable_and_more_beside_it(index,
     assert imported(environment) == "edited"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_checkout_is_installed_anew_each_time_and_two_of_one_name_are_two_environments(
     index, source, tmp_path, capsys
 ):
@@ -233,7 +233,7 @@ def repository(tmp_path):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_git_reference_is_the_commit_that_it_points_to_now(index, source, repository, tmp_path):
     def module(label):
         (environment,) = Environments(tmp_path / "made", source).get([label])

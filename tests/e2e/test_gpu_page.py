@@ -98,6 +98,7 @@ def break_it(folder):
     path.write_text(json.dumps(config))
 
 
+@pytest.mark.nightly
 def test_the_commands_of_the_page_do_what_it_says(desk):
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
     first, *others = blocks
@@ -131,6 +132,7 @@ def night(desk, run, code, baselines="", **more):
     return desk(step["run"], code, BASELINES=baselines, **given)
 
 
+@pytest.mark.nightly
 def test_nights_of_a_checkpoint_from_nothing_to_accepted(desk):
     night(desk, "night-0", 1)  # it was never measured, which is no green night
     assert not (desk.folder / "baselines" / "real").exists()

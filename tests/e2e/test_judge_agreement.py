@@ -11,7 +11,7 @@ from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import resolve
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_over_variants_it_agrees_with_the_checker():
     lab = Lab(resolve("flux-tiny"))
     strategies = ("skip", "repeat", "reverse", "shuffle.s0", "parallel", "parallel.t3")

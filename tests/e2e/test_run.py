@@ -87,6 +87,7 @@ def test_can_be_disabled_and_leaves_other_tests_alone(project):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is POSIX")
+@pytest.mark.nightly
 def test_a_terminated_run_still_ranks_what_there_is(project):
     project.makepyfile(test_mine=CASES + "\n\ndef test_stop(control):\n    import time\n    time.sleep(60)\n")
     project.makepyfile(test_mine=CASES + "\n    import time\n    time.sleep(60 * ('reverse' in ablation.case.id))\n")

@@ -30,6 +30,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.nightly
 def test_killed_and_resumed_it_is_the_undisturbed_sweep(tmp_path, one_thread, capsys):
     disturbed, whole = tmp_path / "a" / "r", tmp_path / "b" / "r"
     command = [sys.executable, "-m", "harness", "sweep", *ASKED, "--workers", "2", "--out", str(disturbed)]

@@ -78,6 +78,7 @@ def answer(capsys, *runs):
     return code, capsys.readouterr().out
 
 
+@pytest.mark.nightly
 def test_a_family_that_raises_or_crashes_under_the_new_version_is_named_and_the_answer_is_no(runs, pytester, capsys):
     assert runs("old").problem == ""
     assert answer(capsys, "old=reports/old", "again=reports/old")[0] == 0

@@ -136,7 +136,7 @@ def test_a_perturbed_run_is_judged_and_named(stored):
     assert {r.verdict.status for r in records} == {Status.OK}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_calibrating_keeps_the_noise_floor_of_every_case(stored):
     before = json.loads(baseline(stored).read_text())
     chosen = [str(p) for p in choose(3, os.cpu_count() or 1, 64, torch.backends.cpu.get_cpu_capability())]

@@ -147,6 +147,7 @@ def project(index, checkout, tmp_path_factory):
     return Project(make_project(tmp_path_factory.mktemp("project") / "mine"), checkout, index)
 
 
+@pytest.mark.nightly
 def test_the_first_release_that_changed_something_is_found(project):
     done = project("bisect", "0.33.1", "0.36.0", "--dtype", "bfloat16", "--", "-k", "flux")
     lines = done.stdout.splitlines()
@@ -182,6 +183,7 @@ def test_an_interrupted_run_is_no_answer(project):
     assert "0.34.0 is the first release that changed something, after 0.33.1" in other.stdout
 
 
+@pytest.mark.nightly
 def test_a_folder_is_tested_as_it_is_now_and_two_of_one_name_are_told_apart(project, tmp_path):
     mine, theirs = (write_checkout(tmp_path / whose / "diffusers", CRASHES_AT) for whose in ("mine", "theirs"))
     command = ("upgrade", "--run", "--dtype", "float32", "--reports", "reports/folders")
@@ -242,6 +244,7 @@ def test_a_version_that_loses_a_case_or_crashes_is_no(project, what, reason):
     assert "0.34.0 is the first release that changed something, after 0.33.1" in bisected.stdout
 
 
+@pytest.mark.nightly
 def test_versions_of_another_package(project):
     command = ("upgrade", "--run", "--package", "transformers", "4.51.3", "newest", "--reports", "reports/package")
     done = project(*command, "--dtype", "float32", "--fail-on-regression")
