@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         not_catastrophic,
         recovers,
     )
+    from harness.findings.healing import HEALING
     from harness.findings.intervals import drawn, exact, over_prompts, share, trend
     from harness.findings.pruning import PRUNING
     from harness.findings.questions import Direction, Question, any_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BLOG": "harness.findings.blog",
+    "HEALING": "harness.findings.healing",
     "Direction": "harness.findings.questions",
     "Question": "harness.findings.questions",
     "PRUNING": "harness.findings.pruning",
@@ -50,6 +52,7 @@ _HOMES = {
 
 __all__ = [
     "BLOG",
+    "HEALING",
     "PRUNING",
     "SD35",
     "Direction",

@@ -47,6 +47,7 @@ SETS: Mapping[str, ClaimSet] = MappingProxyType(
             "PRUNING",
             ("D1", "D1-depth", "D2", "D2-few", "D3", "D4", "D6", "D6-depth", "D7"),
         ),
+        "healing": ClaimSet("harness.findings.healing", "HEALING", ("D5",)),
     }
 )
 

@@ -1,6 +1,6 @@
-"""D1 to D7: what those who prune diffusion transformers say of single blocks and of sets of them.
+"""D1 to D7 without D5: what those who prune diffusion transformers say of single blocks and of sets of them.
 
-Their models were mostly trained on after blocks were removed; here nothing is, but for D5. A claim that names blocks of
+Their models were mostly trained on after blocks were removed; here nothing is. A claim that names blocks of
 one model has a second form with ``-depth`` in its id, carried over by depth to models of another length.
 """
 

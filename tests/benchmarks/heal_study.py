@@ -24,18 +24,13 @@ from scipy.stats import spearmanr
 
 from harness.ablation.plan import Plan, parse
 from harness.healing.examples import Examples, make_examples
-from harness.healing.harm import measure_healed
-from harness.healing.heal import Job, heal
 from harness.healing.recipe import Recipe
+from harness.healing.trials import heal_and_measure, random_plans, training_prompts, training_steps
 from harness.lab.lab import Lab
-from harness.models.checkpoints.weight_files import weights_digest
 from harness.results.statistics import by_prompt, mean_interval
-from harness.tiny import auraflow, flux, sd3, world
 
 BATCH, RATE = 64, 1e-3
 IMAGES = 1024  # of the teacher's, one a prompt, of layouts that the original's training drew from
-PROMPTS_SEED = 20_261
-TRAINED = {"flux-tiny": flux.RECIPE, "sd3-tiny": sd3.RECIPE, "auraflow-tiny": auraflow.RECIPE}
 # Five plans of different harm, least first.
 PLANS = {
     "flux-tiny": (
@@ -76,7 +71,7 @@ class Task:
 def tasks(checkpoint: str, lengths: dict[str, int]) -> list[Task]:
     """All healings, the most telling first."""
     plans = PLANS[checkpoint]
-    chosen = random_plans(lengths)
+    chosen = ["; ".join(plans) for plans in random_plans(lengths, REMOVED, SETS)]
     return [
         *(Task(plan, 0.01, True, "harm") for plan in plans),
         *(Task(plan, 0.01, False, "harm") for plan in plans),
@@ -89,48 +84,20 @@ def tasks(checkpoint: str, lengths: dict[str, int]) -> list[Task]:
     ]
 
 
-def random_plans(lengths: dict[str, int]) -> list[str]:
-    """Sets of blocks drawn alike, each without ``REMOVED`` of all blocks: calibration losses that can be compared."""
-    rng = np.random.default_rng(14)
-    total = sum(lengths.values())
-    plans: list[str] = []
-    while len(plans) < SETS:
-        gone = set(rng.choice(total, size=REMOVED, replace=False).tolist())
-        texts, start = [], 0
-        for stack, length in lengths.items():
-            kept = tuple(i for i in range(length) if start + i not in gone)
-            start += length
-            if len(kept) < length:
-                texts.append(f"{stack}: {Plan(kept)}")
-        plan = "; ".join(texts)
-        if plan not in plans:
-            plans.append(plan)
-    return plans
-
-
 def parsed(text: str) -> dict[str, Plan]:
     """Stack -> plan."""
     pairs = (part.split(":") for part in text.split(";"))
     return {stack.strip(): parse(plan.strip()) for stack, plan in pairs}
 
 
-def do(lab: Lab, task: Task, folder: Path, examples: Examples, prompts: list[str], weights: str) -> dict[str, Any]:
+def do(lab: Lab, task: Task, folder: Path, examples: Examples, prompts: list[str]) -> dict[str, Any]:
     """Heal and measure; a line of the results."""
-    original = TRAINED[lab.checkpoint.name]
-    steps = max(1, round(task.share * original.steps * original.batch / BATCH))
-    job = Job(
-        checkpoint=lab.checkpoint.name,
-        weights=weights,
-        plans=task.plan.split("; "),
-        prompts=prompts,
-        recipe=Recipe(steps=steps, batch=BATCH, rate=RATE, normalised=task.normalised),
-        dtype=lab.checkpoint.settings.dtype,
-    )
+    steps = training_steps(lab.checkpoint.family.name, task.share, BATCH)
+    recipe = Recipe(steps=steps, batch=BATCH, rate=RATE, normalised=task.normalised)
     began = time.monotonic()
-    healed = heal(lab.sampler, job, folder / task.name, examples=examples, save_every=100)
+    healed, after = heal_and_measure(lab, task.plan.split("; "), recipe, examples, prompts, folder / task.name)
     seconds = time.monotonic() - began
     before = lab.run_stacks(parsed(task.plan)).measurement
-    after = measure_healed(lab, healed.model)
     shutil.rmtree(folder / task.name)
     row: dict[str, Any] = {**asdict(task), "steps": steps, "seconds": round(seconds, 1)}
     for name, measurement in (("before", before), ("after", after)):
@@ -152,16 +119,13 @@ def run(checkpoint: str, folder: Path, part: tuple[int, int]) -> None:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     lab = Lab(checkpoint)
-    weights = weights_digest(lab.checkpoint.folder)
-    rng = np.random.default_rng(PROMPTS_SEED)
-    layouts = world.sample_split(2 * IMAGES, rng, unseen=False)
-    prompts = list(dict.fromkeys(world.captions(layouts, rng.random(len(layouts)) < 0.5)))[:IMAGES]
+    prompts = training_prompts(IMAGES)
     say(folder, f"{checkpoint}: {len(prompts)} prompts, part {part[0]} of {part[1]}")
     examples = make_examples(lab.sampler, prompts, folder / f"examples-{part[0]}-{part[1]}")
     for number, task in enumerate(tasks(checkpoint, dict(lab.checkpoint.stacks))):
         if number % part[1] != part[0] - 1 or task.name in {done_name(row) for row in rows(folder)}:
             continue
-        row = do(lab, task, folder, examples, prompts, weights)
+        row = do(lab, task, folder, examples, prompts)
         with (folder / "results.jsonl").open("a") as stream:
             stream.write(json.dumps(row) + "\n")
         say(folder, f"{task.name}: harm {row['before'][0]:.2f} -> {row['after'][0]:.2f}, {row['seconds']:.0f} s")

@@ -9,12 +9,14 @@ import pytest
 from harness.findings import catalogue
 from harness.findings.blog import BLOG
 from harness.findings.claim import ClaimError
+from harness.findings.healing import HEALING
+from harness.findings.pruning import PRUNING
 from harness.findings.sd35 import SD35
 from tests.helpers.studies import CLAIMS
 
 
 def test_the_catalogue_lists_the_claims_that_there_are():
-    for name, claims in (("blog", BLOG), ("sd35", SD35)):
+    for name, claims in (("blog", BLOG), ("sd35", SD35), ("pruning", PRUNING), ("healing", HEALING)):
         references = catalogue.select([name])
         assert [reference.id for reference in references] == [declared.id for declared in claims]
         assert tuple(map(catalogue.load, references)) == claims

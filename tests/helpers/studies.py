@@ -13,11 +13,12 @@ from harness.ablation.strategies import choose
 from harness.analysis.image_drift import ImageDrift
 from harness.analysis.profile import Profile, Stream
 from harness.findings.blog import BLOG
+from harness.findings.healing import HEALING
 from harness.findings.pruning import PRUNING
 from harness.findings.sd35 import SD35
 from harness.results.fingerprint import BaselineFacts
 
-CLAIMS = {c.id: c for c in (*BLOG, *SD35, *PRUNING)}
+CLAIMS = {c.id: c for c in (*BLOG, *SD35, *PRUNING, *HEALING)}
 STACKS = {
     "flux": {"double": 6, "single": 12},
     "sd3": {"joint": 12},
@@ -43,6 +44,8 @@ class Made:
     objects: Any = None  # extra objects by (stack, plan); None where nothing counts them
     steps: int = 4
     velocities: dict[str, Any] = field(default_factory=dict)
+    checkpoint: str = ""  # its name; "" for one that no model has
+    lab: Any = None
 
     def __post_init__(self):
         self.stacks = self.stacks or STACKS[self.family]
@@ -64,7 +67,7 @@ class Made:
 
     @property
     def name(self):
-        return f"{self.family}-made"
+        return self.checkpoint or f"{self.family}-made"
 
     def plan(self, stack, first, last, strategy):
         return choose(strategy).plan(self.stacks[stack], Span(first, last))
