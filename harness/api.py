@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.ablation.case import Case, by_hand
-from harness.ablation.grid import expand, grid, in_part, with_modifiers
-from harness.ablation.guidance import check_two_passes
+from harness.ablation.case import Case
+from harness.ablation.grid import grid
 from harness.ablation.guidance import read as read_pass
-from harness.ablation.modifiers import read_modifiers
 from harness.ablation.steps import read
 from harness.errors import CheckpointError
 from harness.gates.reference import Reference, reference_for
+from harness.models.checkpoints.cases import cases_of_grid, cases_of_plans, check_passes
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.report.rankings import Rankings
 from harness.results import ranking
@@ -84,19 +83,11 @@ def sweep(
     while measuring SurgeryError for a plan that did not take hold.
     """
     checkpoint = _checkpoint_of(lab)
-    names, parts = checkpoint.family.diffusers_names, checkpoint.family.parts
     by_plan = [plans] if isinstance(plans, str) else plans
-    steps, together = checkpoint.settings.steps, [read_modifiers(text) for text in _names(modifiers)]
-    cases = [
-        case
-        for text in by_plan
-        for case in with_modifiers(
-            by_hand(checkpoint.name, checkpoint.stacks, text, names=names, parts=parts),
-            together,
-            checkpoint.stacks,
-            steps,
-        )
-    ]
+    spans = [read(text) for text in _names(windows)]
+    one_pass = [read_pass(text) for text in _names(passes)]
+    check_passes(checkpoint, one_pass)
+    cases = cases_of_plans(checkpoint, by_plan, modifiers=_names(modifiers), windows=spans, passes=one_pass)
     if strategies or ranges or stacks or not cases:
         ask = grid(
             checkpoint.stacks,
@@ -105,12 +96,7 @@ def sweep(
             strategies=_names(strategies),
             modifiers=_names(modifiers),
         )
-        cases += expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], steps=steps, parts=parts)
-    spans = [read(text) for text in _names(windows)]
-    one_pass = [read_pass(text) for text in _names(passes)]
-    if one_pass:
-        check_two_passes(checkpoint.name, guided=checkpoint.family.guided(checkpoint.settings))
-    cases = [part for case in cases for part in in_part(case, spans, steps, one_pass)]
+        cases += cases_of_grid(checkpoint, [ask], windows=spans, passes=one_pass)
     if isinstance(lab, str | Path):
         lab = _open(checkpoint)  # after the cases, so that a typo is said before a model is loaded
     journal = None if folder is None else Journal(Path(folder))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.ablation.case import over_stack, stack_length
+from harness.ablation.case import stack_length
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span
 from harness.ablation.strategies import choose
@@ -18,6 +18,7 @@ from harness.analysis.noised_images import CaptionedImages, on_noised
 from harness.analysis.profile import Profile, Velocity
 from harness.analysis.velocity import velocity_maps
 from harness.lab.lab import Lab
+from harness.models.checkpoints.cases import plan_of
 from harness.models.checkpoints.resolve import bundled_names
 from harness.results.arrays import Array, Images
 from harness.results.fingerprint import BaselineFacts, facts
@@ -99,7 +100,7 @@ class Study:
         return checker.layouts_of(self.lab.checkpoint.settings, self.lab.prompts) is not None
 
     def _once(self, plan: Plan | str, stack: str | None) -> _VariantFigures:
-        plan, stack = over_stack(self.name, self.stacks, plan, stack, names=self.lab.checkpoint.family.diffusers_names)
+        plan, stack = plan_of(self.lab.checkpoint, plan, stack)
         key = (stack, str(plan.normal()))
         if key not in self._runs:
             measurement, observation = self.lab.run(plan, stack)

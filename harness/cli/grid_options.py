@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from harness.ablation.case import Case, by_hand
-from harness.ablation.grid import expand, grid, with_modifiers
-from harness.ablation.modifiers import read_modifiers
+from harness.ablation.case import Case
+from harness.ablation.grid import grid
+from harness.ablation.guidance import GuidancePass
+from harness.ablation.steps import Window
+from harness.models.checkpoints.cases import cases_of_grid, cases_of_plans
 from harness.models.checkpoints.resolve import Checkpoint
 
 
@@ -36,14 +38,16 @@ def add_grid(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_grid(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Case]:
-    """The cases that the options of :func:`add_grid` name. Raises CaseError or PlanError."""
-    names, parts = checkpoint.family.diffusers_names, checkpoint.family.parts
-    steps, modifiers = checkpoint.settings.steps, several(arguments.modifier)
+def read_grid(
+    arguments: argparse.Namespace,
+    checkpoint: Checkpoint,
+    windows: Sequence[Window] = (),
+    passes: Sequence[GuidancePass] = (),
+) -> list[Case]:
+    """The cases that the options of :func:`add_grid` name, in each window and pass. Raises CaseError or PlanError."""
+    modifiers = several(arguments.modifier)
     if arguments.plan:
-        together = [read_modifiers(text) for text in modifiers]
-        cases = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names, parts=parts) for text in arguments.plan]
-        return [each for case in cases for each in with_modifiers(case, together, checkpoint.stacks, steps)]
+        return cases_of_plans(checkpoint, arguments.plan, modifiers=modifiers, windows=windows, passes=passes)
     ask = grid(
         checkpoint.stacks,
         only=several(arguments.stack),
@@ -51,7 +55,7 @@ def read_grid(arguments: argparse.Namespace, checkpoint: Checkpoint) -> list[Cas
         strategies=several(arguments.strategy),
         modifiers=modifiers,
     )
-    return expand(checkpoint.name, checkpoint.stacks, [ask.renamed(names)], steps=steps, parts=parts)
+    return cases_of_grid(checkpoint, [ask], windows=windows, passes=passes)
 
 
 def several(arguments: Sequence[str]) -> list[str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.ablation.case import over_stack
 from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import Plan
 from harness.analysis.screening import Screening, affordable, against_harm, doubts, evenly_spaced, screen
@@ -24,6 +23,7 @@ from harness.cli.tables import Section, draw
 from harness.files import write_atomically
 from harness.gates import baselines
 from harness.models import prompts as prompt_files
+from harness.models.checkpoints.cases import plan_of
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.environment import device_key, pick_device
 from harness.models.loading import load
@@ -57,9 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
     checkpoint = resolve(arguments.checkpoint, dtype=arguments.dtype)
     lengths = checkpoint.stacks
     plans: list[Mapping[str, Plan]] = [*single_skips(lengths)]
-    names = checkpoint.family.diffusers_names
     for text in arguments.plan:
-        plan, stack = over_stack(checkpoint.name, lengths, text, None, names=names, parts=checkpoint.family.parts)
+        plan, stack = plan_of(checkpoint, text)
         plans.append({stack: plan})
     texts = prompt_files.read(arguments.prompts or checkpoint.prompts_file or prompt_files.DEFAULT)
     prompts_taken, steps_taken = affordable(lengths, plans, checkpoint.settings.steps)

@@ -11,9 +11,6 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from harness.ablation.case import Case
-from harness.ablation.grid import in_part
-from harness.ablation.guidance import check_two_passes
 from harness.ablation.guidance import read as read_pass
 from harness.ablation.steps import read as read_window
 from harness.cli import common, grid_options
@@ -21,6 +18,7 @@ from harness.cli.report import show
 from harness.errors import HarnessError, OptionError
 from harness.files import write_atomically
 from harness.models import prompts
+from harness.models.checkpoints.cases import check_passes
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.spec import SEEDS
 from harness.results.journal import JOURNALS, write_journal
@@ -155,14 +153,10 @@ def _work(arguments: argparse.Namespace) -> Work:
         batch=arguments.batch,
     )
     checkpoint = open_checkpoint(model)
-    steps = checkpoint.settings.steps
     spans = [read_window(text) for text in grid_options.several(arguments.steps_window)]
     passes = [read_pass(text) for text in grid_options.several(arguments.passes)]
-    if passes:
-        check_two_passes(checkpoint.name, guided=checkpoint.family.guided(checkpoint.settings))
-    cases: list[Case] = []
-    for case in grid_options.read_grid(arguments, checkpoint):
-        cases += in_part(case, spans, steps, passes)
+    check_passes(checkpoint, passes)
+    cases = grid_options.read_grid(arguments, checkpoint, spans, passes)
     file, folder = arguments.prompts, arguments.baselines
     if folder is not None and not folder.is_dir():
         raise HarnessError(f"--baselines {folder}: there is no such folder")

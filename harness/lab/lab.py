@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from harness.ablation.case import over_stack
 from harness.ablation.guidance import GuidancePass, check_two_passes
 from harness.ablation.modifiers import PlacedModifier, in_order, read_modifiers, without_range
 from harness.ablation.plan import Plan
@@ -37,6 +36,7 @@ from harness.models import environment, loading
 from harness.models import prompts as prompt_files
 from harness.models.batch_trial import find_batch
 from harness.models.checkpoints import weight_files
+from harness.models.checkpoints.cases import plan_of
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.models.sampler import Sampler, Samples
 from harness.modifiers.base import Calibrations
@@ -262,13 +262,17 @@ class Lab:
         Raises SurgeryError where the blocks that ran are not the plan's (outside the window, the model's own),
         CaseError for a window that the sampling doesn't have, or a pass where it has a single one.
         """
-        settings, name = self.sampler.settings, self.checkpoint.name
-        window = within(window, settings.steps, name)
-        if guidance_pass is not None:
-            check_two_passes(name, guided=self.checkpoint.family.guided(settings))
+        window = self._checked(window, guidance_pass)
         if window is not None or guidance_pass is not None:
             return sample_window(self.sampler, self._texts(indices), plan, stack, window, seed, guidance_pass)
         return self.sample_stacks({stack: plan}, seed, indices)
+
+    def _checked(self, window: Window | None, guidance_pass: GuidancePass | None) -> Window | None:
+        """The window, None where it is all steps. Raises CaseError for what the sampling does not have."""
+        settings = self.sampler.settings
+        if guidance_pass is not None:
+            check_two_passes(self.checkpoint.name, guided=self.checkpoint.family.guided(settings))
+        return within(window, settings.steps, self.checkpoint.name)
 
     def sample_stacks(self, plans: Mapping[str, Plan], seed: int = 0, indices: Sequence[int] | None = None) -> Samples:
         """Images under plans of several stacks at once, the executed blocks checked. Raises SurgeryError."""
@@ -302,12 +306,8 @@ class Lab:
                 raise CaseError(f"only a plan can hold in one pass of guidance ({guidance_pass}), without modifiers")
             sample = self._sampling_modified(plan, stack, window, indices, modifiers)
             return self._measured(sample, indices)
-        names = self.checkpoint.family.diffusers_names
-        parts = self.checkpoint.family.parts
-        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names, parts=parts)
-        window = within(window, self.sampler.settings.steps, self.checkpoint.name)
-        if guidance_pass is not None:
-            check_two_passes(self.checkpoint.name, guided=self.checkpoint.family.guided(self.sampler.settings))
+        plan, stack = plan_of(self.checkpoint, plan, stack)
+        window = self._checked(window, guidance_pass)
         return self._measured(lambda seed: self.sample(plan, stack, seed, window, indices, guidance_pass), indices)
 
     def _sampling_modified(
@@ -329,7 +329,7 @@ class Lab:
             )
         plans: dict[str, Plan] = {}
         if plan is not None:
-            whole, on = over_stack(name, stacks, plan, stack, names=self.checkpoint.family.diffusers_names)
+            whole, on = plan_of(self.checkpoint, plan, stack)
             plans[on] = whole
         return lambda seed: sample_modified(
             self.sampler,

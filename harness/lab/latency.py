@@ -7,7 +7,7 @@ falls on both alike.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -112,13 +112,30 @@ def measure_latency(lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: L
         variant = loop(pairs, rounds)
         with pairs.without_variant():
             control_peak = peak_bytes(lab.device, pairs.forward)
-    control = pairs.control[WARM_UP:]
+    control, blocks = pairs.control[WARM_UP:], share(case, lab.checkpoint.stacks)
+    return latency_of(lab, control, variant, batch=pairs.batch, blocks=blocks, peaks=(control_peak, peak))
+
+
+def latency_of(
+    lab: LabProtocol,
+    control: Sequence[float],
+    variant: Sequence[float],
+    *,
+    batch: int,
+    blocks: float,
+    peaks: tuple[int | None, int | None],
+) -> Latency:
+    """The record of timed pairs, in seconds a forward of ``batch`` images.
+
+    ``blocks`` is the share of the control's blocks that the variant runs; ``peaks`` are the control's memory and the
+    variant's, in bytes. An image's own time follows where pairs were timed.
+    """
     ratio = speed_up(control, variant)
-    blocks = share(case, lab.checkpoint.stacks)
+    control_peak, peak = peaks
     return Latency(
         control=tuple(control),
         variant=tuple(variant),
-        batch=pairs.batch,
+        batch=batch,
         ratio=ratio.value,
         low=ratio.low,
         high=ratio.high,

@@ -9,23 +9,20 @@ takes to install it (quantising, compiling) doesn't, and neither do encoders, sc
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
-
-import torch
 
 from harness.ablation.case import Case
 from harness.errors import CaseError
 from harness.lab.cost import share
 from harness.lab.lab import Lab
-from harness.lab.latency import WARM_UP, measure_latency, peak_bytes
+from harness.lab.latency import WARM_UP, latency_of, measure_latency, peak_bytes
 from harness.lab.protocol import LabProtocol
+from harness.lab.timed_forwards import timed_forwards
 from harness.models.sampler import Between
 from harness.modifiers.run import Modified, modified
 from harness.results.records import Latency
-from harness.results.statistics import speed_up
 
 _ROUNDS = 12  # timed pairs, where nobody says how many
 _LEAST = 6  # fewer have no interval
@@ -50,18 +47,13 @@ class ImagePairs:
         self.counted_cost = 1.0  # of what modifiers can only count, in the last variant
         self._contexts, self._installed = ExitStack(), ExitStack()
         self._at_work: Modified | None = None
-        self._seconds, self._forwards, self._began, self._pairs = 0.0, 0, 0.0, 0
-        self._control_forwards = 1
+        self._forwards: list[float] = []  # the seconds of each, of the batch that was sampled last
+        self._pairs, self._control_forwards = 0, 1
 
     def __enter__(self) -> ImagePairs:
         """Time the forwards from now on; the prompts are encoded."""
         self._lab.sampler.conditions(self._prompts)
-        transformer = self._lab.transformer
-        for handle in (
-            transformer.register_forward_pre_hook(self._begin),
-            transformer.register_forward_hook(self._end),
-        ):
-            self._contexts.callback(handle.remove)
+        self._forwards = self._contexts.enter_context(timed_forwards(self._lab.transformer, self._lab.device))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,26 +92,13 @@ class ImagePairs:
 
     def _time_control(self) -> None:
         seconds = self._sample(None)
-        self._control_forwards = self._forwards
-        self.control.append(seconds / self._forwards)
+        self._control_forwards = len(self._forwards)
+        self.control.append(seconds / self._control_forwards)
 
     def _sample(self, between: Between | None) -> float:
-        self._seconds, self._forwards = 0.0, 0
+        self._forwards.clear()
         self._lab.sampler.sample(self._prompts, 0, between)
-        return self._seconds
-
-    def _begin(self, _module: object, _arguments: object) -> None:
-        self._began = self._now()
-
-    def _end(self, _module: object, _arguments: object, _output: object) -> None:
-        self._seconds += self._now() - self._began
-        self._forwards += 1
-
-    def _now(self) -> float:
-        """Seconds of the clock once the device has done what it was given."""
-        if self._lab.device.type == "cuda":
-            torch.cuda.synchronize(self._lab.device)
-        return time.perf_counter()
+        return sum(self._forwards)
 
 
 def measure_case_latency(
@@ -143,20 +122,8 @@ def measure_case_latency(
             pairs.after_variant()
     count = len(ran)
     control, variant = pairs.control[WARM_UP : WARM_UP + count], pairs.variant[WARM_UP : WARM_UP + count]
-    ratio = speed_up(control, variant)
     blocks = share(case, lab.checkpoint.stacks) * pairs.counted_cost
-    return Latency(
-        control=tuple(control),
-        variant=tuple(variant),
-        batch=pairs.batch,
-        ratio=ratio.value,
-        low=ratio.low,
-        high=ratio.high,
-        theory=1.0 / blocks if blocks > 0 else float("inf"),
-        peak_bytes=peak,
-        control_peak_bytes=control_peak,
-        image=lab.image_time if ran else None,
-    )
+    return latency_of(lab, control, variant, batch=pairs.batch, blocks=blocks, peaks=(control_peak, peak))
 
 
 def _pairs_of(pairs: ImagePairs, rounds: int) -> list[float]:

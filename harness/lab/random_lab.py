@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.ablation.case import over_stack
 from harness.ablation.guidance import GuidancePass
 from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.plan import Plan
@@ -19,6 +18,7 @@ from harness.ablation.steps import Window
 from harness.errors import CaseError, SurgeryError
 from harness.lab.protocol import Forward, VariantRun
 from harness.models import environment, loading
+from harness.models.checkpoints.cases import plan_of
 from harness.models.kernels import pinned
 from harness.models.random_weights.checkpoint import NO_PASSES, NO_QUALITY, NO_STEPS, RandomCheckpoint
 from harness.models.random_weights.inputs import arguments
@@ -101,9 +101,7 @@ class RandomLab:
             raise CaseError(f"{NO_PASSES}; leave out the pass {str(guidance_pass)!r}")
         if modifiers:
             raise CaseError(f"modifier {str(modifiers[0])!r} changes how images are made, and {NO_QUALITY}")
-        names = self.checkpoint.family.diffusers_names
-        parts = self.checkpoint.family.parts
-        plan, stack = over_stack(self.checkpoint.name, self.checkpoint.stacks, plan, stack, names=names, parts=parts)
+        plan, stack = plan_of(self.checkpoint, plan, stack)
         control = self.control  # first: where the model itself is broken, no check of a variant means anything
         self.check_identity(stack)
         with pinned(), ablate(self.transformer, plan, stack), traced(self.transformer, stack) as ran:

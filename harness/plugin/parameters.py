@@ -13,10 +13,9 @@ from typing import cast
 
 import pytest
 
-from harness.ablation.case import Case, by_hand, stack_length
-from harness.ablation.grid import Ask, expand, in_part, with_modifiers
+from harness.ablation.case import Case, stack_length
+from harness.ablation.grid import Ask
 from harness.ablation.guidance import check_two_passes
-from harness.ablation.modifiers import read_modifiers
 from harness.ablation.plan import split_stack
 from harness.ablation.ranges import GROUPED, Parts
 from harness.analysis import layer_groups
@@ -24,6 +23,7 @@ from harness.errors import CaseError, HarnessError
 from harness.findings import catalogue
 from harness.findings.catalogue import ClaimReference
 from harness.findings.claim import Claim, ClaimError
+from harness.models.checkpoints.cases import cases_of_grid, cases_of_plans
 from harness.models.checkpoints.changed_settings import change_settings
 from harness.models.checkpoints.resolve import Checkpoint, blueprint, bundled_names, resolve, transformer_config
 from harness.models.random_weights import checkpoint as random_weights
@@ -144,33 +144,16 @@ class MarkReader:
         has it, or :meth:`lacking` says that none does.
         """
         checkpoint, windows, passes = target.checkpoint, self.options.windows, self.options.passes
-        steps, parts = checkpoint.settings.steps, checkpoint.family.parts
         if passes and not checkpoint.family.guided(checkpoint.settings):
             return []
         if self.options.plans:
-            names, lacking = checkpoint.family.diffusers_names, self.lacking(checkpoint)
+            lacking = self.lacking(checkpoint)
             texts = [text for text in self.options.plans if _stack_of(text) not in lacking]
-            by_plan = [by_hand(checkpoint.name, checkpoint.stacks, text, names=names, parts=parts) for text in texts]
-            together = [read_modifiers(text) for text in self.options.modifiers]
-            return [
-                each
-                for case in by_plan
-                for part in in_part(case, windows, steps, passes)
-                for each in with_modifiers(part, together, checkpoint.stacks, steps)
-            ]
+            modifiers = self.options.modifiers
+            return cases_of_plans(checkpoint, texts, modifiers=modifiers, windows=windows, passes=passes)
         grid = self.options.asks(checkpoint, asks)
         measured = _measured_groups(target, grid) if self.options.groups else {}
-        return expand(
-            checkpoint.name,
-            checkpoint.stacks,
-            grid,
-            windows=windows,
-            steps=steps,
-            passes=passes,
-            measured=measured,
-            parts=parts,
-            on_lacking=on_lacking,
-        )
+        return cases_of_grid(checkpoint, grid, windows=windows, passes=passes, measured=measured, on_lacking=on_lacking)
 
 
 def own_fixtures(metafunc: pytest.Metafunc) -> list[str]:

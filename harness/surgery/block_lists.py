@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from harness.ablation.case import over_stack
 from harness.ablation.plan import Plan, as_plan
 from harness.errors import ExportError
+from harness.models.checkpoints.cases import plan_of
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.spec import AURAFLOW, FLUX, SD3, Family
 
@@ -64,7 +64,7 @@ def block_lists(checkpoint: Checkpoint, plans: Sequence[str]) -> BlockLists:
     kept = {stack: tuple(range(length)) for stack, length in checkpoint.stacks.items()}
     planned: set[str] = set()
     for text in plans:
-        plan, stack = over_stack(checkpoint.name, checkpoint.stacks, text, names=checkpoint.family.diffusers_names)
+        plan, stack = plan_of(checkpoint, text)
         if stack in planned:
             raise ExportError(f"two plans for stack {stack!r}; write them as one")
         planned.add(stack)
