@@ -14,7 +14,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from harness.errors import ExtensionError, first_line
 
@@ -48,6 +48,25 @@ def found(group: str, taken: frozenset[str] = frozenset()) -> Mapping[str, Entry
         _check_free(_KINDS[group], point.name, point, taken, points.get(point.name))
         points[point.name] = point
     return MappingProxyType(points)
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_Named)
+
+
+def of_name(group: str, name: str, kind: type[_T]) -> tuple[EntryPoint, _T]:
+    """An entry point and the object of ``kind`` that it leads to. Raises ExtensionError for another kind or name."""
+    point = found(group)[name]
+    thing = loaded(point)
+    if not isinstance(thing, kind):
+        raise broken(point, f"is a {type(thing).__name__}, where a harness.{kind.__name__} is needed")
+    if thing.name != name:
+        raise broken(point, f"calls itself {thing.name!r}; both names must be the same")
+    return point, thing
 
 
 def loaded(point: EntryPoint) -> Any:

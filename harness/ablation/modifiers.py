@@ -116,12 +116,7 @@ def modifier_of(name: str) -> Modifier:
 
 @cache
 def _foreign(name: str) -> Modifier:
-    point = extensions.found(extensions.MODIFIERS)[name]
-    modifier = extensions.loaded(point)
-    if not isinstance(modifier, Modifier):
-        raise extensions.broken(point, f"is a {type(modifier).__name__}, where a harness.Modifier is needed")
-    if modifier.name != name:
-        raise extensions.broken(point, f"calls itself {modifier.name!r}; both names must be the same")
+    point, modifier = extensions.of_name(extensions.MODIFIERS, name, Modifier)
     if odd := [p for p in modifier.parameters if not re.fullmatch("[a-z]?", p)]:
         raise extensions.broken(point, f"has a parameter {odd[0]!r}; a parameter is one lower case letter, or nothing")
     if odd := [word for word in modifier.choices if not extensions.NAME.fullmatch(word)]:

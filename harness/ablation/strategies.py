@@ -242,12 +242,7 @@ def strategy_of(name: str) -> Strategy:
 
 @cache
 def _foreign(name: str) -> Strategy:
-    point = extensions.found(extensions.STRATEGIES)[name]
-    strategy = extensions.loaded(point)
-    if not isinstance(strategy, Strategy):
-        raise extensions.broken(point, f"is a {type(strategy).__name__}, where a harness.Strategy is needed")
-    if strategy.name != name:
-        raise extensions.broken(point, f"calls itself {strategy.name!r}; both names must be the same")
+    point, strategy = extensions.of_name(extensions.STRATEGIES, name, Strategy)
     if name.startswith("plan-"):
         raise extensions.broken(point, "has a name that begins like that of a plan by hand (plan-)")
     if odd := [p for p in strategy.parameters if not re.fullmatch("[a-z]", p)]:

@@ -78,6 +78,19 @@ def warn(line: str) -> None:
     print(f"warning: {line}", file=sys.stderr)
 
 
+def add_kept_blocks(parser: argparse.ArgumentParser) -> None:
+    """Add ``--checkpoint`` and ``--plan`` of a command that makes a smaller model."""
+    parser.add_argument("--checkpoint", required=True, metavar="NAME", help="a checkpoint's name or a folder")
+    parser.add_argument(
+        "--plan",
+        required=True,
+        action="append",
+        dest="plans",
+        metavar="PLAN",
+        help="the blocks that stay, in their order: 'double: 0-1 3-4' (repeat for another stack)",
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add ``--device``."""
     parser.add_argument("--device", default=None, help="cpu, cuda ... (default: the GPU where there is one)")

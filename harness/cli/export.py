@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from harness.cli import common
 from harness.errors import ExportError
 from harness.files import write_atomically
 from harness.models.checkpoints.pipeline_folder import AUTOENCODER, weights_folder
@@ -23,15 +24,7 @@ from harness.surgery.export import Exported, export, stored_transformer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("--checkpoint", required=True, metavar="NAME", help="a checkpoint's name or a folder")
-    parser.add_argument(
-        "--plan",
-        required=True,
-        action="append",
-        dest="plans",
-        metavar="PLAN",
-        help="the blocks that stay, in their order: 'double: 0-1 3-4' (repeat for another stack)",
-    )
+    common.add_kept_blocks(parser)
     parser.add_argument(
         "--run",
         type=Path,

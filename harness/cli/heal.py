@@ -48,15 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     defaults = Recipe()
     count = common.whole_number(1, 100_000_000)
-    parser.add_argument("--checkpoint", required=True, metavar="NAME", help="a checkpoint's name or a folder")
-    parser.add_argument(
-        "--plan",
-        required=True,
-        action="append",
-        dest="plans",
-        metavar="PLAN",
-        help="the blocks that stay, in their order: 'double: 0-1 3-4' (repeat for another stack)",
-    )
+    common.add_kept_blocks(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="default: the checkpoint's own prompts")
     parser.add_argument(
         "--images-per-prompt",

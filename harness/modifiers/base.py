@@ -79,17 +79,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Counts:
-    """What ran while images were made: batches, denoising steps of each, forwards and block runs over all of them.
-
-    ``control_block_runs`` is what the model as it is runs in as many steps as the control takes; None where its blocks
-    were not counted.
-    """
+    """What ran while images were made: batches, denoising steps of each, forwards and block runs over all of them."""
 
     batches: int
     steps: int
     forwards: int
     block_runs: int
-    control_block_runs: int
 
 
 class ModifierRun(ABC):

@@ -29,7 +29,6 @@ class Modified:
         lengths = _lengths(sampler.transformer)
         self._plans = {stack: plans.get(stack, identity(length)).normal() for stack, length in lengths.items()}
         self._lengths = lengths
-        self._control_steps = sampler.settings.steps
         self._steps = 0
         self._ran: dict[str, list[Atom]] = {}
         self._starts: list[tuple[int, dict[str, int]]] = []  # a step, and where its part of each stack's trace begins
@@ -82,7 +81,6 @@ class Modified:
             steps=self._steps,
             forwards=self._forwards,
             block_runs=sum(map(len, self._ran.values())),
-            control_block_runs=sum(self._lengths.values()) * self._control_steps * batches,
         )
         for run in self._runs:
             run.check(counts)
