@@ -12,6 +12,7 @@ from harness.report.contact_sheet import write_sheets
 from harness.report.ranking_figures import write_figures
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import finite, frame, nested
+from harness.report.same_cost_section import same_cost_json
 from harness.report.task_section import task_json
 from harness.report.text import spreadsheet_text
 from harness.results.ranking import rank
@@ -42,7 +43,7 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
             written[ending] = path
 
     if rankings:
-        data = [nested(r) | finite(task_json(records, r)) for r in rankings]
+        data = [nested(r) | finite(same_cost_json(records, r) | task_json(records, r)) for r in rankings]
         write("csv", frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"))
         write("json", json.dumps(data, indent=2, allow_nan=False) + "\n")
     # The numbers before the pictures, and the page after them, since it shows those that could be written.

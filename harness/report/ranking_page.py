@@ -22,6 +22,7 @@ from harness.report.ranking_table import (
     what_can_go_title,
 )
 from harness.report.red_section import red_markdown
+from harness.report.same_cost_section import same_cost_markdown
 from harness.report.task_section import task_markdown
 from harness.report.text import code_text, markdown_table, markdown_text
 from harness.results.columns import extra_kind
@@ -73,7 +74,7 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking], figures: Se
         if has_medians(ranking.groups):
             out += ["", "### By strategy (median over cases)", ""]
             out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        out += ["", *task_markdown(records, ranking)]
+        out += ["", *same_cost_markdown(records, ranking), *task_markdown(records, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
     if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):
         note += [_SHUFFLE_NOTE, ""]

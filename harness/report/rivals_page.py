@@ -13,9 +13,14 @@ _HEAD = ("checkpoint", "speed-up", "kind", "variant", "its speed-up", "harm (sd)
 
 def markdown(matches: Mapping[str, Sequence[Match]]) -> str:
     """A table with a row for each checkpoint, speed-up and kind, and what its columns say."""
-    rows = [
+    lines = [(name, *row) for name, found in matches.items() for row in rows(found)]
+    return "\n".join([*markdown_table(_HEAD, lines), "", LEGEND]) + "\n"
+
+
+def rows(matches: Sequence[Match]) -> list[tuple[str, ...]]:
+    """The cells of each speed-up and kind: speed-up, kind, variant, its speed-up, harm, and the paired difference."""
+    return [
         (
-            name,
             f"{match.speed_up:g}x",
             best.kind,
             " or ".join(f"`{code_text(text)}`" for text in best.names),
@@ -23,14 +28,12 @@ def markdown(matches: Mapping[str, Sequence[Match]]) -> str:
             _interval(best.harm),
             NOTHING if best.more_than_plan is None else _interval(best.more_than_plan),
         )
-        for name, found in matches.items()
-        for match in found
+        for match in matches
         for best in match.kinds
     ]
-    return "\n".join([*markdown_table(_HEAD, rows), "", _LEGEND]) + "\n"
 
 
-_LEGEND = (
+LEGEND = (
     "Each row is the least harmful variant of its kind that is at least as fast in theory, if every block cost the "
     "same and nothing else cost anything. Harm is in standard deviations of the control's score from seed to seed, "
     "with its 95 % interval over prompts; the last column is the mean over prompts of the difference from the best "

@@ -1,0 +1,62 @@
+"""The variants of a run that save time, against fewer steps and residual reuse of the same run at the same cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.ablation.modifiers import JOIN
+from harness.ablation.modifiers import WORD as MODIFIER
+from harness.results.figure import RankedBy
+from harness.results.matched_compute import FEWER_STEPS, PLAN, REUSE, Contender, Match, matched
+from harness.results.ranking import Ranking
+from harness.results.records import Kind, Measurement, Record
+from harness.results.statistics import by_prompt
+
+_MODIFIERS = {"fewer-steps": FEWER_STEPS, "reuse": REUSE}
+_LEAST_PROMPTS = 4  # of which one half chooses and the other judges
+_SAVES = 1.0 + 1e-9
+
+
+def same_cost(records: Sequence[Record], ranking: Ranking) -> tuple[Match, ...]:
+    """The best of each kind at each speed-up, from the records of a ranking's cases.
+
+    The theoretical speed-up is that of a case's timing, so only what was timed takes part, and only variants that were
+    measured on all of the run's prompts. Empty where nothing that was timed leaves out blocks, or no rival was
+    measured; speed-ups that no plan reaches are left out.
+    """
+    if ranking.by is not RankedBy.HARM:
+        return ()
+    contenders = _contenders(records, ranking)
+    kinds = {each.kind for each in contenders}
+    if PLAN not in kinds or len(kinds) == 1 or len(contenders[0].harms) < _LEAST_PROMPTS:
+        return ()
+    return tuple(match for match in matched(contenders) if any(best.kind == PLAN for best in match.kinds))
+
+
+def _contenders(records: Sequence[Record], ranking: Ranking) -> list[Contender]:
+    cases = {row.case for row in ranking.rows}
+    mine = [record for record in records if record.case in cases]
+    theory = {r.case: r.latency.theory for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
+    found: dict[str, Contender] = {}
+    for record in mine:
+        kind, measured = _kind_of(record), record.measurement
+        if kind is None or measured is None or measured.prompts < ranking.prompts:
+            continue
+        if theory.get(record.case, 0.0) > _SAVES:
+            found[record.case] = Contender(kind, record.case, theory[record.case], _harms(measured))
+    return list(found.values())
+
+
+def _kind_of(record: Record) -> str | None:
+    """Which way of saving time a variant is; None for one of another kind, and for what holds in some steps only."""
+    if record.kind is not Kind.QUALITY or record.window is not None or record.guidance_pass is not None:
+        return None
+    if record.plan:
+        return None if MODIFIER in record.words else PLAN
+    kinds = {_MODIFIERS.get(label.partition(".")[0]) for label in record.strategy.split(JOIN)}
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _harms(measured: Measurement) -> tuple[float, ...]:
+    harms = by_prompt(measured.values["harm"], measured.prompts) / measured.summary["seed_sd"]
+    return tuple(float(harm) for harm in harms)

@@ -1,0 +1,38 @@
+"""The section of the ranking that compares ways of saving time."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.report.ranking_files import write_ranking
+from harness.report.same_cost_section import same_cost_json, same_cost_markdown
+from harness.results.ranking import rank
+from tests.helpers.records import quality, skip
+from tests.helpers.rivals import modifiers
+
+SKIP = skip("L01", 3.0, 1.3)
+RIVALS = modifiers("fewer-steps.3", 1.0, 4 / 3)
+
+
+def test_the_page_and_the_json_have_it(tmp_path):
+    write_ranking(tmp_path, [*SKIP, *RIVALS])
+    page = (tmp_path / "ranking.md").read_text()
+    section = page[page.index("### At the same cost") :]
+    assert "| 1.1x | plan | `m-s-L01-skip` |" in section
+    assert "| 1.1x | fewer steps | `m-s-fewer-steps.3` |" in section
+    (ranking,) = json.loads((tmp_path / "ranking.json").read_text())
+    assert [match["speed_up"] for match in ranking["same_cost"]] == [1.1, 1.25]
+
+
+def test_without_rivals_it_says_how_to_measure_them():
+    (ranking,) = rank(SKIP)
+    (line, _) = same_cost_markdown(SKIP, ranking)
+    assert "python -m harness rivals" in line
+    assert same_cost_json(SKIP, ranking) == {}
+
+
+@pytest.mark.parametrize("records", [[quality("reverse", 1.0)]])
+def test_where_nothing_saves_time_there_is_no_section(records):
+    assert same_cost_markdown(records, rank(records)[0]) == []
