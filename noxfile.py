@@ -46,8 +46,8 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def nightly(session: nox.Session) -> None:
-    """The long tests, which the other sessions leave out."""
-    install(session)
+    """The long tests, which the other sessions leave out, and those of torchao's quantisers."""
+    install(session, "-e.[dev,quant]")
     session.run("pytest", "-m", "nightly", *session.posargs)
 
 
