@@ -4,8 +4,8 @@ The method is PELT (Killick, Fearnhead and Eckley 2012, "Optimal detection of ch
 cost", JASA 107, 1590-1598), as the package ruptures has it: of all ways to cut a series into stretches with one mean
 each, the one with the least sum of squared distances from the means, plus a penalty for each cut.
 
-The penalty is what makes noise alone rarely a change. One cut lessens the sum of squares of n values of pure noise by at
-most the largest of n - 1 squared standard normal numbers, in units of the noise's variance. So the penalty is the
+The penalty is what makes noise alone rarely a change. One cut lessens the sum of squares of n values of pure noise by
+at most the largest of n - 1 squared standard normal numbers, in units of the noise's variance. So the penalty is the
 quantile of such a number at level / (n - 1), and with several series at level / (n - 1) / series (Bonferroni, as D. M.
 Hawkins 1977, "Testing a sequence of observations for a shift in location", JASA 72, 180-186, bounds the same maximum).
 Where the variance is estimated from the series itself, the quantile is that of F with the degrees of freedom of the
@@ -74,7 +74,7 @@ def noise_of(values: Sequence[float], known: float, resolution: float) -> Noise 
 
 
 def penalty(count: int, noise: Noise, series: int, level: float = LEVEL) -> float:
-    """What a cut must lessen the sum of squares by, in units of the noise's variance, to be a change of ``count`` values.
+    """What a cut among ``count`` values must lessen the sum of squares by, in units of the noise's variance.
 
     ``series`` is how many series are looked at together: in all of them, if they are noise, the probability of any
     change is about ``level``.
