@@ -29,9 +29,16 @@ def night_records(rng, *, harm=HARM, ratio=SPEED_UP, noise=0.01, version="0.41.0
         summary = {**record.measurement.summary, "latent_drift": 0.5}
         verdict = Verdict(status, (Check("harm", value, HARM, 0.0, status, "exact"),))
         records.append(
-            replace(record, fingerprint=fingerprint, verdict=verdict, measurement=replace(record.measurement, summary=summary))
+            replace(
+                record,
+                fingerprint=fingerprint,
+                verdict=verdict,
+                measurement=replace(record.measurement, summary=summary),
+            )
         )
-        records.append(replace(latency(case, ratio * float(np.exp(0.02 * rng.normal())), half=0.03), fingerprint=fingerprint))
+        records.append(
+            replace(latency(case, ratio * float(np.exp(0.02 * rng.normal())), half=0.03), fingerprint=fingerprint)
+        )
     return records
 
 
