@@ -46,7 +46,7 @@ def title(history: History) -> str:
     """``12 runs, 2026-11-10 to 2026-11-22: 57 cases, 171 figures``."""
     first, last = history.runs[0].date.text, history.runs[-1].date.text
     when = first if first == last else f"{first} to {last}"
-    cases = counted(len({series.case for series in history.series}), "case")
+    cases = counted(len({series.case for series in history.series if series.figure != "score"}), "case")
     return f"{counted(len(history.runs), 'run')}, {when}: {cases}, {counted(len(history.series), 'figure')}"
 
 

@@ -127,7 +127,9 @@ def render(tables: Sequence[SideBySide], width: int, colour: bool) -> str:
         columns, left_out = _fitting(lines, len(table.runs), console.width)
         drawn = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
         for i in columns:
-            drawn.add_column(Text(lines[0][i]), justify="right" if i else "left", no_wrap=True)
+            drawn.add_column(
+                Text(lines[0][i]), justify="right" if i else "left", no_wrap=i == 0, min_width=_width(lines, i)
+            )
         for (_, rows), line in zip(table.rows, lines[1:], strict=True):
             red = rows[-1] is not None and rows[-1].gate.red
             drawn.add_row(*(Text(line[i]) for i in columns), style="red" if red else "")
@@ -154,9 +156,14 @@ def _fitting(lines: Sequence[Sequence[str]], runs: int, width: int) -> tuple[lis
         return [0, *(i for name, mine in measured.items() if name not in left_out for i in mine)]
 
     for name in ("drift", "gate", "speed-up"):
-        if sum(max(len(line[i]) for line in lines) + 1 for i in columns()) > width and name in measured:
-            left_out.append(name)
+        if name in measured and sum(_width(lines, i) + 1 for i in columns()) > width:
+            left_out = [*left_out, name]
     return columns(), left_out
+
+
+def _width(lines: Sequence[Sequence[str]], column: int) -> int:
+    """Of the longest cell, or of the longest word of the heading, which may be folded."""
+    return max(*(len(line[column]) for line in lines[1:]), *map(len, lines[0][column].split()))
 
 
 def markdown(tables: Sequence[SideBySide]) -> str:

@@ -19,9 +19,10 @@ from harness.results.journal import JOURNALS, read
 from harness.results.partial_ranking import harm_interval
 from harness.results.records import Kind, Measurement, Record, why_not_ranked
 from harness.results.run_date import date_of
-from harness.results.statistics import by_prompt, mean_interval
+from harness.results.statistics import by_prompt
 
 _RESOLUTION = 1e-6  # of a value: stored ones have six digits
+_VALUES = {"latent_drift": "latent", "output_drift": "output"}  # of each image, where they have another name
 _FLOOR = "noise floor"  # the source of a check whose tolerance is the measured one
 # A noise floor is twice the largest deviation of any perturbed run, and that is about three standard deviations.
 _SDS_IN_A_FLOOR = 6.0
@@ -115,17 +116,17 @@ def _points(record: Record, run: int) -> list[tuple[str, Point]]:
 
 def _interval(measurement: Measurement, name: str, value: float) -> tuple[float, float]:
     """The 95 % interval over prompts; NaN where the measurement doesn't say."""
-    values = measurement.values.get(name, ())
+    values = measurement.values.get(_VALUES.get(name, name), ())
     if not values or measurement.prompts < 2:
         return math.nan, math.nan
     each = by_prompt(values, measurement.prompts)
-    if name == "harm":
-        interval = harm_interval(each / measurement.summary["seed_sd"], measurement.subset)
-    else:
-        interval = mean_interval(each)
-    # A figure that is no plain mean of its values has an interval of its own, which isn't stored.
-    alike = math.isclose(interval.value, value, rel_tol=1e-3, abs_tol=1e-6)
-    return (interval.low, interval.high) if alike else (math.nan, math.nan)
+    mean = float(each.mean())
+    # Values of a drift are not yet divided by the distance of a reseed, which is in the figure alone.
+    unit = measurement.summary["seed_sd"] if name == "harm" else mean / value if value and mean else math.nan
+    if not math.isfinite(unit) or not np.isfinite(each).all():
+        return math.nan, math.nan
+    interval = harm_interval(each / unit, measurement.subset)
+    return interval.low, interval.high
 
 
 def _series(

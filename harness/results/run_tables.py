@@ -113,8 +113,10 @@ VALUES: Mapping[str, str] = {
 
 @dataclass(frozen=True, repr=False)
 class RunTables:
-    """A run as four DataFrames: ``cases`` (one row a case), ``prompts`` (one row an image of any case or the control),
-    ``latency`` (one row a pair of timed forwards) and ``control`` (one row a checkpoint).
+    """A run as four DataFrames.
+
+    ``cases`` has one row a case, ``prompts`` one an image of any case or the control, ``latency`` one a pair of timed
+    forwards, ``control`` one a checkpoint.
     """
 
     run: str

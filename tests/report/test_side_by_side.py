@@ -49,7 +49,7 @@ def test_a_narrow_terminal_leaves_out_gates_and_says_so():
     narrow = render(side_by_side(many), 80, colour=False)
     assert max(map(len, narrow.splitlines())) <= 80
     assert "not shown at 80 columns: gate, speed-up (see side-by-side.md)" in narrow
-    assert "harm [sd] F" in narrow
+    assert len([word for line in narrow.splitlines() for word in line.split() if word == "harm"]) == 6
 
 
 def test_every_format_is_written_and_foreign_texts_stay_texts(tmp_path):

@@ -50,7 +50,6 @@ def history_page(history: History) -> str:
         plotly=bool(history.series),
         summary=history_text.title(history),
         runs=len(history.runs),
-        cases=len({series.case for series in history.series}),
         changes=changes,
         more=len(history.changes) - len(changes),
         red=red,
