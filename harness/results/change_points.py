@@ -17,11 +17,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import ruptures
 from scipy import stats
+from scipy.ndimage import median_filter
 
 from harness.results.arrays import Array
 
@@ -54,23 +56,38 @@ def own_noise(values: Sequence[float]) -> Noise | None:
     squares = np.sort(np.diff(np.asarray(values, dtype=np.float64)) ** 2)
     count = len(squares)
     kept = count - max(1, round(count / _TRIMMED))
-    share = kept / count
+    return Noise(math.sqrt(float(squares[:kept].mean()) / _smallest_squares(kept / count) / 2), _DOF * count)
+
+
+@cache
+def _smallest_squares(share: float) -> float:
+    """The mean of the smallest squares of standard normal numbers, of that share of them all."""
     end = float(stats.norm.ppf((1 + share) / 2))
-    expected = (2 * float(stats.norm.cdf(end)) - 1 - 2 * end * float(stats.norm.pdf(end))) / share
-    return Noise(math.sqrt(float(squares[:kept].mean()) / expected / 2), _DOF * count)
+    return (2 * float(stats.norm.cdf(end)) - 1 - 2 * end * float(stats.norm.pdf(end))) / share
 
 
-def noise_of(values: Sequence[float], known: float, resolution: float) -> Noise | None:
+def noise_of(values: Sequence[float], known: float, resolution: float, *, bound: bool = False) -> Noise | None:
     """The noise that changes are looked for in: the larger of the series' own and the ``known`` one.
 
     ``known`` is a standard deviation that was measured otherwise, 0 where none was; ``resolution`` is how finely values
-    are stored, below which there is no noise. None where nothing is known and the series is too short to say.
+    are stored, below which there is no noise. Where the series' own is larger, it counts with its doubt; where
+    ``known`` is a ``bound`` of the noise, only if it is surely larger (99 %). None where nothing is known and the
+    series is too short to say.
     """
     own = own_noise(values)
-    if own is None and not known:
-        return None
+    if own is None:
+        return Noise(max(known, resolution)) if known else None
     least = max(known, resolution)
-    return Noise(least) if own is None or own.sd <= least else own
+    surely = least**2 * float(stats.chi2.ppf(0.99, own.dof)) / own.dof if bound and known else least**2
+    return Noise(max(own.sd, least)) if own.sd**2 <= surely else own
+
+
+def without_odd_values(values: Sequence[float]) -> list[float]:
+    """The running median of three, at either end of a value and its neighbour: one odd value leaves no trace.
+
+    A step that lasts two values stays where it is.
+    """
+    return [float(value) for value in median_filter(np.asarray(values, dtype=np.float64), 3, mode="mirror")]
 
 
 def penalty(count: int, noise: Noise, series: int, level: float = LEVEL) -> float:
@@ -79,8 +96,12 @@ def penalty(count: int, noise: Noise, series: int, level: float = LEVEL) -> floa
     ``series`` is how many series are looked at together: in all of them, if they are noise, the probability of any
     change is about ``level``.
     """
-    tail = level / max(1, series) / max(1, count - 1)
-    return float(stats.chi2.isf(tail, 1) if math.isinf(noise.dof) else stats.f.isf(tail, 1, noise.dof))
+    return _quantile(level / max(1, series) / max(1, count - 1), noise.dof)
+
+
+@cache
+def _quantile(tail: float, dof: float) -> float:
+    return float(stats.chi2.isf(tail, 1) if math.isinf(dof) else stats.f.isf(tail, 1, dof))
 
 
 def change_points(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import JournalError
-from harness.results.change_points import change_points, noise_of
+from harness.results.change_points import change_points, noise_of, without_odd_values
 from harness.results.columns import figure
 from harness.results.figure import Better
 from harness.results.fingerprint import Fingerprint, circumstances
@@ -136,14 +136,15 @@ def _series(
     logarithmic = name == SPEED_UP
     values = np.array([math.log(p.value) if logarithmic else p.value for p in points])
     reach, source = _reach(entries, name)
-    known = reach / _SDS_IN_A_FLOOR if source == _FLOOR else 0.0
-    if logarithmic:
-        known = max(known, _usual_sd(points))
-    noise = noise_of(values.tolist(), known, max(_RESOLUTION * float(np.abs(values).max()), 1e-9))
+    floor = reach / _SDS_IN_A_FLOOR if source == _FLOOR else 0.0
+    known = max(floor, _usual_sd(points)) if logarithmic else floor
+    resolution = max(_RESOLUTION * float(np.abs(values).max()), 1e-9)
+    noise = noise_of(values.tolist(), known, resolution, bound=not logarithmic)
     starts: tuple[int, ...] = ()
-    if noise is not None:
-        # A busy machine makes one night odd; images are the same every night, so one night of others is a change.
-        starts = change_points(values.tolist(), noise, series=count, shortest=2 if logarithmic else 1)
+    if noise is not None and logarithmic:  # a busy machine makes one night odd
+        starts = change_points(without_odd_values(values.tolist()), noise, series=count, shortest=2)
+    elif noise is not None:  # images are the same every night, so one night of others is a change
+        starts = change_points(values.tolist(), noise, series=count)
     kept = _beyond(values.tolist(), starts, reach)
     means = _means(values.tolist(), kept)
     shown = [math.exp(mean) if logarithmic else mean for mean in means]

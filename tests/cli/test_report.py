@@ -53,7 +53,6 @@ def test_a_damaged_or_hostile_record_costs_no_traceback_and_no_other_record(tmp_
         ("compare", run, run, "--all", "--tolerances", TOLERANCES),
         ("upgrade", f"a={run}", f"b={run}", "--every", run / "every.md", "--tolerances", TOLERANCES),
         ("false-reds", run),
-        ("history", run, run, "--out", run / "out"),
     ):
         code, text = said(*command)
         assert code in (0, 4)

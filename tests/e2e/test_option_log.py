@@ -32,7 +32,10 @@ def test_a_tracker_that_breaks_costs_nothing_but_itself(project, monkeypatch):
     result = run(project, "--dit-log=tensorboard", "-k", "skip")
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["*--dit-log=tensorboard: OSError: no space left; tensorboard gets nothing more of this run", "wrote *ranking.md"]
+        [
+            "*--dit-log=tensorboard: OSError: no space left; tensorboard gets nothing more of this run",
+            "wrote *ranking.md",
+        ]
     )
     assert SKIP in records(project)
 
@@ -52,5 +55,7 @@ def test_an_unknown_tracker_or_one_without_its_package_is_refused_at_once(projec
     monkeypatch.setattr("harness.loggers.table.find_spec", lambda name: None)
     result = run(project, "--dit-log=wandb")
     assert result.ret == 4
-    result.stderr.fnmatch_lines(["*--dit-log=wandb needs the package wandb, which is not installed; run: pip install *"])
+    result.stderr.fnmatch_lines(
+        ["*--dit-log=wandb needs the package wandb, which is not installed; run: pip install *"]
+    )
     assert not (project.path / "reports" / "r").exists()

@@ -7,13 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from harness.errors import JournalError
+from harness.report.history_text import lines
+from harness.report.ranking_table import finite
 from harness.results.history import Run, to_json
 from harness.results.make_history import history, read_runs
-from harness.results.records import Check, Kind, Status, Subset, Verdict
+from harness.results.records import Check, Kind, Status, Subset, Verdict, from_json
 from harness.results.run_date import DatedBy, RunDate
+from tests.helpers import hostile
 from tests.helpers.nights import SPEED_UP, name, night_records, write_nights
 from tests.helpers.records import quality
 
@@ -174,3 +179,18 @@ def test_runs_are_read_from_folders_files_and_folders_of_folders(tmp_path):
         read_runs([tmp_path / "nothing"], said.append)
     with pytest.raises(JournalError, match="no run could be read"):
         read_runs([tmp_path / "reports" / "broken"], said.append)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 2), st.integers(0, 5), st.data())
+def test_a_hostile_record_costs_no_traceback(line, night, data):
+    """Whatever the journal's reader takes, the history of it can be made, and written as JSON."""
+    rng = np.random.default_rng(0)
+    nights = [night_records(rng) for _ in range(6)]
+    try:
+        nights[night][line] = from_json(data.draw(hostile.altered(nights[night][line].to_json())))
+    except ValueError:
+        return
+    whole = made(nights)
+    json.dumps(finite(to_json(whole)), allow_nan=False)
+    assert len(lines(whole)) >= 3
