@@ -10,22 +10,22 @@ from torch.utils.tensorboard import SummaryWriter
 
 class _Tensorboard:
     def __init__(self, folder: Path) -> None:
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder))
         self._settings: dict[str, str] = {}
 
     def log(self, figures: Mapping[str, float], settings: Mapping[str, str]) -> None:
         for name, value in figures.items():
-            self._writer.add_scalar(name, value, 0)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, 0)
         self._settings |= settings
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()
 
     def finish(self, files: Sequence[Path]) -> None:
         rows = "\n".join(f"| {name} | {value} |" for name, value in self._settings.items())
-        self._writer.add_text("settings", f"| setting | value |\n| --- | --- |\n{rows}")  # type: ignore[no-untyped-call]
+        self._writer.add_text("settings", f"| setting | value |\n| --- | --- |\n{rows}")
         for path in files:
             if path.suffix == ".md":  # TensorBoard keeps no files, and shows Markdown
-                self._writer.add_text(path.stem, path.read_text(encoding="utf-8"))  # type: ignore[no-untyped-call]
-        self._writer.close()  # type: ignore[no-untyped-call]
+                self._writer.add_text(path.stem, path.read_text(encoding="utf-8"))
+        self._writer.close()
 
 
 def open_run(run: str, folder: Path) -> _Tensorboard:  # noqa: ARG001 - every tracker's module has this
