@@ -40,6 +40,7 @@ def test_a_tracker_that_breaks_costs_nothing_but_itself(project, monkeypatch):
     assert SKIP in records(project)
 
 
+@pytest.mark.nightly
 def test_under_xdist_the_controller_alone_tells(project):
     pytest.importorskip("xdist")
     options = ("--dit-prompts=prompts.txt", "--dit-run-id=r", "-p", "no:randomly", "--dit-log=tensorboard")
