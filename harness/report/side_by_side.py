@@ -130,9 +130,9 @@ def render(tables: Sequence[SideBySide], width: int, colour: bool) -> str:
             drawn.add_column(
                 Text(lines[0][i]), justify="right" if i else "left", no_wrap=i == 0, min_width=_width(lines, i)
             )
-        for (_, rows), line in zip(table.rows, lines[1:], strict=True):
+        for (_, rows), shown in zip(table.rows, lines[1:], strict=True):
             red = rows[-1] is not None and rows[-1].gate.red
-            drawn.add_row(*(Text(line[i]) for i in columns), style="red" if red else "")
+            drawn.add_row(*(Text(shown[i]) for i in columns), style="red" if red else "")
         console.print(drawn)
         if left_out:
             console.print(Text(f"not shown at {console.width} columns: {', '.join(left_out)} (see {NAME}.md)"))

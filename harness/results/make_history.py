@@ -225,7 +225,8 @@ def _red(runs: Sequence[Run]) -> list[RedCase]:
         while start > 0 and entries[start - 1][1].verdict.status.red:
             start -= 1
         since, first = entries[start]
-        green, differs = None, ()
+        green: int | None = None
+        differs: tuple[str, ...] = ()
         if start > 0:
             green, before = entries[start - 1]
             differs = tuple(circumstances(before.fingerprint, first.fingerprint))

@@ -191,10 +191,7 @@ def _frame(table: str, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     others = dict.fromkeys(name for row in rows for name in row if name not in declared)
     ordered = [f.name for f in figures() if f.name in others]
     names = [*declared, *ordered, *(name for name in others if name not in ordered)]
-    columns = {
-        name: pd.Series([row.get(name) for row in rows], dtype=declared.get(name, NUMBER))  # type: ignore[call-overload]
-        for name in names
-    }
+    columns = {name: pd.Series([row.get(name) for row in rows], dtype=declared.get(name, NUMBER)) for name in names}
     return pd.DataFrame(columns)
 
 
