@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import Lab, Record, Status, ablate, findings, load, rank, read_journal, sweep
+from harness import Lab, Record, Status, ablate, findings, load, load_run, rank, read_journal, sweep
 from harness.ablation.plan import parse
-from harness.api import load, load_run
 from harness.errors import CaseError, CheckpointError, JournalError, PlanError
 from harness.gates.baselines import load as load_baseline
 from harness.gates.baselines import save as save_baseline
