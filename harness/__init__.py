@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.ablation.ranges import Span
     from harness.ablation.strategies import ALL_STRATEGIES, PAINTER_STRATEGIES, PART_STRATEGIES, Strategy
     from harness.analysis.study import Study
-    from harness.api import load, rank, sweep
+    from harness.api import load, load_run, rank, sweep
     from harness.errors import HarnessError
     from harness.findings.claim import claim
     from harness.lab.lab import Lab
@@ -57,6 +57,7 @@ _HOMES = {
     "export": ("harness.surgery.export", "export"),
     "findings": ("harness.findings", ""),
     "load": ("harness.api", "load"),
+    "load_run": ("harness.api", "load_run"),
     "rank": ("harness.api", "rank"),
     "read_journal": ("harness.results.journal", "read"),
     "sweep": ("harness.api", "sweep"),
@@ -88,6 +89,7 @@ __all__ = [
     "export",
     "findings",
     "load",
+    "load_run",
     "rank",
     "read_journal",
     "sweep",

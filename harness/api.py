@@ -21,30 +21,60 @@ from harness.models.checkpoints.cases import cases_of_grid, cases_of_plans, chec
 from harness.models.checkpoints.resolve import Checkpoint, resolve
 from harness.report.rankings import Rankings
 from harness.results import ranking
-from harness.results.journal import Journal
+from harness.results.journal import JOURNALS, Journal
+from harness.results.journal import read as read_journal
 from harness.results.records import Record
 from harness.workers.case_records import latency_record, no_pictures, quality_record
+from harness.workers.store import Store, is_url
 
 if TYPE_CHECKING:
     from harness.lab.protocol import LabProtocol
+    from harness.results.run_tables import RunTables
 
 Names = str | Sequence[str]
 
 
-def load(
-    checkpoint: str | Path, *, device: str | None = None, dtype: str | None = None, revision: str | None = None
-) -> Any:
-    """The diffusers pipeline of a checkpoint: a bundled or known name, a hub id in the cache, or a folder.
+def load(place: str | Path, *, device: str | None = None, dtype: str | None = None, revision: str | None = None) -> Any:
+    """What is at a place: the tables of a run (as :func:`load_run`), or the diffusers pipeline of a checkpoint.
 
+    A run is a folder with journals in it (``reports/RUN``), a journal file, or the URL of a run folder; a checkpoint a
+    bundled or known name, a hub id in the cache, or a folder of a pipeline. The options are those of a pipeline:
     ``device`` is torch's name for one (default: the GPU where there is one), ``dtype`` ``float32``, ``bfloat16`` or
     ``float16`` (default: the checkpoint's own), ``revision`` a branch, tag or commit of a hub id that was downloaded
     (default: ``main``). In eval mode, from safetensors files on this disk alone.
-    Raises CheckpointError with the command that fixes it where the checkpoint can't be found or loaded.
+    Raises CheckpointError with the command that fixes it where the checkpoint can't be found or loaded, and
+    JournalError as :func:`load_run`.
     """
+    if _is_run(place):
+        return load_run(place)
     # These load torch, which ranking records does without.
     from harness.models import environment, loading
 
-    return loading.load(resolve(str(checkpoint), dtype=dtype, revision=revision), environment.pick_device(device))
+    return loading.load(resolve(str(place), dtype=dtype, revision=revision), environment.pick_device(device))
+
+
+def load_run(run: str | Path) -> RunTables:
+    """A run as pandas DataFrames: ``cases``, ``prompts``, ``latency`` and ``control``; docs/data.md has their columns.
+
+    ``run`` is a run folder (``reports/RUN``), a journal file, or the URL of a run folder. ``.columns("cases")`` tells
+    what each column is, ``.to_parquet(folder)`` writes the tables as files. Lines of a journal that are no records are
+    left out, with a warning. No torch. Raises JournalError where there is no journal, or no record in it.
+    """
+    from harness.results.run_tables import run_tables  # loads pandas, which a sweep does without
+
+    def warn(line: str) -> None:
+        warnings.warn(line, stacklevel=3)
+
+    store = Store(run)
+    if store.folder is not None and not store.folder.is_dir():
+        return run_tables(store.folder.absolute().parent.name, read_journal(store.folder, left_out=warn))
+    with store.as_folder() as folder:
+        return run_tables(store.name, read_journal(folder, left_out=warn))
+
+
+def _is_run(place: str | Path) -> bool:
+    path = Path(place)
+    return is_url(str(place)) or path.suffix == ".jsonl" or (path.is_dir() and any(path.glob(JOURNALS)))
 
 
 def sweep(

@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness import Lab, Record, Status, ablate, findings, load, rank, read_journal, sweep
+from harness import Lab, Record, Status, ablate, findings, load, load_run, rank, read_journal, sweep
 from harness.ablation.plan import parse
 from harness.errors import CaseError, CheckpointError, JournalError, PlanError
 from harness.gates.baselines import load as load_baseline
 from harness.gates.baselines import save as save_baseline
 from harness.gates.update import UpdateMode, update_cases
 from harness.models.checkpoints.resolve import BUNDLED, resolve
+from harness.results.journal import FILE, write_journal
 from harness.results.records import from_json
 from tests.helpers import hubs
+from tests.helpers.records import quality
 
 PROMPTS = (
     "a large solid red circle left of a small striped blue square on a grey background",
@@ -226,3 +228,18 @@ def test_analyses_and_claims_are_called_as_the_pages_say(page, printed, lab, mon
     monkeypatch.setattr("harness.findings.blog.BLOG", [c for c in findings.BLOG if c.id in ("B2", "B4")])
     exec(compile(code, page, "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) >= printed
+
+
+def test_load_gives_the_tables_of_a_run_at_a_folder_a_file_or_a_url(tmp_path):
+    folder = tmp_path / "nightly-7"
+    write_journal(folder, [quality("skip", 0.5)])
+    for place in (folder, folder / FILE, f"file://{folder}"):
+        tables = load(place)
+        assert (tables.run, list(tables.cases["case"])) == ("nightly-7", ["m-s-skip"])
+        assert repr(load_run(place)) == repr(tables)
+    with (folder / FILE).open("a") as stream:
+        stream.write("no record\n")
+    with pytest.warns(UserWarning, match="line 2 is no record"):
+        assert len(load_run(folder).cases) == 1
+    with pytest.raises(JournalError, match="no journal in"):
+        load_run(tmp_path / "nightly-8")

@@ -50,6 +50,11 @@ ELSEWHERE = {
     "results/judge_check.py": ("metrics/test_judge_check.py", "the result of the check that is made there"),
     "results/pareto.py": ("results/test_ranking.py", "the marks in a ranking"),
     "results/ranking_row.py": ("results/test_ranking.py", "the rows of a ranking"),
+    "results/history.py": ("results/test_make_history.py", "what a history holds, as it is made there"),
+    "results/notebook_figure.py": (
+        "results/test_measurement_notebook.py",
+        "the class of the figures that are drawn there",
+    ),
     "results/strategy_summary.py": ("results/test_ranking.py", "the summary below a ranking"),
     "results/figure.py": ("results/test_columns.py", "the type of a declared figure"),
     "results/figure_table.py": ("results/test_columns.py", "the declared figures, and who follows them"),

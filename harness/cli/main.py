@@ -45,7 +45,8 @@ COMMANDS = {
     "truth": _Command("truth", "measure all sets of left-out blocks of a small model, to score searches against"),
     "sweep": _Command("sweep", "measure a grid by workers: here, on a Ray cluster, or as jobs of Slurm"),
     "worker": _Command("worker", "measure the cases of a work file into a run folder that workers share"),
-    "report": _Command("report", "write the ranking of a run again, from its journal alone"),
+    "report": _Command("report", "write the ranking of runs again, from their journals alone, several side by side"),
+    "history": _Command("history", "show what changed over many runs and since when: harm, drift and speed-up"),
     "merge": _Command("merge", "put together what several machines measured of one run"),
     "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
     "upgrade": _Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
@@ -67,7 +68,7 @@ COMMANDS = {
 # How ``--help`` shows them; what is in no group stands under its own heading at the end.
 GROUPS = {
     "begin in a repository of your own": ("init",),
-    "look at what there is, and at runs": ("list", "report", "compare"),
+    "look at what there is, and at runs": ("list", "report", "compare", "history"),
     "measure on several machines": ("sweep", "worker", "merge"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),

@@ -1,4 +1,7 @@
-"""Write a run's ranking and contact sheet again, from its journal alone; needs no torch."""
+"""Write the ranking of runs again, in every format, from their journals alone; several runs also side by side.
+
+Needs no torch. Where pyarrow is installed, the tables of docs/data.md are written as Parquet files, too.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +9,111 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness.cli import common
+from harness.errors import HarnessError
 from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.results.journal import read
 from harness.results.records import Record
 from harness.workers.store import Store, is_url
 
+TABLES = "tables"  # the folder of the Parquet files, in a run's
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     parser.add_argument(
-        "run", metavar="RUN", help="a folder under reports/, a journal file, or the URL of a run folder"
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="a folder under reports/, a journal file, or the URL of a run folder; several are shown side by side",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where several runs side by side are written (default: the folder of the first)",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the ranking, and write it beside the journal."""
-    store = Store(arguments.run)
+    """Print the rankings, and write them beside the journals; of several runs, the comparison too."""
+    places: list[str] = arguments.runs
+    stores = [Store(place) for place in places]
+    several = len(places) > 1
+    for store in stores if several else ():  # before anything is written: the last name may be mistyped
+        if store.folder is not None:
+            read(store.folder, left_out=_nothing)
+    records = [_report(store, place, quiet=several) for store, place in zip(stores, places, strict=True)]
+    if several:
+        _side_by_side(stores, records, arguments.out)
+
+
+def _nothing(_: str) -> None:
+    """What is left out of a journal is said when it is reported."""
+
+
+def _report(store: Store, place: str, *, quiet: bool) -> list[Record]:
     if store.folder is not None and not store.folder.is_dir():
-        _report(store.folder, store.folder.parent, arguments.run)
-        return
+        return _report_folder(store.folder, store.folder.parent, place, quiet=quiet)
     with store.as_folder() as folder:
-        _report(folder, folder, arguments.run)
+        return _report_folder(folder, folder, place, quiet=quiet)
 
 
-def _report(run: Path, folder: Path, place: str) -> None:
+def _report_folder(run: Path, folder: Path, place: str, *, quiet: bool) -> list[Record]:
     records = read(run, left_out=common.warn)
-    if not show(folder, records, place if is_url(place) else ""):
+    if not show(folder, records, place if is_url(place) else "", quiet=quiet):
         print(f"nothing to rank: {place or run} has {len(records)} records, and none of a variant's images or time")
+    return records
 
 
-def show(folder: Path, records: Sequence[Record], place: str = "") -> list[Path]:
+def _side_by_side(stores: Sequence[Store], records: Sequence[Sequence[Record]], out: Path | None) -> None:
+    from harness.report import side_by_side  # here: one run needs no page of several
+
+    names = [_name(store) for store in stores]
+    names = [name if names.count(name) == 1 else store.place for name, store in zip(names, stores, strict=True)]
+    runs = [side_by_side.NamedRun(name, tuple(mine)) for name, mine in zip(names, records, strict=True)]
+    print(
+        side_by_side.render(side_by_side.side_by_side(runs), shutil.get_terminal_size().columns, sys.stdout.isatty()),
+        end="",
+    )
+    first = stores[0].folder
+    run_folder = first.parent if first is not None and first.is_file() else first
+    folder = out or (Path() if run_folder is None else run_folder.absolute().parent)
+    for path in side_by_side.write(folder, runs, common.warn):
+        print(f"wrote {path}")
+
+
+def _name(store: Store) -> str:
+    """The name of the run's folder."""
+    if store.folder is not None and store.folder.is_file():
+        return store.folder.absolute().parent.name
+    return store.name
+
+
+def show(folder: Path, records: Sequence[Record], place: str = "", *, quiet: bool = False) -> list[Path]:
     """Write the reports of a run into its folder, and print the ranking and the paths of what was written.
 
-    ``place`` is the run folder's URL where ``folder`` is a copy of it.
+    ``place`` is the run folder's URL where ``folder`` is a copy of it; ``quiet`` prints the paths alone.
     """
     written = write_ranking(folder, records, common.warn)
-    print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
+    if written and find_spec("pyarrow"):
+        written = [*written, *_tables(folder, records)]
+    if not quiet:
+        print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
     for path in written:
         print(f"wrote {f'{place}/{path.relative_to(folder)}' if is_url(place) else path}")
     return written
+
+
+def _tables(folder: Path, records: Sequence[Record]) -> list[Path]:
+    from harness.results.run_tables import run_tables
+
+    try:
+        return run_tables(folder.absolute().name, records).to_parquet(folder / TABLES)
+    except HarnessError as error:
+        common.warn(str(error))
+        return []

@@ -8,6 +8,7 @@ import pytest
 
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import KINDS
+from harness.loggers.table import TRACKERS
 from harness.models.checkpoints.changed_settings import SIZE_FORM
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.spec import CACHE_GB, DTYPES, OFFLOADS, SHORT_DTYPES
@@ -167,6 +168,13 @@ def add_options(parser: pytest.Parser) -> None:
         "calibrate",
         "repeat the run under K perturbations, and store how far each value moves (its noise floor)",
         metavar="K",
+    )
+    option(
+        "log",
+        f"tell these trackers each case's figures and the ranking, too: {', '.join(TRACKERS)} (repeat, or separate by "
+        "commas)",
+        action="append",
+        metavar="TRACKER",
     )
     option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
 

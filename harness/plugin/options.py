@@ -24,6 +24,7 @@ from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
 from harness.gates.validation.perturbations import Perturbation, before_torch, read
 from harness.lab.budget import Budget, read_budget
+from harness.loggers.table import TRACKERS, why_not
 from harness.models.checkpoints import changed_settings
 from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
@@ -74,8 +75,9 @@ class Options:
     with stored values. ``rounds`` are timed pairs of forwards, ``threads`` torch's on the CPU, ``calibrate`` is a
     number of perturbed runs. ``whole_control`` asks for the control's images of every seed; ``cache`` is a folder that
     keeps what another run needs again, of at most ``cache_limit`` bytes. ``adaptive`` says that variants are measured
-    on as many prompts as the ranking needs, as with a ``budget``. ``typed`` are the options that the command line has,
-    as they are written there (``--dit-quick``).
+    on as many prompts as the ranking needs, as with a ``budget``. ``trackers`` are told the
+    figures (``--dit-log``). ``typed`` are the options that the command line has, as they are written there
+    (``--dit-quick``).
     """
 
     typed: tuple[str, ...]
@@ -117,6 +119,7 @@ class Options:
     cache_limit: int
     adaptive: bool
     budget: Budget | None
+    trackers: tuple[str, ...]
 
     @property
     def measures_whole_control(self) -> bool:
@@ -224,7 +227,17 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         cache_limit=(_whole("cache-limit", text("cache_limit"), 1, _MOST_CACHE_GB) or CACHE_GB) * 10**9,
         adaptive=adaptive,
         budget=_budget(text("budget")),
+        trackers=_trackers(several("log")),
     )
+
+
+def _trackers(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once. Raises pytest.UsageError for one that isn't known, or whose package is not installed."""
+    for name in names:
+        _one_of("log", name, list(TRACKERS))
+        if why := why_not(name):
+            raise pytest.UsageError(why)
+    return tuple(dict.fromkeys(names))
 
 
 def _settings(given: OptionValues) -> SettingsChange:

@@ -14,6 +14,7 @@ from harness.errors import DataError, HarnessError, JournalError, OptionError
 from harness.gates.update import UpdateMode, update_cases
 from harness.gates.validation import calibration
 from harness.lab.budget import Account
+from harness.loggers.base import Loggers
 from harness.plugin import summary, transport, workers
 from harness.plugin.adaptive_session import AdaptiveSession, check_budget
 from harness.plugin.analysis_session import AnalysisSession
@@ -53,6 +54,7 @@ class Session:
         self._said: set[tuple[str, str]] = set()  # remarks of labs
         self.earlier = Earlier()
         self._adaptive: AdaptiveSession | None = None
+        self._loggers: Loggers | None = None
         self._skipped: Counter[str] = Counter()  # tests by the reason
 
     def prepare(self) -> None:
@@ -78,6 +80,7 @@ class Session:
             self._journal = Journal(self.folder, self.options.shard)
             for note in self._journal.notes:
                 self._say(note)
+            self._loggers = Loggers(self.options.trackers, self.process.run_id, self.folder, self._say)
         if self.options.resume:
             self.earlier = Earlier.of(read(self.folder, left_out=self._say))
         self.labs.tested_controls = self.collection.tested_controls
@@ -167,6 +170,9 @@ class Session:
                 self._records.append(from_json(record))
             except DataError as error:
                 self.problem(f"{report.nodeid} is not ranked: {error}")
+            else:
+                if self._loggers is not None:
+                    self._loggers.log(self._records[-1])
         self._findings += data.findings
         self._baselines |= data.baselines
         self._say_notes()
@@ -267,6 +273,8 @@ class Session:
             for reason, count in self._skipped.items():
                 reporter.write_line(f"skipped {count}: {reason}")
         files = [*ranking.files, *self.analyses.written_pages(), *findings.files, *self._written]
+        if self._loggers is not None:
+            self._loggers.finish([*ranking.files, *findings.files])
         for line in summary.file_lines(files, self.config.invocation_params.dir):
             reporter.write_line(line)
         for line in self.problems:

@@ -24,8 +24,10 @@ from harness.results.removal import single_block
 
 if TYPE_CHECKING:
     from harness.report.figures.pareto import Variant
+    from harness.results.notebook_figure import NotebookFigure
 
 PARETO, BLOCKS = "pareto", "blocks"
+_MOST_RANKED = 60  # variants in a figure of them all
 _HARM = "harm in points of the judge's score, with 95 % intervals"
 
 
@@ -122,15 +124,45 @@ def _said(ranking: Ranking) -> str:
 
 
 def _pareto(ranking: Ranking) -> bytes | None:
+    figure = pareto_figure(ranking)
+    if figure is None:
+        return None
+    from harness.report.figures.png import encoded, own_style
+
+    with own_style():
+        return encoded(figure)
+
+
+def pareto_figure(ranking: Ranking) -> NotebookFigure | None:
+    """Harm against speed-up; None where no variant was timed, or there is no harm."""
     variants = timed_variants(ranking)
     if not variants or ranking.by is not RankedBy.HARM:
         return None
     from harness.report.figures.pareto import pareto
-    from harness.report.figures.png import encoded, own_style
+    from harness.report.figures.png import own_style
 
     title = f"{named(ranking)}: harm against speed-up"
     with own_style():
-        return encoded(pareto(title, _said(ranking), titled("clip_delta"), variants, ranking.to_lose))
+        return pareto(title, _said(ranking), titled("clip_delta"), variants, ranking.to_lose)
+
+
+def ranked_figure(ranking: Ranking) -> NotebookFigure | None:
+    """The first variants in their order, by harm or by speed-up, with intervals; None where there are none."""
+    from harness.report.figures.png import own_style
+    from harness.report.figures.ranked import ranked
+
+    if ranking.by is RankedBy.HARM:
+        rows = [(variant_name(row), *harm) for row in ranking.rows if (harm := _harm(row)) is not None]
+        x_title, neutral = titled("clip_delta"), 0.0
+    else:
+        timed = [(variant_name(row), row.latency) for row in ranking.rows if row.latency is not None]
+        rows = [(name, latency.ratio, latency.low, latency.high) for name, latency in timed]
+        x_title, neutral = titled("speed_up"), 1.0
+    if not rows:
+        return None
+    first = f", the first {_MOST_RANKED} of {len(rows)}" if len(rows) > _MOST_RANKED else ""
+    with own_style():
+        return ranked(f"{named(ranking)}, by {ranking.by.value}{first}", x_title, rows[:_MOST_RANKED], neutral)
 
 
 def _blocks(ranking: Ranking) -> bytes | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from html import escape
 from typing import TYPE_CHECKING
 
+from harness.errors import HarnessError
+from harness.report.ranking_figures import pareto_figure, ranked_figure
 from harness.report.ranking_table import cells, columns_of, errors, foot, frame, named, title
 from harness.report.ranking_terminal import draw
 from harness.report.text import counted
@@ -16,6 +18,8 @@ from harness.results.ranking import Ranking
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness.results.notebook_figure import NotebookFigure
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,6 +45,17 @@ class PrintedRanking(Ranking):
     def to_frame(self) -> pd.DataFrame:
         """One row a variant, one column a figure; names as in ranking.csv."""
         return frame([self])
+
+    def plot(self) -> NotebookFigure:
+        """Harm against speed-up with the Pareto front; where nothing was timed, each variant's harm with its interval.
+
+        A ranking by speed-up shows those. A figure of matplotlib, which a notebook shows; ``savefig`` writes it.
+        Raises HarnessError where there is nothing to draw.
+        """
+        figure = pareto_figure(self) or ranked_figure(self)
+        if figure is None:
+            raise HarnessError(f"{named(self)} has no variant with a harm or a speed-up to plot")
+        return figure
 
 
 class Rankings(list[Ranking]):

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from harness.ablation.case import Case
 from harness.ablation.guidance import GuidancePass
@@ -19,6 +19,9 @@ from harness.errors import DataError
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
 from harness.results.serialise import checked_schema, from_plain, to_plain
+
+if TYPE_CHECKING:
+    from harness.results.notebook_figure import NotebookFigure
 
 _SCHEMA = 1
 _MOST_IMAGES = 10**9
@@ -111,6 +114,21 @@ class Measurement:
     def partial(self) -> bool:
         """Whether an adaptive run stopped before it had measured all prompts."""
         return self.subset is not None and not self.subset.whole
+
+    def plot(self, name: str = "harm") -> NotebookFigure:
+        """The values of that name by prompt, the largest first, with their mean and its 95 % interval.
+
+        A figure of matplotlib, which a notebook shows; ``savefig`` writes it. Raises DataError where there are none.
+        """
+        from harness.results.measurement_notebook import measurement_figure
+
+        return measurement_figure(self.values, self.prompts, name)
+
+    def _repr_html_(self) -> str:
+        from harness.results.measurement_notebook import measurement_html  # here: few who read records draw them
+
+        count = f" ({self.subset.text})" if self.partial and self.subset is not None else ""
+        return measurement_html(f"{self.n:,} images of {self.prompts:,} prompts{count}", self.summary, self.left_out)
 
 
 class RelativeTime(NamedTuple):

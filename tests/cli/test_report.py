@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import json
 from dataclasses import replace
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.cli.main import main
-from harness.results.journal import FILE, Journal
+from harness.results.journal import FILE, Journal, write_journal
 from harness.results.records import ImageTime, Measurement, Record, Status, Verdict
 from tests.helpers import hostile
 from tests.helpers.records import FINGERPRINT, latency, quality, raised
@@ -84,3 +85,46 @@ def test_a_run_that_measured_nothing_says_so(tmp_path):
         0,
         f"nothing to rank: {tmp_path} has 0 records, and none of a variant's images or time\n",
     )
+
+
+def test_several_runs_are_each_reported_and_then_side_by_side(tmp_path):
+    for name, harm in (("monday", 0.5), ("tuesday", 0.75)):
+        write_journal(tmp_path / name, [quality("skip", harm)])
+    code, text = said("report", tmp_path / "monday", tmp_path / "tuesday")
+    assert code == 0
+    for name in ("monday", "tuesday"):
+        assert f"wrote {tmp_path / name / 'ranking.json'}" in text
+        assert (tmp_path / name / "ranking.md").is_file()
+    assert "m: 1 variant in 2 runs" in text
+    assert "s-L01-03-skip" in text
+    assert "least harmful variant" not in text  # one table, and not three
+    assert {path.suffix for path in tmp_path.glob("side-by-side.*")} == {".md", ".csv", ".json", ".html"}
+    out = tmp_path / "out"
+    assert said("report", tmp_path / "monday" / FILE, tmp_path / "tuesday", "--out", out)[0] == 0
+    (table,) = json.loads((out / "side-by-side.json").read_text())["checkpoints"]
+    assert table["runs"] == ["monday", "tuesday"]
+
+
+def test_runs_of_one_name_are_told_apart_by_their_paths(tmp_path):
+    for folder in ("a", "b"):
+        write_journal(tmp_path / folder / "nightly", [quality("skip", 0.5)])
+    assert said("report", tmp_path / "a" / "nightly", tmp_path / "b" / "nightly", "--out", tmp_path)[0] == 0
+    (table,) = json.loads((tmp_path / "side-by-side.json").read_text())["checkpoints"]
+    assert table["runs"] == [str(tmp_path / folder / "nightly") for folder in ("a", "b")]
+
+
+def test_nothing_is_written_where_one_of_the_runs_is_not_there(tmp_path):
+    write_journal(tmp_path / "monday", [quality("skip", 0.5)])
+    code, text = said("report", tmp_path / "monday", tmp_path / "tuseday")
+    assert (code, len(text.splitlines())) == (4, 1)
+    assert "no journal in" in text
+    assert [path.name for path in (tmp_path / "monday").iterdir()] == [FILE]
+
+
+def test_parquet_files_are_written_where_pyarrow_is(tmp_path):
+    write_journal(tmp_path / "monday", [quality("skip", 0.5)])
+    code, text = said("report", tmp_path / "monday")
+    assert code == 0
+    there = importlib.util.find_spec("pyarrow") is not None
+    assert (tmp_path / "monday" / "tables" / "cases.parquet").is_file() == there
+    assert ("cases.parquet" in text) == there

@@ -6,7 +6,10 @@ import pickle
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import pytest
+
 from harness import rank
+from harness.errors import HarnessError
 from harness.report.ranking_table import columns_of
 from harness.report.rankings import PrintedRanking, Rankings
 from harness.results import ranking
@@ -94,3 +97,18 @@ def test_a_printed_ranking_is_the_ranking():
     assert vars(printed) == vars(plain)
     assert isinstance(printed, ranking.Ranking)
     assert pickle.loads(pickle.dumps(printed)) == printed
+
+
+def test_a_ranking_draws_harm_against_speed_up_or_what_there_is():
+    (both,) = rank(RECORDS)
+    assert "harm against speed-up" in both.plot().texts[0].get_text()
+    (harm,) = rank([RECORDS[0], RECORDS[1]])
+    assert harm.plot().axes[0].get_title(loc="left") == "m, by harm"
+    judgeless = replace(RECORDS[2], fingerprint=replace(RECORDS[2].fingerprint, judge=""))
+    (timed,) = rank([judgeless])
+    assert timed.plot().axes[0].get_title(loc="left") == "m, by speed-up"
+    many = [quality(f"x{i}", float(i)) for i in range(70)]
+    assert rank(many)[0].plot().axes[0].get_title(loc="left") == "m, by harm, the first 60 of 70"
+    (nothing,) = rank([raised(quality("skip", 0.5), "boom")])
+    with pytest.raises(HarnessError, match="m has no variant with a harm or a speed-up to plot"):
+        nothing.plot()

@@ -10,7 +10,6 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from harness.ablation.strategies import ALL_STRATEGIES
@@ -19,6 +18,7 @@ from harness.report.figures.png import open_axes, set_symlog
 from harness.report.figures.sheet import SymLog, symlog
 from harness.report.figures.style import FAINT, HAIR, INK, QUALITATIVE
 from harness.results.arrays import Array
+from harness.results.notebook_figure import NotebookFigure
 
 _WIDTH, _HEIGHT = 9.0, 5.6  # inches
 _LEGEND = 1.45  # inches on the right
@@ -56,7 +56,7 @@ def pareto(
     *,
     x_title: str = "speed-up of a forward (control 1)",
     note: str = _NOTE,
-) -> Figure:
+) -> NotebookFigure:
     """The figure on a canvas of its own; call it under :func:`harness.report.figures.png.own_style`.
 
     ``note`` says what the figure shows; in it, ``{prompts}`` and ``{linear:g}`` (of the axis of harm) are filled in.
@@ -65,7 +65,7 @@ def pareto(
     """
     if not variants:
         raise ValueError("a figure of harm against speed-up needs at least one timed variant")
-    figure = Figure(figsize=(_WIDTH, _HEIGHT))
+    figure = NotebookFigure(figsize=(_WIDTH, _HEIGHT))
     FigureCanvasAgg(figure)
     figure.text(EDGE / _WIDTH, 1 - EDGE / _HEIGHT, title, va="top", fontsize=11.5, fontweight="bold")
     scale = _scale(variants)
