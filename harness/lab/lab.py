@@ -77,7 +77,7 @@ class Lab:
         checkpoint: Checkpoint | str | Path,
         *,
         prompts: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        device: torch.device | None = None,
+        device: torch.device | str | None = None,
         judge: str | None = None,
         metrics: Sequence[str] = (),
         offload: str = "none",
@@ -97,7 +97,7 @@ class Lab:
         check_seeds(checkpoint.name, settings.seeds, variant_seeds)
         self.checkpoint = checkpoint
         self.variant_seeds = variant_seeds
-        self.device = device or environment.pick_device(None)
+        self.device = device if isinstance(device, torch.device) else environment.pick_device(device)
         if prompts is None:
             prompts = prompt_files.categories(checkpoint.prompts_file or prompt_files.DEFAULT)
         named = prompts if isinstance(prompts, Mapping) else {"": prompts}

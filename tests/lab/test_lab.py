@@ -250,3 +250,9 @@ def test_a_halved_batch_is_in_the_notes_and_in_the_fingerprint(lab, monkeypatch)
         monkeypatch.undo()
         del lab.fingerprint
     assert lab.fingerprint == asked
+
+
+def test_a_device_may_be_named():
+    assert Lab("flux-tiny", prompts=["a red circle"], device="cpu").device == torch.device("cpu")
+    with pytest.raises(CheckpointError, match="device 'cup' can't be used here"):
+        Lab("flux-tiny", prompts=["a red circle"], device="cup")
