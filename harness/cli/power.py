@@ -24,6 +24,7 @@ from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import bundled_names, resolve
 from harness.models.environment import pick_device
 from harness.report.power_page import markdown
+from harness.spelling import did_you_mean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     known = {m.name: m for m in FAULTS}
     for name in arguments.fault or ():
         if name not in known:
-            raise HarnessError(f"unknown fault {name!r}; there are {', '.join(known)}")
+            raise HarnessError(f"unknown fault {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
     mutants = [known[name] for name in arguments.fault or known]
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -74,7 +75,8 @@ def _examine(
     wanted = arguments.case or ["*"]
     ids = [i for i in baseline.cases if any(fnmatchcase(i, pattern) for pattern in wanted)]
     if not ids:
-        raise BaselineError(f"{baseline.path} has no case that matches {', '.join(wanted)}")
+        guess = did_you_mean(wanted[0], baseline.cases)
+        raise BaselineError(f"{baseline.path} has no case that matches {', '.join(wanted)}{guess}")
     cases = [from_id(lab.checkpoint.name, lab.checkpoint.stacks, i) for i in ids]
     tested: list[FaultResult] = []
     for each in examine(lab, cases, baseline, judged.tolerances, mutants, _progress):

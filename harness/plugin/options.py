@@ -33,6 +33,7 @@ from harness.plugin import workers
 from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
 from harness.results.journal import JOURNALS, WHOLE, Shard
 from harness.results.run_name import RULE, is_name, new_name
+from harness.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
@@ -281,7 +282,9 @@ def _whole(name: str, value: str | None, least: int, most: int) -> int | None:
 def _check_weights(kind: str, others: Mapping[str, object]) -> None:
     """Refuse an unknown kind of weights, and options (``others``, with their values) that don't go with random ones."""
     if kind not in WEIGHTS:
-        raise pytest.UsageError(f"--dit-weights takes {' or '.join(WEIGHTS)}, not {kind!r}")
+        raise pytest.UsageError(
+            f"--dit-weights takes {' or '.join(WEIGHTS)}, not {kind!r}{did_you_mean(kind, WEIGHTS)}"
+        )
     for name, value in others.items():
         if value is not None:
             reason = _NOT_WITH_RANDOM_WEIGHTS[name]
@@ -290,7 +293,7 @@ def _check_weights(kind: str, others: Mapping[str, object]) -> None:
 
 def _one_of(name: str, value: str | None, choices: Sequence[str]) -> str | None:
     if value is not None and value not in choices:
-        raise pytest.UsageError(f"--dit-{name} takes {', '.join(choices)}, not {value!r}")
+        raise pytest.UsageError(f"--dit-{name} takes {', '.join(choices)}, not {value!r}{did_you_mean(value, choices)}")
     return value
 
 
@@ -380,7 +383,8 @@ def _run_folder(config: pytest.Config, reports: Path, given: OptionValues, shard
     if not (any(folder.glob(JOURNALS)) or config.option.collectonly):
         runs = sorted(path.parent.name for path in reports.glob(f"*/{JOURNALS}"))[-5:]
         has = f"the last ones there are {', '.join(dict.fromkeys(runs))}" if runs else "there is none at all"
-        raise pytest.UsageError(f"--dit-resume {resume!r}: there is no such run in {reports}; {has}")
+        guess = did_you_mean(resume, (path.parent.name for path in reports.glob(f"*/{JOURNALS}")))
+        raise pytest.UsageError(f"--dit-resume {resume!r}: there is no such run in {reports}{guess}; {has}")
     return folder
 
 

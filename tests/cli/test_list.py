@@ -106,7 +106,7 @@ def test_durations(seconds, text):
         (["flux-tinny"], "error: checkpoint 'flux-tinny' is neither"),
         (["flux-tiny", "--stack", "joint"], "error: checkpoint 'flux-tiny' has no stack 'joint'; it has double (5"),
         (["flux-tiny", "--range", "9-7"], "error: range '9-7' for stack 'double' doesn't fit its 5 blocks (0-4)"),
-        (["flux-tiny", "--strategy", "skp"], "error: unknown strategy 'skp'; there are skip, "),
+        (["flux-tiny", "--strategy", "skp"], "error: unknown strategy 'skp' (did you mean 'skip'?); there are skip, "),
         (["flux-tiny", "--plan", "0-3"], "error: plan '0-3' names no stack"),
         (["flux-tiny", "--plan", "double: 0-4"], "error: plan 'double: 0-4' runs stack 'double' as it is"),
         (["flux-tiny", "--steps", "0"], "error: --steps takes a whole number from 1 to 99999, not '0'"),

@@ -74,6 +74,23 @@ def test_a_command_line_that_does_not_parse_ends_with_2(arguments, capsys):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lsit"], "argument COMMAND: invalid choice: 'lsit' (did you mean 'list'?) (choose from init, list, "),
+        (["gremlins"], "argument COMMAND: invalid choice: 'gremlins' (choose from init, list, "),
+        (["tiny", "trian"], "invalid choice: 'trian' (did you mean 'train'?) (choose from train, evaluate)"),
+        (["list", "--stepps=3"], "harness list: error: unknown option --stepps (did you mean '--steps'?)"),
+        (["list", "--gremlins"], "error: unrecognized arguments: --gremlins"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_answered_with_the_nearest_right_word(arguments, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("program", "shown"),
     [
         ("/usr/bin/dit-harness", "dit-harness"),
