@@ -156,7 +156,7 @@ def _open_session(session: pytest.Session) -> Session:
     from harness.plugin.session import Session  # loads torch
 
     config = session.config
-    config.stash[_SESSION], config.stash[_PYTEST] = Session(config, config.stash[_COLLECTION]), session
+    config.stash[_SESSION], config.stash[_PYTEST] = Session(session, config.stash[_COLLECTION]), session
     _rank_when_terminated(session)
     return config.stash[_SESSION]
 

@@ -22,7 +22,9 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 2000  # characters; what file systems take
 # What one run is asked to do, and not how a project's runs are made.
 WITHOUT_KEY = frozenset({"run_id", "resume", "shard", "baseline_update", "calibrate", "perturb", "budget"})
 FLAGS = frozenset({"trust_judge", "quick", "adaptive", "strict", "analysis"})
-LISTS = frozenset({"stack", "range", "strategy", "plan", "modifier", "steps_window", "pass", "metric", "perturb"})
+LISTS = frozenset(
+    {"stack", "range", "strategy", "plan", "modifier", "steps_window", "pass", "metric", "perturb", "columns"}
+)
 _PATHS = frozenset({"prompts", "images", "reports"})
 _NAMES_OR_PATHS = frozenset({"checkpoint", "lora", "judge", "metric"})
 _GRID = ("quick", "stack", "range", "strategy")

@@ -31,6 +31,7 @@ from harness.models.random_weights.checkpoint import NO_PASSES, NO_STEPS
 from harness.models.spec import BATCH, CACHE_GB, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
 from harness.plugin import workers
 from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
+from harness.results.chosen_columns import read_columns
 from harness.results.journal import JOURNALS, WHOLE, Shard
 from harness.results.run_name import RULE, is_name, new_name
 from harness.spelling import did_you_mean
@@ -110,6 +111,7 @@ class Options:
     judge: str | None
     trust_judge: bool
     metrics: tuple[str, ...]
+    columns: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
     analysis: bool
@@ -217,6 +219,7 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
         trust_judge=flag("trust_judge"),
         metrics=tuple(_metric(config, value) for value in given.texts("metric")),
+        columns=_columns(several("columns")),
         perturbations=_perturbations(given.texts("perturb")),
         calibrate=_calibrate(config, given, quick=quick, update=update),
         analysis=flag("analysis"),
@@ -318,6 +321,13 @@ def _perturbations(texts: Sequence[str]) -> tuple[Perturbation, ...]:
     except OptionError as error:
         raise pytest.UsageError(f"--dit-perturb: {error}") from None
     return perturbations
+
+
+def _columns(texts: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return read_columns(texts)
+    except OptionError as error:
+        raise pytest.UsageError(f"--dit-columns: {error}") from None
 
 
 def _calibrate(config: pytest.Config, given: OptionValues, *, quick: bool, update: UpdateMode | None) -> int | None:
