@@ -1,6 +1,6 @@
-"""A bar by rich below what pytest prints, while tests run on a terminal: how many are done, and how long the rest takes.
+"""A bar by rich below what pytest prints, while tests run on a terminal: how many are done, how long the rest takes.
 
-Where the output is a file, a pipe or a CI's log there is none, but a line now and then (:mod:`harness.plugin.progress`).
+Where the output is a file, a pipe or a CI's log there is none, but a line now and then: :mod:`harness.plugin.progress`.
 """
 
 from __future__ import annotations
@@ -42,17 +42,21 @@ class Bar:
         self._task = self._progress.add_task("", total=None, test="")
         self._column: int | None = None  # where pytest's line ends while the bar is shown
 
-    def set_test(self, name: str) -> None:
-        """Show the name of the test that runs."""
-        self._progress.update(self._task, test=name)
+    def set_test(self, name: str, total: int) -> None:
+        """Show the name of the test that runs, one of ``total``."""
+        self._progress.update(self._task, test=name, total=total)
 
-    def advance(self, total: int) -> None:
-        """Count one more test of ``total``. The first one measures the control, too, and tells nothing of the pace."""
+    def advance(self, total: int) -> bool:
+        """Count one more test of ``total``; whether it was the last one.
+
+        The first one measures the control, too, and tells nothing of the pace.
+        """
         done = self._progress.tasks[0].completed + 1
         if done == 1:
             self._progress.reset(self._task, total=total, completed=1)
         else:
             self._progress.update(self._task, total=total, completed=done)
+        return done >= total
 
     def show(self, column: int) -> None:
         """Draw it; ``column`` is how many characters stand on the line that the cursor is on."""
@@ -95,42 +99,52 @@ class BarPlugin:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> Generator[None, object, object]:
-        self._bar.set_test(nodeid.rpartition("::")[2].partition("[")[2].removesuffix("]") or nodeid.rpartition("::")[2])
+        """Pytest writes a file's name, or a test's."""
+        function, _, case = nodeid.rpartition("::")[2].partition("[")
+        self._bar.set_test(case.removesuffix("]") or function, self._total())
         with self.hidden():
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        """Pytest writes a dot, or a letter."""
         if report.when == "setup" and report.passed:
             return (yield)  # nothing is written
         with self.hidden():
             if report.when == "teardown":
-                self._bar.advance(self._total())
+                # After the last test pytest writes outside of these hooks.
+                self._over = self._bar.advance(self._total()) or self._over
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logfinish(self) -> Generator[None, object, object]:
+        """Pytest writes how many percent are done."""
         with self.hidden():
             return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
+        """No test runs any more."""
         self.stop()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self) -> None:
+        """Ctrl-C."""
         self.stop()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_internalerror(self) -> None:
+        """A traceback follows."""
         self.stop()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_enter_pdb(self) -> None:
+        """The terminal is the debugger's."""
         self.stop()
 
     @pytest.hookimpl(optionalhook=True, tryfirst=True)
-    def pytest_testnodedown(self) -> None:  # pytest-xdist says so at the cursor
+    def pytest_testnodedown(self) -> None:
+        """pytest-xdist says so at the cursor."""
         self._bar.hide()
 
 
@@ -141,14 +155,10 @@ def register(config: pytest.Config, total: Callable[[], int]) -> BarPlugin | Non
     ``-s``, live logs or a debugger, or under another reporter.
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    writes = config.option.capture == "no" or config.option.usepdb or config.getini("log_cli")
-    writes = writes or config.option.log_cli_level is not None
-    if (
-        type(reporter) is not pytest.TerminalReporter
-        or workers.is_worker(config)
-        or config.option.verbose < 0
-        or writes
-    ):
+    option = config.option
+    others_write = option.capture == "no" or option.usepdb or config.getini("log_cli") or option.log_cli_level
+    own = type(reporter) is pytest.TerminalReporter and not workers.is_worker(config)
+    if others_write or not own or option.verbose < 0:
         return None
     writer: Any = config.get_terminal_writer()
     file = _terminal(writer)
@@ -164,11 +174,11 @@ def register(config: pytest.Config, total: Callable[[], int]) -> BarPlugin | Non
 
 
 def _terminal(writer: Any) -> TextIO | None:
-    """A file of our own on pytest's terminal, as pytest lets a test write into a temporary one; None for no terminal."""
+    """A file of our own on pytest's terminal, whose own is a temporary one while a test runs; None for no terminal."""
     file = getattr(writer, "_file", None)  # has no public name
     try:
         if file is None or not file.isatty():
             return None
-        return open(os.dup(file.fileno()), "w", encoding=file.encoding, errors="replace")
+        return os.fdopen(os.dup(file.fileno()), "w", encoding=file.encoding, errors="replace")
     except (OSError, ValueError):
         return None

@@ -37,7 +37,7 @@ from harness.results.records import Record, Status
 from harness.results.strategy_summary import StrategySummary
 
 _EACH = "each"  # single blocks, which are left out of the summary by strategy
-_COLLAPSED, _RANK, _VARIANT = "collapsed", "rank", "variant"
+_COLLAPSED, _PROMPTS, _RANK, _VARIANT = "collapsed", "prompts_measured", "rank", "variant"
 _FOLDED = (PLAN, _VARIANT)  # columns whose texts may run over several lines
 _PLAN_WIDTH = 24  # characters that a plan by hand is given on a narrow terminal, where it runs over several lines
 _LEAST = 12  # characters of a variant's name in a line, below which a table gets wider than the terminal
@@ -89,7 +89,7 @@ def _print_variants(console: Console, ranking: Ranking, asked: Collection[str]) 
     if ranking.removals:
         short = _fitted(ranking, ranking.removals, headline_columns(ranking), console.width, asked)
         _print(console, what_can_go_title(ranking), _ranked(short, ranking.removals, short.rows), short.width)
-    every = columns_of(ranking)
+    every = _worth_naming(ranking, asked)
     chosen = _chosen(ranking, every, asked)
     fitted = _fitted(ranking, ranking.rows, chosen, console.width, asked)
     texts = {row.case: cells for row, cells in zip(ranking.rows, fitted.rows, strict=True)}
@@ -109,10 +109,17 @@ def _chosen(ranking: Ranking, every: Sequence[Column], asked: Collection[str]) -
     if ranking.by is RankedBy.SPEED:
         return tuple(every)
     always = [PLAN] if by_hand(ranking.rows) else []
+    if ranking.fewest is not None:
+        always.append(_PROMPTS)  # an adaptive run measures each variant on as many as it needs
     if any(row.collapsed for row in ranking.rows):
-        always.append(_COLLAPSED)  # hardly ever is there anything to say of collapsed images
-    chosen = shown(every, asked, always=always)
-    return tuple(c for c in chosen if c.name != _COLLAPSED or c.name in always or is_chosen(c, asked))
+        always.append(_COLLAPSED)  # a figure of such a variant is one of black images
+    return shown(every, asked, always=always)
+
+
+def _worth_naming(ranking: Ranking, asked: Collection[str]) -> tuple[Column, ...]:
+    """All columns, but the one of collapsed images where there are none: hardly ever is there anything to say."""
+    collapsed = any(row.collapsed for row in ranking.rows)
+    return tuple(c for c in columns_of(ranking) if c.name != _COLLAPSED or collapsed or is_chosen(c, asked))
 
 
 def _names(columns: Sequence[Column]) -> str:

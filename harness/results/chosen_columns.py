@@ -39,7 +39,10 @@ def read_columns(texts: Iterable[str]) -> tuple[str, ...]:
 def _declared() -> tuple[dict[str, str], dict[str, str]]:
     """The names of the declared columns by themselves with hyphens, and by what heads them (``fid-null``)."""
     declared = columns.table(RankedBy.HARM)
-    headed = {_plain(column.label): column.name for column in declared if _plain(column.label)}
+    headed: dict[str, str] = {}
+    for column in declared:
+        headed.setdefault(_plain(column.label), column.name)  # the first of two: "checker" and "checker #"
+    headed.pop("", None)
     return {_plain(column.name): column.name for column in declared}, headed
 
 
