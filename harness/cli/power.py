@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 
 from harness.ablation.grid import from_id
-from harness.cli import common
+from harness.cli import common, progress
 from harness.errors import BaselineError, HarnessError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline
@@ -79,15 +78,11 @@ def _examine(
         raise BaselineError(f"{baseline.path} has no case that matches {', '.join(wanted)}{guess}")
     cases = [from_id(lab.checkpoint.name, lab.checkpoint.stacks, i) for i in ids]
     tested: list[FaultResult] = []
-    for each in examine(lab, cases, baseline, judged.tolerances, mutants, _progress):
-        tested.append(each)
-        if arguments.store and each.mutant.name == SENSITIVITY_FAULT and not each.why_not:
-            kept = store_effects(baseline, each)
-            baselines.save(baseline)
-            print(f"\rkept the effect of {SENSITIVITY_FAULT} on {kept} cases in {baseline.path}", file=sys.stderr)
+    with progress.status() as say:
+        for each in examine(lab, cases, baseline, judged.tolerances, mutants, say):
+            tested.append(each)
+            if arguments.store and each.mutant.name == SENSITIVITY_FAULT and not each.why_not:
+                kept = store_effects(baseline, each)
+                baselines.save(baseline)
+                print(f"kept the effect of {SENSITIVITY_FAULT} on {kept} cases in {baseline.path}", file=sys.stderr)
     return tested, baseline, judged.tolerances
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{text}".ljust(shutil.get_terminal_size().columns - 1), end="", file=sys.stderr, flush=True)

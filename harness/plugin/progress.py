@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.report.text import duration
+
 _INTERVAL = 10.0  # seconds between two lines
 
 
@@ -26,4 +28,4 @@ class Progress:
             return None
         self._last_line = now
         seconds = (now - self._began) / (self.done - 1) * left
-        return f"{self.done} of {total} tests, about {seconds:.0f} s left"
+        return f"{self.done} of {total} tests, about {duration(seconds)} left"

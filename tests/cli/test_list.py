@@ -11,7 +11,6 @@ import pytest
 from harness.ablation.ranges import DEPTHS
 from harness.ablation.strategies import STRATEGIES
 from harness.cli.inventory import RANGES
-from harness.cli.list import duration
 from harness.cli.main import main
 from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
@@ -93,11 +92,6 @@ def test_one_batch_is_really_timed(tmp_path, capsys):
     assert timed["batch"] > timed["forward"] > 0
     assert timed["batch"] < found["cost"]["seconds"] < 5 * timed["batch"] + 1e-9  # four seeds and one case
     assert "time        about " in said(capsys, *arguments, "--measure", "--device", "cpu")
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (119.4, "119 s"), (600, "10 min"), (9000, "2.5 h")])
-def test_durations(seconds, text):
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
