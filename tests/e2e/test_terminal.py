@@ -86,3 +86,13 @@ def test_on_a_terminal_there_is_a_bar_and_a_stopped_run_leaves_none(project, how
     assert "tests ━" not in screen.text
     assert "stopped after 1 of 3 tests; go on with: pytest --dit-prompts=prompts.txt " in screen.text
     assert "least harmful variant: flux-tiny" in screen.text
+
+
+def test_the_help_has_the_groups(pytester, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = pytester.runpytest_inprocess("--help").outlines
+    headings = [line for line in lines if line.startswith("dit: ")]
+    assert headings[0] == "dit: what is run:"
+    assert headings[-1] == "dit: output:"
+    first, second = (lines.index(heading) for heading in headings[:2])
+    assert any(line.lstrip().startswith("--dit-plan") for line in lines[first:second])
