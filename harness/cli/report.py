@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def show(folder: Path, records: Sequence[Record], place: str = "") -> list[Path]
     ``place`` is the run folder's URL where ``folder`` is a copy of it.
     """
     written = write_ranking(folder, records, common.warn)
-    print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
+    print(render(records, shutil.get_terminal_size().columns, common.colour()), end="")
     for path in written:
         print(f"wrote {f'{place}/{path.relative_to(folder)}' if is_url(place) else path}")
     return written

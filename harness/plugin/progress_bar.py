@@ -155,10 +155,8 @@ def register(config: pytest.Config, total: Callable[[], int]) -> BarPlugin | Non
     ``-s``, live logs or a debugger, or under another reporter.
     """
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    option = config.option
-    others_write = option.capture == "no" or option.usepdb or config.getini("log_cli") or option.log_cli_level
     own = type(reporter) is pytest.TerminalReporter and not workers.is_worker(config)
-    if others_write or not own or option.verbose < 0:
+    if not own or config.get_verbosity() < 0 or _tests_write(config):
         return None
     writer: Any = config.get_terminal_writer()
     file = _terminal(writer)
@@ -171,6 +169,13 @@ def register(config: pytest.Config, total: Callable[[], int]) -> BarPlugin | Non
     plugin = BarPlugin(Bar(console), total, lambda: int(writer.width_of_current_line))
     config.pluginmanager.register(plugin, NAME)
     return plugin
+
+
+def _tests_write(config: pytest.Config) -> bool:
+    """Whether what tests print gets to the terminal: without capture, in a debugger, or as live logs."""
+    logs = config.pluginmanager.hasplugin("logging-plugin")
+    live = logs and (config.getini("log_cli") or config.getoption("log_cli_level", None))
+    return config.getoption("capture", "no") == "no" or config.getoption("usepdb", False) or bool(live)
 
 
 def _terminal(writer: Any) -> TextIO | None:

@@ -191,7 +191,7 @@ class Session:
     def _say_progress(self) -> None:
         """Print how far the run is where no bar shows it, and a reader of the log may want to know."""
         line = self._progress.after_test(self._tests(), time.monotonic())
-        if line and self._bar is None and self.config.option.verbose >= 0:
+        if line and self._bar is None and self.config.get_verbosity() >= 0:
             self._say(line)
 
     def _say_notes(self) -> None:

@@ -15,22 +15,21 @@ from harness.results.journal import read
 from tests.helpers.projects import CASES, run
 from tests.helpers.screen import Screen
 
-TABLES = """
-import sys
-from harness.results import chosen_columns
+INTERRUPTED = """
 def pytest_runtest_call(item):
     if {stop!r} in item.name:
         raise KeyboardInterrupt
 """
 
 
-def test_a_log_has_no_control_characters_and_q_is_quiet(project, monkeypatch):
+def test_a_log_has_no_control_characters_and_a_table_of_80_columns(project, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = run(project, "-k", "skip")
     text = result.stdout.str()
     assert not {c for c in text if not c.isprintable()} - {"\n"}
     assert " left" not in text
-    assert max(len(line) for line in text.splitlines() if "|" not in line and "plugins" not in line) <= 110
+    tables = text[text.index("what can go") : text.index("wrote reports")]
+    assert max(map(len, tables.splitlines())) <= 80
     result.stdout.fnmatch_lines(["# tier variant * harm *CLIP drift gate*", "more columns, by --dit-columns or in *"])
     result = run(project, "-k", "skip", "--dit-columns=lost-percent", "--dit-columns=psnr,all")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -38,8 +37,9 @@ def test_a_log_has_no_control_characters_and_q_is_quiet(project, monkeypatch):
 
 
 def test_an_interrupted_run_ranks_what_there_is_and_says_how_to_go_on(project):
-    project.makeconftest(TABLES.format(stop="reverse"))
-    result = run(project, "-k", "skip or reverse", "-p", "no:xdist")
+    project.makeconftest(INTERRUPTED.format(stop="reverse"))
+    options = ("-p", "no:randomly", "-p", "no:cacheprovider", "--dit-prompts=prompts.txt", "--dit-run-id=r")
+    result = project.runpytest_inprocess(*options, "-k", "skip or reverse", no_reraise_ctrlc=True)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     text = result.stdout.str()
     assert "least harmful variant: flux-tiny" in text

@@ -41,7 +41,7 @@ def test_every_option_is_in_one_group_of_few():
 
 def test_the_groups_are_what_one_wants_to_do():
     of = {name: heading for heading, group in groups().items() for name in group}
-    assert list(groups())[0] == of["--dit-checkpoint"] == of["--dit-strategy"] == "dit: what is run"
+    assert next(iter(groups())) == of["--dit-checkpoint"] == of["--dit-strategy"] == "dit: what is run"
     assert of["--dit-budget"] == of["--dit-quick"] == "dit: fewer images"
     assert of["--dit-strict"] == of["--dit-baseline-update"] == "dit: judging by stored values"
     assert of["--dit-shard"] == of["--dit-resume"] == "dit: going on with a run, and several machines"
