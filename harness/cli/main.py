@@ -178,7 +178,7 @@ class _Parser(argparse.ArgumentParser):
             guess = did_you_mean(str(value), known)
             raise argparse.ArgumentError(action, f"invalid choice: {value!r}{guess} (choose from {', '.join(known)})")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's own; an option that nobody knows ends the run with the nearest one of the command's."""
         parsed, unknown = super().parse_known_args(args, namespace)
         for word in unknown:

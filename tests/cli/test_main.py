@@ -38,6 +38,14 @@ def test_a_damaged_journal_is_named(tmp_path, capsys):
     assert "line 1 is no record: record.kind is missing" in capsys.readouterr().err
 
 
+def test_a_run_that_is_not_there_is_answered_with_the_nearest(tmp_path, capsys):
+    journal = Journal(tmp_path / "20261122-083103-a295")
+    journal.append(quality("skip", 0.5))
+    journal.close()
+    assert main(["report", str(tmp_path / "20261122-083103-a259")]) == 4
+    assert "-a259 (did you mean '20261122-083103-a295'?): a run folder holds" in capsys.readouterr().err
+
+
 def test_help_lists_every_command_with_its_line(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
