@@ -27,7 +27,8 @@ def test_a_log_has_no_control_characters_and_a_table_of_80_columns(project, monk
     result = run(project, "-k", "skip")
     text = result.stdout.str()
     assert not {c for c in text if not c.isprintable()} - {"\n"}
-    assert " left" not in text
+    assert "tests, about" not in text  # too short a run for a line
+    assert "━" not in text
     tables = text[text.index("what can go") : text.index("wrote reports")]
     assert max(map(len, tables.splitlines())) <= 80
     result.stdout.fnmatch_lines(["# tier variant * harm *CLIP drift gate*", "more columns, by --dit-columns or in *"])
