@@ -94,7 +94,7 @@ def test_a_sweep_is_judged_by_stored_values(lab, tmp_path):
 
 
 def test_what_is_wrong_is_said_before_anything_runs(lab, tmp_path):
-    with pytest.raises(CaseError, match="unknown strategy 'skp'; there are skip, "):
+    with pytest.raises(CaseError, match=r"unknown strategy 'skp' \(did you mean 'skip'\?\); there are skip, "):
         sweep(lab, strategies="skp")
     with pytest.raises(CaseError, match="'swap' changes nothing on range 4"):
         sweep(lab, ranges="4", strategies="swap")

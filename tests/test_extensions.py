@@ -69,7 +69,7 @@ def test_a_broken_strategy_is_named_with_its_package(points, source, message, pa
 def test_a_broken_strategy_spoils_nothing_else(package):
     package("bad-one", "[harness.strategies]\nmine = bad_one:MINE\n", "import no_such_module")
     assert choose("skip").plan(4, Span(1, 2)) == parse("0 3")
-    with pytest.raises(CaseError, match=r"unknown strategy 'mien'; there are skip, .*, mine$"):
+    with pytest.raises(CaseError, match=r"'mien' \(did you mean 'mine'\?\); there are skip, .*, mine$"):
         choose("mien")
 
 

@@ -34,7 +34,6 @@ ELSEWHERE = {
     "plugin/adaptive_session.py": ("e2e/test_option_adaptive.py", "the variants of a run, measured together"),
     "plugin/analysis_session.py": ("e2e/test_analysis.py", "the analyses of a run"),
     "plugin/benchmark.py": ("e2e/test_latency.py", "pytest-benchmark runs the loop"),
-    "plugin/command_line.py": ("e2e/test_wrong_input.py", "pytest parses options; one file an option there"),
     "plugin/fixtures": ("e2e/test_run.py", "fixtures are met in a run of pytest"),
     "plugin/header.py": ("e2e/test_run.py", "the first lines of a run"),
     "plugin/labs.py": ("e2e/test_verdicts.py", "the labs of a run, by its options"),

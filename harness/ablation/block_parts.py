@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import SupportsIndex
 
 from harness.errors import PlanError
+from harness.spelling import did_you_mean
 
 _MOST_FACTOR = 100.0
 _DECIMALS = 4  # of a factor, so that its text says it exactly
@@ -143,7 +144,10 @@ def partial(index: int, names: Iterable[str], factor: str) -> Atom:
     parts: list[BlockPart] = []
     for name in names:
         if name not in list(BlockPart):
-            raise PlanError(f"a block has no part {name[:20]!r}; the parts are {', '.join(BlockPart)}")
+            raise PlanError(
+                f"a block has no part {name[:20]!r}{did_you_mean(name, BlockPart)}; the parts are "
+                f"{', '.join(BlockPart)}"
+            )
         parts.append(BlockPart(name))
     whole, _, decimals = factor.partition(".")
     if len(whole) > 3 or len(decimals.rstrip("0")) > _DECIMALS or len(decimals) > 20:

@@ -24,6 +24,7 @@ from harness.ablation.ranges import Span
 from harness.ablation.steps import Window, share
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import CaseError
+from harness.spelling import did_you_mean
 
 BY_HAND = "by-hand"  # the word of a case whose plan was written by hand: no range and no strategy says what it is
 
@@ -116,7 +117,9 @@ def stack_length(checkpoint: str, stacks: Mapping[str, int], stack: str) -> int:
     """The number of blocks of a stack. Raises CaseError where the checkpoint has no such stack."""
     if stack not in stacks:
         known = ", ".join(f"{name} ({n} blocks)" for name, n in stacks.items())
-        raise CaseError(f"checkpoint {checkpoint!r} has no stack {stack!r}; it has {known}")
+        raise CaseError(
+            f"checkpoint {checkpoint!r} has no stack {stack!r}{did_you_mean(stack, stacks)}; it has {known}"
+        )
     return stacks[stack]
 
 

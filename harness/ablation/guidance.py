@@ -12,6 +12,7 @@ import re
 
 from harness.ablation import steps
 from harness.errors import CaseError
+from harness.spelling import did_you_mean
 
 
 class GuidancePass(enum.StrEnum):
@@ -29,8 +30,8 @@ def read(text: str) -> GuidancePass:
     """The pass of ``uncond`` or ``cond``. Raises CaseError for another text."""
     if text not in list(GuidancePass):
         raise CaseError(
-            f"{text!r} is no pass of guidance; write uncond (the pass with the negative prompt) or cond (the one with "
-            "the prompt)"
+            f"{text!r} is no pass of guidance{did_you_mean(text, GuidancePass)}; write uncond (the pass with the "
+            "negative prompt) or cond (the one with the prompt)"
         )
     return GuidancePass(text)
 

@@ -21,6 +21,7 @@ from harness.ablation.ranges import Span
 from harness.ablation.steps import Window, split, suffix, within
 from harness.ablation.strategies import STRATEGIES
 from harness.errors import CaseError
+from harness.spelling import did_you_mean
 
 WORD = "modifier"  # for -k
 JOIN = "+"  # between the parts of an id
@@ -110,7 +111,7 @@ def modifier_of(name: str) -> Modifier:
     if name in MODIFIERS:
         return MODIFIERS[name]
     if name not in (known := names()):
-        raise CaseError(f"unknown modifier {name!r}; there are {', '.join(known)}")
+        raise CaseError(f"unknown modifier {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
     return _foreign(name)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.errors import CaseError
+from harness.spelling import did_you_mean
 
 DEPTHS = ("first", "middle", "last", "middle-lower", "middle-upper", "each")
 GROUPED = DEPTHS[:-1]  # what measured groups say otherwise
@@ -82,7 +83,8 @@ def spans(name: str, length: int, stack: str = "", parts: Parts | None = None) -
     where = f" for stack {stack!r}" if stack else ""
     if written is None:
         raise CaseError(
-            f"unknown range {name!r}{where}; write a block (3), a range (4-7) or one of {', '.join(DEPTHS)}"
+            f"unknown range {name!r}{did_you_mean(name, DEPTHS)}{where}; write a block (3), a range (4-7) or one of "
+            f"{', '.join(DEPTHS)}"
         )
     first, last = int(written[1]), int(written[2] or written[1])
     if last < first or last >= length:

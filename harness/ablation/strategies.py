@@ -22,6 +22,7 @@ from harness.ablation.block_parts import Atom, BlockPart, PartialBlock
 from harness.ablation.plan import Combine, Group, Plan
 from harness.ablation.ranges import Span
 from harness.errors import CaseError, HarnessError, first_line
+from harness.spelling import did_you_mean
 
 
 def _around(length: int, span: Span, inner: tuple[Atom | Group, ...]) -> Plan:
@@ -236,7 +237,7 @@ def strategy_of(name: str) -> Strategy:
     """The strategy of that name. Raises CaseError naming what there is, ExtensionError for one that is broken."""
     known = names()  # also finds a package that gives a name of the harness's own
     if name not in known:
-        raise CaseError(f"unknown strategy {name!r}; there are {', '.join(known)}")
+        raise CaseError(f"unknown strategy {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
     return STRATEGIES.get(name) or _foreign(name)
 
 

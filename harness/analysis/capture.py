@@ -27,6 +27,7 @@ from harness.models.environment import device_key, versions
 from harness.models.sampler import Sampler
 from harness.models.stacks import stacks, unwrap_compiled
 from harness.results.arrays import Array
+from harness.spelling import did_you_mean
 
 DRAWS = 200  # of the bootstrap
 BINS = 10  # of the noise level, where there are more steps than that
@@ -48,7 +49,10 @@ class Collector:
 
     def __init__(self, *, draws: int = DRAWS, sink: Sink | None = None, reduction: str = REDUCTIONS[0]) -> None:
         if reduction not in REDUCTIONS:
-            raise OptionError(f"unknown reduction {reduction!r} of tokens; there are {', '.join(REDUCTIONS)}")
+            raise OptionError(
+                f"unknown reduction {reduction!r}{did_you_mean(reduction, REDUCTIONS)} of tokens; there are "
+                f"{', '.join(REDUCTIONS)}"
+            )
         self.draws, self._sink, self._last = draws, sink, reduction == "last"
         self._sums: dict[tuple[str, str], StreamSums] = {}
 

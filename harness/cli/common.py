@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
+
 from harness.errors import HarnessError, OptionError
 from harness.files import why_not_made, write_atomically
 from harness.gates.tolerances import DEFAULTS, FILE, Tolerance, load_tolerances
@@ -66,6 +68,12 @@ def check_writable(path: Path) -> None:
         raise HarnessError(f"can't write {path}: it is a folder")
     if why := why_not_made(path.absolute().parent):
         raise HarnessError(f"can't write {path}: {why}")
+
+
+def colour() -> bool:
+    """Whether to write colours: to a terminal, unless NO_COLOR is set, and where FORCE_COLOR is."""
+    console = Console()
+    return console.is_terminal and not console.no_color
 
 
 def say(line: str) -> None:

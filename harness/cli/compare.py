@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
 from harness.cli import common
@@ -39,6 +38,6 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the comparison; 1 where ``--fail-on`` applies."""
     comparisons = compare(read(arguments.a), read(arguments.b), common.read_tolerances(arguments))
     width = shutil.get_terminal_size().columns
-    print(render(comparisons, width, sys.stdout.isatty(), everything=arguments.everything), end="")
+    print(render(comparisons, width, common.colour(), everything=arguments.everything), end="")
     common.write_markdown(arguments.markdown, markdown(comparisons, everything=arguments.everything))
     return 1 if arguments.fail_on and any(c.differs(Strictness(arguments.fail_on)) for c in comparisons) else 0

@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from harness.cli import common
 from harness.errors import ExportError
 from harness.files import write_atomically
@@ -88,8 +90,8 @@ def _summary(exported: Exported, checkpoint: Checkpoint, before: int) -> list[st
         for stack, length in exported.lengths.items()
     ]
     lines = [
-        f"wrote {exported.folder}: {exported.transformer} with {', '.join(parts)}; {exported.size / 1e6:,.1f} MB "
-        f"of {before / 1e6:,.1f} MB",
+        f"wrote {exported.folder}: {exported.transformer} with {', '.join(parts)}; {decimal(exported.size)} "
+        f"of {decimal(before)}",
         f"read back: {exported.tensors} tensors, names, shapes and bytes as in {exported.checkpoint} "
         f"({', '.join(f'{name} sha256 {digest[:12]}' for name, digest in exported.sha256.items())})",
     ]

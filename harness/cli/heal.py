@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,7 +144,7 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n".join(summary(out, job, healed)))
     if records is not None and harms is not None:
         write_journal(arguments.run, records)
-        print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
+        print(render(records, shutil.get_terminal_size().columns, common.colour()), end="")
         print(f"brought back: {interval_text(harms.recovered)} sd of {harms.before.value:.2f}; wrote {arguments.run}")
         if job.own_prompts:
             common.warn("harm was measured on the prompts that were trained on; --prompts FILE trains on others")

@@ -26,6 +26,7 @@ from harness.lab import cost
 from harness.models import prompts
 from harness.models.checkpoints.changed_settings import SIZE_FORM, SettingsChange, change_settings, read_size
 from harness.models.checkpoints.resolve import Checkpoint, blueprint, resolve, transformer_config
+from harness.report.text import duration
 
 _NEED_CHECKPOINT = (
     *("stack", "range", "strategy", "plan", "steps", "size", "batch", "seeds", "control_seeds", "prompts", "measure"),
@@ -175,10 +176,3 @@ def _plain(
         },
         "timed": timed,
     }
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.4 h``."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -11,10 +11,11 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Protocol, cast
+from typing import Any, NamedTuple, NoReturn, Protocol, cast
 
 from harness.cli import common
 from harness.errors import HarnessError, missing_package, shortened
+from harness.spelling import did_you_mean
 
 
 class _Command(NamedTuple):
@@ -166,10 +167,27 @@ def _program() -> str:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line that a terminal can show, also where it quotes an argument."""
+    """Says what is wrong in one line that a terminal can show, also where it quotes an argument, and what was meant."""
 
     def error(self, message: str) -> NoReturn:
         super().error(shortened(message))
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """As argparse's own, for commands and the values of options, with the nearest one of the choices."""
+        if action.choices is not None and value not in action.choices:
+            known = [str(choice) for choice in action.choices]
+            guess = did_you_mean(str(value), known)
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}{guess} (choose from {', '.join(known)})")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's own; an option that nobody knows ends the run with the nearest one of the command's."""
+        parsed, unknown = super().parse_known_args(args, namespace)
+        for word in unknown:
+            name = word.partition("=")[0]
+            guess = did_you_mean(name, self._option_string_actions) if name.startswith("--") else ""
+            if guess:
+                self.error(f"unknown option {name}{guess}")
+        return parsed, unknown
 
 
 class _Paragraphs(argparse.HelpFormatter):

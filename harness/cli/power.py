@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 
 from harness.ablation.grid import from_id
-from harness.cli import common
+from harness.cli import common, progress
 from harness.errors import BaselineError, HarnessError
 from harness.gates import baselines
 from harness.gates.baselines import Baseline
@@ -24,6 +23,7 @@ from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import bundled_names, resolve
 from harness.models.environment import pick_device
 from harness.report.power_page import markdown
+from harness.spelling import did_you_mean
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     known = {m.name: m for m in FAULTS}
     for name in arguments.fault or ():
         if name not in known:
-            raise HarnessError(f"unknown fault {name!r}; there are {', '.join(known)}")
+            raise HarnessError(f"unknown fault {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}")
     mutants = [known[name] for name in arguments.fault or known]
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -74,18 +74,15 @@ def _examine(
     wanted = arguments.case or ["*"]
     ids = [i for i in baseline.cases if any(fnmatchcase(i, pattern) for pattern in wanted)]
     if not ids:
-        raise BaselineError(f"{baseline.path} has no case that matches {', '.join(wanted)}")
+        guess = did_you_mean(wanted[0], baseline.cases)
+        raise BaselineError(f"{baseline.path} has no case that matches {', '.join(wanted)}{guess}")
     cases = [from_id(lab.checkpoint.name, lab.checkpoint.stacks, i) for i in ids]
     tested: list[FaultResult] = []
-    for each in examine(lab, cases, baseline, judged.tolerances, mutants, _progress):
-        tested.append(each)
-        if arguments.store and each.mutant.name == SENSITIVITY_FAULT and not each.why_not:
-            kept = store_effects(baseline, each)
-            baselines.save(baseline)
-            print(f"\rkept the effect of {SENSITIVITY_FAULT} on {kept} cases in {baseline.path}", file=sys.stderr)
+    with progress.status() as say:
+        for each in examine(lab, cases, baseline, judged.tolerances, mutants, say):
+            tested.append(each)
+            if arguments.store and each.mutant.name == SENSITIVITY_FAULT and not each.why_not:
+                kept = store_effects(baseline, each)
+                baselines.save(baseline)
+                print(f"kept the effect of {SENSITIVITY_FAULT} on {kept} cases in {baseline.path}", file=sys.stderr)
     return tested, baseline, judged.tolerances
-
-
-def _progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{text}".ljust(shutil.get_terminal_size().columns - 1), end="", file=sys.stderr, flush=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,7 +76,7 @@ def _side_by_side(stores: Sequence[Store], records: Sequence[Sequence[Record]], 
     names = [name if names.count(name) == 1 else store.place for name, store in zip(names, stores, strict=True)]
     runs = [side_by_side.NamedRun(name, tuple(mine)) for name, mine in zip(names, records, strict=True)]
     print(
-        side_by_side.render(side_by_side.side_by_side(runs), shutil.get_terminal_size().columns, sys.stdout.isatty()),
+        side_by_side.render(side_by_side.side_by_side(runs), shutil.get_terminal_size().columns, common.colour()),
         end="",
     )
     first = stores[0].folder
@@ -103,7 +102,7 @@ def show(folder: Path, records: Sequence[Record], place: str = "", *, quiet: boo
     if written and find_spec("pyarrow"):
         written = [*written, *_tables(folder, records)]
     if not quiet:
-        print(render(records, shutil.get_terminal_size().columns, sys.stdout.isatty()), end="")
+        print(render(records, shutil.get_terminal_size().columns, common.colour()), end="")
     for path in written:
         print(f"wrote {f'{place}/{path.relative_to(folder)}' if is_url(place) else path}")
     return written

@@ -110,6 +110,10 @@ def run(arguments: argparse.Namespace) -> int:
     except HarnessError:
         _finish(work, store)  # what there is, before the error is said
         raise
+    except KeyboardInterrupt:
+        _finish(work, store)
+        common.say(f"go on with the same options and --resume {store.place}")
+        raise
     records = _finish(work, store)
     if missing := record_files.lacking({(r.kind, r.case): r for r in records}, work):
         raise HarnessError(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -130,5 +131,5 @@ def _costs(cost: Cost, screening: float) -> list[tuple[str, str]]:
             "as in the median over the bundled models (--dit-adaptive)",
         ),
         ("screening", f"{screening:.0f} control images, for all single skips (python -m harness screen)"),
-        ("disk", f"at most {cost.disk / 1e6:.1f} MB in the run's folder"),
+        ("disk", f"at most {decimal(cost.disk)} in the run's folder"),
     ]

@@ -10,13 +10,12 @@ written as it is measured, and the same command goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import torch
 
 from harness.analysis.screening import evenly_spaced
-from harness.cli import common
+from harness.cli import common, progress
 from harness.errors import HarnessError
 from harness.lab.lab import Lab
 from harness.models import prompts as prompt_files
@@ -103,10 +102,6 @@ def _harms(arguments: argparse.Namespace, lab: Lab, taken: tuple[int, ...]) -> N
     journal = open_journal(arguments.harms, MeasuredOn(lab.fingerprint, taken))
     blocks = Blocks.alike(lab.checkpoint.stacks)
     removals = sampled_removals(blocks.count, arguments.sample, arguments.seed)
-    measure_harms(lab, blocks, removals, journal, _progress)
+    with progress.bar("sets") as say:
+        measure_harms(lab, blocks, removals, journal, say)
     print(f"wrote {arguments.harms}: harms of {len(journal.harms)} sets of blocks on {len(lab.prompts)} prompts")
-
-
-def _progress(done: int, of: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done} of {of} sets", end="" if done < of else "\n", file=sys.stderr, flush=True)

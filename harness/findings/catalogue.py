@@ -6,13 +6,13 @@ the claim is tested.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
 
 from harness.findings.claim import Claim, ClaimError
+from harness.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,7 @@ def _by_name(name: str) -> list[ClaimReference]:
     for claims in SETS.values():
         if name in claims.ids:
             return [ClaimReference(name, claims)]
-    known = {known.lower(): known for known in (*SETS, *(id_ for claims in SETS.values() for id_ in claims.ids))}
-    near = [known[match] for match in difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)]
-    guess = f" (did you mean {' or '.join(near)}?)" if near else ""
+    known = (*SETS, *(id_ for claims in SETS.values() for id_ in claims.ids))
+    guess = did_you_mean(name, known, most=3, alike=0.5)
     sets = ", ".join(f"{name} ({claims.ids[0]} to {claims.ids[-1]})" for name, claims in SETS.items())
     raise ClaimError(f"unknown claim or set of claims {name!r}{guess}; the sets are {sets}")

@@ -28,6 +28,7 @@ from harness.errors import CaseError, SurgeryError
 from harness.grains.block_range import TEXT_ARGUMENT, BlockRange, Stream, block_range
 from harness.grains.calls import Calls, counted, remove_after
 from harness.grains.forward_facts import ForwardFacts, forward_facts
+from harness.spelling import did_you_mean
 
 
 class Edge(enum.StrEnum):
@@ -75,8 +76,8 @@ def parse_edges(text: str) -> frozenset[Edge]:
     for word in words:
         if word not in known:
             raise CaseError(
-                f"unknown attention edge {word!r}; there are {', '.join(f'{e.short} ({e.value})' for e in Edge)}, "
-                "query -> key, joined by -"
+                f"unknown attention edge {word!r}{did_you_mean(word, known)}; there are "
+                f"{', '.join(f'{e.short} ({e.value})' for e in Edge)}, query -> key, joined by -"
             )
     return frozenset(known[word] for word in words)
 

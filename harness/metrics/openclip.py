@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints.foreign_code import refuse_code_files
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_weights, weights_digest
+from harness.spelling import nearest
 
 DEFAULT = "ViT-L-14/openai"  # of checkpoints that name no judge
 _NAMED = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -119,8 +119,7 @@ def _named(architecture: str, tag: str) -> Source:
 
 
 def _near(name: str, known: Sequence[str]) -> str:
-    lower = {other.lower(): other for other in known}
-    near = [lower[other] for other in difflib.get_close_matches(name.lower(), lower, n=6, cutoff=0.5)]
+    near = nearest(name, known, most=6, alike=0.5)
     if near or len(known) <= 12:
         return f"near it are {', '.join(near)}" if near else f"there are {', '.join(known)}"
     return "all are listed by: python -c 'import open_clip; print(*open_clip.list_pretrained())'"

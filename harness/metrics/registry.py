@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from harness import extensions
 from harness.errors import HarnessError, MetricError, first_line
+from harness.spelling import did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -45,9 +45,7 @@ def _parse(text: str) -> Asked:
     """``NAME`` or ``NAME=FOLDER, FILE or hub id``. Raises HarnessError for an unknown name or an empty place."""
     name, equals, where = (part.strip() for part in text.partition("="))
     if name not in _names():
-        near = difflib.get_close_matches(name, _names(), n=1)
-        guess = f" (did you mean {near[0]}?)" if near else ""
-        raise HarnessError(f"unknown metric {name!r}{guess}; there are {', '.join(_names())}")
+        raise HarnessError(f"unknown metric {name!r}{did_you_mean(name, _names())}; there are {', '.join(_names())}")
     if equals and not where:
         raise HarnessError(f"metric {text!r}: nothing after '='; give a folder, a file or a hub id, or leave '=' out")
     return Asked(name, where or None)

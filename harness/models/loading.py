@@ -20,6 +20,7 @@ from harness.models import lora_loading, memory
 from harness.models.checkpoints.pipeline_folder import header, shards, weights_folder
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
 from harness.models.checkpoints.weight_files import check_files
+from harness.spelling import did_you_mean
 
 _MISSING_BLOCKS = 4  # so few are built, and named by their weights
 _LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
@@ -43,7 +44,7 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
     """
     name = checkpoint.settings.dtype
     if name not in DTYPES:
-        raise CheckpointError(f"unknown dtype {name!r}; there are {', '.join(DTYPES)}")
+        raise CheckpointError(f"unknown dtype {name!r}{did_you_mean(name, DTYPES)}; there are {', '.join(DTYPES)}")
     pipeline_class = getattr(diffusers, checkpoint.family.pipeline, None)
     if pipeline_class is None:
         raise CheckpointError(f"diffusers {diffusers.__version__} has no {checkpoint.family.pipeline}; upgrade it")
@@ -143,7 +144,9 @@ def _modules(pipeline: Any) -> list[torch.nn.Module]:
 def _check_offload(offload: str, device: torch.device) -> None:
     """Raise CheckpointError for an unknown offload, or one on a device that has main memory already."""
     if offload not in OFFLOADS:
-        raise CheckpointError(f"unknown offload {offload!r}; there are {', '.join(OFFLOADS)}")
+        raise CheckpointError(
+            f"unknown offload {offload!r}{did_you_mean(offload, OFFLOADS)}; there are {', '.join(OFFLOADS)}"
+        )
     if offload != "none" and device.type == "cpu":
         raise CheckpointError(
             f"--dit-offload={offload} keeps weights in main memory until the GPU needs them, and this run is on the "

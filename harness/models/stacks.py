@@ -8,6 +8,7 @@ from torch import nn
 
 from harness.errors import SurgeryError
 from harness.models.checkpoints.resolve import FAMILIES
+from harness.spelling import did_you_mean
 
 
 def transformer_of(model: object) -> nn.Module:
@@ -68,7 +69,9 @@ def find_stack(transformer: nn.Module, stack: str | None) -> StackAttribute:
     if stack is None and len(known) == 1:
         return StackAttribute(*next(iter(known.items())))
     if stack not in known:
-        wanted = "name one of its stacks" if stack is None else f"there is no stack {stack!r}"
+        wanted = (
+            "name one of its stacks" if stack is None else f"there is no stack {stack!r}{did_you_mean(stack, known)}"
+        )
         raise SurgeryError(
             f"{type(unwrap_compiled(transformer)).__name__}: {wanted}; it has {', '.join(known) or 'none'}"
         )

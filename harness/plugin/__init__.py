@@ -15,6 +15,7 @@ from harness.errors import HarnessError
 from harness.plugin import options, transport, workers
 from harness.plugin.collection import Collection, parameter_id
 from harness.plugin.command_line import add_options
+from harness.plugin.option_values import check_option_names
 
 if TYPE_CHECKING:
     from harness.plugin.fixtures.ablation import AblationFixture
@@ -32,6 +33,11 @@ _PYTEST: pytest.StashKey[pytest.Session] = pytest.StashKey()  # whose exit statu
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
+    check_option_names(vars(early_config.known_args_namespace), args)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,6 +87,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.config.stash[_COLLECTION].add_words(item)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Where a test that was named isn't there, name the nearest one behind what pytest says."""
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        collection, said = session.config.stash[_COLLECTION], " ".join(map(str, error.args))
+        files = {name: name.partition("[")[0].rpartition("/")[2] for name in session.config.args}
+        guesses = [collection.nearest_id(name) for name, file in files.items() if file in said]
+        raise pytest.UsageError(*error.args, *filter(None, guesses)) from None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
     collection = config.stash[_COLLECTION]
@@ -94,7 +112,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     collection = config.stash[_COLLECTION]
     if workers.is_worker(config):
         return []
-    lines = [f"dit: {note}" for note in collection.notes]
+    lines = [f"dit: {note}" for note in (*collection.notes, collection.why_none(config.option.keyword)) if note]
     if not collection.any_test and collection.options.typed:
         lines.append(_without_effect(collection.options.typed))
     if not collection.selected or config.option.collectonly:
@@ -138,7 +156,7 @@ def _open_session(session: pytest.Session) -> Session:
     from harness.plugin.session import Session  # loads torch
 
     config = session.config
-    config.stash[_SESSION], config.stash[_PYTEST] = Session(config, config.stash[_COLLECTION]), session
+    config.stash[_SESSION], config.stash[_PYTEST] = Session(session, config.stash[_COLLECTION]), session
     _rank_when_terminated(session)
     return config.stash[_SESSION]
 

@@ -13,9 +13,11 @@ from harness.errors import CaseError, HarnessError, shortened
 from harness.gates.baselines import find_folder
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.plugin import workers
+from harness.plugin.keywords import unmatched
 from harness.plugin.mistakes import Mistakes, Subject
 from harness.plugin.options import Options
 from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, is_marked, mark_of, own_fixtures
+from harness.spelling import did_you_mean
 
 # Fixtures whose tests run only when asked for, and the word in -k that asks for them. Naming their file on the command
 # line does so, too, and --dit-analysis asks for all of them.
@@ -48,6 +50,7 @@ class Collection:
         self.parameters: dict[str, Parameter] = {}  # of everything that was collected, whether it will run or not
         self.selected: list[SelectedTest] = []
         self._targets: dict[str, Target] = {}
+        self._tests: set[str] = set()  # the names of functions and files with tests of ours
         self.any_test = False  # whether any test was collected that takes a fixture of ours
         self.notes: list[str] = []  # for the header, once reject() was called
         self._mistakes = Mistakes()
@@ -59,6 +62,7 @@ class Collection:
         if not fixtures:
             return
         self.any_test = True
+        self._tests |= {metafunc.definition.path.name, metafunc.definition.name}
         parameters: dict[str, Parameter] = {}
         checkpoints: list[Checkpoint] = []
         # An error raised here would be shown with a traceback and exit 2; reject() raises it again.
@@ -164,6 +168,21 @@ class Collection:
     def parameter(self, item: pytest.Item) -> Parameter | None:
         """A test's parameter; None for a test of another kind, and for one whose mark gives it none."""
         return self.parameters.get(parameter_id(item) or "")
+
+    def why_none(self, keyword: str) -> str:
+        """A line about an expression of ``-k`` that selects no case, with the nearest right word; "" elsewhere."""
+        if self.selected or not self.parameters or not keyword:
+            return ""
+        names = {*self.parameters, *(word for p in self.parameters.values() for word in p.words), *self._tests}
+        words = unmatched(keyword, names)
+        return f"-k {keyword!r} selects no case: in no test's name is {', '.join(words)}" if words else ""
+
+    def nearest_id(self, argument: str) -> str:
+        """A line for a test on the command line whose case is not there, with the nearest one; "" elsewhere."""
+        case = argument.partition("[")[2].removesuffix("]")
+        if not case or case in self.parameters:
+            return ""
+        return f"there is no case {shortened(case)!r}{did_you_mean(case, self.parameters)}"
 
     @property
     def targets(self) -> list[Target]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Protocol
 
 import pytest
 
@@ -16,16 +18,13 @@ from harness.plugin.option_values import FLAGS, LISTS, PREFIX, WITHOUT_KEY, key_
 from harness.plugin.options import RANGE_SOURCES
 
 
-def add_options(parser: pytest.Parser) -> None:
-    """Register every option."""
-    group = parser.getgroup("dit", "layer ablations of diffusion transformers")
+class _Option(Protocol):
+    """Registers an option: its name without ``--dit-``, its line in the help, and what argparse takes beside."""
 
-    def option(name: str, about: str, **kwargs: Any) -> None:
-        plain = name.replace("-", "_")
-        group.addoption(PREFIX + name, dest=key_of(plain), help=about, **kwargs)
-        if plain not in WITHOUT_KEY:
-            parser.addini(key_of(plain), f"the same as {PREFIX}{name}, which goes first", **_kind(plain))
+    def __call__(self, name: str, about: str, **kwargs: Any) -> None: ...
 
+
+def _what_is_run(option: _Option) -> None:
     option(
         "checkpoint",
         "run its family's cases on this checkpoint: a name, a hub id in the cache, or a folder (written with '=')",
@@ -68,54 +67,15 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="PASS",
     )
-    option(
-        "images",
-        "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of "
-        "the model's own",
-        metavar="FOLDER",
-    )
-    option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
-    option(
-        "trust-judge", "rank and compare also by a judge that fails its check; the table says so", action="store_true"
-    )
-    option(
-        "judge",
-        "score by this open_clip model instead of the checkpoint's own: ARCHITECTURE/TAG, or a folder (with '=')",
-        metavar="JUDGE",
-    )
-    option(
-        "metric",
-        "an extra metric, its weights in a file, folder or at a hub id: lpips, dinov2=FOLDER ...; none: no extra ones",
-        action="append",
-        metavar="NAME[=WHERE]",
-    )
+    option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
+    option("analysis", "run the layer analysis and the published claims, too", action="store_true")
+
+
+def _fewer_images(option: _Option) -> None:
     option(
         "quick",
         "a few strategies on the middle ranges, about half a minute a model; stores no baselines",
         action="store_true",
-    )
-    option(
-        "baseline-update",
-        f"store what is measured as baseline: {UpdateMode.MISSING} (only what has none yet), {UpdateMode.CHANGED} "
-        f"(what fails, too) or {UpdateMode.ALL}",
-        metavar="MODE",
-    )
-    option(
-        "unjudged",
-        "ok: let cases pass whose stored values don't apply, as with other prompts or another judge; they fail without",
-        metavar="ok",
-    )
-    option("strict", "let cases fail that have no stored values at all, too", action="store_true")
-    option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
-    option(
-        "resume",
-        "go on with a run (its id, or its folder): what its journal holds is not measured again",
-        metavar="RUN",
-    )
-    option(
-        "shard",
-        "run only the I-th of N parts of the cases (2/4); python -m harness merge puts the parts together",
-        metavar="I/N",
     )
     option(
         "adaptive",
@@ -128,9 +88,40 @@ def add_options(parser: pytest.Parser) -> None:
         "most promising variants first",
         metavar="AMOUNT",
     )
-    option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
-    option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
-    option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")
+    option(
+        "cache",
+        "keep prompt embeddings and the control's images in this folder, for runs under the same fingerprint (default: "
+        "off)",
+        metavar="DIR|off",
+    )
+    option("cache-limit", f"gigabytes that the cache may hold (default: {CACHE_GB})", metavar="N")
+
+
+def _how_it_is_measured(option: _Option) -> None:
+    option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
+    option(
+        "images",
+        "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of "
+        "the model's own",
+        metavar="FOLDER",
+    )
+    option(
+        "judge",
+        "score by this open_clip model instead of the checkpoint's own: ARCHITECTURE/TAG, or a folder (with '=')",
+        metavar="JUDGE",
+    )
+    option(
+        "trust-judge", "rank and compare also by a judge that fails its check; the table says so", action="store_true"
+    )
+    option(
+        "metric",
+        "an extra metric, its weights in a file, folder or at a hub id: lpips, dinov2=FOLDER ...; none: no extra ones",
+        action="append",
+        metavar="NAME[=WHERE]",
+    )
+    option("steps", "denoising steps (default: the checkpoint's)", metavar="N")
+    option("size", f"size of the images: {SIZE_FORM} (default: the checkpoint's)", metavar="PIXELS")
+    option("batch", "images in one forward (default: the checkpoint's)", metavar="N")
     option("seeds", "seeds that a variant is run on, at most the control's (default: 1)", metavar="N")
     option("control-seeds", "seeds that the control is run on, 2 or more (default: the checkpoint's)", metavar="N")
     option(
@@ -139,23 +130,32 @@ def add_options(parser: pytest.Parser) -> None:
         "other figures of the control are stored",
         metavar="full",
     )
-    option(
-        "cache",
-        "keep prompt embeddings and the control's images in this folder, for runs under the same fingerprint (default: "
-        "off)",
-        metavar="DIR|off",
-    )
-    option("cache-limit", f"gigabytes that the cache may hold (default: {CACHE_GB})", metavar="N")
-    option("steps", "denoising steps (default: the checkpoint's)", metavar="N")
-    option("size", f"size of the images: {SIZE_FORM} (default: the checkpoint's)", metavar="PIXELS")
-    option("batch", "images in one forward (default: the checkpoint's)", metavar="N")
+    option("rounds", "timed pairs of forwards a latency case (default: 12, with --dit-quick 8)", metavar="N")
     option(
         "dtype",
         f"hold the weights as {', '.join(DTYPES)}, or for short {', '.join(SHORT_DTYPES)} (default: the checkpoint's)",
         metavar="DTYPE",
     )
-    option("lora", "a LoRA on top: a .safetensors file or folder (with '='), or a hub id in the cache", metavar="LORA")
-    option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
+
+
+def _judging(option: _Option) -> None:
+    option(
+        "baseline-update",
+        f"store what is measured as baseline: {UpdateMode.MISSING} (only what has none yet), {UpdateMode.CHANGED} "
+        f"(what fails, too) or {UpdateMode.ALL}",
+        metavar="MODE",
+    )
+    option(
+        "unjudged",
+        "ok: let cases pass whose stored values don't apply, as with other prompts or another judge; they fail without",
+        metavar="ok",
+    )
+    option("strict", "let cases fail that have no stored values at all, too", action="store_true")
+    option(
+        "calibrate",
+        "repeat the run under K perturbations, and store how far each value moves (its noise floor)",
+        metavar="K",
+    )
     option(
         "perturb",
         "run under a perturbation, which no gate may notice: "
@@ -163,11 +163,35 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="KIND=VALUE",
     )
-    option("analysis", "run the layer analysis and the published claims, too", action="store_true")
+
+
+def _device(option: _Option) -> None:
+    option("device", "torch device (default: the GPU where there is one)", metavar="DEVICE")
+    option("offload", f"keep weights in main memory until the GPU needs them: {', '.join(OFFLOADS)}", metavar="MODE")
+    option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
+
+
+def _going_on(option: _Option) -> None:
+    option("run-id", "name of the folder under reports/ (default: the time and a short hash)", metavar="ID")
     option(
-        "calibrate",
-        "repeat the run under K perturbations, and store how far each value moves (its noise floor)",
-        metavar="K",
+        "resume",
+        "go on with a run (its id, or its folder): what its journal holds is not measured again",
+        metavar="RUN",
+    )
+    option(
+        "shard",
+        "run only the I-th of N parts of the cases (2/4); python -m harness merge puts the parts together",
+        metavar="I/N",
+    )
+
+
+def _output(option: _Option) -> None:
+    option(
+        "columns",
+        "more columns of the ranked table on the terminal: all, or lost-percent, checker, fid-ratio, lpips.drift ... "
+        "(repeat, or separate by commas); ranking.md has all",
+        action="append",
+        metavar="NAME",
     )
     option(
         "log",
@@ -176,7 +200,33 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         metavar="TRACKER",
     )
-    option("threads", "torch threads on the CPU (default: torch's own)", metavar="N")
+    option("reports", "where run folders go (default: reports/ in pytest's root)", metavar="DIR")
+
+
+# What one wants to do, in the order of ``pytest --help``, and the options for it.
+_PURPOSES: Mapping[str, Callable[[_Option], None]] = {
+    "what is run": _what_is_run,
+    "fewer images": _fewer_images,
+    "how it is measured": _how_it_is_measured,
+    "judging by stored values": _judging,
+    "on which device": _device,
+    "going on with a run, and several machines": _going_on,
+    "output": _output,
+}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option, in a group for each thing that one wants to do."""
+    for purpose, add in _PURPOSES.items():
+        heading = f"dit: {purpose}"
+        add(partial(_register, parser, parser.getgroup(heading, heading)))
+
+
+def _register(parser: pytest.Parser, group: pytest.OptionGroup, name: str, about: str, **kwargs: Any) -> None:
+    plain = name.replace("-", "_")
+    group.addoption(PREFIX + name, dest=key_of(plain), help=about, **kwargs)
+    if plain not in WITHOUT_KEY:
+        parser.addini(key_of(plain), f"the same as {PREFIX}{name}, which goes first", **_kind(plain))
 
 
 def _kind(name: str) -> dict[str, Any]:

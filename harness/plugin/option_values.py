@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from harness.errors import shortened
+from harness.spelling import did_you_mean
 
 PREFIX = "--dit-"
 _DEST = "dit_"  # begins the names of the values in pytest's parser, and the keys of the configuration file
@@ -20,7 +23,7 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 2000  # characters; what file systems take
 WITHOUT_KEY = frozenset({"run_id", "resume", "shard", "baseline_update", "calibrate", "perturb", "budget"})
 FLAGS = frozenset({"trust_judge", "quick", "adaptive", "strict", "analysis"})
 LISTS = frozenset(
-    {"stack", "range", "strategy", "plan", "modifier", "steps_window", "pass", "metric", "perturb", "log"}
+    {"stack", "range", "strategy", "plan", "modifier", "steps_window", "pass", "metric", "perturb", "log", "columns"}
 )
 _PATHS = frozenset({"prompts", "images", "reports"})
 _NAMES_OR_PATHS = frozenset({"checkpoint", "lora", "judge", "metric"})
@@ -106,6 +109,21 @@ def _place(folder: Path, text: str) -> str:
     name, equals, where = text.rpartition("=")
     is_path = os.sep in where and (folder / where).exists()
     return f"{name}{equals}{folder / where}" if is_path else text
+
+
+def check_option_names(known: Collection[str], arguments: Sequence[str]) -> None:
+    """Raise pytest.UsageError for an option that begins as ours and isn't, with the nearest one.
+
+    ``known`` are the names of the values in pytest's parser, ``arguments`` the words of the command line.
+    """
+    ours = [option_of(name.removeprefix(_DEST)) for name in known if name.startswith(_DEST)]
+    for argument in arguments:
+        if argument == "--":
+            return
+        name = argument.partition("=")[0]
+        if name.startswith(PREFIX) and name not in ours:
+            guess = did_you_mean(name, ours)
+            raise pytest.UsageError(f"there is no option {shortened(name)}{guess}; pytest --help shows all of them")
 
 
 def check_lengths(given: OptionValues) -> None:

@@ -32,8 +32,10 @@ from harness.models.random_weights.checkpoint import NO_PASSES, NO_STEPS
 from harness.models.spec import BATCH, CACHE_GB, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
 from harness.plugin import workers
 from harness.plugin.option_values import PREFIX, OptionValues, check_lengths, key_of, option_of, read_values
+from harness.results.chosen_columns import read_columns
 from harness.results.journal import JOURNALS, WHOLE, Shard
 from harness.results.run_name import RULE, is_name, new_name
+from harness.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from harness.models.checkpoints.resolve import Checkpoint
@@ -111,6 +113,7 @@ class Options:
     judge: str | None
     trust_judge: bool
     metrics: tuple[str, ...]
+    columns: tuple[str, ...]
     perturbations: tuple[Perturbation, ...]
     calibrate: int | None
     analysis: bool
@@ -219,6 +222,7 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         judge=_absolute(config, _name_or_path(config, "judge", text("judge"))),
         trust_judge=flag("trust_judge"),
         metrics=tuple(_metric(config, value) for value in given.texts("metric")),
+        columns=_columns(several("columns")),
         perturbations=_perturbations(given.texts("perturb")),
         calibrate=_calibrate(config, given, quick=quick, update=update),
         analysis=flag("analysis"),
@@ -294,7 +298,9 @@ def _whole(name: str, value: str | None, least: int, most: int) -> int | None:
 def _check_weights(kind: str, others: Mapping[str, object]) -> None:
     """Refuse an unknown kind of weights, and options (``others``, with their values) that don't go with random ones."""
     if kind not in WEIGHTS:
-        raise pytest.UsageError(f"--dit-weights takes {' or '.join(WEIGHTS)}, not {kind!r}")
+        raise pytest.UsageError(
+            f"--dit-weights takes {' or '.join(WEIGHTS)}, not {kind!r}{did_you_mean(kind, WEIGHTS)}"
+        )
     for name, value in others.items():
         if value is not None:
             reason = _NOT_WITH_RANDOM_WEIGHTS[name]
@@ -303,7 +309,7 @@ def _check_weights(kind: str, others: Mapping[str, object]) -> None:
 
 def _one_of(name: str, value: str | None, choices: Sequence[str]) -> str | None:
     if value is not None and value not in choices:
-        raise pytest.UsageError(f"--dit-{name} takes {', '.join(choices)}, not {value!r}")
+        raise pytest.UsageError(f"--dit-{name} takes {', '.join(choices)}, not {value!r}{did_you_mean(value, choices)}")
     return value
 
 
@@ -328,6 +334,13 @@ def _perturbations(texts: Sequence[str]) -> tuple[Perturbation, ...]:
     except OptionError as error:
         raise pytest.UsageError(f"--dit-perturb: {error}") from None
     return perturbations
+
+
+def _columns(texts: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return read_columns(texts)
+    except OptionError as error:
+        raise pytest.UsageError(f"--dit-columns: {error}") from None
 
 
 def _calibrate(config: pytest.Config, given: OptionValues, *, quick: bool, update: UpdateMode | None) -> int | None:
@@ -393,7 +406,8 @@ def _run_folder(config: pytest.Config, reports: Path, given: OptionValues, shard
     if not (any(folder.glob(JOURNALS)) or config.option.collectonly):
         runs = sorted(path.parent.name for path in reports.glob(f"*/{JOURNALS}"))[-5:]
         has = f"the last ones there are {', '.join(dict.fromkeys(runs))}" if runs else "there is none at all"
-        raise pytest.UsageError(f"--dit-resume {resume!r}: there is no such run in {reports}; {has}")
+        guess = did_you_mean(resume, (path.parent.name for path in reports.glob(f"*/{JOURNALS}")))
+        raise pytest.UsageError(f"--dit-resume {resume!r}: there is no such run in {reports}{guess}; {has}")
     return folder
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.report.text import duration
+
 _INTERVAL = 10.0  # seconds between two lines
 
 
@@ -9,7 +11,7 @@ class Progress:
     """Counts the tests of a run that are done."""
 
     def __init__(self) -> None:
-        self._done = 0
+        self.done = 0
         self._began = self._last_line = 0.0
 
     def after_test(self, total: int, now: float) -> str | None:
@@ -18,12 +20,12 @@ class Progress:
         ``now`` is in seconds, on any clock. The time that is left is estimated from the tests after the first, which
         also measures the control.
         """
-        self._done += 1
-        if self._done == 1:
+        self.done += 1
+        if self.done == 1:
             self._began = self._last_line = now
-        left = total - self._done
+        left = total - self.done
         if now - self._last_line < _INTERVAL or left <= 0:
             return None
         self._last_line = now
-        seconds = (now - self._began) / (self._done - 1) * left
-        return f"{self._done} of {total} tests, about {seconds:.0f} s left"
+        seconds = (now - self._began) / (self.done - 1) * left
+        return f"{self.done} of {total} tests, about {duration(seconds)} left"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ import pytest
 from harness.errors import DataError, HarnessError, JournalError, OptionError
 from harness.gates.update import UpdateMode, update_cases
 from harness.gates.validation import calibration
+from harness.gates.validation.calibration import without_options
 from harness.lab.budget import Account
 from harness.loggers.base import Loggers
 from harness.plugin import summary, transport, workers
@@ -25,7 +27,10 @@ from harness.plugin.fixtures.control import ControlFixture
 from harness.plugin.labs import Labs
 from harness.plugin.parameters import Parameter
 from harness.plugin.progress import Progress
+from harness.plugin.progress_bar import BarPlugin
+from harness.plugin.progress_bar import register as register_bar
 from harness.plugin.raised import error_line, with_error
+from harness.report.text import counted
 from harness.results.journal import Journal, check_place, latest, read
 from harness.results.records import Kind, Record, from_json
 
@@ -36,8 +41,9 @@ class Session:
     Under pytest-xdist there is one in each process: the workers' make fixtures, the controller's writes and prints.
     """
 
-    def __init__(self, config: pytest.Config, collection: Collection) -> None:
-        self.config = config
+    def __init__(self, session: pytest.Session, collection: Collection) -> None:
+        self._session = session
+        self.config = config = session.config
         self.collection = collection
         self.options = collection.options
         self.process = workers.Process.of(config, self.options.run_id)
@@ -46,6 +52,8 @@ class Session:
         self.analyses = AnalysisSession(self.labs, self.folder, self.process.worker, self.options.update)
         self.problems: list[str] = []  # what could not be read or written, for the summary
         self._progress = Progress()
+        self._bar: BarPlugin | None = None
+        self._whole = True  # whether the run ended by itself
         self._journal: Journal | None = None
         self._records: list[Record] = []
         self._findings: list[dict[str, Any]] = []
@@ -63,6 +71,7 @@ class Session:
         A run that can't begin leaves no folder.
         """
         self.config.pluginmanager.register(self, "harness.plugin.session")
+        self._bar = register_bar(self.config, self._tests)
         try:
             self._open()
         except HarnessError:
@@ -157,7 +166,11 @@ class Session:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """In the controller (or the only process): write the journal, and say how far the run is."""
         # What is raised before a test is reported then; after a test nothing is measured any more.
-        if self.process.worker or not (report.when == "call" or (report.when == "setup" and report.failed)):
+        if self.process.worker:
+            return
+        if report.when == "teardown":
+            self._say_progress()
+        if not (report.when == "call" or (report.when == "setup" and report.failed)):
             return
         data = transport.detach(report)
         # The table of findings says itself why one was skipped.
@@ -176,7 +189,15 @@ class Session:
         self._findings += data.findings
         self._baselines |= data.baselines
         self._say_notes()
-        if line := self._progress.after_test(len(self.collection.selected), time.monotonic()):
+
+    def _tests(self) -> int:
+        """How many tests the run has; the controller of pytest-xdist is told by its workers."""
+        return self._session.testscollected
+
+    def _say_progress(self) -> None:
+        """Print how far the run is where no bar shows it, and a reader of the log may want to know."""
+        line = self._progress.after_test(self._tests(), time.monotonic())
+        if line and self._bar is None and self.config.get_verbosity() >= 0:
             self._say(line)
 
     def _say_notes(self) -> None:
@@ -206,6 +227,7 @@ class Session:
         Noise floors are measured only of a run that ended by itself (``whole``). Raises HarnessError where one of them
         can't be done.
         """
+        self._whole = whole
         for line in self.analyses.problems():
             self.problem(line)
         for line in self.labs.cache.notes if self.labs.opened and self.labs.cache is not None else ():
@@ -244,7 +266,8 @@ class Session:
     def _say_in_test(self, line: str) -> None:
         """Print a line while a test runs, whose output pytest captures."""
         capture = self.config.pluginmanager.get_plugin("capturemanager")
-        with nullcontext() if capture is None else capture.global_and_fixture_disabled():
+        hidden = nullcontext() if self._bar is None else self._bar.hidden()
+        with nullcontext() if capture is None else capture.global_and_fixture_disabled(), hidden:
             self._say(line)
 
     def _say(self, line: str) -> None:
@@ -262,8 +285,8 @@ class Session:
         reporter.ensure_newline()
         ranking = summary.Section()
         if self._records:
-            metrics = [text.partition("=")[0] for text in self.options.metrics]
-            ranking = summary.ranking(self.folder, self._records, width, colour, self.problem, metrics)
+            columns = [*self.options.columns, *(text.partition("=")[0] for text in self.options.metrics)]
+            ranking = summary.ranking(self.folder, self._records, width, colour, self.problem, columns)
         reporter.write(ranking.text, flush=True)
         for line in self.analyses.lines():
             reporter.write_line(line)
@@ -279,9 +302,19 @@ class Session:
             reporter.write_line(line)
         for line in self.problems:
             reporter.write_line(f"error: {line}", red=True)
-        if self._records:
+        if self._records and self._whole:
             for line in self._unused_lines():
                 reporter.write_line(line)
+        if not self._whole:
+            reporter.write_line(self._how_to_go_on(), yellow=True)
+
+    def _how_to_go_on(self) -> str:
+        """How far a run came that was stopped, and the command that measures the rest of it."""
+        far = f"stopped after {self._progress.done} of {counted(self._tests(), 'test')}"
+        if not (self.folder / self.options.shard.file).exists():
+            return f"{far}; nothing was measured yet"
+        arguments = without_options(self.config.invocation_params.args, ("--dit-run-id", "--dit-resume"))
+        return f"{far}; go on with: {shlex.join(['pytest', *map(str, arguments), f'--dit-resume={self.folder.name}'])}"
 
     def _unused_lines(self) -> list[str]:
         opened = self.labs.opened.items()

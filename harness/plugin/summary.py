@@ -35,13 +35,14 @@ def ranking(
     width: int,
     colour: bool,
     problem: Callable[[str], None],
-    metrics: Collection[str] = (),
+    columns: Collection[str] = (),
 ) -> Section:
     """Rank the journal in a run folder together with the records of this session, and write the reports there.
 
     A run that goes on under the same id finds the records of its earlier part in the journal, and the session's own
     are ranked even where that could not be written. ``problem`` is called with a line for all that can't be read or
-    written. ``metrics`` are the extra ones that were asked for by name, whose columns fit any terminal.
+    written. ``columns`` are what was asked for beside those that a terminal's table always has: their names, and
+    those of extra metrics.
     """
     try:
         stored = read(folder, left_out=problem)
@@ -49,7 +50,7 @@ def ranking(
         problem(str(error))
         stored = []
     records = latest([*stored, *session])
-    return Section(render(records, width, colour, metrics), write_ranking(folder, records, problem))
+    return Section(render(records, width, colour, columns), write_ranking(folder, records, problem))
 
 
 def findings(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.ablation.case import BY_HAND
 from harness.errors import printable
 from harness.report.text import NOTHING, counted, number
 from harness.results.columns import extra, headline, strategy_table, table
@@ -36,6 +37,7 @@ _QUALITY = (
 )
 
 
+PLAN = "plan"
 _NO_BLOCK_LEFT_OUT = "variants that leave out no block, and so save no time"
 
 
@@ -98,9 +100,17 @@ def columns_of(ranking: Ranking) -> tuple[Column, ...]:
 
 
 def headline_columns(ranking: Ranking) -> tuple[Column, ...]:
-    """The columns of the short table of what can go, without those that are empty."""
-    columns = headline()
+    """The columns of the short table of what can go, without those that are empty.
+
+    The plans are among them where a variant is nothing but its plan.
+    """
+    columns = [c for c in table(ranking.by) if c in headline() or (c.name == PLAN and by_hand(ranking.removals))]
     return _filled(columns, [cells(row, columns) for row in ranking.removals])
+
+
+def by_hand(rows: Sequence[Row]) -> bool:
+    """Whether any of the variants is a plan by hand, whose name says nothing."""
+    return any(BY_HAND in row.words for row in rows)
 
 
 def parts(ranking: Ranking) -> tuple[tuple[str, tuple[Row, ...]], ...]:
@@ -208,6 +218,27 @@ _WRITTEN: Mapping[str, Callable[[Row, str, bool], str]] = {
     "same_as_listed": _surgery,
     "gate": lambda row, _form, _short: row.gate.value,
 }
+
+
+def explanations(ranking: Ranking, shown: Sequence[Column]) -> tuple[str, ...]:
+    """What a reader has to know of the signs in a table: a line each for ``*`` and for tiers, where they are there."""
+    names = {column.name for column in shown}
+    lines: list[str] = []
+    if "speed_up" in names and any(row.pareto for row in ranking.rows):
+        lines.append(
+            "*: surely faster than the control, and than every less harmful variant that leaves out blocks (the Pareto "
+            "front)"
+        )
+    if "tier" in names and ranking.tiers and ranking.fewest is None:
+        lines.append(
+            "tier: a new one begins at the first variant that is surely more harmful than the first of the tier before"
+        )
+    return tuple(lines)
+
+
+def filled_columns(ranking: Ranking, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Those columns that have something to show of any variant."""
+    return _filled(columns, [cells(row, columns) for row in ranking.rows])
 
 
 def foot(ranking: Ranking) -> tuple[str, ...]:

@@ -38,6 +38,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.4 h``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def tick_label(value: float) -> str:
     """The label of a tick on an axis, as short as it can be: ``0.25``, ``1e-5``."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:

@@ -25,6 +25,7 @@ SPEED_TABLE = frozenset({RankedBy.SPEED})
 BOTH_TABLES = HARM_TABLE | SPEED_TABLE
 # Columns whose ``dropped`` is this or more go only after the cells of the others were shortened.
 SHORTENED = 10
+TIER = 20  # the last to go
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class Column:
 
     ``name`` is its key in files, ``label`` heads it, ``legend`` says in sentences what it shows. ``tables`` are the
     rankings that have it; it is ``optional`` where it is shown only if a variant has it, and then stands before the
-    last column. One with a ``brief``, which says it in a few words, is also in the short table of what can go.
+    last column. One with a ``brief``, which says it in a few words, is also in the short table of what can go, and in
+    the terminal's, which has the others where they are asked for.
     ``strategies`` puts it into the summary per strategy. ``text`` is aligned left. On a narrow terminal, columns are
     left out in the order of ``dropped``, those with None never.
     """

@@ -7,7 +7,7 @@ of the table's columns from left to right.
 
 from __future__ import annotations
 
-from harness.results.figure import BOTH_TABLES, HARM_TABLE, SHORTENED, SPEED_TABLE, Better, Column, Figure
+from harness.results.figure import BOTH_TABLES, HARM_TABLE, SHORTENED, SPEED_TABLE, TIER, Better, Column, Figure
 
 # What the bundled world's checker grades, beside the mean over them (grade) and whether all are right (all_right).
 ATTRIBUTES = ("background", "count", "colour", "shape", "size", "texture", "relation")
@@ -27,6 +27,7 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="tier",
+        dropped=TIER,
         label="tier",
         legend="Tiers part the ranking: a new one begins at the first variant that is surely more harmful than the "
         "first of the tier before. A variant with a wide interval may stand behind such a cut without being surely "
@@ -48,7 +49,6 @@ _RANKED: tuple[Column, ...] = (
     ),
     Column(
         name="plan",
-        brief="the blocks that run, in this order",
         label="plan",
         legend="The plan lists the blocks in the order in which they run.",
         tables=BOTH_TABLES,
@@ -94,7 +94,6 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="lost_percent",
-        brief="harm in percent of what there is to lose; 100: the images have nothing to do with their prompts",
         label="lost %",
         legend="Lost % is harm in percent of what there is to lose, the harm of images that follow another prompt (0: "
         "as good as the control, 100: the prompt has no effect any more), with Fieller's 95 % interval over prompts.",
@@ -265,6 +264,17 @@ _RANKED: tuple[Column, ...] = (
         better=Better.LOWER,
     ),
     Figure(
+        name="clip_score",
+        brief="mean CLIP score (cosine x 100) of the variant's images for their prompts, by the judge",
+        label="CLIP",
+        legend="CLIP is the mean score of the variant's images for their prompts (cosine x 100) by the judge, a CLIP "
+        "model; harm in points is how much lower that is than of the control's images.",
+        tables=HARM_TABLE,
+        form=".1f",
+        better=Better.HIGHER,
+        files=True,
+    ),
+    Figure(
         name="clip_min",
         label="CLIP min",
         legend="CLIP min is the mean change of the score of a prompt's lowest-scoring sentence, where prompts are "
@@ -278,6 +288,7 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="latent_drift",
+        brief="how far the final latents are from the control's; 0: identical, 1: as far as another seed",
         label="drift",
         legend="Drift is the distance (1 - cosine) of the final latents from the control's, over the mean distance "
         "between two seeds of one prompt (0: identical, 1: as far as another seed).",
@@ -287,7 +298,6 @@ _RANKED: tuple[Column, ...] = (
         gated=True,
         stored=True,
         files=True,
-        dropped=11,
     ),
     Figure(
         name="output_drift",
@@ -331,8 +341,6 @@ _RANKED: tuple[Column, ...] = (
     ),
     Figure(
         name="grade_loss",
-        brief="change of the share of attributes (colour, count ...) that an exact checker sees right; bundled models "
-        "only",
         label="checker",
         legend="Checker is the change of the share of a caption's attributes (background, count, colour, shape, size, "
         "texture, relation) that the image gets right, by the exact checker of the bundled world; files hold the loss, "

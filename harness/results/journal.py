@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from harness.errors import JournalError
 from harness.files import parse_json, why_not_made, write_atomically
 from harness.results.records import Record, from_json
+from harness.spelling import did_you_mean
 
 JOURNALS = "shard-*.jsonl"  # what is read: every journal in a run's folder
 _MOST_SHARDS = 10_000
@@ -132,7 +133,8 @@ def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Recor
     """
     files = [run] if run.is_file() else sorted(run.glob(JOURNALS))
     if not files:
-        raise JournalError(f"no journal in {run}: a run folder holds {JOURNALS} (see reports/)")
+        guess = did_you_mean(run.name, (path.parent.name for path in run.parent.glob(f"*/{JOURNALS}")))
+        raise JournalError(f"no journal in {run}{guess}: a run folder holds {JOURNALS} (see reports/)")
     records: list[Record] = []
     for path in files:
         good, bad = _content(path)

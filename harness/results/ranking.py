@@ -176,7 +176,9 @@ def _rank(
     for place, i in enumerate(order, start=1):
         record, measured = quality[i]
         interval, unit = harm_interval(harms[i], measured.subset), measured.summary["seed_sd"]
-        count = {"prompts_measured": float(measured.prompts)} if partial else {}
+        more = {"prompts_measured": float(measured.prompts)} if partial else {}
+        if scores := measured.values.get("score"):
+            more["clip_score"] = float(np.mean(scores))
         rows.append(
             Row(
                 case=record.case,
@@ -197,7 +199,7 @@ def _rank(
                 collapsed=int(collapsed[i]),
                 n=measured.n,
                 gate=record.verdict.status,
-                summary=_others({**measured.summary, **count, **_named_rank("checker_rank", checker, record.case)}),
+                summary=_others({**measured.summary, **more, **_named_rank("checker_rank", checker, record.case)}),
                 latency=latency.get(record.case),
                 pareto=front[i],
             )

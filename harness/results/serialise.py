@@ -19,6 +19,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from harness.errors import DataError
 from harness.files import parse_json
+from harness.spelling import did_you_mean
 
 _T = TypeVar("_T")
 
@@ -82,7 +83,9 @@ def no_unknown_fields(kind: Any, data: Any, where: str = "") -> Mapping[str, Any
     fields = _object(data, where)
     known = _types(kind)
     for name in sorted(fields.keys() - known.keys()):
-        raise DataError(f"{_inside(where, name)} is unknown; the fields are {', '.join(known)}")
+        raise DataError(
+            f"{_inside(where, name)} is unknown{did_you_mean(name, known)}; the fields are {', '.join(known)}"
+        )
     return fields
 
 

@@ -35,7 +35,7 @@ def test_a_range_a_window_and_parameters_are_read():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("faster", "unknown modifier 'faster'; there are reuse, fewer-steps"),
+        ("faster", "unknown modifier 'faster' (did you mean 'faster-cache'?); there are reuse, fewer-steps"),
         ("reuse", "modifier 'reuse' lacks n; it takes nN (one step of so many is computed, 1 to 9999)"),
         ("fewer-steps", "modifier 'fewer-steps' lacks a number"),
         ("fewer-steps.0", "'0' (denoising steps) is from 1 to 1000"),

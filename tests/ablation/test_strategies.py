@@ -95,7 +95,7 @@ def test_reverse_of_reverse_is_identity():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("skp", "unknown strategy 'skp'; there are skip, repeat"),
+        ("skp", r"unknown strategy 'skp' \(did you mean 'skip'\?\); there are skip, repeat"),
         ("parallel.q3", r"no parameter 'q3' in 'parallel.q3'; it takes tN \(loops\)"),
         ("skip.t2", "it takes none"),
         ("parallel.t", "no parameter 't'"),

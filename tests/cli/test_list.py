@@ -11,7 +11,6 @@ import pytest
 from harness.ablation.ranges import DEPTHS
 from harness.ablation.strategies import STRATEGIES
 from harness.cli.inventory import RANGES
-from harness.cli.list import duration
 from harness.cli.main import main
 from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
@@ -95,18 +94,13 @@ def test_one_batch_is_really_timed(tmp_path, capsys):
     assert "time        about " in said(capsys, *arguments, "--measure", "--device", "cpu")
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (119.4, "119 s"), (600, "10 min"), (9000, "2.5 h")])
-def test_durations(seconds, text):
-    assert duration(seconds) == text
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["flux-tinny"], "error: checkpoint 'flux-tinny' is neither"),
         (["flux-tiny", "--stack", "joint"], "error: checkpoint 'flux-tiny' has no stack 'joint'; it has double (5"),
         (["flux-tiny", "--range", "9-7"], "error: range '9-7' for stack 'double' doesn't fit its 5 blocks (0-4)"),
-        (["flux-tiny", "--strategy", "skp"], "error: unknown strategy 'skp'; there are skip, "),
+        (["flux-tiny", "--strategy", "skp"], "error: unknown strategy 'skp' (did you mean 'skip'?); there are skip, "),
         (["flux-tiny", "--plan", "0-3"], "error: plan '0-3' names no stack"),
         (["flux-tiny", "--plan", "double: 0-4"], "error: plan 'double: 0-4' runs stack 'double' as it is"),
         (["flux-tiny", "--steps", "0"], "error: --steps takes a whole number from 1 to 99999, not '0'"),

@@ -38,6 +38,14 @@ def test_a_damaged_journal_is_named(tmp_path, capsys):
     assert "line 1 is no record: record.kind is missing" in capsys.readouterr().err
 
 
+def test_a_run_that_is_not_there_is_answered_with_the_nearest(tmp_path, capsys):
+    journal = Journal(tmp_path / "20261122-083103-a295")
+    journal.append(quality("skip", 0.5))
+    journal.close()
+    assert main(["report", str(tmp_path / "20261122-083103-a259")]) == 4
+    assert "-a259 (did you mean '20261122-083103-a295'?): a run folder holds" in capsys.readouterr().err
+
+
 def test_help_lists_every_command_with_its_line(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
@@ -71,6 +79,23 @@ def test_a_command_line_that_does_not_parse_ends_with_2(arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
     assert "usage: python -m harness" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lsit"], "argument COMMAND: invalid choice: 'lsit' (did you mean 'list'?) (choose from init, list, "),
+        (["gremlins"], "argument COMMAND: invalid choice: 'gremlins' (choose from init, list, "),
+        (["tiny", "trian"], "invalid choice: 'trian' (did you mean 'train'?) (choose from train, evaluate)"),
+        (["list", "--stepps=3"], "harness list: error: unknown option --stepps (did you mean '--steps'?)"),
+        (["list", "--gremlins"], "error: unrecognized arguments: --gremlins"),
+    ],
+    ids=lambda value: "_".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_answered_with_the_nearest_right_word(arguments, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from harness.cli.main import main
 from harness.results.journal import FILE, read
+from harness.workers import local
 from harness.workers.store import Store
 from harness.workers.work import read_work
 from tests.helpers.works import measurements
@@ -72,6 +73,23 @@ def test_a_sweep_is_a_run_and_goes_on_by_its_name(tmp_path, capsys):
     record.write_text(json.dumps(data))
     assert main(["sweep", *RANDOM, "--resume", "r"]) == 4
     assert "was measured differently there (weights 0123456789ab -> " in capsys.readouterr().err
+
+
+def test_a_sweep_that_was_stopped_ranks_what_there_is_and_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    measure = local.run
+
+    def stopped(*arguments, **options):
+        measure(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(local, "run", stopped)
+    plan = ["flux-tiny", "--weights", "random:small", "--plan", "double: 0 2-4"]
+    assert main(["sweep", *plan, "--run-id", "r"]) == 130
+    said = capsys.readouterr()
+    assert "nothing to rank" in said.out or "variant" in said.out
+    assert said.out.rstrip().endswith("go on with the same options and --resume reports/r")
+    assert said.err == "stopped\n"
+    assert (tmp_path / "reports" / "r" / "ranking.md").exists()
 
 
 def test_a_run_at_a_url_is_measured_ranked_reported_and_merged(tmp_path, capsys):

@@ -229,7 +229,7 @@ def test_claims_by_name_have_the_ids_of_their_own_and_load_nothing(project):
         ('@pytest.mark.dit_findings("flux-tiny", middle, middle)', "*there are two claims called X1"),
         (
             '@pytest.mark.dit_findings("flux-tiny", "blgo")',
-            "*unknown claim or set of claims 'blgo' (did you mean blog?)*",
+            "*unknown claim or set of claims 'blgo' (did you mean 'blog'?)*",
         ),
         (
             '@pytest.mark.dit_findings("flux-tiny", 3)',

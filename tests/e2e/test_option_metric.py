@@ -77,7 +77,7 @@ def project(pytester, loaded, monkeypatch):
         ),
         (["--dit-judge=empty"], "*judge *empty is no open_clip folder: open_clip_config.json is not there"),
         (["--dit-judge=nowhere"], "*judge 'nowhere' is neither a folder nor one of open_clip's names*"),
-        (["--dit-metric=lpip"], "*unknown metric 'lpip' (did you mean lpips?); there are inception, lpips, *"),
+        (["--dit-metric=lpip"], "*unknown metric 'lpip' (did you mean 'lpips'?); there are inception, lpips, *"),
         (["--dit-metric=lpips"], "*metric 'lpips': no weights: alexnet* is not there; fetch *harness convert *"),
         (
             ["--dit-metric=inception"],

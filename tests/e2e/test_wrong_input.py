@@ -19,7 +19,11 @@ from tests.helpers.projects import run
         (["--dit-control-seeds=2", "--dit-seeds=3"], "*can't run on 3 seeds: *on 2 (*or --dit-control-seeds), *"),
         (["--dit-batch=-1"], "*--dit-batch takes a whole number from 1, not '-1'*"),
         (["--dit-dtype=bf8"], "*--dit-dtype takes float32, bfloat16, float16, not 'bf8'*"),
-        (["--dit-strategy=skp"], "*unknown strategy 'skp'; there are skip, *"),
+        (["--dit-strategy=skp"], "*unknown strategy 'skp' (did you mean 'skip'?); there are skip, *"),
+        (["--dit-stratgy=skip"], "*no option --dit-stratgy (did you mean '--dit-strategy'?); pytest --help shows *"),
+        (["--dit-stack=singel"], "*has no stack 'singel' (did you mean 'single'?); it has double*"),
+        (["--dit-range=midle"], "*unknown range 'midle' (did you mean 'middle'?) for stack*"),
+        (["--dit-baseline-update=mising"], "*takes missing, changed, all, not 'mising' (did you mean 'missing'?)*"),
         (["--dit-stack=tripel"], "*has no stack 'tripel'; it has double (5 blocks), single (10 blocks)*"),
         (["--dit-range=centre"], "*unknown range 'centre'*"),
         (["--dit-stack=double", "--dit-range=3-9"], "*range '3-9' for stack 'double' doesn't fit its 5 blocks (0-4)*"),
@@ -77,3 +81,15 @@ def test_wrong_input_is_one_line_and_exit_4(project, arguments, message):
     assert "Traceback" not in text
     assert len([line for line in result.errlines if line.strip()]) == 1
     assert not (project.path / "reports").exists()
+
+
+def test_a_case_that_is_not_there_and_a_word_of_k_are_answered_with_the_nearest(project):
+    (file,) = project.path.glob("test_*.py")
+    result = run(project, f"{file.name}::test_ablation[flux-tiny-double-L01-03-skp]")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    said = "*there is no case 'flux-tiny-double-L01-03-skp' (did you mean 'flux-tiny-double-L01-03-skip'?)"
+    result.stderr.fnmatch_lines(["ERROR: not found: *", said])
+    result = run(project, "-k", "doubel")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    said = "dit: -k 'doubel' selects no case: in no test's name is 'doubel' (did you mean 'double'?)"
+    assert said in result.outlines

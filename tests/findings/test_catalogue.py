@@ -35,9 +35,9 @@ def test_claims_are_selected_by_set_by_id_and_as_they_are():
     [
         (
             ["blgo"],
-            r"unknown claim or set of claims 'blgo' \(did you mean blog\?\); the sets are blog \(B1 to B19\), sd35",
+            r"unknown claim or set of claims 'blgo' \(did you mean 'blog'\?\); the sets are blog \(B1 to B19\), sd35",
         ),
-        (["c3-Image"], r"'c3-Image' \(did you mean C3-image"),
+        (["c3-Image"], r"'c3-Image' \(did you mean 'C3-image'"),
         (["zzz"], "unknown claim or set of claims 'zzz'; the sets are"),
         (["blog", "B2"], "there are two claims called B2"),
         ([3], "3 is neither a Claim nor the name of one"),

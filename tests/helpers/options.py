@@ -41,6 +41,7 @@ DEFAULTS = Options(
     trust_judge=False,
     judge=None,
     metrics=(),
+    columns=(),
     perturbations=(),
     calibrate=None,
     analysis=False,

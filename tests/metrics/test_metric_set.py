@@ -202,7 +202,7 @@ def test_the_table_has_their_columns_and_says_what_is_left_out(measured):
     assert all(f" {name} " in text for name in extra)
     assert "\nleft out: lpips (no weights: x is not there)\n" in text
     assert text.count("`METRIC drift` is") == 1  # of two metrics
-    wide, narrow = (render(records, width, colour=False) for width in (260, 80))
+    wide, narrow = (render(records, width, colour=False, asked=["all"]) for width in (260, 80))
     assert all(name in wide for name in extra)
     table, _, note = narrow.partition("not shown at 80 columns: ")
     assert "redness" not in table

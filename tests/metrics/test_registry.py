@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["lpip"], r"unknown metric 'lpip' \(did you mean lpips\?\); there are inception, lpips, dinov2, pickscore"),
+        (["lpip"], r"unknown metric 'lpip' \(did you mean 'lpips'\?\); there are inception, lpips, dinov2, pickscore"),
         (["qq"], "unknown metric 'qq'; there are inception"),
         ([""], "unknown metric ''"),
         (["lpips="], "metric 'lpips=': nothing after '='; give a folder, a file or a hub id"),

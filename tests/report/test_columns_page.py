@@ -45,8 +45,13 @@ def test_the_readme_shows_the_columns_that_it_explains_and_two_figures():
     (shown,) = re.findall(r"<!-- what can go -->\n(.*?)\n<!-- /what can go -->", text, re.DOTALL)
     head = [cell.strip() for cell in shown.splitlines()[0].strip("|").split("|")]
     assert head == [line.split(" | ")[0].removeprefix("| ") for line in headline_markdown().splitlines()[2:]]
+    assert head == ["#", "variant", "harm [points]", "speed-up", "CLIP", "drift", "gate"]
     assert len(shown.splitlines()) > 4
     first_screen = text[: text.index("## What a run tells")]
+    before_installing = text[: text.index("```sh")]
+    assert shown in before_installing
+    assert "](docs/flux-tiny-pareto.png)" in before_installing
+    assert "--dit-columns" in before_installing
     for picture in ("docs/flux-tiny-pareto.png", "docs/flux-tiny-blocks.png"):
         assert f"]({picture})" in first_screen
         assert (ROOT / picture).exists()
@@ -57,6 +62,7 @@ def test_the_readme_shows_the_columns_that_it_explains_and_two_figures():
 def test_the_short_table_says_what_is_good():
     rows = {line.split(" | ")[0].removeprefix("| "): line for line in headline_markdown().splitlines()[2:]}
     assert rows["harm [points]"].endswith(" | low |")
-    assert rows["lost %"].endswith(" | low |")
+    assert rows["CLIP"].endswith(" | high |")
+    assert rows["drift"].endswith(" | low |")
     assert rows["speed-up"].endswith(" | high |")
-    assert rows["plan"].endswith(" | - |")
+    assert rows["variant"].endswith(" | - |")

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from harness.report.ranking_terminal import render
+from harness.results.records import Status, Verdict
 from tests.helpers.records import latency, quality, raised, skip
 
 
@@ -16,8 +17,71 @@ def test_the_table_fits_the_terminal(width):
     text = render([quality("skip", 0.5), quality("parallel", 1.5), latency("skip", 1.2)], width, colour=False)
     assert max(len(line) for line in text.splitlines()) <= width
     head = heading(text)
-    assert ("plan" in head) == (width == 200)
+    assert "plan" not in head
     assert "harm [points]" in head
+    everything = render(
+        [quality("skip", 0.5), quality("parallel", 1.5), latency("skip", 1.2)], width, colour=False, asked=["all"]
+    )
+    assert max(len(line) for line in everything.splitlines()) <= width
+    assert ("plan" in heading(everything)) == (width == 200)
+
+
+LONG = "parallel-root-steps-0-1"
+FULL = ("#", "tier", "variant", "harm", "speed-up", "CLIP", "drift", "gate")
+
+
+def full(strategy, harm, place="L01-03"):
+    """A record with all that the table shows by itself, and more."""
+    record = measured(quality(strategy, harm), latent_drift=1.87, lost_percent=51.5, fid_ratio=14.0)
+    scores = tuple(60.0 - harm for _ in record.measurement.values["harm"])
+    values = {**record.measurement.values, "score": scores}
+    return replace(record, place=place, measurement=replace(record.measurement, values=values))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 300])
+def test_the_columns_that_matter_are_there_at_any_width_and_nothing_is_cut(width):
+    records = [full("skip", 0.5), full(LONG, 10.5, "L10-28"), latency("skip", 1.2), latency(LONG, 1.0)]
+    text = render(records, width, colour=False)
+    assert max(len(line) for line in text.splitlines()) <= width
+    lines = text[text.index("least harmful variant") :].splitlines()
+    first = next(i for i, line in enumerate(lines) if "variant" in line and "CLIP" in line)
+    head = " ".join([lines[first - 1], lines[first]])
+    assert {word for word in FULL if word in head} == {*FULL} - ({"tier"} if width == 60 else set())
+    assert "lost %" not in head
+    assert "59.5" in text  # CLIP: 60 - 0.5
+    # A name that doesn't fit runs over several lines, and none of it is lost.
+    assert all(part in text for part in (*LONG.split("-"), "L10-28"))
+    assert "\u2026" not in text
+    more = " ".join(text.split()).partition("more columns, by --dit-columns or in ranking.md: ")[2]
+    assert "lost %" in more
+    assert "FID/null" in more
+
+
+def test_what_was_asked_for_is_shown_beside_them():
+    records = [full("skip", 0.5), full("reverse", 1.5), latency("skip", 1.2)]
+    text = render(records, 80, colour=False, asked=["lost_percent"])
+    assert "lost %" in heading(text) or "lost %" in text.split("more columns")[0]
+    assert "lost %" not in text.split("more columns")[1]
+    everything = render(records, 300, colour=False, asked=["all"])
+    assert "more columns" not in everything
+    assert {"lost %", "FID/null", "harm [sd]", "plan"} <= {name for name in ALL if name in heading(everything)}
+
+
+ALL = ("lost %", "FID/null", "harm [sd]", "plan")
+
+
+def test_the_star_and_the_tiers_are_explained_where_they_are_there():
+    text = " ".join(render(SWEEP, 80, colour=False).split())
+    assert "*: surely faster than the control, and than every less harmful variant" in text
+    assert "tier: a new one begins at the first variant that is surely more harmful than the first of" in text
+    plain = render([quality("skip", 0.5)], 80, colour=False)
+    assert "*:" not in plain
+
+
+def test_without_colours_there_is_no_escape_and_with_them_what_is_red_is():
+    red = replace(quality("skip", 0.5), verdict=Verdict(Status.REGRESSION))
+    assert "\x1b" not in render([red], 80, colour=False)
+    assert "\x1b[31m" in render([red], 80, colour=True)
 
 
 def heading(text):
@@ -34,29 +98,29 @@ def measured(record, **figures):
 
 def test_columns_that_do_not_fit_are_named():
     variants = [measured(quality(name, 0.5), lpips__drift=0.5, sharpness__delta=-1.0) for name in ("skip", "swap")]
-    text = render([*variants, latency("skip", 1.2)], 80, colour=False)
+    text = render([*variants, latency("skip", 1.2)], 80, colour=False, asked=["all"])
     sentence = " ".join(text.split()).partition("not shown at 80 columns: ")[2].partition(" (see ranking.md)")[0]
     left_out = sentence.split(", ")
     head = heading(text)
     assert {"plan", "lpips drift", "sharpness delta"} <= set(left_out)
     assert not any(name in head for name in left_out)
     assert not {"coll.", "image", "checker"} & set(left_out)  # of these there is nothing to show
-    assert "not shown" not in render(variants, 300, colour=False)
+    assert "not shown" not in render(variants, 300, colour=False, asked=["all"])
 
 
 def test_a_metric_that_was_asked_for_is_shown_on_every_terminal():
     variants = [measured(quality(name, 0.5), lpips__drift=0.5, sharpness__delta=-1.0) for name in ("skip", "swap")]
-    text = render([*variants, latency("skip", 1.2)], 80, colour=False, metrics=["sharpness"])
+    text = render([*variants, latency("skip", 1.2)], 80, colour=False, asked=["sharpness"])
     assert "sharpness delta" in heading(text)
     assert "lpips drift" not in heading(text)
-    assert "lpips drift" in text.split("not shown at 80 columns: ")[1]
+    assert "lpips drift" in " ".join(text.split()).split("more columns, by --dit-columns or in ranking.md: ")[1]
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
 def test_metrics_that_were_asked_for_and_do_not_fit_make_the_table_wider():
     names = ("one", "two", "three", "four", "five", "six", "seven")
     figures = {f"{name}__delta": 0.125 for name in names}
-    text = render([measured(quality("skip", 0.5), **figures)], 80, colour=False, metrics=names)
+    text = render([measured(quality("skip", 0.5), **figures)], 80, colour=False, asked=names)
     assert all(f"{name} delta" in heading(text) for name in names)
     assert text.splitlines()[text.splitlines().index(heading(text)) + 1].count("0.12") >= len(names)
     assert len(heading(text)) > 80
@@ -166,7 +230,7 @@ def test_what_can_go_comes_first_and_what_saves_nothing_apart():
     assert named(
         same[: same.index("100 % lost = 50.0 points: how much lower the control's images score for other prompts")]
     ) == ["s-L01-03-reverse"]
-    assert "10.0 [9.0, 11.0]" in text
+    assert "10.0 [9.0, 11.0]" in render(SWEEP, 160, colour=False, asked=["lost_percent"])
 
 
 def test_one_kind_of_variants_is_one_table():

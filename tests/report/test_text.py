@@ -6,6 +6,7 @@ import pytest
 
 from harness.report.text import (
     counted,
+    duration,
     markdown_table,
     markdown_text,
     number,
@@ -59,3 +60,8 @@ def test_a_cell_of_a_spreadsheet_is_one_printable_line():
     assert spreadsheet_text("=1+1\r\n\x1b[31m") == "'=1+1\\r\\n\\x1b[31m"
     assert spreadsheet_text("\t=1") == "\\t=1"
     assert [spreadsheet_text(value) for value in ("-", -1.5, None, "0 4")] == ["-", -1.5, None, "0 4"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (119.4, "119 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_durations(seconds, text):
+    assert duration(seconds) == text

@@ -25,6 +25,7 @@ from harness.report.failure import check_line
 from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.results import columns, figure_table
+from harness.results.chosen_columns import read_columns
 from harness.results.figure import HARM_TABLE, Better, Column, Figure, RankedBy
 from harness.results.figure_table_extra import ANALYSIS, EXTRA, GRADE, GRADE_LOSS
 from harness.results.records import Check, Status
@@ -130,7 +131,7 @@ def test_a_table_is_as_declared():
     by_harm, by_speed = (columns.table(by) for by in RankedBy)
     assert " | ".join(c.heading for c in by_harm if not c.optional) == (
         "# | tier | variant | plan | harm [points] | harm [sd] | lost % | worst tenth [points] | coll. | speed-up "
-        "| theory | image | drift | checker | FID/null | gate"
+        "| theory | image | CLIP | drift | checker | FID/null | gate"
     )
     assert " | ".join(c.heading for c in by_speed) == (
         "# | variant | plan | speed-up | theory | memory | output drift | surgery | gate"
@@ -142,7 +143,7 @@ def test_a_table_is_as_declared():
 
 def test_the_short_table_has_few_of_them():
     assert " | ".join(c.heading for c in columns.headline()) == (
-        "# | variant | plan | harm [points] | lost % | speed-up | checker | gate"
+        "# | variant | harm [points] | speed-up | CLIP | drift | gate"
     )
     assert all(len(c.brief) < 120 and not c.brief.endswith(".") for c in columns.headline())
 
@@ -170,9 +171,10 @@ def sharp(value, name="skip", harm=0.5):
 @pytest.mark.usefixtures("added")
 def test_an_added_figure_is_in_every_report(tmp_path):
     records = [sharp(3.14159), sharp(2.0, "reverse", 0.9)]
-    terminal = render(records, 200, colour=False)
+    terminal = render(records, 200, colour=False, asked=["edge_sharpness"])
     assert "sharp [px]" in terminal
     assert " 3.1 " in terminal
+    assert read_columns(["sharp", "edge-sharpness"]) == ("edge_sharpness",)
     write_ranking(tmp_path, records)
     markdown = (tmp_path / "ranking.md").read_text()
     assert "| FID/null | sharp [px] | gate |" in markdown

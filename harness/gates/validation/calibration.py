@@ -139,17 +139,22 @@ def _repeat(run: PytestRun, perturbation: Perturbation) -> list[Record]:
 
 def arguments(original: Sequence[str], perturbation: Perturbation, run_id: str, reports: Path) -> list[str]:
     """Pytest's arguments for the same cases under a perturbation: no timings, a run folder of its own."""
+    own = (f"--dit-perturb={perturbation}", f"--dit-run-id={run_id}", f"--dit-reports={reports}", "--benchmark-skip")
+    return [*without_options(original, _OWN_OPTIONS), *own]
+
+
+def without_options(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The arguments of a command line without some options, each of which takes a value: ``--name VALUE`` or ``=``."""
     kept: list[str] = []
     skip = False
-    for argument in original:
+    for argument in arguments:
         if skip:
             skip = False
-        elif argument in _OWN_OPTIONS:
+        elif argument in names:
             skip = True
-        elif not argument.startswith(tuple(f"{name}=" for name in _OWN_OPTIONS)):
+        elif not argument.startswith(tuple(f"{name}=" for name in names)):
             kept.append(argument)
-    own = (f"--dit-perturb={perturbation}", f"--dit-run-id={run_id}", f"--dit-reports={reports}", "--benchmark-skip")
-    return [*kept, *own]
+    return kept
 
 
 def check(records: Sequence[Record], checkpoint: str) -> None:

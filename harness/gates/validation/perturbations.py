@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.errors import OptionError
+from harness.spelling import did_you_mean
 
 # What torch, oneDNN and MKL read when they are loaded, so it must be set before.
 CAPABILITIES: Mapping[str, Mapping[str, str]] = {
@@ -69,7 +70,7 @@ def read(text: str) -> Perturbation:
     kind, equals, value = text.partition("=")
     if kind not in KINDS or not equals:
         known = ", ".join(f"{name}={KINDS[name].takes}" for name in KINDS)
-        raise OptionError(f"unknown perturbation {text!r}; there are {known}")
+        raise OptionError(f"unknown perturbation {text!r}{did_you_mean(kind, KINDS)}; there are {known}")
     if not KINDS[kind].fits(value):
         raise OptionError(f"perturbation {text!r}: {kind} is {KINDS[kind].takes}")
     return Perturbation(kind, value)

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.filesize import decimal
+
 from harness.errors import first_line
 from harness.files import parse_json
 from harness.models.checkpoints.pipeline_folder import INDEX
@@ -95,7 +97,7 @@ def incomplete(folder: Path, hub_id: str, first: str) -> str:
         return f"checkpoint {folder} is incomplete: {first} is not there; save it again with save_pretrained"
     cut = sum(path.stat().st_size for path in (repository(hub_id) / "blobs").glob("*.incomplete"))
     command = download(hub_id, revision=commit_of(folder, hub_id))
-    so_far = f", {cut / 1e9:.1f} GB of a file are" if cut else ""
+    so_far = f", {decimal(cut)} of a file are" if cut else ""
     return f"{hub_id} is half-downloaded: {first} is not there{so_far}; finish it: {command}"
 
 

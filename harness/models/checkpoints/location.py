@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from harness.models.checkpoints import published as known
 from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import FAMILIES, Family
+from harness.spelling import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,8 @@ def _own(name: str, revision: str | None) -> Location:
 def _guess(name: str) -> str:
     """`` (did you mean 'flux-tiny'?)`` for what was probably meant by a name; empty where nothing is near."""
     known_names = [*bundled_names(), *PUBLISHED, *added(), *(real.hub_id for real in PUBLISHED.values())]
-    # Upper and lower case and the folder that a name was typed with make no difference to what was meant.
-    written = {known_name.lower(): known_name for known_name in known_names}
-    near = difflib.get_close_matches(name.lower().rstrip("/").removeprefix("./"), written, n=1, cutoff=0.75)
-    return f" (did you mean {written[near[0]]!r}?)" if near and written[near[0]] != name else ""
+    # The folder that a name was typed with makes no difference to what was meant.
+    return "" if name in known_names else did_you_mean(name.rstrip("/").removeprefix("./"), known_names, alike=0.75)
 
 
 def _folder_name(folder: Path) -> str:

@@ -21,6 +21,7 @@ from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack, full_dtype
 from harness.results.serialise import from_plain, no_unknown_fields, to_plain
+from harness.spelling import did_you_mean
 
 __all__ = [
     "BUNDLED",
@@ -182,7 +183,9 @@ def _with(checkpoint: Checkpoint, dtype: str | None, lora_name: str | None) -> C
     if dtype is not None:
         name = full_dtype(dtype)
         if name not in DTYPES:
-            raise CheckpointError(f"unknown dtype {dtype!r}; there are {', '.join(DTYPES)}")
+            raise CheckpointError(
+                f"unknown dtype {dtype!r}{did_you_mean(dtype, DTYPES)}; there are {', '.join(DTYPES)}"
+            )
         checkpoint = replace(checkpoint, settings=replace(checkpoint.settings, dtype=name))
     if lora_name is None:
         return checkpoint

@@ -16,6 +16,7 @@ from harness.errors import CheckpointError
 from harness.models.checkpoints.pipeline_folder import vae_reduction
 from harness.models.checkpoints.resolve import Checkpoint, Settings, blueprint
 from harness.models.spec import WidthKeys
+from harness.spelling import did_you_mean
 
 KINDS = ("random", "random:small")
 NO_QUALITY = "random weights: no quality"
@@ -67,7 +68,7 @@ def _randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> 
     ``kind`` is one of KINDS. Raises CheckpointError for another one, or a config that lacks what is needed.
     """
     if kind not in KINDS:
-        raise CheckpointError(f"weights can be {' or '.join(KINDS)}, not {kind!r}")
+        raise CheckpointError(f"weights can be {' or '.join(KINDS)}, not {kind!r}{did_you_mean(kind, KINDS)}")
     small = kind == "random:small"
     own = {name: value for name, value in config.items() if not name.startswith("_")}
     known = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(Checkpoint)}

@@ -39,7 +39,7 @@ def test_a_download_that_has_only_begun_is_half_a_download(cache, left_out):
     )
     with (snapshot.parent.parent / "blobs" / "0a1b.incomplete").open("wb") as stream:
         stream.truncate(300_000_000)
-    assert f"{left_out} is not there, 0.3 GB of a file are; finish it: {command}" in message("someone/flux-small")
+    assert f"{left_out} is not there, 300.0 MB of a file are; finish it: {command}" in message("someone/flux-small")
     shutil.rmtree(snapshot)
     assert "half-downloaded: model_index.json is not there" in message("someone/flux-small")
     shutil.rmtree(snapshot.parent.parent)
