@@ -1,0 +1,82 @@
+// Harm against speed-up, and harm by kind of prompt, drawn by plotly.
+const charts = (() => {
+  const { make, data } = page;
+  // Okabe and Ito's colours that are seen on white and on dark, and a shape each, so that no colour is needed.
+  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c"];
+  const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon", "triangle-down", "pentagon"];
+
+  function choice(label, options, draw) {
+    const select = make("select", { onchange: () => draw() }, options.map(([value, text]) => make("option", { value }, text)));
+    return { select, field: make("label", { class: "field" }, make("span", {}, label), select) };
+  }
+
+  const inGroup = (number) => data.cases.map((each, i) => ({ each, number: i })).filter(({ each }) => each.group === number);
+
+  function pareto(holder, number, open) {
+    const group = data.groups[number];
+    const timed = inGroup(number).filter(({ each }) => each.interval?.harm && each.interval.speed);
+    if (!timed.length) return false;
+    const kinds = [...new Set(timed.map(({ each }) => (each.way === "plan" ? each.base : each.way)))];
+    const element = make("div", { class: "chart", role: "img", "aria-label": `Harm against speed-up of ${timed.length} variants of ${group.name}; the table of variants has the same figures` });
+    const scale = choice("Harm", [["linear", "linear"], ["log", "logarithmic, above 0 only"]], () => redraw());
+    const which = choice("Variants", [["all", "all"], ["removes", "those that leave out blocks or steps"]], () => redraw());
+    holder.append(make("div", { class: "controls" }, scale.field, which.field), element);
+    const redraw = page.chart(element, () => {
+      const shown = timed.filter(({ each }) => which.select.value === "all" || each.removes);
+      const log = scale.select.value === "log";
+      const traces = kinds.map((kind, i) => {
+        const own = shown.filter(({ each }) => (each.way === "plan" ? each.base : each.way) === kind);
+        const x = own.map(({ each }) => each.interval.speed[0]), y = own.map(({ each }) => each.interval.harm[0]);
+        const arms = (values, side) => values.map(([value, low, high]) => (side ? (high ?? value) - value : value - (low ?? value)));
+        const speeds = own.map(({ each }) => each.interval.speed), harms = own.map(({ each }) => each.interval.harm);
+        const bars = (values) => ({ type: "data", symmetric: false, array: arms(values, true), arrayminus: arms(values, false), thickness: 1, width: 0, color: page.colour("--strong-line") });
+        return {
+          type: "scatter", mode: "markers", name: kind, x, y, customdata: own.map((row) => row.number), text: own.map(({ each }) => each.name),
+          error_x: bars(speeds), error_y: bars(harms),
+          marker: { color: COLOURS[i % COLOURS.length], symbol: own.map(({ each }) => SHAPES[i % SHAPES.length] + (each.removes ? "" : "-open")), size: own.map(({ each }) => (each.pareto ? 13 : 9)), line: { width: 1.2, color: own.map(({ each }) => (each.pareto ? page.colour("--ink") : COLOURS[i % COLOURS.length])) } },
+          hovertemplate: "<b>%{text}</b><br>speed-up %{x:.2f}<br>harm %{y:.2f} points<extra></extra>",
+        };
+      });
+      const front = shown.filter(({ each }) => each.pareto).sort((a, b) => a.each.interval.speed[0] - b.each.interval.speed[0]);
+      if (front.length) traces.unshift({ type: "scatter", mode: "lines", name: "Pareto front", hoverinfo: "skip", line: { color: page.colour("--soft"), width: 1.5, dash: "dot" },
+        x: [1, ...front.map(({ each }) => each.interval.speed[0])], y: [log ? null : 0, ...front.map(({ each }) => each.interval.harm[0])] });
+      return {
+        data: traces,
+        layout: { height: 470, hovermode: "closest", legend: { orientation: "h", y: -0.2 }, xaxis: { title: { text: "speed-up of a forward" } }, yaxis: { title: { text: "harm [points]" }, type: log ? "log" : "linear", rangemode: "tozero" },
+          shapes: [{ type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, line: { width: 1, color: page.colour("--strong-line") } }] },
+        ready: (drawn) => { drawn.removeAllListeners?.("plotly_click"); drawn.on("plotly_click", (event) => event.points[0].customdata !== undefined && open(event.points[0].customdata)); },
+      };
+    });
+    return true;
+  }
+
+  function byTask(holder, number) {
+    const group = data.groups[number];
+    const element = make("div", { class: "chart" });
+    const kind = choice("By", group.tasks.map((tasks, i) => [i, tasks.kind]), () => redraw());
+    const which = choice("Variants", [["removes", "those that leave out blocks"], ["all", "all"], ["worst", "the most harmful"]], () => redraw());
+    const note = make("p", { class: "small soft" });
+    holder.append(make("div", { class: "controls" }, kind.field, which.field), note, element);
+    const MOST = 60;
+    const redraw = page.chart(element, () => {
+      const tasks = group.tasks[Number(kind.select.value)];
+      let rows = tasks.rows.map(([index, losses]) => ({ each: data.cases[index], index, losses })).sort((a, b) => a.index - b.index);
+      const removing = rows.filter(({ each }) => each.removes);
+      if (which.select.value === "removes" && removing.length) rows = removing;
+      const all = rows.length;
+      rows = which.select.value === "worst" ? rows.slice(-MOST) : rows.slice(0, MOST);
+      note.textContent = `Mean ${tasks.unit}; variants by rank, the least harmful on top${all > rows.length ? `; ${rows.length} of ${all}` : ""}. Each case has the intervals.`;
+      element.setAttribute("role", "img");
+      element.setAttribute("aria-label", `Loss by ${tasks.kind} of ${rows.length} variants; the panel of each case has the same figures as a table`);
+      const z = rows.map(({ losses }) => losses.map(([value]) => value));
+      return {
+        data: [{ type: "heatmap", z, x: tasks.tasks.map((task, i) => `${task} (${tasks.prompts[i]})`), y: rows.map(({ each }) => each.name), colorscale: "Cividis", reversescale: true, xgap: 1, ygap: 1,
+          colorbar: { title: { text: "loss" }, thickness: 12 }, hovertemplate: "<b>%{y}</b><br>%{x}: %{z:.3f}<extra></extra>" }],
+        layout: { height: Math.max(260, 110 + rows.length * 19), yaxis: { autorange: "reversed", type: "category" }, xaxis: { side: "top", type: "category" }, margin: { l: 60, r: 10, t: 60, b: 10 } },
+      };
+    });
+    return true;
+  }
+
+  return { pareto, byTask };
+})();
