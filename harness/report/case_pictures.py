@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.ablation.case import Case
 from harness.errors import HarnessError, first_line
 from harness.report.contact_sheet import keep_strips
-from harness.report.image_sheet import save_image_sheet, sheet_path
+from harness.report.image_sheet import save_image_sheet, save_texts, sheet_path, texts_path
 from harness.report.prompt_picture import picture_path, save_picture
 from harness.report.worst_prompts import prompt_harms
 from harness.results.arrays import Images
@@ -42,6 +42,7 @@ def keep_pictures(
             beside = sheet_path(folder, f"{case.checkpoint}-control")
             if not beside.exists():
                 save_image_sheet(base, beside)
+                save_texts(texts, texts_path(folder, case.checkpoint))
     except HarnessError as error:
         return str(error)
     except (OSError, ValueError, ImportError, MemoryError) as error:  # Pillow's, without its font for example

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from harness.ablation.block_parts import PartialBlock, index_of
@@ -48,5 +49,5 @@ def lane(plan: Plan) -> dict[str, Any]:
         "runs": [[index, count, suffixes.get(index, "")] for index, count in sorted(times.items())],
         "path": path,
         "groups": groups,
-        "ordered": not groups and all(a < b for a, b in zip(path, path[1:], strict=False)),
+        "ordered": not groups and all(a < b for a, b in pairwise(path)),
     }

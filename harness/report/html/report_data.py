@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,17 @@ class _Group:
     several: bool  # whether the checkpoint was measured in several ways, whose pictures have the same names
 
 
-def report_data(records: Sequence[Record], rankings: Sequence[Ranking], pictures: Collection[str]) -> dict[str, Any]:
-    """All that the page shows of a run's records; ``pictures`` are the names of the files in its folder of images."""
+def report_data(
+    records: Sequence[Record],
+    rankings: Sequence[Ranking],
+    pictures: Collection[str],
+    kept_texts: Callable[[str], list[str]] = lambda _checkpoint: [],
+) -> dict[str, Any]:
+    """All that the page shows of a run's records.
+
+    ``pictures`` are the names of the files in its folder of images. ``kept_texts`` gives the prompts that are kept
+    beside a checkpoint's pictures, for a run whose records have no control.
+    """
     cases: list[dict[str, Any]] = []
     groups: list[dict[str, Any]] = []
     index: dict[int, int] = {}
@@ -47,6 +56,8 @@ def report_data(records: Sequence[Record], rankings: Sequence[Ranking], pictures
         for each, by_id in own:
             index |= {identity: len(cases) for identity in by_id}
             cases.append(each | {"group": len(groups)})
+        if not data["texts"] and not group.several:
+            data["texts"] = kept_texts(group.records[0].checkpoint)
         groups.append(data)
     counts = Counter(record.verdict.status.value for record in records)
     return {

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, printable, refuse
 from harness.files import parse_json, write_atomically
 from harness.findings.claim import Finding, from_json
+from harness.report.contact_sheet import is_name
 from harness.report.html.report_data import report_data
 from harness.report.html.shell import render
+from harness.report.image_sheet import read_texts, texts_path
 from harness.report.tiles import IMAGES
 from harness.results.ranking import Ranking
 from harness.results.records import Record
@@ -57,7 +59,7 @@ def report_html(
     problem: Callable[[str], None] = refuse,
 ) -> str:
     """The page's text; the same for the same records and the same files beside it."""
-    data = report_data(records, rankings, _names(folder / IMAGES))
+    data = report_data(records, rankings, _names(folder / IMAGES), partial(_texts, folder))
     data["analyses"] = _analyses(folder / _ANALYSIS)
     data["findings"] = [_finding(each) for each in _findings(folder / _FINDINGS, problem)]
     data["files"] = [name for name in (*_LINKS, *_sheets(folder)) if (folder / name).is_file()]
@@ -76,9 +78,13 @@ def report_html(
     )
 
 
+def _texts(folder: Path, checkpoint: str) -> list[str]:
+    return read_texts(texts_path(folder, checkpoint)) if is_name(checkpoint) else []
+
+
 def _names(folder: Path) -> frozenset[str]:
     try:
-        return frozenset(os.listdir(folder))
+        return frozenset(path.name for path in folder.iterdir())
     except OSError:
         return frozenset()
 

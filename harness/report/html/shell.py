@@ -20,6 +20,11 @@ from harness.report.ranking_table import finite
 _PACKAGE = "harness.report.html"
 
 
+def fragment(template: str, **context: Any) -> str:
+    """A part of a page from a template, every text in ``context`` escaped: what a notebook shows of an object."""
+    return _templates().get_template(template).render(**context)
+
+
 def render(
     template: str,
     *,

@@ -5,6 +5,10 @@ const charts = (() => {
   const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c"];
   const SHAPES = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "hexagon", "triangle-down", "pentagon"];
 
+  // A kind of variant has one colour and shape in all figures of the page.
+  const kindOf = (each) => (each.way === "plan" ? each.base : each.way);
+  const kinds = [...new Set(data.cases.filter((each) => each.interval?.harm && each.interval.speed).map(kindOf))].sort();
+
   function choice(label, options, draw) {
     const select = make("select", { onchange: () => draw() }, options.map(([value, text]) => make("option", { value }, text)));
     return { select, field: make("label", { class: "field" }, make("span", {}, label), select) };
@@ -16,7 +20,6 @@ const charts = (() => {
     const group = data.groups[number];
     const timed = inGroup(number).filter(({ each }) => each.interval?.harm && each.interval.speed);
     if (!timed.length) return false;
-    const kinds = [...new Set(timed.map(({ each }) => (each.way === "plan" ? each.base : each.way)))];
     const element = make("div", { class: "chart", role: "img", "aria-label": `Harm against speed-up of ${timed.length} variants of ${group.name}; the table of variants has the same figures` });
     const scale = choice("Harm", [["linear", "linear"], ["log", "logarithmic, above 0 only"]], () => redraw());
     const which = choice("Variants", [["all", "all"], ["removes", "those that leave out blocks or steps"]], () => redraw());
@@ -24,18 +27,19 @@ const charts = (() => {
     const redraw = page.chart(element, () => {
       const shown = timed.filter(({ each }) => which.select.value === "all" || each.removes);
       const log = scale.select.value === "log";
-      const traces = kinds.map((kind, i) => {
-        const own = shown.filter(({ each }) => (each.way === "plan" ? each.base : each.way) === kind);
+      const traces = kinds.flatMap((kind, i) => {
+        const own = shown.filter(({ each }) => kindOf(each) === kind);
+        if (!own.length) return [];
         const x = own.map(({ each }) => each.interval.speed[0]), y = own.map(({ each }) => each.interval.harm[0]);
         const arms = (values, side) => values.map(([value, low, high]) => (side ? (high ?? value) - value : value - (low ?? value)));
         const speeds = own.map(({ each }) => each.interval.speed), harms = own.map(({ each }) => each.interval.harm);
         const bars = (values) => ({ type: "data", symmetric: false, array: arms(values, true), arrayminus: arms(values, false), thickness: 1, width: 0, color: page.colour("--strong-line") });
-        return {
+        return [{
           type: "scatter", mode: "markers", name: kind, x, y, customdata: own.map((row) => row.number), text: own.map(({ each }) => each.name),
           error_x: bars(speeds), error_y: bars(harms),
           marker: { color: COLOURS[i % COLOURS.length], symbol: own.map(({ each }) => SHAPES[i % SHAPES.length] + (each.removes ? "" : "-open")), size: own.map(({ each }) => (each.pareto ? 13 : 9)), line: { width: 1.2, color: own.map(({ each }) => (each.pareto ? page.colour("--ink") : COLOURS[i % COLOURS.length])) } },
           hovertemplate: "<b>%{text}</b><br>speed-up %{x:.2f}<br>harm %{y:.2f} points<extra></extra>",
-        };
+        }];
       });
       const front = shown.filter(({ each }) => each.pareto).sort((a, b) => a.each.interval.speed[0] - b.each.interval.speed[0]);
       if (front.length) traces.unshift({ type: "scatter", mode: "lines", name: "Pareto front", hoverinfo: "skip", line: { color: page.colour("--soft"), width: 1.5, dash: "dot" },
@@ -70,7 +74,7 @@ const charts = (() => {
       element.setAttribute("aria-label", `Loss by ${tasks.kind} of ${rows.length} variants; the panel of each case has the same figures as a table`);
       const z = rows.map(({ losses }) => losses.map(([value]) => value));
       return {
-        data: [{ type: "heatmap", z, x: tasks.tasks.map((task, i) => `${task} (${tasks.prompts[i]})`), y: rows.map(({ each }) => each.name), colorscale: "Cividis", reversescale: true, xgap: 1, ygap: 1,
+        data: [{ type: "heatmap", z, x: tasks.tasks.map((task, i) => `${task} (${tasks.prompts[i]})`), y: rows.map(({ each }) => each.name), colorscale: [[0, page.colour("--none")], [0.5, page.colour("--half")], [1, page.colour("--most")]], zmin: 0, xgap: 1, ygap: 1,
           colorbar: { title: { text: "loss" }, thickness: 12 }, hovertemplate: "<b>%{y}</b><br>%{x}: %{z:.3f}<extra></extra>" }],
         layout: { height: Math.max(260, 110 + rows.length * 19), yaxis: { autorange: "reversed", type: "category" }, xaxis: { side: "top", type: "category" }, margin: { l: 60, r: 10, t: 60, b: 10 } },
       };

@@ -46,6 +46,7 @@ const variants = (() => {
 
   const collator = new Intl.Collator("en", { numeric: true });
   function compareBy(name, sign) {
+    if (name === "rank") return (a, b) => sign * (a.number - b.number); // model by model, which is how they are ranked
     return (a, b) => {
       const x = sortable(a.each, name), y = sortable(b.each, name);
       if (x === null || y === null) return x === y ? a.number - b.number : x === null ? 1 : -1; // what was not measured is last, either way
