@@ -83,7 +83,7 @@ def test_there_is_no_figure_of_what_was_not_done(tmp_path):
 
 def test_a_run_has_both_and_several_checkpoints_have_their_own(tmp_path):
     written = write_ranking(tmp_path, RECORDS)
-    assert [path.name for path in written][3:] == ["pareto.png", "blocks.png"]
+    assert [path.name for path in written][3:] == ["pareto.png", "blocks.png", "index.html"]
     page = (tmp_path / "ranking.md").read_text()
     assert "(pareto.png)" in page
     assert "(blocks.png)" in page
@@ -111,7 +111,7 @@ def test_what_can_not_be_drawn_or_written_costs_the_others_nothing(tmp_path, mon
     (tmp_path / "pareto.png" / "inside").mkdir(parents=True)
     said = []
     written = write_ranking(tmp_path, RECORDS, said.append)
-    assert [path.name for path in written] == ["ranking.md", "ranking.csv", "ranking.json", "blocks.png"]
+    assert [path.name for path in written] == ["ranking.md", "ranking.csv", "ranking.json", "blocks.png", "index.html"]
     assert len(said) == 1
     assert said[0].startswith(f"can't write {tmp_path}/pareto.png: ")
     assert "pareto.png" not in (tmp_path / "ranking.md").read_text()

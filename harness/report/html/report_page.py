@@ -72,7 +72,7 @@ def report_html(
         css=("report.css",),
         scripts=_SCRIPTS,
         plotly=True,
-        run=data["run"] or folder.resolve().name,
+        run=data["run"],
         findings=bool(data["findings"]),
         analyses=bool(data["analyses"]),
     )
