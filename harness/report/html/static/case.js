@@ -16,11 +16,11 @@ const cases = (() => {
     const button = make("button", { type: "button", onclick: async () => {
       try { await navigator.clipboard.writeText(text); said.textContent = "copied"; } catch { said.textContent = "select it and copy it yourself"; }
     } }, "Copy");
-    return make("div", { class: "command" }, make("pre", { tabindex: 0, role: "region", "aria-label": "Command" }, text), button, said);
+    return make("div", { class: "command" }, make("pre", { tabindex: 0, role: "group", "aria-label": "Command" }, text), button, said);
   }
 
   function table(head, rows, options = {}) {
-    return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": options.label ?? "Table" },
+    return make("div", { class: "scroll", tabindex: 0, role: "group", "aria-label": options.label ?? "Table" },
       make("table", {}, make("thead", {}, make("tr", {}, head.map((text, i) => make("th", { scope: "col", class: options.numbers?.includes(i) ? "number" : null }, text)))),
         make("tbody", {}, rows.map((row) => make("tr", {}, row.map((cell, i) => make("td", { class: options.numbers?.includes(i) ? "number" : null }, cell)))))));
   }
@@ -44,7 +44,7 @@ const cases = (() => {
   function results(each) {
     return each.results.flatMap((result) => [
       make("h3", {}, `${KINDS[result.kind]} against the stored values `, badge(result.status, result.red)),
-      result.message ? make("pre", { class: "message", tabindex: 0, role: "region", "aria-label": "Message of the test" }, result.message) : null,
+      result.message ? make("pre", { class: "message", tabindex: 0, role: "group", "aria-label": "Message of the test" }, result.message) : null,
       ...result.notes.filter((note) => !result.message.includes(note)).map((note) => make("p", { class: "small" }, note)),
       result.checks.length ? checks(result) : make("p", { class: "soft small" }, "No figure was compared."),
       result.command ? copied(result.command) : null,
@@ -62,7 +62,7 @@ const cases = (() => {
       if (!row) return [];
       const most = Math.max(1e-9, ...row[1].map(([value]) => Math.abs(value ?? 0)));
       return [make("h3", {}, `By ${tasks.kind} `, make("span", { class: "soft small" }, tasks.unit)),
-        table([tasks.kind, "prompts", "loss, with its 95 % interval", ""], tasks.tasks.map((task, i) => [task, String(tasks.prompts[i]), interval(row[1][i]),
+        table([tasks.kind, "prompts", "loss, with its 95 % interval", "drawn"], tasks.tasks.map((task, i) => [task, String(tasks.prompts[i]), interval(row[1][i]),
           make("span", { class: "harmbar plain", style: `--share: ${Math.max(0, (row[1][i][0] ?? 0) / most)}` })]), { numbers: [1, 2], label: `Loss by ${tasks.kind}` })];
     });
   }
@@ -70,7 +70,7 @@ const cases = (() => {
   function timing(latency) {
     const middle = (values) => { const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1; return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2; };
     const spread = (values) => `${middle(values).toPrecision(4)} ms (${Math.min(...values).toPrecision(4)} to ${Math.max(...values).toPrecision(4)}, ${values.length} forwards)`;
-    return [make("h3", {}, "Time of one forward"), table(["", "median (least to most)"], [
+    return [make("h3", {}, "Time of one forward"), table(["what", "median (least to most)"], [
       ["control", spread(latency.control)], ["variant", spread(latency.variant)],
       ["speed-up", `${latency.ratio.toFixed(3)} [${latency.low.toFixed(3)}, ${latency.high.toFixed(3)}], in theory ${latency.theory.toFixed(3)}`],
       ["images in a forward", String(latency.batch)],
@@ -95,7 +95,7 @@ const cases = (() => {
       make("span", { class: "badge" }, group.name), each.plan ? make("code", { class: "plan" }, `${each.stack ? `${each.stack}: ` : ""}${each.plan}`) : "");
     const pictures = each.prompts?.length ? [make("h3", {}, "Control and variant"), compare.view(each, group)] : [];
     const length = group.stacks[each.stack];
-    const drawn = each.lane && length ? [make("h3", {}, "Plan"), make("div", { class: "scroll strips", tabindex: 0, role: "region", "aria-label": "Plan over the blocks" },
+    const drawn = each.lane && length ? [make("h3", {}, "Plan"), make("div", { class: "scroll strips", tabindex: 0, role: "group", "aria-label": "Plan over the blocks" },
       plans.strip(data.cases.filter((other) => other.group === each.group), each.stack, length, (other) => go(data.cases.indexOf(other))).svg, plans.lane(each, length))] : [];
     const red = each.results.some((result) => result.red);
     body.replaceChildren(...[facts(each, group), ...(red ? results(each) : []), ...pictures, ...drawn, ...(red ? [] : results(each)),

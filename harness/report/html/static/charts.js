@@ -9,6 +9,10 @@ const charts = (() => {
   const kindOf = (each) => (each.way === "plan" ? each.base : each.way);
   const kinds = [...new Set(data.cases.filter((each) => each.interval?.harm && each.interval.speed).map(kindOf))].sort();
 
+  const WHISKERS = 250; // points; with more of them whiskers hide more than they show, and take seconds to draw
+  // plotly reads a few tags in texts: no name of anybody's is one.
+  const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
   function choice(label, options, draw) {
     const select = make("select", { onchange: () => draw() }, options.map(([value, text]) => make("option", { value }, text)));
     return { select, field: make("label", { class: "field" }, make("span", {}, label), select) };
@@ -20,7 +24,7 @@ const charts = (() => {
     const group = data.groups[number];
     const timed = inGroup(number).filter(({ each }) => each.interval?.harm && each.interval.speed);
     if (!timed.length) return false;
-    const element = make("div", { class: "chart", role: "img", "aria-label": `Harm against speed-up of ${timed.length} variants of ${group.name}; the table of variants has the same figures` });
+    const element = make("div", { class: "chart", role: "group", "aria-label": `Harm against speed-up of ${timed.length} variants of ${group.name}; the table of variants has the same figures` });
     const scale = choice("Harm", [["linear", "linear"], ["log", "logarithmic, above 0 only"]], () => redraw());
     const which = choice("Variants", [["all", "all"], ["removes", "those that leave out blocks or steps"]], () => redraw());
     holder.append(make("div", { class: "controls" }, scale.field, which.field), element);
@@ -33,12 +37,13 @@ const charts = (() => {
         const x = own.map(({ each }) => each.interval.speed[0]), y = own.map(({ each }) => each.interval.harm[0]);
         const arms = (values, side) => values.map(([value, low, high]) => (side ? (high ?? value) - value : value - (low ?? value)));
         const speeds = own.map(({ each }) => each.interval.speed), harms = own.map(({ each }) => each.interval.harm);
-        const bars = (values) => ({ type: "data", symmetric: false, array: arms(values, true), arrayminus: arms(values, false), thickness: 1, width: 0, color: page.colour("--strong-line") });
+        const ends = (values, digits) => values.map(([, low, high]) => (low === null || high === null ? "" : ` [${low.toFixed(digits)}, ${high.toFixed(digits)}]`));
+        const bars = (values) => ({ visible: shown.length <= WHISKERS, type: "data", symmetric: false, array: arms(values, true), arrayminus: arms(values, false), thickness: 1, width: 0, color: page.colour("--strong-line") });
         return [{
-          type: "scatter", mode: "markers", name: kind, x, y, customdata: own.map((row) => row.number), text: own.map(({ each }) => each.name),
+          type: "scatter", mode: "markers", name: plain(kind), x, y, customdata: own.map((row) => row.number), text: own.map(({ each }) => each.name), hovertext: own.map(({ each }, j) => `<b>${plain(each.name)}</b><br>speed-up ${x[j].toFixed(2)}${ends(speeds, 2)[j]}<br>harm ${y[j].toFixed(2)}${ends(harms, 2)[j]} points`),
           error_x: bars(speeds), error_y: bars(harms),
           marker: { color: COLOURS[i % COLOURS.length], symbol: own.map(({ each }) => SHAPES[i % SHAPES.length] + (each.removes ? "" : "-open")), size: own.map(({ each }) => (each.pareto ? 13 : 9)), line: { width: 1.2, color: own.map(({ each }) => (each.pareto ? page.colour("--ink") : COLOURS[i % COLOURS.length])) } },
-          hovertemplate: "<b>%{text}</b><br>speed-up %{x:.2f}<br>harm %{y:.2f} points<extra></extra>",
+          hoverinfo: "text",
         }];
       });
       const front = shown.filter(({ each }) => each.pareto).sort((a, b) => a.each.interval.speed[0] - b.each.interval.speed[0]);
@@ -70,11 +75,11 @@ const charts = (() => {
       const all = rows.length;
       rows = which.select.value === "worst" ? rows.slice(-MOST) : rows.slice(0, MOST);
       note.textContent = `Mean ${tasks.unit}; variants by rank, the least harmful on top${all > rows.length ? `; ${rows.length} of ${all}` : ""}. Each case has the intervals.`;
-      element.setAttribute("role", "img");
+      element.setAttribute("role", "group");
       element.setAttribute("aria-label", `Loss by ${tasks.kind} of ${rows.length} variants; the panel of each case has the same figures as a table`);
       const z = rows.map(({ losses }) => losses.map(([value]) => value));
       return {
-        data: [{ type: "heatmap", z, x: tasks.tasks.map((task, i) => `${task} (${tasks.prompts[i]})`), y: rows.map(({ each }) => each.name), colorscale: [[0, page.colour("--none")], [0.5, page.colour("--half")], [1, page.colour("--most")]], zmin: 0, xgap: 1, ygap: 1,
+        data: [{ type: "heatmap", z, x: tasks.tasks.map((task, i) => `${plain(task)} (${tasks.prompts[i]})`), y: rows.map(({ each }) => plain(each.name)), colorscale: [[0, page.colour("--none")], [0.5, page.colour("--half")], [1, page.colour("--most")]], zmin: 0, xgap: 1, ygap: 1,
           colorbar: { title: { text: "loss" }, thickness: 12 }, hovertemplate: "<b>%{y}</b><br>%{x}: %{z:.3f}<extra></extra>" }],
         layout: { height: Math.max(260, 110 + rows.length * 19), yaxis: { autorange: "reversed", type: "category" }, xaxis: { side: "top", type: "category" }, margin: { l: 60, r: 10, t: 60, b: 10 } },
       };

@@ -137,7 +137,7 @@ const compare = (() => {
     const tools = make("div", { class: "tools" }, modes, position, flick, running,
       make("button", { type: "button", onclick: () => go(-1), "aria-label": "Prompt before" }, "\u2190"),
       make("button", { type: "button", onclick: () => go(1), "aria-label": "Next prompt" }, "\u2192"));
-    const beside = make("div", { class: "list", tabindex: 0, role: "region", "aria-label": "Prompts, the highest harm first" }, make("p", { class: "small soft" }, "Prompts, the highest harm first [sd]"), list, more);
+    const beside = make("div", { class: "list", tabindex: 0, role: "group", "aria-label": "Prompts, the highest harm first" }, make("p", { class: "small soft" }, "Prompts, the highest harm first [sd]"), list, more);
     const left = make("div", {}, tools, stage, caption);
     frame.append(left, beside);
     draw();

@@ -112,7 +112,7 @@ const sections = (() => {
         lanes.append(...several.slice(0, FEW).map(row));
         const more = make("button", { type: "button", class: "quiet", onclick: () => { lanes.append(...[...several.slice(FEW), ...drawn.filter((each) => each.single !== null)].map(row)); more.remove(); } }, `Show all ${drawn.length} plans`);
         out.append(make("h3", {}, data.groups.length > 1 ? `${group.name}: ${stack}` : stack, make("span", { class: "soft small" }, ` ${count(length, "block")}`)),
-          make("div", { class: "scroll strips", tabindex: 0, role: "region", "aria-label": `Blocks and plans of ${stack}` }, svg, lanes), most > 0 ? plans.legend(most) : "", drawn.length > Math.min(FEW, several.length) ? more : "");
+          make("div", { class: "scroll strips", tabindex: 0, role: "group", "aria-label": `Blocks and plans of ${stack}` }, svg, lanes), most > 0 ? plans.legend(most) : "", drawn.length > Math.min(FEW, several.length) ? more : "");
       }
     });
     if (!any) out.append(make("p", { class: "soft" }, "No plan of this run can be drawn."));
