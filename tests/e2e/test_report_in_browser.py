@@ -191,8 +191,7 @@ def test_a_case_has_its_failure_its_values_and_its_command(browser, page):
     )
     assert "By prompt category" in said
     browser.run("document.getElementById('case-close').click()")
-    assert not browser.run("return document.getElementById('case').open")
-    assert "case=" not in browser.run("return location.hash")
+    browser.until("!document.getElementById('case').open && !location.hash.includes('case=')")
 
 
 def test_the_keyboard_is_enough(browser, page):
@@ -307,20 +306,20 @@ def test_a_thousand_variants_of_48_prompts_do_not_freeze_it(browser, tmp_path, m
     start = time.perf_counter()
     browser.open(page)
     ready(browser)
-    assert time.perf_counter() - start < 10  # 1.5 s on an idle desktop
+    assert time.perf_counter() - start < 30  # 0.8 s on an idle desktop
     assert browser.texts("#shown") == ["1,000 of 1,000 variants"]
     assert browser.run("return document.querySelectorAll('table.variants tbody tr').length") < 80
     took = browser.run(
         "const start = performance.now(); document.querySelector('th[data-column=clip_delta] button').click();"
         "return performance.now() - start"
     )
-    assert took < 1500  # milliseconds; some 40 on an idle desktop
+    assert took < 3000  # milliseconds; some 40 on an idle desktop
     browser.run("const frame = document.getElementById('table-frame'); frame.scrollTop = frame.scrollHeight")
     browser.until("document.querySelector('tr[aria-rowindex=\"1001\"]')")
     assert browser.run("return document.querySelectorAll('table.variants tbody tr').length") < 80
     start = time.perf_counter()
     browser.run("document.getElementById('speed').scrollIntoView()")
-    browser.until("document.querySelector('#speed .chart[data-drawn]')")
-    assert time.perf_counter() - start < 15  # 1.5 s on an idle desktop
+    browser.until("document.querySelector('#speed .chart[data-drawn]')", 60)
+    assert time.perf_counter() - start < 60  # 2 s on an idle desktop
     browser.run("dispatchEvent(new Event('beforeprint'))")
     assert browser.run("return document.querySelectorAll('table.variants tbody tr').length") == 1000

@@ -20,7 +20,7 @@ def test_it_names_stack_range_and_strategy():
 
 
 def test_a_window_a_pass_and_a_plan_by_hand_are_named():
-    windowed = replace(CASE, window=(0, 1), guidance_pass=GuidancePass.UNCOND)
+    windowed = replace(CASE, window=(0, 1), guidance_pass=GuidancePass.UNCONDITIONAL)
     assert command(windowed).endswith("--dit-steps-window=0-1 --dit-pass=uncond")
     by_hand = replace(CASE, words=(BY_HAND,), place="", strategy="plan-1")
     assert command(by_hand).endswith("'--dit-plan=s: 0 4'")

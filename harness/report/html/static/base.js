@@ -52,7 +52,7 @@ const page = (() => {
   function plotly() {
     library ??= (async () => {
       const packed = document.getElementById("plotly").textContent;
-      const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+      const bytes = Uint8Array.fromBase64?.(packed) ?? Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
       const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
       const script = document.createElement("script");
       script.textContent = await new Response(stream).text();

@@ -31,6 +31,7 @@ const charts = (() => {
     const redraw = page.chart(element, () => {
       const shown = timed.filter(({ each }) => which.select.value === "all" || each.removes);
       const log = scale.select.value === "log";
+      const ink = page.colour("--ink"), strong = page.colour("--strong-line");
       const traces = kinds.flatMap((kind, i) => {
         const own = shown.filter(({ each }) => kindOf(each) === kind);
         if (!own.length) return [];
@@ -38,11 +39,11 @@ const charts = (() => {
         const arms = (values, side) => values.map(([value, low, high]) => (side ? (high ?? value) - value : value - (low ?? value)));
         const speeds = own.map(({ each }) => each.interval.speed), harms = own.map(({ each }) => each.interval.harm);
         const ends = (values, digits) => values.map(([, low, high]) => (low === null || high === null ? "" : ` [${low.toFixed(digits)}, ${high.toFixed(digits)}]`));
-        const bars = (values) => ({ visible: shown.length <= WHISKERS, type: "data", symmetric: false, array: arms(values, true), arrayminus: arms(values, false), thickness: 1, width: 0, color: page.colour("--strong-line") });
+        const bars = (values) => ({ visible: shown.length <= WHISKERS, type: "data", symmetric: false, array: arms(values, true), arrayminus: arms(values, false), thickness: 1, width: 0, color: strong });
         return [{
           type: "scatter", mode: "markers", name: plain(kind), x, y, customdata: own.map((row) => row.number), text: own.map(({ each }) => each.name), hovertext: own.map(({ each }, j) => `<b>${plain(each.name)}</b><br>speed-up ${x[j].toFixed(2)}${ends(speeds, 2)[j]}<br>harm ${y[j].toFixed(2)}${ends(harms, 2)[j]} points`),
           error_x: bars(speeds), error_y: bars(harms),
-          marker: { color: COLOURS[i % COLOURS.length], symbol: own.map(({ each }) => SHAPES[i % SHAPES.length] + (each.removes ? "" : "-open")), size: own.map(({ each }) => (each.pareto ? 13 : 9)), line: { width: 1.2, color: own.map(({ each }) => (each.pareto ? page.colour("--ink") : COLOURS[i % COLOURS.length])) } },
+          marker: { color: COLOURS[i % COLOURS.length], symbol: own.map(({ each }) => SHAPES[i % SHAPES.length] + (each.removes ? "" : "-open")), size: own.map(({ each }) => (each.pareto ? 13 : 9)), line: { width: 1.2, color: own.map(({ each }) => (each.pareto ? ink : COLOURS[i % COLOURS.length])) } },
           hoverinfo: "text",
         }];
       });

@@ -43,14 +43,13 @@ const plans = (() => {
       const label = single ? `block ${block}: skipping it alone harms ${harm.toFixed(2)} points` : `block ${block}: not skipped alone in this run`;
       const cell = make("svg:g", single ? { tabindex: 0, role: "button", "aria-label": label, class: "block known" } : { role: "img", "aria-label": label, class: "block" },
         make("svg:title", {}, label),
-        make("svg:text", { x: x + CELL / 2, y: 11, class: "index", "aria-hidden": "true" }, String(block)),
-        make("svg:rect", { x: x + 1, y: 16, width: CELL - 2, height: 28, rx: 4, class: single ? "" : "unknown", style: rgb ? `fill: ${css(rgb)}` : null }),
+        make("svg:rect", { x: x + 1, y: 16, width: CELL - 2, height: 28, rx: 4, class: single ? "" : "unknown", style: rgb ? `fill: ${css(rgb)}` : null }));
+      svg.append(make("svg:text", { x: x + CELL / 2, y: 11, "aria-hidden": "true" }, String(block)), cell,
         make("svg:text", { x: x + CELL / 2, y: 34, class: "value", "aria-hidden": "true", style: rgb ? `fill: ${readable(rgb)}` : null }, single ? brief(harm) : "?"));
       if (single) {
         cell.addEventListener("click", () => open(single));
         cell.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); open(single); } });
       }
-      svg.append(cell);
     }
     return { svg, most };
   }
