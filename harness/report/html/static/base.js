@@ -71,7 +71,7 @@ const page = (() => {
       try {
         const { data: traces, layout, config, ready, whole } = figure();
         const Plotly = await plotly();
-        await Plotly.react(element, traces, whole ? layout : styled(layout), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"], ...config });
+        await Plotly.react(element, traces, whole ? layout : styled(layout), { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]], ...config });
         element.dataset.drawn = "yes";
         ready?.(element);
       } catch (error) {
