@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from harness.findings.claim import ClaimVerdict, Finding
 from harness.report.html.report_page import write_report
 from harness.results import ranking
 from harness.results.rank_intervals import Ranks
@@ -39,6 +41,12 @@ def as_it_was(browser):
 def page(tmp_path_factory):
     """The page of a small run with its pictures."""
     folder = tmp_path_factory.mktemp("run")
+    analysis = folder / "analysis" / "m"
+    analysis.mkdir(parents=True)
+    Image.new("RGB", (40, 30), "white").save(analysis / "vitality.png")
+    (analysis / "figures.html").write_text("")
+    finding = Finding("B2", "blocks can go", "https://example.invalid/x", "m", ClaimVerdict.NOT_APPLICABLE, reason="no")
+    (folder / "findings.jsonl").write_text(json.dumps(finding.to_json()) + "\n")
     return written(folder, small_run())
 
 
@@ -75,7 +83,20 @@ def test_it_opens_from_disk_asks_for_nothing_and_draws_everything(browser, page)
     assert browser.complaints() == []
     asked = browser.requests()
     assert asked
-    assert all(url.startswith((page.as_uri(), "data:", "blob:")) for url in asked)
+    assert all(url.startswith((page.parent.as_uri(), "data:", "blob:")) for url in asked)
+
+
+def test_claims_and_figures_of_analyses_are_shown(browser, page):
+    browser.open(page)
+    ready(browser)
+    assert browser.texts("#findings-body tbody td")[2:4] == ["blocks can go", "not applicable"]
+    browser.run("document.getElementById('analysis').scrollIntoView()")
+    browser.until("document.querySelector('.gallery img').naturalWidth === 40")
+    assert (
+        browser.run("return document.querySelector('#analysis-body a').href")
+        == (page.parent / "analysis" / "m" / "figures.html").as_uri()
+    )
+    assert browser.complaints() == []
 
 
 def test_what_is_red_and_what_changed_stand_first(browser, page):
