@@ -93,7 +93,7 @@ def test_a_run_has_both_and_several_checkpoints_have_their_own(tmp_path):
     assert Image.open(tmp_path / "pareto.png").width == 1440
     other = [replace(r, checkpoint="n", fingerprint=replace(r.fingerprint, checkpoint="n")) for r in RECORDS]
     names = [path.name for path in write_ranking(tmp_path, [*RECORDS, *other])][3:]
-    assert names == ["pareto-m.png", "blocks-m.png", "pareto-n.png", "blocks-n.png"]
+    assert names == ["pareto-m.png", "blocks-m.png", "pareto-n.png", "blocks-n.png", "index.html"]
     assert not (tmp_path / "pareto.png").exists()  # of the run when it had one checkpoint
     page = (tmp_path / "ranking.md").read_text()
     assert page.index("(pareto-m.png)") < page.index("## n\n") < page.index("(blocks-n.png)")
@@ -123,7 +123,7 @@ def test_what_can_not_be_drawn_or_written_costs_the_others_nothing(tmp_path, mon
 
     monkeypatch.setitem(ranking_figures._DRAWN, "blocks", broken)
     said.clear()
-    assert len(write_ranking(tmp_path, RECORDS, said.append)) == 3
+    assert len(write_ranking(tmp_path, RECORDS, said.append)) == 4
     assert said[1] == f"can't draw {tmp_path}/blocks.png: no font"
 
 
