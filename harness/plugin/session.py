@@ -283,6 +283,8 @@ class Session:
         writer = self.config.get_terminal_writer()
         width, colour = writer.fullwidth, writer.hasmarkup
         reporter.ensure_newline()
+        # Before the ranking, since the page of the run shows the findings, too.
+        findings = summary.findings(self.folder, self._findings, width, colour, self.problem)
         ranking = summary.Section()
         if self._records:
             columns = [*self.options.columns, *(text.partition("=")[0] for text in self.options.metrics)]
@@ -290,7 +292,6 @@ class Session:
         reporter.write(ranking.text, flush=True)
         for line in self.analyses.lines():
             reporter.write_line(line)
-        findings = summary.findings(self.folder, self._findings, width, colour, self.problem)
         reporter.write(findings.text, flush=True)
         if not set("saA") & set(self.config.option.reportchars):  # else pytest says so itself
             for reason, count in self._skipped.items():

@@ -1,4 +1,4 @@
-"""The pictures that a run keeps of a variant: a strip for the contact sheet, and the prompts that lost most, large."""
+"""The pictures that a run keeps of a variant: a strip for the contact sheet, the prompts that lost most, and all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.ablation.case import Case
 from harness.errors import HarnessError, first_line
 from harness.report.contact_sheet import keep_strips
+from harness.report.image_sheet import save_image_sheet, save_texts, sheet_path, texts_path
 from harness.report.prompt_picture import picture_path, save_picture
 from harness.report.worst_prompts import prompt_harms
 from harness.results.arrays import Images
@@ -37,6 +38,11 @@ def keep_pictures(
         prompts = prompt_harms(measurement, texts)
         if len(prompts) == len(images) == len(base):
             save_picture(picture_path(folder, case.id), case.id, base, images, prompts, red=red)
+            save_image_sheet(images, sheet_path(folder, case.id))
+            beside = sheet_path(folder, f"{case.checkpoint}-control")
+            if not beside.exists():
+                save_image_sheet(base, beside)
+                save_texts(texts, texts_path(folder, case.checkpoint))
     except HarnessError as error:
         return str(error)
     except (OSError, ValueError, ImportError, MemoryError) as error:  # Pillow's, without its font for example

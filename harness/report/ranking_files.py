@@ -1,4 +1,4 @@
-"""The files of a ranking: ``ranking.{md,csv,json}``, its figures and the contact sheet, from records alone."""
+"""The files of a run: the HTML page, ``ranking.{md,csv,json}``, figures and the contact sheet, from records alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import HarnessError, refuse
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
+from harness.report.html.report_page import write_report
 from harness.report.ranking_figures import write_figures
 from harness.report.ranking_page import markdown
 from harness.report.ranking_table import finite, frame, nested
@@ -50,4 +51,5 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
     figures = write_figures(folder, rankings, problem)
     write("md", markdown(records, rankings, figures))
     pages = [written[ending] for ending in ("md", "csv", "json") if ending in written]
-    return [*pages, *(path for paths in figures for path in paths.values()), *write_sheets(folder, rankings, problem)]
+    pictures = [*(path for paths in figures for path in paths.values()), *write_sheets(folder, rankings, problem)]
+    return [*pages, *pictures, *write_report(folder, records, rankings, problem)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from html import escape
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
@@ -97,19 +96,14 @@ def _summary(ranking: Ranking) -> str:
 
 def _html(ranking: Ranking) -> str:
     """A ranking's table with its title and what stands below it, every text escaped."""
+    # Here: who prints a ranking needs no jinja2.
+    from harness.report.html.shell import fragment
+
     columns = columns_of(ranking)
-    lines = [f"<p><b>{escape(title(ranking))}</b></p>"]
-    if ranking.rows:
-        head = "".join(f"<th>{escape(column.heading)}</th>" for column in columns)
-        lines += ["<table>", f"<thead><tr>{head}</tr></thead>", "<tbody>"]
-        for row in ranking.rows:
-            texts = zip(columns, cells(row, columns), strict=True)
-            aligned = "".join(f'<td style="{_alignment(column.text)}">{escape(text)}</td>' for column, text in texts)
-            lines.append(f"<tr>{aligned}</tr>")
-        lines += ["</tbody>", "</table>"]
-    lines += [f"<p>{escape(line)}</p>" for line in (*foot(ranking), *errors(ranking))]
-    return "\n".join(lines)
-
-
-def _alignment(text: bool) -> str:
-    return f"text-align: {'left' if text else 'right'}; white-space: nowrap"
+    return fragment(
+        "ranking_table.html.j2",
+        title=title(ranking),
+        columns=columns,
+        rows=[cells(row, columns) for row in ranking.rows],
+        lines=[*foot(ranking), *errors(ranking)],
+    ).rstrip("\n")

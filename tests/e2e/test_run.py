@@ -33,6 +33,7 @@ def test_cases_are_ranked_and_journaled(project):
             "wrote reports?r?ranking.csv",
             "wrote reports?r?ranking.json",
             "wrote reports?r?contact-flux-tiny.png",
+            "wrote reports?r?index.html",
         ]
     )
     result.stdout.no_fnmatch_line("by strategy*")  # each median would be over one case

@@ -24,7 +24,7 @@ def test_the_journal_of_the_run_folder_is_ranked_and_written(tmp_path):
     section = ranking(tmp_path, [], 120, colour=False, problem=said.append)
     assert section.text.startswith("least harmful variant: m (16 prompts)")
     assert section.text.index("skip1") < section.text.index("skip2")
-    assert [path.name for path in section.files] == ["ranking.md", "ranking.csv", "ranking.json"]
+    assert [path.name for path in section.files] == ["ranking.md", "ranking.csv", "ranking.json", "index.html"]
     assert all(path.exists() for path in section.files)
     assert said == []
     # A journal that is gone costs nothing but the records of an earlier part of the run.

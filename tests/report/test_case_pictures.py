@@ -23,10 +23,17 @@ def keep(folder, images=IMAGES):
     return keep_pictures(folder, CASE, MEASURED, images, lambda: IMAGES, TEXTS, red=True)
 
 
-def test_a_strip_of_each_and_the_prompts_that_lost_most(tmp_path):
+def test_a_strip_of_each_the_prompts_that_lost_most_and_all_images(tmp_path):
     assert keep(tmp_path) == ""
     names = {path.name for path in (tmp_path / "images").iterdir()}
-    assert names == {f"{CASE.id}.png", f"{CASE.id}-prompts.png", "m-control.png"}
+    assert names == {
+        f"{CASE.id}.png",
+        f"{CASE.id}-prompts.png",
+        f"{CASE.id}-sheet.webp",
+        "m-control.png",
+        "m-control-sheet.webp",
+        "m-prompts.json",
+    }
     with Image.open(tmp_path / "images" / "m-control.png") as strip:
         assert json.loads(strip.info["prompts"]) == TEXTS[:8]
 

@@ -83,7 +83,7 @@ def test_there_is_no_figure_of_what_was_not_done(tmp_path):
 
 def test_a_run_has_both_and_several_checkpoints_have_their_own(tmp_path):
     written = write_ranking(tmp_path, RECORDS)
-    assert [path.name for path in written][3:] == ["pareto.png", "blocks.png"]
+    assert [path.name for path in written][3:] == ["pareto.png", "blocks.png", "index.html"]
     page = (tmp_path / "ranking.md").read_text()
     assert "(pareto.png)" in page
     assert "(blocks.png)" in page
@@ -93,7 +93,7 @@ def test_a_run_has_both_and_several_checkpoints_have_their_own(tmp_path):
     assert Image.open(tmp_path / "pareto.png").width == 1440
     other = [replace(r, checkpoint="n", fingerprint=replace(r.fingerprint, checkpoint="n")) for r in RECORDS]
     names = [path.name for path in write_ranking(tmp_path, [*RECORDS, *other])][3:]
-    assert names == ["pareto-m.png", "blocks-m.png", "pareto-n.png", "blocks-n.png"]
+    assert names == ["pareto-m.png", "blocks-m.png", "pareto-n.png", "blocks-n.png", "index.html"]
     assert not (tmp_path / "pareto.png").exists()  # of the run when it had one checkpoint
     page = (tmp_path / "ranking.md").read_text()
     assert page.index("(pareto-m.png)") < page.index("## n\n") < page.index("(blocks-n.png)")
@@ -111,7 +111,7 @@ def test_what_can_not_be_drawn_or_written_costs_the_others_nothing(tmp_path, mon
     (tmp_path / "pareto.png" / "inside").mkdir(parents=True)
     said = []
     written = write_ranking(tmp_path, RECORDS, said.append)
-    assert [path.name for path in written] == ["ranking.md", "ranking.csv", "ranking.json", "blocks.png"]
+    assert [path.name for path in written] == ["ranking.md", "ranking.csv", "ranking.json", "blocks.png", "index.html"]
     assert len(said) == 1
     assert said[0].startswith(f"can't write {tmp_path}/pareto.png: ")
     assert "pareto.png" not in (tmp_path / "ranking.md").read_text()
@@ -123,7 +123,7 @@ def test_what_can_not_be_drawn_or_written_costs_the_others_nothing(tmp_path, mon
 
     monkeypatch.setitem(ranking_figures._DRAWN, "blocks", broken)
     said.clear()
-    assert len(write_ranking(tmp_path, RECORDS, said.append)) == 3
+    assert len(write_ranking(tmp_path, RECORDS, said.append)) == 4
     assert said[1] == f"can't draw {tmp_path}/blocks.png: no font"
 
 

@@ -18,7 +18,7 @@ def test_reports_are_the_same_for_the_same_records(tmp_path):
     first = {p.name: p.read_bytes() for p in write_ranking(tmp_path / "1", records)}
     again = {p.name: p.read_bytes() for p in write_ranking(tmp_path / "2", list(records))}
     assert first == again
-    assert set(first) == {"ranking.md", "ranking.csv", "ranking.json", "pareto.png"}
+    assert set(first) == {"ranking.md", "ranking.csv", "ranking.json", "pareto.png", "index.html"}
 
 
 def test_no_records_no_reports(tmp_path):
@@ -39,7 +39,7 @@ def test_what_can_not_be_written_or_read_is_said_and_the_rest_is_written(tmp_pat
     (tmp_path / "ranking.md" / "inside").write_text("")
     said = []
     written = write_ranking(tmp_path, [quality("a", 0.5), quality("b", 0.7)], said.append)
-    assert [path.name for path in written] == ["ranking.csv", "ranking.json", "contact-m.png"]
+    assert [path.name for path in written] == ["ranking.csv", "ranking.json", "contact-m.png", "index.html"]
     assert said[0].startswith(f"can't write {tmp_path}/ranking.md: ")
     assert said[1].startswith(f"can't read the picture {tmp_path}/images/m-s-b.png: ")
     assert len(said) == 2
@@ -54,7 +54,7 @@ def test_there_is_no_contact_sheet_of_a_checkpoint_that_was_measured_in_two_ways
     first = quality("a", 0.5)
     other = replace(first, fingerprint=replace(first.fingerprint, dtype="bfloat16"))
     written = write_ranking(tmp_path, [first, other])
-    assert [path.name for path in written] == ["ranking.md", "ranking.csv", "ranking.json"]
+    assert [path.name for path in written] == ["ranking.md", "ranking.csv", "ranking.json", "index.html"]
     page = (tmp_path / "ranking.md").read_text()
     assert "## m\n" in page
     assert "## m, dtype float32 -> bfloat16\n" in page

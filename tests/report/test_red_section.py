@@ -90,6 +90,6 @@ def test_the_terminal_says_what_is_red_below_the_table_within_its_width():
 
 def test_a_red_control_has_a_page_where_nothing_is_ranked(tmp_path):
     control = replace(RED, kind=Kind.CONTROL, case="m-control")
-    assert [path.name for path in write_ranking(tmp_path, [control])] == ["ranking.md"]
+    assert [path.name for path in write_ranking(tmp_path, [control])] == ["ranking.md", "index.html"]
     assert (tmp_path / "ranking.md").read_text().startswith("# 1 of 1 result is red\n")
     assert write_ranking(tmp_path / "none", [replace(control, verdict=Verdict(Status.OK))]) == []

@@ -23,7 +23,7 @@ def plotly_library() -> PlotlyLibrary:
     from plotly.offline import get_plotlyjs
 
     script = get_plotlyjs().replace("\r\n", "\n").encode()
-    return PlotlyLibrary(base64.b64encode(gzip.compress(script, 9, mtime=0)).decode(), script_policy(script.decode()))
+    return PlotlyLibrary(base64.b64encode(gzip.compress(script, 6, mtime=0)).decode(), script_policy(script.decode()))
 
 
 def script_policy(script: str) -> str:

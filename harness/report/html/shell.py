@@ -20,6 +20,11 @@ from harness.report.ranking_table import finite
 _PACKAGE = "harness.report.html"
 
 
+def fragment(template: str, **context: Any) -> str:
+    """A part of a page from a template, every text in ``context`` escaped: what a notebook shows of an object."""
+    return _templates().get_template(template).render(**context)
+
+
 def render(
     template: str,
     *,
@@ -46,8 +51,10 @@ def render(
         .render(
             title=title,
             # A browser takes a page from disk for its own origin or for none: file: lets pictures beside it be seen.
-            policy=f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
-            "img-src 'self' file: data: blob:; base-uri 'none'; form-action 'none'",
+            policy=Markup(  # noqa: S704 - no text of anybody's
+                f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
+                "img-src 'self' file: data: blob:; base-uri 'none'; form-action 'none'"
+            ),
             css=Markup("\n".join(map(_static, ("base.css", *css)))),  # noqa: S704 - files of this package
             scripts=[Markup(program)],  # noqa: S704
             data=None if data is None else _json(data),

@@ -40,9 +40,11 @@ const page = (() => {
     if (remember) { try { localStorage.setItem("dit-theme", theme); } catch { /* a page from disk may keep nothing */ } }
     listeners.forEach((listener) => listener());
   }
-  button.hidden = false;
-  button.addEventListener("click", () => setTheme(themes[(themes.indexOf(button.value) + 1) % 3], true));
-  setTheme(themes.includes(remembered()) ? remembered() : "system", false);
+  if (!document.documentElement.dataset.theme) { // else the page has one theme
+    button.hidden = false;
+    button.addEventListener("click", () => setTheme(themes[(themes.indexOf(button.value) + 1) % 3], true));
+    setTheme(themes.includes(remembered()) ? remembered() : "system", false);
+  }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => listeners.forEach((listener) => listener()));
 
   // plotly.js is unpacked when the first figure comes near the screen.
@@ -50,7 +52,7 @@ const page = (() => {
   function plotly() {
     library ??= (async () => {
       const packed = document.getElementById("plotly").textContent;
-      const bytes = Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
+      const bytes = Uint8Array.fromBase64?.(packed) ?? Uint8Array.from(atob(packed), (letter) => letter.charCodeAt(0));
       const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
       const script = document.createElement("script");
       script.textContent = await new Response(stream).text();
@@ -61,14 +63,15 @@ const page = (() => {
   }
 
   // Draws a figure into an element when it comes near the screen, and again when the theme changes.
-  // `figure()` gives {data, layout, config, ready}; ready(element) is called after each drawing.
+  // `figure()` gives {data, layout, config, ready, whole}; ready(element) is called after each drawing, and a layout that
+  // is whole has its own colours.
   function chart(element, figure) {
     let near = false;
     async function draw() {
       try {
-        const { data: traces, layout, config, ready } = figure();
+        const { data: traces, layout, config, ready, whole } = figure();
         const Plotly = await plotly();
-        await Plotly.react(element, traces, styled(layout), { displaylogo: false, responsive: true, ...config });
+        await Plotly.react(element, traces, whole ? layout : styled(layout), { displaylogo: false, responsive: true, modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]], ...config });
         element.dataset.drawn = "yes";
         ready?.(element);
       } catch (error) {
@@ -90,7 +93,8 @@ const page = (() => {
     const axis = { gridcolor: line, linecolor: line, zerolinecolor: colour("--strong-line"), automargin: true };
     const out = {
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, family: "inherit", size: 13 },
-      margin: { l: 56, r: 16, t: 16, b: 48 }, hoverlabel: { font: { size: 13 } }, ...layout,
+      margin: { l: 56, r: 16, t: 16, b: 48 }, hoverlabel: { font: { size: 13 } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--soft"), activecolor: colour("--ink") }, ...layout,
     };
     for (const name of Object.keys(out)) if (/^[xy]axis\d*$/.test(name)) out[name] = { ...axis, ...out[name] };
     out.xaxis ??= axis; out.yaxis ??= axis;
