@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
 from harness.models.kernels import pinned
-from harness.models.stacks import find_stack, unwrap_compiled
+from harness.models.stacks import blocks_at, find_stack, put_blocks, unwrap_compiled
 from harness.surgery.view import ablate
 
 
@@ -20,7 +20,7 @@ def prove_identity(transformer: nn.Module, arguments: Mapping[str, Any], stack: 
     """Every block of a stack behind a slot: the output is bitwise the model's own. Raises SurgeryError."""
     with pinned():
         plain = transformer(**arguments)[0]
-        length = len(getattr(unwrap_compiled(transformer), find_stack(transformer, stack)[1]))
+        length = len(blocks_at(transformer, find_stack(transformer, stack)[1]))
         with ablate(transformer, identity(length), stack, force_slots=True):
             slotted = transformer(**arguments)[0]
     if not torch.equal(plain, slotted):
@@ -36,7 +36,7 @@ def prove_listed(transformer: nn.Module, arguments: Mapping[str, Any], plan: Pla
     text (SD3's last) can only stand last. Raises SurgeryError where the outputs differ.
     """
     attribute = find_stack(transformer, stack)[1]
-    blocks = getattr(unwrap_compiled(transformer), attribute)
+    blocks = blocks_at(transformer, attribute)
     order = [step for step in plan.steps if isinstance(step, int)]
     if len(order) < len(plan.steps) or any(getattr(blocks[i], "context_pre_only", False) for i in order[:-1]):
         return False
@@ -52,12 +52,12 @@ def prove_listed(transformer: nn.Module, arguments: Mapping[str, Any], plan: Pla
 
 @contextmanager
 def _listed(model: nn.Module, attribute: str, order: list[int]) -> Iterator[None]:
-    original = getattr(model, attribute)
-    setattr(model, attribute, nn.ModuleList([original[i] for i in order]))
+    original = blocks_at(model, attribute)
+    put_blocks(model, attribute, nn.ModuleList([original[i] for i in order]))
     try:
         yield
     finally:
-        setattr(model, attribute, original)
+        put_blocks(model, attribute, original)
 
 
 def _worst(a: Tensor, b: Tensor) -> float:
