@@ -47,7 +47,9 @@ def stacks(transformer: nn.Module) -> dict[str, str]:
     family = FAMILIES.get(type(model).__name__)
     if family is not None:
         return {stack.name: stack.attribute for stack in family.stacks}
-    paths = [path for path, child in _lists(model) if len(child) > 1 and len({type(b) for b in child}) == 1]
+    # By the modules themselves: a view that stands in a list's place iterates over other things.
+    kinds = {path: [type(block) for block in child._modules.values()] for path, child in _lists(model)}  # noqa: SLF001
+    paths = [path for path, types in kinds.items() if len(types) > 1 and len(set(types)) == 1]
     return {path: path for path in dict.fromkeys([*paths, *declared_stacks(model)])}
 
 

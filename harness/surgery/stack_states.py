@@ -83,7 +83,7 @@ class StackStates:
         if block_contract.by_block or block_contract.fixed:
             reason = block_contract.fixed or f"{', '.join(block_contract.by_block)} by index"
             raise SurgeryError(
-                f"stack {name!r} can't be run from outside the model: its blocks depend on it ({reason})"
+                f"stack {name!r} can't be run apart from its model, which its blocks depend on ({reason})"
             )
         empty = [Slot(home, list(blocks), (), block_contract) for home in blocks]
         return Stack(name, attribute, blocks, block_contract, empty)
