@@ -24,6 +24,11 @@ def transformer_of(model: object) -> nn.Module:
             f"expected a diffusers transformer or a pipeline that has one, not a {type(model).__name__}{lacks}; "
             'write ablate(pipeline.transformer, "double: 0-1 3-4") with pipeline = load("flux-tiny")'
         )
+    if part is not model and isinstance(getattr(model, "transformer_2", None), nn.Module):
+        raise SurgeryError(
+            f"a {type(model).__name__} has two transformers, one for each half of the steps, and a plan over one of them "
+            "would hold in that half alone; pass pipeline.transformer or pipeline.transformer_2, or nest both"
+        )
     return unwrap_compiled(part)
 
 

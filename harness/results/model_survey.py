@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 class StackSurvey:
     """One stack.
 
-    ``blocks`` is how many there are in the model as its class builds it without arguments, 0 where that isn't known.
+    ``contract`` are the parameters that a block's outputs replace, in parentheses where it returns a tuple;
+    ``by_block`` those whose argument belongs to the block; ``fixed`` says why blocks can't leave their position.
     ``checks`` has what was tried, by name: an empty text where it is exact, else why it isn't possible or what went
     wrong. ``refused`` says why no plan is defined over the stack at all; then there are no checks.
     """
 
     name: str
     block: str
-    blocks: int
     contract: str = ""
     by_block: tuple[str, ...] = ()
     fixed: str = ""

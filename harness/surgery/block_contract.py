@@ -69,7 +69,9 @@ def _read(model: type[nn.Module], attribute: str, parameters: tuple[str, ...]) -
             "block is left out there would be none, so no plan is defined over this stack"
         )
     shown = {(call.outputs, call.single) for call in calls}
-    if len(shown) != 1:
+    if not shown:
+        raise SurgeryError(_refusal(name, attribute, "its forward has no loop that calls them one after another"))
+    if len(shown) > 1:
         raise SurgeryError(_refusal(name, attribute, f"its forward shows {len(shown)} ways of calling a block"))
     outputs, single = shown.pop()
     rule = RULES.get(name, {}).get(attribute, _Rule())

@@ -13,6 +13,7 @@ from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
 from harness.models.kernels import pinned
 from harness.models.stacks import blocks_at, find_stack, put_blocks, unwrap_compiled
+from harness.surgery.block_contract import contract
 from harness.surgery.view import ablate
 
 
@@ -32,10 +33,14 @@ def prove_identity(transformer: nn.Module, arguments: Mapping[str, Any], stack: 
 def prove_listed(transformer: nn.Module, arguments: Mapping[str, Any], plan: Plan, stack: str, output: Tensor) -> bool:
     """Whether ``output``, made under a plan, is bitwise that of a model whose list holds just the plan's blocks.
 
-    So a skip equals deletion. False where there is no such list: groups combine outputs, and a block that gives no
-    text (SD3's last) can only stand last. Raises SurgeryError where the outputs differ.
+    So a skip equals deletion. False where there is no such list: groups combine outputs, a block that gives no text
+    (SD3's last) can only stand last, and where blocks get data by index, a shorter list would mix it up. Raises
+    SurgeryError where the outputs differ.
     """
     attribute = find_stack(transformer, stack)[1]
+    shown = contract(unwrap_compiled(transformer), attribute)
+    if shown.by_block or shown.fixed:
+        return False
     blocks = blocks_at(transformer, attribute)
     order = [step for step in plan.steps if isinstance(step, int)]
     if len(order) < len(plan.steps) or any(getattr(blocks[i], "context_pre_only", False) for i in order[:-1]):

@@ -1,1 +1,1 @@
-"""Which transformers of diffusers can be ablated, and how exactly: every class built small, and its stacks tried out."""
+"""Which transformers of diffusers can be ablated, and how exactly: each class built small, its stacks tried out."""

@@ -47,10 +47,7 @@ def called(block: nn.Module, contract: BlockContract, state: State, call: Call) 
     """The state after one block; an output that is None (SD3's last block gives no text) leaves what there was."""
     out = block(**{**call, **state})
     values = [out] if contract.single else list(out)
-    return {
-        name: state[name] if value is None else value
-        for name, value in zip(contract.outputs, values, strict=True)
-    }
+    return {name: state[name] if value is None else value for name, value in zip(contract.outputs, values, strict=True)}
 
 
 @contextmanager
@@ -103,7 +100,9 @@ def each_with_its_own(
     def whole(state: State, call: Call) -> State:
         for group in groups:
             ends = [
-                called(blocks[i], contract, state, {**call, **{n: calls[i][n] for n in contract.by_block if n in calls[i]}})
+                called(
+                    blocks[i], contract, state, {**call, **{n: calls[i][n] for n in contract.by_block if n in calls[i]}}
+                )
                 for i in group
             ]
             state = {n: ends[0][n] if len(ends) == 1 else (ends[0][n] + ends[1][n]) / 2 for n in state}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from harness.errors import SurgeryError, first_line
 from harness.models.kernels import pinned
 from harness.models.stacks import blocks_at, find_stack, stacks
 from harness.results.model_survey import ModelSurvey, StackSurvey
-from harness.survey import reference
-from harness.survey.tiny_config import tiny_config
-from harness.survey.tiny_inputs import tiny_inputs
 from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import ablate
+from harness.survey import reference
+from harness.survey.tiny_config import tiny_config
+from harness.survey.tiny_inputs import tiny_inputs
 
 
 def survey(model: type[nn.Module]) -> ModelSurvey:
@@ -44,15 +43,14 @@ def tiny_transformer(model: type[nn.Module], seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in transformer.parameters():
-            spread = 0.3 if parameter.ndim < 2 else 0.6 / parameter[0].numel() ** 0.5
+            spread = 0.3 if parameter.ndim < 2 else 0.6 / max(parameter.shape[1:].numel(), 1) ** 0.5
             parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
     return transformer
 
 
 def survey_transformer(transformer: nn.Module, arguments: Mapping[str, Any]) -> ModelSurvey:
     """What is known of a model; ``arguments`` are those of one forward."""
-    sizes = _default_sizes(type(transformer))
-    found = tuple(_stack(transformer, arguments, name, sizes) for name in stacks(transformer))
+    found = tuple(_stack(transformer, arguments, name) for name in stacks(transformer))
     return ModelSurvey(type(transformer).__name__, found)
 
 
@@ -60,10 +58,6 @@ def output(transformer: nn.Module, arguments: Mapping[str, Any]) -> Any:
     """What one forward returns."""
     with torch.no_grad(), pinned():
         return transformer(**arguments)
-
-
-def _default_sizes(model: type[nn.Module]) -> Mapping[str, int]:
-    return {}
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,10 @@ class _Trial:
 
     def under(self, plan: Plan, *, force_slots: bool = False) -> Any:
         """One forward under a plan, whose executed blocks are the plan's. Raises SurgeryError."""
-        with ablate(self.transformer, plan, self.stack, force_slots=force_slots), traced(self.transformer, self.stack) as ran:
+        with (
+            ablate(self.transformer, plan, self.stack, force_slots=force_slots),
+            traced(self.transformer, self.stack) as ran,
+        ):
             result = self.run()
         if check_trace(ran, plan, self.stack) != 1 and list(plan.atoms()):
             raise SurgeryError(f"{len(ran)} blocks ran under the plan '{plan}'")
@@ -101,10 +98,10 @@ class _Trial:
             return self.run()
 
 
-def _stack(transformer: nn.Module, arguments: Mapping[str, Any], name: str, sizes: Mapping[str, int]) -> StackSurvey:
+def _stack(transformer: nn.Module, arguments: Mapping[str, Any], name: str) -> StackSurvey:
     attribute = find_stack(transformer, name).attribute
     blocks = list(blocks_at(transformer, attribute))
-    known = StackSurvey(attribute, type(blocks[0]).__name__, sizes.get(attribute, 0))
+    known = StackSurvey(attribute, type(blocks[0]).__name__)
     try:
         shown = contract(transformer, attribute)
     except SurgeryError as error:
@@ -210,13 +207,19 @@ def _restored(trial: _Trial) -> str:
     handle = original[len(original) - 1].register_forward_pre_hook(stop)
     try:
         trial.under(identity(len(original)), force_slots=True)
-        return "no block ran"
     except _Stopped:
-        pass
+        stopped = True
+    else:
+        stopped = False
     finally:
         handle.remove()
     restored = blocks_at(trial.transformer, trial.attribute) is original
-    same = restored and list(trial.transformer.state_dict()) == before and reference.same(trial.run(), trial.plain)
+    same = (
+        stopped
+        and restored
+        and list(trial.transformer.state_dict()) == before
+        and reference.same(trial.run(), trial.plain)
+    )
     return "" if same else "the model isn't what it was"
 
 

@@ -124,10 +124,16 @@ def _cosmos3(r: _Rule) -> dict[str, Any]:
     text, vision = _indices(3, 4)
     sizes = (1, 4, 4)
     return {
-        **{"input_ids": torch.tensor([1, 2, 3]), "text_indexes": text, "und_len": 3, "sequence_length": 7},
-        **{"position_ids": torch.arange(7).expand(3, 7), "vision_timesteps": torch.full((4,), 3.0)},
-        **{"vision_tokens": [r.random(1, r.config.latent_channel, *sizes)], "vision_token_shapes": [(1, 2, 2)]},
-        **{"vision_sequence_indexes": vision, "vision_mse_loss_indexes": vision},
+        "input_ids": torch.tensor([1, 2, 3]),
+        "text_indexes": text,
+        "und_len": 3,
+        "sequence_length": 7,
+        "position_ids": torch.arange(7).expand(3, 7),
+        "vision_timesteps": torch.full((4,), 3.0),
+        "vision_tokens": [r.random(1, r.config.latent_channel, *sizes)],
+        "vision_token_shapes": [(1, 2, 2)],
+        "vision_sequence_indexes": vision,
+        "vision_mse_loss_indexes": vision,
         "vision_noisy_frame_indexes": [torch.tensor([0])],
     }
 
@@ -143,7 +149,9 @@ def _glm(_: _Rule) -> dict[str, Any]:
 def _hidream(r: _Rule) -> dict[str, Any]:
     return {
         "hidden_states": r.random(BATCH, r.config.in_channels, SIDE, SIDE),
-        **{"img_ids": _LEFT_OUT, "timesteps": torch.tensor([3.0, 8.0]), "pooled_embeds": r.random(BATCH, WIDTH)},
+        "img_ids": _LEFT_OUT,
+        "timesteps": torch.tensor([3.0, 8.0]),
+        "pooled_embeds": r.random(BATCH, WIDTH),
         "encoder_hidden_states_t5": r.random(BATCH, TEXT, WIDTH),
         "encoder_hidden_states_llama3": r.random(len(r.config.llama_layers), BATCH, TEXT, WIDTH),
     }
@@ -166,9 +174,10 @@ def _hunyuan_dit(r: _Rule) -> dict[str, Any]:
 
 def _framepack(r: _Rule) -> dict[str, Any]:
     return {
-        **{"image_embeds": r.random(BATCH, 3, WIDTH), "indices_latents": torch.arange(FRAMES)},
+        "image_embeds": r.random(BATCH, 3, WIDTH),
+        "indices_latents": torch.arange(FRAMES),
         **{
-            name: r.random(BATCH, r.config.in_channels, FRAMES * k, SIDE * k, SIDE * k)
+            name: r.random(BATCH, r.config.in_channels, FRAMES * k, SIDE, SIDE)
             for name, k in (("latents_clean", 1), ("latents_history_2x", 2), ("latents_history_4x", 4))
         },
         **{
@@ -214,8 +223,10 @@ def _kandinsky5(r: _Rule) -> dict[str, Any]:
     return {
         "hidden_states": r.random(1, FRAMES, SIDE, SIDE, r.config.in_visual_dim),
         "encoder_hidden_states": r.random(1, TEXT, WIDTH),
-        **{"pooled_projections": r.random(1, WIDTH), "timestep": torch.tensor([3.0])},
-        **{"visual_rope_pos": tuple(torch.arange(n) for n in sizes), "text_rope_pos": torch.arange(TEXT)},
+        "pooled_projections": r.random(1, WIDTH),
+        "timestep": torch.tensor([3.0]),
+        "visual_rope_pos": tuple(torch.arange(n) for n in sizes),
+        "text_rope_pos": torch.arange(TEXT),
     }
 
 
@@ -242,14 +253,17 @@ def _krea2(r: _Rule) -> dict[str, Any]:
 def _ltx(r: _Rule) -> dict[str, Any]:
     return {
         "hidden_states": r.random(BATCH, FRAMES * TOKENS, r.config.in_channels),
-        **{"num_frames": FRAMES, "height": SIDE, "width": SIDE},
+        "num_frames": FRAMES,
+        "height": SIDE,
+        "width": SIDE,
     }
 
 
 def _ltx2(r: _Rule) -> dict[str, Any]:
     return {
         **_ltx(r),
-        **{"audio_hidden_states": r.random(BATCH, 5, r.config.audio_in_channels), "audio_num_frames": 5},
+        "audio_hidden_states": r.random(BATCH, 5, r.config.audio_in_channels),
+        "audio_num_frames": 5,
         "audio_encoder_hidden_states": r.random(BATCH, TEXT, WIDTH),
         "audio_encoder_attention_mask": _mask(r),
         "timestep": torch.tensor([[3.0], [8.0]]),
@@ -278,12 +292,16 @@ def _minimax_h3(r: _Rule) -> dict[str, Any]:
     text, video, audio = _indices(TEXT, 4, 3)
     pixels = r.config.in_channels * 4
     return {
-        **{"hidden_states": r.random(1, 4, pixels), "audio_hidden_states": r.random(1, 3, r.config.audio_in_channels)},
-        **{"encoder_hidden_states": r.random(1, TEXT, WIDTH), "timestep": torch.tensor([3.0, 0.0])},
+        "hidden_states": r.random(1, 4, pixels),
+        "audio_hidden_states": r.random(1, 3, r.config.audio_in_channels),
+        "encoder_hidden_states": r.random(1, TEXT, WIDTH),
+        "timestep": torch.tensor([3.0, 0.0]),
         "timestep_indices": torch.tensor([1] * TEXT + [0] * 7),
         "token_tags": torch.tensor([0] * TEXT + [1] * 4 + [2] * 3),
         "position_ids": torch.arange(TEXT + 7).view(-1, 1).expand(-1, 3),
-        **{"text_indices": text, "video_indices": video, "audio_indices": audio},
+        "text_indices": text,
+        "video_indices": video,
+        "audio_indices": audio,
     }
 
 
@@ -298,10 +316,12 @@ def _nucleus(r: _Rule) -> dict[str, Any]:
     return {**_packed(r), "img_shapes": [(1, SIDE, SIDE)] * BATCH}
 
 
-def _omnigen(r: _Rule) -> dict[str, Any]:
+def _omnigen(_: _Rule) -> dict[str, Any]:
     length = TEXT + 1 + TOKENS // 4
     return {
-        **{"input_ids": torch.arange(TEXT).expand(BATCH, TEXT), "input_img_latents": [], "input_image_sizes": {}},
+        "input_ids": torch.arange(TEXT).expand(BATCH, TEXT),
+        "input_img_latents": [],
+        "input_image_sizes": {},
         "attention_mask": torch.ones(BATCH, length, length),
         "position_ids": torch.arange(length).expand(BATCH, length),
     }
@@ -330,9 +350,12 @@ def _qwen21(r: _Rule) -> dict[str, Any]:
 def _protein(r: _Rule) -> dict[str, Any]:
     real = torch.ones(BATCH, TOKENS, dtype=torch.bool)
     return {
-        **{"bb_ca": r.random(BATCH, TOKENS, 3), "local_latents": r.random(BATCH, TOKENS, r.config.latent_dim)},
-        **{"bb_ca_time": torch.tensor([0.3, 0.8]), "local_latents_time": torch.tensor([0.3, 0.8])},
-        **{"padding_mask": real, "conditioning": {"is_in_context_conditioning": ~real, "supports_local_latent": real}},
+        "bb_ca": r.random(BATCH, TOKENS, 3),
+        "local_latents": r.random(BATCH, TOKENS, r.config.latent_dim),
+        "bb_ca_time": torch.tensor([0.3, 0.8]),
+        "local_latents_time": torch.tensor([0.3, 0.8]),
+        "padding_mask": real,
+        "conditioning": {"is_in_context_conditioning": ~real, "supports_local_latent": real},
     }
 
 
@@ -364,9 +387,8 @@ def _t5_film(r: _Rule) -> dict[str, Any]:
 
 
 def _temporal(r: _Rule) -> dict[str, Any]:
-    return {"hidden_states": r.random(FRAMES, r.config.in_channels, SIDE, SIDE), "num_frames": FRAMES} | {
-        name: _LEFT_OUT for name in ("encoder_hidden_states", "timestep", "class_labels")
-    }
+    left_out = dict.fromkeys(("encoder_hidden_states", "timestep", "class_labels"), _LEFT_OUT)
+    return left_out | {"hidden_states": r.random(FRAMES, r.config.in_channels, SIDE, SIDE), "num_frames": FRAMES}
 
 
 def _plain_2d(r: _Rule) -> dict[str, Any]:
@@ -389,10 +411,13 @@ def _wan_animate2(r: _Rule) -> dict[str, Any]:
 
     half = r.config.in_dim // 2
     return {
-        **{"hidden_states": [r.random(half, FRAMES, SIDE, SIDE)], "timestep": torch.tensor([3.0])},
+        "hidden_states": [r.random(half, FRAMES, SIDE, SIDE)],
+        "timestep": torch.tensor([3.0]),
         "condition_latents": [r.random(r.config.in_dim - half, FRAMES, SIDE, SIDE)],
-        **{"encoder_hidden_states": [r.random(TEXT, WIDTH)], "kv_cache": WanAnimate2KVCache(r.config.num_layers)},
-        **{"kv_cache_mode": "extract", "seq_len": FRAMES * TOKENS // 4},
+        "encoder_hidden_states": [r.random(TEXT, WIDTH)],
+        "kv_cache": WanAnimate2KVCache(r.config.num_layers),
+        "kv_cache_mode": "extract",
+        "seq_len": FRAMES * TOKENS // 4,
         "offset_grid_sizes": torch.tensor([[FRAMES, SIDE // 2, SIDE // 2]]),
     }
 
@@ -405,7 +430,9 @@ def _z_image(r: _Rule) -> dict[str, Any]:
     images = [[r.random(r.config.in_channels, 1, SIDE, SIDE) for _ in range(2)] for _ in range(BATCH)]
     texts = [[r.random(TEXT, WIDTH) for _ in range(3)] for _ in range(BATCH)]
     return {
-        **{"x": images, "t": torch.tensor([0.3, 0.8]), "cap_feats": texts},
+        "x": images,
+        "t": torch.tensor([0.3, 0.8]),
+        "cap_feats": texts,
         "siglip_feats": [[r.random(2, 2, WIDTH), None] for _ in range(BATCH)],
         "image_noise_mask": [[0, 1]] * BATCH,
     }
