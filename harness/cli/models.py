@@ -1,8 +1,8 @@
 """What can be ablated in diffusers' transformers: stacks, how blocks are called, and which strategies are exact.
 
 MODEL is a class of diffusers (FluxTransformer2DModel), or the folder of a transformer or of a pipeline with one;
-without it, all classes of the installed diffusers are surveyed, which takes a minute. Each class is built small, with random
-weights, and every stack is tried out: no download, no GPU. docs/models.md is this survey.
+without it, all classes of the installed diffusers are surveyed, which takes a minute. Each class is built small, with
+random weights, and every stack is tried out: no download, no GPU. docs/models.md is this survey.
 """
 
 from __future__ import annotations

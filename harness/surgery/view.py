@@ -223,10 +223,15 @@ def _view(
     for position, steps in enumerate(placed):
         plain = not slots_of.force and not slots_of.mixes(position, steps)
         alone = steps[0] if plain and len(steps) == 1 and isinstance(steps[0], int) else None
-        # SD3's last block gives no text; anywhere but last the old text must be carried, which a slot does.
-        if alone is not None and (alone == position or not getattr(blocks[alone], "context_pre_only", False)):
+        # SD3's last block gives no text; anywhere but last the old text must be carried, which a slot does. And what
+        # the model reads from the block at a position (it adds a ControlNet's residual by it) is the position's own.
+        if alone is not None and (alone == position or not _last_of_sd3(blocks[alone], blocks[position])):
             # The block itself: a slot around it would cost 25 microseconds a call for nothing.
             slots.append(blocks[alone])
         else:
             slots.append(slots_of.of(position, blocks, steps, block_contract))
     return BlockView(original, slots)
+
+
+def _last_of_sd3(*blocks: nn.Module) -> bool:
+    return any(getattr(block, "context_pre_only", False) for block in blocks)

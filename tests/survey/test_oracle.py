@@ -9,9 +9,9 @@ import diffusers
 import pytest
 from packaging.version import Version
 
+from harness.surgery.block_contract import contract
 from harness.survey.classes import transformer_classes
 from harness.survey.survey import tiny_transformer
-from harness.surgery.block_contract import contract
 
 FACTS = json.loads((Path(__file__).parents[1] / "data" / "cache_dit_patterns.json").read_text())
 CLASSES = transformer_classes()

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from harness.report import models_page
+from harness.surgery.block_contract import BlockContract
+from harness.surgery.slot import Slot
 from harness.survey import survey as survey_module
 from harness.survey.classes import transformer_classes
 from harness.survey.survey import CHECKS, survey
-from harness.surgery.block_contract import BlockContract
-from harness.surgery.slot import Slot
 
 CLASSES = transformer_classes()
 PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
@@ -27,7 +27,10 @@ REFUSED = {
     ("HiDreamImageTransformer2DModel", "caption_projection"): "no loop that calls them one after another",
     ("MiniMaxMusic3RVQDepthDecoder", "audio_heads"): "no loop that calls them one after another",
     ("WanAnimateTransformer3DModel", "face_adapter"): "no loop that calls them one after another",
-    ("WanVACETransformer3DModel", "vace_blocks"): "also return 'conditioning_states', which the next block doesn't take",
+    (
+        "WanVACETransformer3DModel",
+        "vace_blocks",
+    ): "also return 'conditioning_states', which the next block doesn't take",
 }
 FIXED = {  # stacks whose blocks can be left out and not moved
     **dict.fromkeys(("BriaFiboTransformer2DModel", "HiDreamImageTransformer2DModel"), "put together anew"),

@@ -8,12 +8,11 @@ import torch
 
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
+from harness.surgery.view import ablate
 from harness.survey.classes import transformer_classes
-from harness.survey.reference import each_with_its_own, in_place, same
+from harness.survey.reference import in_place, same
 from harness.survey.survey import output, survey_transformer, tiny_transformer
 from harness.survey.tiny_inputs import tiny_inputs
-from harness.surgery.block_contract import contract
-from harness.surgery.view import ablate
 
 CLASSES = transformer_classes()
 
@@ -41,9 +40,16 @@ def z_image():
     with pytest.MonkeyPatch.context() as patch:
         shapes = []
         call = type(transformer.layers[0]).forward
-        patch.setattr(type(transformer.layers[0]), "forward", lambda s, x, *a, **k: shapes.append(x) or call(s, x, *a, **k))
+        patch.setattr(
+            type(transformer.layers[0]), "forward", lambda s, x, *a, **k: shapes.append(x) or call(s, x, *a, **k)
+        )
         output(transformer, arguments)
-    return transformer, arguments, {"controlnet_block_samples": {i: random(*shapes[-1].shape) for i in (0, 2)}}, "layers"
+    return (
+        transformer,
+        arguments,
+        {"controlnet_block_samples": {i: random(*shapes[-1].shape) for i in (0, 2)}},
+        "layers",
+    )
 
 
 def with_residuals(name, residuals, stack="transformer_blocks"):
@@ -56,7 +62,9 @@ def with_residuals(name, residuals, stack="transformer_blocks"):
 RESIDUALS = {
     "FLUX double": with_residuals("FluxTransformer2DModel", {"controlnet_block_samples": [random(2, 16, 32)] * 2}),
     "FLUX single": with_residuals(
-        "FluxTransformer2DModel", {"controlnet_single_block_samples": [random(2, 16, 32)] * 2}, "single_transformer_blocks"
+        "FluxTransformer2DModel",
+        {"controlnet_single_block_samples": [random(2, 16, 32)] * 2},
+        "single_transformer_blocks",
     ),
     "SD3": with_residuals("SD3Transformer2DModel", {"block_controlnet_hidden_states": [random(2, 4, 32)] * 2}),
     "Qwen-Image": with_residuals("QwenImageTransformer2DModel", {"controlnet_block_samples": [random(2, 16, 32)] * 2}),
@@ -85,7 +93,10 @@ def test_chroma_with_a_controlnet_leaves_blocks_out_and_moves_none():
         guided = {**arguments, name: [random(2, 16, 32)] * 2}
         with ablate(transformer, "0 2-3", stack):
             assert not same(output(transformer, guided), output(transformer, arguments))
-        with ablate(transformer, "0 2 1 3", stack), pytest.raises(SurgeryError, match="the model changes hidden_states"):
+        with (
+            ablate(transformer, "0 2 1 3", stack),
+            pytest.raises(SurgeryError, match="the model changes hidden_states"),
+        ):
             output(transformer, guided)
 
 
@@ -107,81 +118,80 @@ def test_chroma_without_a_block_is_a_model_without_its_modulation(left_out):
     assert same(skipped, shorter)
 
 
-def qwen21(transformer, arguments):
+def qwen21(arguments):
     from diffusers.models.transformers.transformer_qwenimage21 import QwenImage21KVCache
 
-    cache = QwenImage21KVCache(len(transformer.transformer_blocks))
-    return [{**arguments, "kv_cache": cache, "kv_cache_mode": mode} for mode in ("extract", "cached")]
+    cache = QwenImage21KVCache(4)
+    first, second = ({**arguments, "kv_cache": cache, "kv_cache_mode": mode} for mode in ("extract", "cached"))
+    return first, lambda _: second, cache.layer_caches.reverse
 
 
-def glm(transformer, arguments):
+def glm(arguments):
     from diffusers.models.transformers.transformer_glm_image import GlmImageKVCache
 
-    cache = GlmImageKVCache(len(transformer.transformer_blocks))
-    return [{**arguments, "kv_caches": cache, "MODE": mode} for mode in ("write", "read")]
+    cache = GlmImageKVCache(4)
+    cache.set_mode("write")
+
+    def second(_):
+        cache.set_mode("read")
+        return {**arguments, "kv_caches": cache}
+
+    return {**arguments, "kv_caches": cache}, second, cache.caches.reverse
 
 
-def flux2(transformer, arguments):
-    cache = diffusers.models.transformers.transformer_flux2.Flux2KVCache(4, 4)
-    tokens = arguments["hidden_states"]
-    first = {"hidden_states": torch.cat([random(2, 4, 4), tokens], 1), "num_ref_tokens": 4, "kv_cache_mode": "extract"}
-    ids = torch.cat([torch.ones(4, 4), arguments["img_ids"]])
-    return [
-        {**arguments, **first, "img_ids": ids, "CACHE": cache},
-        {**arguments, "kv_cache_mode": "cached", "CACHE": cache},
-    ]
+def flux2(arguments):
+    """The model makes the cache itself, and returns it."""
+    tokens, ids = arguments["hidden_states"], arguments["img_ids"]
+    first = {
+        "hidden_states": torch.cat([random(2, 4, 4), tokens], 1),
+        "img_ids": torch.cat([torch.ones(4, 4), ids]),
+        "num_ref_tokens": 4,
+        "kv_cache_mode": "extract",
+    }
+    layers = []
+
+    def second(result):
+        layers.append(result[1].double_block_caches)
+        return {**arguments, "kv_cache_mode": "cached", "kv_cache": result[1]}
+
+    return {**arguments, **first}, second, lambda: layers[0].reverse()
 
 
 CACHED = {"QwenImage21Transformer2DModel": qwen21, "GlmImageTransformer2DModel": glm, "Flux2Transformer2DModel": flux2}
 
 
-def both_forwards(transformer, forwards):
-    """The forward that fills a cache, and the one that reads it; the second one's output."""
-    kept = None
-    for arguments in forwards:
-        given = {name: value for name, value in arguments.items() if name.islower()}
-        if "MODE" in arguments:
-            arguments["kv_caches"].set_mode(arguments["MODE"])
-        if "CACHE" in arguments and kept is not None:
-            given["kv_cache"] = kept
-        result = output(transformer, given)
-        if "CACHE" in arguments:
-            kept = result[1] if len(result) > 1 else None
-    return result[0]
-
-
 @pytest.mark.parametrize("name", CACHED)
 def test_a_cache_by_index_travels_with_its_block(name):
+    """Filled by the model as it is, read by blocks in the opposite order, each from its own."""
     transformer, arguments = small(name)
-    make = CACHED[name]
-    shown = contract(transformer, "transformer_blocks")
-    whole = both_forwards(transformer, make(transformer, arguments))
+    blocks = list(transformer.transformer_blocks)
+
+    first, second, _ = CACHED[name](arguments)
+    reading = second(output(transformer, first))
+    whole = output(transformer, reading)[0]
     with ablate(transformer, identity(4), "transformer_blocks", force_slots=True):
-        assert same(both_forwards(transformer, make(transformer, arguments)), whole)
+        assert same(output(transformer, reading)[0], whole)
     with ablate(transformer, "3-0", "transformer_blocks"):
-        moved = both_forwards(transformer, make(transformer, arguments))
+        moved = output(transformer, reading)[0]
+
+    first, second, reverse_caches = CACHED[name](arguments)
+    reading = second(output(transformer, first))
+    with in_place(transformer, "transformer_blocks", blocks[::-1]):
+        mixed_up = output(transformer, reading)[0]
+        reverse_caches()
+        by_hand = output(transformer, reading)[0]
+    assert same(moved, by_hand)
     assert not same(moved, whole)
-    # By hand: the model's list runs backwards, and each block is given the cache of its own index by its wrapper.
-    calls = own_caches(transformer, shown, make(transformer, arguments))
-    groups = [[3], [2], [1], [0]]
-    results = []
-    for forward, noted in calls:
-        with in_place(
-            transformer, "transformer_blocks", each_with_its_own(list(transformer.transformer_blocks), groups, shown, noted)
-        ):
-            results.append((forward, noted))
-    assert len(results) == 2
-
-
-def own_caches(transformer, shown, forwards):
-    return [(forward, [{} for _ in range(4)]) for forward in forwards]
+    assert not same(moved, mixed_up)
 
 
 def test_a_block_with_a_cache_runs_once():
     transformer, arguments = small("QwenImage21Transformer2DModel")
-    forwards = qwen21(transformer, arguments)
-    with ablate(transformer, "0 1 1 2-3"), pytest.raises(SurgeryError, match=r"block 1 runs more than once, .*layer_cache"):
-        both_forwards(transformer, forwards)
+    with (
+        ablate(transformer, "0 1 1 2-3"),
+        pytest.raises(SurgeryError, match=r"block 1 runs more than once, .*layer_cache"),
+    ):
+        output(transformer, qwen21(arguments)[0])
     with ablate(transformer, "0 1 1 2-3"):
         output(transformer, arguments)  # without a cache it may
 
