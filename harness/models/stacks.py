@@ -26,8 +26,8 @@ def transformer_of(model: object) -> nn.Module:
         )
     if part is not model and isinstance(getattr(model, "transformer_2", None), nn.Module):
         raise SurgeryError(
-            f"a {type(model).__name__} has two transformers, each for a part of the steps, and a plan over one would hold "
-            "in that part alone; pass pipeline.transformer or pipeline.transformer_2, or nest both"
+            f"a {type(model).__name__} has two transformers, each for a part of the steps, and a plan over one "
+            "would hold in that part alone; pass pipeline.transformer or pipeline.transformer_2, or nest both"
         )
     return unwrap_compiled(part)
 

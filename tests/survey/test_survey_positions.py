@@ -154,7 +154,10 @@ def flux2(arguments):
         layers.append(result[1].double_block_caches)
         return {**arguments, "kv_cache_mode": "cached", "kv_cache": result[1]}
 
-    return {**arguments, **first}, second, lambda: layers[0].reverse()
+    def reverse_caches():
+        layers[0].reverse()
+
+    return {**arguments, **first}, second, reverse_caches
 
 
 CACHED = {"QwenImage21Transformer2DModel": qwen21, "GlmImageTransformer2DModel": glm, "Flux2Transformer2DModel": flux2}
