@@ -54,7 +54,7 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
 
 
 @cache
-def _read(model: type[nn.Module], attribute: str, parameters: tuple[str, ...]) -> BlockContract:
+def _read(model: type[Any], attribute: str, parameters: tuple[str, ...]) -> BlockContract:
     """The contract that a model's forward shows; read once, as parsing it takes milliseconds."""
     name = model.__name__
     calls: set[BlockCall] = set()

@@ -118,6 +118,16 @@ def test_chroma_without_a_block_is_a_model_without_its_modulation(left_out):
     assert same(skipped, shorter)
 
 
+def with_caching_attention(transformer):
+    """FLUX.2's caches are read by processors of their own, which its pipeline sets."""
+    from diffusers.models.transformers import transformer_flux2
+
+    for block in transformer.transformer_blocks:
+        block.attn.set_processor(transformer_flux2.Flux2KVAttnProcessor())
+    for block in transformer.single_transformer_blocks:
+        block.attn.set_processor(transformer_flux2.Flux2KVParallelSelfAttnProcessor())
+
+
 def qwen21(arguments):
     from diffusers.models.transformers.transformer_qwenimage21 import QwenImage21KVCache
 
@@ -167,6 +177,8 @@ CACHED = {"QwenImage21Transformer2DModel": qwen21, "GlmImageTransformer2DModel":
 def test_a_cache_by_index_travels_with_its_block(name):
     """Filled by the model as it is, read by blocks in the opposite order, each from its own."""
     transformer, arguments = small(name)
+    if name.startswith("Flux2"):
+        with_caching_attention(transformer)
     blocks = list(transformer.transformer_blocks)
 
     first, second, _ = CACHED[name](arguments)
