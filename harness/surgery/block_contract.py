@@ -50,7 +50,8 @@ def contract(model: nn.Module, attribute: str) -> BlockContract:
         return BlockContract(declared.outputs, declared.single, declared.by_block)
     block_type = type(next(iter(blocks_at(model, attribute)._modules.values())))  # noqa: SLF001 - not through a view
     parameters = tuple(inspect.signature(block_type.forward).parameters)[1:]
-    return _read(type(model), attribute, parameters)
+    kind: Any = type(model)  # hashable, which its type doesn't say
+    return _read(kind, attribute, parameters)
 
 
 @cache
