@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.findings.claim import claim
     from harness.lab.lab import Lab
     from harness.metrics.base import Embedder, PairDistance, TextScorer
+    from harness.models.declared_stacks import declare_stack
     from harness.results.journal import read as read_journal
     from harness.results.records import Measurement, Record, Status, Verdict
     from harness.surgery.export import export
@@ -54,6 +55,7 @@ _HOMES = {
     "Verdict": ("harness.results.records", "Verdict"),
     "ablate": ("harness.surgery.view", "ablate"),
     "claim": ("harness.findings.claim", "claim"),
+    "declare_stack": ("harness.models.declared_stacks", "declare_stack"),
     "export": ("harness.surgery.export", "export"),
     "findings": ("harness.findings", ""),
     "load": ("harness.api", "load"),
@@ -86,6 +88,7 @@ __all__ = [
     "__version__",
     "ablate",
     "claim",
+    "declare_stack",
     "export",
     "findings",
     "load",

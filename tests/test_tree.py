@@ -60,6 +60,12 @@ ELSEWHERE = {
     "results/figure_table_extra.py": ("results/test_columns.py", "the declared figures, and who follows them"),
     "workers/case_records.py": ("test_api.py", "what api.sweep does with each case"),
     "workers/slurm.py": ("e2e/test_slurm.py", "submitit starts processes"),
+    "results/model_survey.py": ("report/test_models_page.py", "what a survey finds, as data"),
+    "surgery/slot.py": ("surgery/test_view.py", "a view is a row of slots"),
+    "surgery/deferred.py": ("survey/test_survey_positions.py", "data by index, on the models that have it"),
+    "survey/reference.py": ("survey/test_survey.py", "the slow references of the survey's checks"),
+    "survey/tiny_config.py": ("survey/test_survey.py", "every class is built by it"),
+    "survey/tiny_inputs.py": ("survey/test_survey.py", "every class is run on them"),
     "tiny/auraflow.py": ("e2e/test_training.py", "a recipe: trained for two steps"),
     "tiny/sd3.py": ("e2e/test_training.py", "a recipe: trained for two steps"),
 }
@@ -68,6 +74,7 @@ OF_THE_REPOSITORY = {
     "test_contributing.py": "the pages for contributors, and the hooks",
     "test_tree.py": "the tests",
     "test_public_names.py": "docs/api.md and what the package hands out",
+    "survey/test_oracle.py": "contracts against another project's adapters",
 }
 
 

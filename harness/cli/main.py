@@ -40,6 +40,7 @@ class CommandModule(Protocol):
 COMMANDS = {
     "init": _Command("init", "make cases, tolerances and a workflow in a repository of your own"),
     "list": _Command("list", "show checkpoints, strategies and ranges; with a checkpoint, what a sweep over it costs"),
+    "models": _Command("models", "show which stacks a transformer of diffusers has, and what can be done to them"),
     "screen": _Command("screen", "rank single skips and plans by their velocity error, at the cost of some 30 images"),
     "search": _Command("search", "find the least harmful blocks to leave out for a speed-up, a size or a number"),
     "rivals": _Command("rivals", "compare removing blocks with fewer steps and reuse at the same theoretical cost"),
@@ -69,7 +70,7 @@ COMMANDS = {
 # How ``--help`` shows them; what is in no group stands under its own heading at the end.
 GROUPS = {
     "begin in a repository of your own": ("init",),
-    "look at what there is, and at runs": ("list", "report", "compare", "history"),
+    "look at what there is, and at runs": ("list", "models", "report", "compare", "history"),
     "measure on several machines": ("sweep", "worker", "merge"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),

@@ -32,7 +32,8 @@ from harness.grains.block_range import ARGUMENTS, BlockRange, Stream, block_rang
 from harness.grains.calibration import Forwards, TimestepBins, double, replay, timestep_bins
 from harness.grains.calls import Calls, counted, remove_after
 from harness.grains.forward_facts import ForwardFacts, forward_facts
-from harness.surgery.view import BlockView, Slot, State
+from harness.surgery.slot import Slot, State
+from harness.surgery.view import BlockView
 
 RIDGE = 1e-6
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import nn
 
 from harness.errors import SurgeryError
 from harness.models.checkpoints.resolve import FAMILIES
+from harness.models.declared_stacks import declared_stacks
 from harness.spelling import did_you_mean
 
 
@@ -22,6 +24,11 @@ def transformer_of(model: object) -> nn.Module:
         raise SurgeryError(
             f"expected a diffusers transformer or a pipeline that has one, not a {type(model).__name__}{lacks}; "
             'write ablate(pipeline.transformer, "double: 0-1 3-4") with pipeline = load("flux-tiny")'
+        )
+    if part is not model and isinstance(getattr(model, "transformer_2", None), nn.Module):
+        raise SurgeryError(
+            f"a {type(model).__name__} has two transformers, each for a part of the steps, and a plan over one "
+            "would hold in that part alone; pass pipeline.transformer or pipeline.transformer_2, or nest both"
         )
     return unwrap_compiled(part)
 
@@ -38,16 +45,44 @@ def unwrap_compiled(transformer: nn.Module) -> nn.Module:
 
 
 def stacks(transformer: nn.Module) -> dict[str, str]:
-    """Stack name -> attribute. A model outside the table has its non-empty ModuleLists of one block type each."""
+    """Stack name -> attribute, which has a dot where the list is in a ModuleDict (``mode_blocks.image``).
+
+    A model outside the table has its ModuleLists of two blocks or more, of one type each, and what was declared of it.
+    """
     model = unwrap_compiled(transformer)
     family = FAMILIES.get(type(model).__name__)
     if family is not None:
         return {stack.name: stack.attribute for stack in family.stacks}
-    return {
-        name: name
-        for name, child in model.named_children()
-        if isinstance(child, nn.ModuleList) and len(child) > 1 and len({type(b) for b in child}) == 1
-    }
+    # By the modules themselves: a view that stands in a list's place iterates over other things.
+    kinds = {path: [type(block) for block in child._modules.values()] for path, child in _lists(model)}  # noqa: SLF001
+    paths = [path for path, types in kinds.items() if len(types) > 1 and len(set(types)) == 1]
+    return {path: path for path in dict.fromkeys([*paths, *declared_stacks(model)])}
+
+
+def _lists(model: nn.Module) -> Iterator[tuple[str, nn.ModuleList]]:
+    for name, child in model.named_children():
+        if isinstance(child, nn.ModuleList):
+            yield name, child
+        elif isinstance(child, nn.ModuleDict):
+            yield from ((f"{name}.{key}", inner) for key, inner in child.items() if isinstance(inner, nn.ModuleList))
+
+
+def blocks_at(transformer: nn.Module, attribute: str) -> nn.ModuleList:
+    """The list at a stack's attribute, or the view that stands in its place."""
+    model = unwrap_compiled(transformer)
+    try:
+        blocks = model.get_submodule(attribute)
+    except AttributeError:
+        raise SurgeryError(f"{type(model).__name__} has no {attribute!r}") from None
+    if not isinstance(blocks, nn.ModuleList):
+        raise SurgeryError(f"{type(model).__name__}.{attribute} is no ModuleList but a {type(blocks).__name__}")
+    return blocks
+
+
+def put_blocks(transformer: nn.Module, attribute: str, blocks: nn.ModuleList) -> None:
+    """Put a list at a stack's attribute."""
+    owner, _, leaf = attribute.rpartition(".")
+    setattr(unwrap_compiled(transformer).get_submodule(owner), leaf, blocks)
 
 
 def diffusers_names(transformer: nn.Module) -> dict[str, str]:

@@ -18,7 +18,8 @@ from harness.errors import SurgeryError
 from harness.models.stacks import find_stack
 from harness.modifiers.base import Counts, ModifierRun, Target
 from harness.surgery.block_contract import BlockContract, contract
-from harness.surgery.view import BlockView, Slot, State
+from harness.surgery.slot import Slot, State
+from harness.surgery.view import BlockView
 
 
 class ResidualReuse(ModifierRun):

@@ -2,8 +2,8 @@
 
 FLUX's double blocks return (text, image), CogView's (image, text), and FLUX's single blocks changed from
 one tensor to a pair in diffusers 0.35. A harness that guesses gets silently wrong numbers. So the loop over
-the stack is read as syntax: in ``a, b = block(x=b, y=a)`` the names on both sides say which output feeds
-which argument of the next block.
+the stack is read as syntax (:mod:`harness.surgery.block_loops`), and what depends on the loop's index belongs either to
+the block or to the position, by the rules at the end of this file (docs/models.md says why, model by model).
 """
 
 from __future__ import annotations
@@ -11,116 +11,130 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from harness.errors import SurgeryError
+from harness.models.declared_stacks import declared_stacks
+from harness.models.stacks import blocks_at
+from harness.surgery.block_loops import BlockCall, block_calls
 
 
 @dataclass(frozen=True)
 class BlockContract:
-    """``outputs`` are the block's parameters that its outputs replace, in the order of return.
+    """How the blocks of a stack are called.
 
-    ``single`` is True where the block returns one bare tensor and no tuple.
+    ``outputs`` are the block's parameters that its outputs replace, in the order of return; ``single`` is True where
+    the block returns one bare tensor and no tuple. ``by_block`` are the parameters whose argument belongs to the block:
+    a block that runs at another position gets what the model passes at the block's own (modulation, masks, caches by
+    index). ``fixed`` says why blocks can't run anywhere but at their own position; empty where they can.
     """
 
     outputs: tuple[str, ...]
     single: bool
-
-
-# Blocks that read data by their position (modulation sliced by index, long skips, side modules): until a
-# rule says whether that data stays with the position or travels with the block, a plan has no meaning.
-_POSITIONAL = {
-    "ChromaTransformer2DModel": "modulation is sliced by block index",
-    "HunyuanDiT2DModel": "long skips connect blocks by index",
-    "HiDreamImageTransformer2DModel": "each block has its own text input",
-    "BriaFiboTransformer2DModel": "each block has its own text input",
-    "LatteTransformer3DModel": "spatial and temporal blocks run in pairs",
-    "ConsisIDTransformer3DModel": "side modules hang on every k-th block",
-    "WanAnimateTransformer3DModel": "side modules hang on every k-th block",
-    "WanVACETransformer3DModel": "side modules hang on chosen blocks",
-}
+    by_block: tuple[str, ...] = ()
+    fixed: str = ""
 
 
 def contract(model: nn.Module, attribute: str) -> BlockContract:
-    """The contract of the stack ``model.<attribute>``.
+    """The contract of the stack ``model.<attribute>``: the declared one, else the one that the source shows.
 
-    Raises SurgeryError where the source doesn't tell, or where the blocks depend on their position.
+    Raises SurgeryError where the source doesn't tell.
     """
-    name = type(model).__name__
-    if name in _POSITIONAL:
-        raise SurgeryError(
-            f"the blocks of {name} depend on their position ({_POSITIONAL[name]}), so rearranging them has no "
-            "defined meaning; only models whose blocks stand for themselves can be ablated"
-        )
-    block_type = type(next(iter(getattr(model, attribute))))
+    declared = declared_stacks(model).get(attribute)
+    if declared is not None:
+        return BlockContract(declared.outputs, declared.single, declared.by_block)
+    block_type = type(next(iter(blocks_at(model, attribute)._modules.values())))  # noqa: SLF001 - not through a view
     parameters = tuple(inspect.signature(block_type.forward).parameters)[1:]
-    return _read(inspect.unwrap(type(model).forward), attribute, parameters, name)
+    kind: Any = type(model)  # hashable, which its type doesn't say
+    return _read(kind, attribute, parameters)
 
 
 @cache
-def _read(forward: Callable[..., Any], attribute: str, parameters: tuple[str, ...], name: str) -> BlockContract:
+def _read(model: type[Any], attribute: str, parameters: tuple[str, ...]) -> BlockContract:
     """The contract that a model's forward shows; read once, as parsing it takes milliseconds."""
+    name = model.__name__
+    calls: set[BlockCall] = set()
     try:
-        source = textwrap.dedent(inspect.getsource(forward))
-        tree = ast.parse(source)
+        for function in _functions(model):
+            calls |= set(block_calls(_tree(function), attribute, parameters))
     except (OSError, TypeError, SyntaxError) as error:
-        contracts: set[BlockContract] = set()
-        reason = f"its source can't be read ({error})"
-    else:
-        contracts = set(_contracts(tree, attribute, parameters))
-        reason = f"its forward shows {len(contracts)} ways of calling a block"
-    if len(contracts) == 1:
-        return contracts.pop()
-    raise SurgeryError(
+        raise SurgeryError(_refusal(name, attribute, f"its source can't be read ({error})")) from None
+    for dropped in sorted(name for call in calls for name in call.dropped):
+        raise SurgeryError(
+            f"the blocks of {name}.{attribute} also return {dropped!r}, which the next block doesn't take: where a "
+            "block is left out there would be none, so no plan is defined over this stack"
+        )
+    shown = {(call.outputs, call.single) for call in calls}
+    if not shown:
+        raise SurgeryError(_refusal(name, attribute, "its forward has no loop that calls them one after another"))
+    if len(shown) > 1:
+        raise SurgeryError(_refusal(name, attribute, f"its forward shows {len(shown)} ways of calling a block"))
+    outputs, single = shown.pop()
+    rule = RULES.get(name, {}).get(attribute, _Rule())
+    by_block = tuple(p for p in parameters if any(p in call.by_index for call in calls) and p not in rule.by_position)
+    put_together = [p for p in outputs if p in by_block]
+    fixed = rule.fixed
+    if put_together and not fixed:
+        fixed = f"{' and '.join(put_together)} is put together anew for each position"
+    return BlockContract(outputs, single, () if fixed else by_block, fixed)
+
+
+def _refusal(name: str, attribute: str, reason: str) -> str:
+    return (
         f"can't tell what the blocks of {name}.{attribute} return: {reason}; its forward must call them in a plain "
-        "loop, like 'for block in self.blocks: x = block(x)'"
+        "loop, like 'for block in self.blocks: x = block(x)', or the stack be declared: "
+        f'declare_stack({name}, {attribute!r}, outputs=("x",), single=True)'
     )
 
 
-def _contracts(tree: ast.AST, attribute: str, parameters: tuple[str, ...]) -> Iterator[BlockContract]:
-    for loop in ast.walk(tree):
-        if not (isinstance(loop, ast.For) and _reads_attribute(loop.iter, attribute)):
+def _functions(model: type[nn.Module]) -> Iterator[Callable[..., Any]]:
+    """``forward``, and the methods that it calls, and those that they call."""
+    waiting, known = ["forward"], {"forward"}
+    while waiting:
+        function = inspect.unwrap(inspect.getattr_static(model, waiting.pop(), None))
+        if not inspect.isfunction(function):
             continue
-        names = {n.id for n in ast.walk(loop.target) if isinstance(n, ast.Name)}
-        for node in ast.walk(loop):
-            if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.value, ast.Call):
-                arguments = _arguments(node.value, names, parameters)
-                if arguments is not None:
-                    matched = _match(node.targets[0], arguments)
-                    if matched is not None:
-                        yield matched
+        yield function
+        called = {
+            node.func.attr
+            for node in ast.walk(_tree(function))
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "self"
+        }
+        # What nn.Module has by itself calls no blocks.
+        fresh = sorted(called - known - set(dir(nn.Module)))
+        known |= set(fresh)
+        waiting += fresh
 
 
-def _reads_attribute(node: ast.AST, attribute: str) -> bool:
-    return any(isinstance(n, ast.Attribute) and n.attr == attribute for n in ast.walk(node))
+@cache
+def _tree(function: Callable[..., Any]) -> ast.AST:
+    return ast.parse(textwrap.dedent(inspect.getsource(function)))
 
 
-def _arguments(call: ast.Call, blocks: set[str], parameters: tuple[str, ...]) -> dict[str, str] | None:
-    """Variable name -> the parameter it is passed to, where ``call`` runs a block; else None."""
-    positional = list(call.args)
-    direct = isinstance(call.func, ast.Name) and call.func.id in blocks
-    if not direct:  # self._gradient_checkpointing_func(block, x, y)
-        if not (positional and isinstance(positional[0], ast.Name) and positional[0].id in blocks):
-            return None
-        positional = positional[1:]
-    passed = {
-        argument.id: parameter
-        for argument, parameter in zip(positional, parameters, strict=False)
-        if isinstance(argument, ast.Name)
-    }
-    passed |= {k.value.id: k.arg for k in call.keywords if k.arg and isinstance(k.value, ast.Name)}
-    return passed
+class _Rule(NamedTuple):
+    """What syntax can't tell of a stack: arguments by index that stay at their position, or why no block can move."""
+
+    by_position: tuple[str, ...] = ()
+    fixed: str = ""
 
 
-def _match(target: ast.expr, arguments: dict[str, str]) -> BlockContract | None:
-    single = isinstance(target, ast.Name)
-    parts = [target] if single else target.elts if isinstance(target, ast.Tuple) else []
-    names = [part.id for part in parts if isinstance(part, ast.Name)]
-    if not names or len(names) != len(parts) or not all(name in arguments for name in names):
-        return None
-    return BlockContract(tuple(arguments[name] for name in names), single)
+# What depends on the index belongs to the block unless it says otherwise here.
+RULES: Mapping[str, Mapping[str, _Rule]] = {
+    # A ControlNet's residuals stay where they are, as those that a model adds between its blocks do.
+    "CosmosTransformer3DModel": {"transformer_blocks": _Rule(by_position=("controlnet_residual",))},
+    # Positions in time are added ahead of the first temporal block, whichever that is.
+    "LatteTransformer3DModel": {"temporal_transformer_blocks": _Rule(by_position=("hidden_states",))},
+    "HunyuanDiT2DModel": {
+        "blocks": _Rule(
+            fixed="blocks of the second half take the output of one in the first half, by position (long skips)"
+        )
+    },
+}

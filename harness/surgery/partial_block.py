@@ -24,6 +24,7 @@ from harness.ablation.block_parts import STREAMS, SUBLAYERS, BlockPart, PartialB
 from harness.ablation.plan import Plan
 from harness.errors import SurgeryError
 from harness.models.spec import FAMILIES, Sublayers
+from harness.models.stacks import blocks_at
 
 # A stream by the argument of a block that carries it; a block with one sequence has only the first.
 _STREAM_OF = {"hidden_states": BlockPart.IMAGE, "encoder_hidden_states": BlockPart.TEXT}
@@ -137,7 +138,7 @@ def check_parts(plan: Plan, model: nn.Module, attribute: str, stack: str, output
     ``outputs`` are what a block returns (:class:`harness.surgery.block_contract.BlockContract`). Raises SurgeryError
     where they should be two streams, and in this diffusers are one.
     """
-    blocks: nn.ModuleList = getattr(model, attribute)
+    blocks = blocks_at(model, attribute)
     kind = type(blocks[0]).__name__
     declared = [s.parts for family in FAMILIES.values() for s in family.stacks if s.block == kind]
     apart = set(_STREAM_OF) <= set(outputs)

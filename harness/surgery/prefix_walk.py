@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from harness.ablation.plan import Plan, Step, identity
 from harness.ablation.plan import block_runs as runs_of_step
 from harness.errors import SurgeryError
+from harness.surgery.slot import State
 from harness.surgery.stack_states import StackStates
-from harness.surgery.view import State
 
 
 class PlanOutput(NamedTuple):

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from harness.ablation.plan import Step
 from harness.errors import SurgeryError
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, put_blocks, stacks, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
-from harness.surgery.view import BlockView, Slot, State
+from harness.surgery.slot import Slot, State
+from harness.surgery.view import BlockView
 
 
 class Stack(NamedTuple):
@@ -41,7 +42,7 @@ class Stack(NamedTuple):
 class StackStates:
     """A transformer whose stacks can be run from outside, one after the other.
 
-    Raises SurgeryError for a model that is under a plan already.
+    Raises SurgeryError for a model that is under a plan already, or whose blocks get other data at each position.
     """
 
     def __init__(self, transformer: nn.Module) -> None:
@@ -75,10 +76,15 @@ class StackStates:
         return output
 
     def _stack(self, name: str, attribute: str) -> Stack:
-        blocks = getattr(self._model, attribute)
+        blocks = blocks_at(self._model, attribute)
         if isinstance(blocks, BlockView):
             raise SurgeryError(f"stack {name!r} is already under a plan; leave that context first")
         block_contract = contract(self._model, attribute)
+        if block_contract.by_block or block_contract.fixed:
+            reason = block_contract.fixed or f"{', '.join(block_contract.by_block)} by index"
+            raise SurgeryError(
+                f"stack {name!r} can't be run apart from its model, which its blocks depend on ({reason})"
+            )
         empty = [Slot(home, list(blocks), (), block_contract) for home in blocks]
         return Stack(name, attribute, blocks, block_contract, empty)
 
@@ -91,11 +97,11 @@ class StackStates:
             views[-1] = [_StoredState(last.blocks[0], end, last.contract), *last.empty[1:]]
         try:
             for stack, view in zip(self.stacks, [*views, slots] if slots else views, strict=False):
-                setattr(self._model, stack.attribute, BlockView(stack.blocks, view))
+                put_blocks(self._model, stack.attribute, BlockView(stack.blocks, view))
             yield
         finally:
             for stack in self.stacks:
-                setattr(self._model, stack.attribute, stack.blocks)
+                put_blocks(self._model, stack.attribute, stack.blocks)
 
 
 class _Reached(Exception):  # noqa: N818 - no error: it ends a forward where a stack begins

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from harness.surgery.slot import State
 from harness.surgery.stack_states import StackStates
-from harness.surgery.view import State
 
 
 class SubsetOutputs(NamedTuple):

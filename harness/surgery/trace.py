@@ -11,7 +11,7 @@ from torch import nn
 from harness.ablation.block_parts import STREAMS, SUBLAYERS, Atom, BlockPart, PartialBlock, atom
 from harness.ablation.plan import Plan
 from harness.errors import SurgeryError
-from harness.models.stacks import find_stack, unwrap_compiled
+from harness.models.stacks import blocks_at, find_stack, unwrap_compiled
 from harness.surgery.partial_block import sublayers_of, told_of_results
 
 
@@ -26,7 +26,7 @@ def traced(transformer: nn.Module, stack: str | None = None) -> Iterator[list[At
     _, attribute = find_stack(model, stack)
     trace = _Trace()
     # By integer index: the blocks themselves, also where a view stands in front of them.
-    original = getattr(model, attribute)
+    original = blocks_at(model, attribute)
     handles: list[Any] = []
     try:
         for index in range(len(original)):

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
 from harness.models.kernels import pinned
-from harness.models.stacks import find_stack, unwrap_compiled
+from harness.models.stacks import blocks_at, find_stack, put_blocks, unwrap_compiled
+from harness.surgery.block_contract import contract
 from harness.surgery.view import ablate
 
 
@@ -20,7 +21,7 @@ def prove_identity(transformer: nn.Module, arguments: Mapping[str, Any], stack: 
     """Every block of a stack behind a slot: the output is bitwise the model's own. Raises SurgeryError."""
     with pinned():
         plain = transformer(**arguments)[0]
-        length = len(getattr(unwrap_compiled(transformer), find_stack(transformer, stack)[1]))
+        length = len(blocks_at(transformer, find_stack(transformer, stack)[1]))
         with ablate(transformer, identity(length), stack, force_slots=True):
             slotted = transformer(**arguments)[0]
     if not torch.equal(plain, slotted):
@@ -32,11 +33,15 @@ def prove_identity(transformer: nn.Module, arguments: Mapping[str, Any], stack: 
 def prove_listed(transformer: nn.Module, arguments: Mapping[str, Any], plan: Plan, stack: str, output: Tensor) -> bool:
     """Whether ``output``, made under a plan, is bitwise that of a model whose list holds just the plan's blocks.
 
-    So a skip equals deletion. False where there is no such list: groups combine outputs, and a block that gives no
-    text (SD3's last) can only stand last. Raises SurgeryError where the outputs differ.
+    So a skip equals deletion. False where there is no such list: groups combine outputs, a block that gives no text
+    (SD3's last) can only stand last, and where blocks get data by index, a shorter list would mix it up. Raises
+    SurgeryError where the outputs differ.
     """
     attribute = find_stack(transformer, stack)[1]
-    blocks = getattr(unwrap_compiled(transformer), attribute)
+    shown = contract(unwrap_compiled(transformer), attribute)
+    if shown.by_block or shown.fixed:
+        return False
+    blocks = blocks_at(transformer, attribute)
     order = [step for step in plan.steps if isinstance(step, int)]
     if len(order) < len(plan.steps) or any(getattr(blocks[i], "context_pre_only", False) for i in order[:-1]):
         return False
@@ -52,12 +57,12 @@ def prove_listed(transformer: nn.Module, arguments: Mapping[str, Any], plan: Pla
 
 @contextmanager
 def _listed(model: nn.Module, attribute: str, order: list[int]) -> Iterator[None]:
-    original = getattr(model, attribute)
-    setattr(model, attribute, nn.ModuleList([original[i] for i in order]))
+    original = blocks_at(model, attribute)
+    put_blocks(model, attribute, nn.ModuleList([original[i] for i in order]))
     try:
         yield
     finally:
-        setattr(model, attribute, original)
+        put_blocks(model, attribute, original)
 
 
 def _worst(a: Tensor, b: Tensor) -> float:

@@ -8,8 +8,6 @@ whatever the model does per position stay right.
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,86 +17,17 @@ import torch
 from torch import Tensor, nn
 
 from harness.ablation.alignment import align
-from harness.ablation.block_parts import Atom
+from harness.ablation.block_parts import index_of
 from harness.ablation.guidance import GuidancePass
-from harness.ablation.plan import Combine, Group, Plan, Step, as_plan, split_stack
+from harness.ablation.plan import Plan, Step, as_plan, split_stack
 from harness.errors import SurgeryError
-from harness.models.stacks import diffusers_names, find_stack, transformer_of
+from harness.models.stacks import blocks_at, diffusers_names, find_stack, put_blocks, transformer_of
 from harness.surgery.block_contract import BlockContract, contract
-from harness.surgery.partial_block import check_parts, take, without
+from harness.surgery.deferred import deferred_slots, repeated_blocks
+from harness.surgery.partial_block import check_parts
+from harness.surgery.slot import Slot, State
 
-State = dict[str, Tensor]
 RowsTaken = tuple[int, int, int]  # from the first to before the second, of so many
-
-
-class Slot:
-    """What stands at one position: some steps over the stack's blocks, called like a block.
-
-    Attributes that a model reads from a block (``context_pre_only``) are those of the position's own block.
-    """
-
-    def __init__(
-        self, home: nn.Module, blocks: Sequence[nn.Module], steps: Sequence[Step], block_contract: BlockContract
-    ) -> None:
-        self._home, self._blocks, self._steps, self._contract = home, blocks, tuple(steps), block_contract
-        # By the class: an instance's forward may be wrapped by an offload hook that hides its parameters.
-        self._signature = inspect.signature(type(home).forward)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)  # copying and pickling ask for these before there is a home
-        return getattr(self._home, name)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the steps; takes and returns what the position's own block does."""
-        bound = self._signature.bind(self._home, *args, **kwargs)
-        call = dict(bound.arguments)
-        call.pop(next(iter(self._signature.parameters)))
-        for name, parameter in self._signature.parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                call |= call.pop(name, {})
-        state = self.run_steps({name: call[name] for name in self._contract.outputs}, call)
-        values = tuple(state[name] for name in self._contract.outputs)
-        return values[0] if self._contract.single else values
-
-    def run_steps(self, state: State, call: Mapping[str, Any]) -> State:
-        """The state after all steps."""
-        for step in self._steps:
-            state = self.run_step(step, state, call)
-        return state
-
-    def run_step(self, step: Step, state: State, call: Mapping[str, Any]) -> State:
-        """The state after one step; ``call`` are the arguments that the position's own block is called with."""
-        if not isinstance(step, Group):
-            return self._run(step, state, call)
-        for _ in range(step.loops):
-            ends: list[State] = []
-            for branch in step.branches:
-                end = state
-                for block in branch:
-                    end = self._run(block, end, call)
-                ends.append(end)
-            state = {name: combine(step.combine, state[name], [end[name] for end in ends]) for name in state}
-        return state
-
-    def _run(self, block: Atom, state: State, call: Mapping[str, Any]) -> State:
-        if isinstance(block, int):
-            return self._call(self._blocks[block], state, call)
-        if not block.runs:
-            return state
-        module = self._blocks[block.index]
-        with without(module, block.cut):
-            after = self._call(module, state, call)
-        return take(module, block, state, after)
-
-    def _call(self, module: nn.Module, state: State, call: Mapping[str, Any]) -> State:
-        out = module(**{**call, **state})
-        values = (out,) if self._contract.single else out
-        # SD3's last block gives no text: the text from before is carried on.
-        return {
-            name: state[name] if value is None else value
-            for name, value in zip(self._contract.outputs, values, strict=True)
-        }
 
 
 class OnePassSlot(Slot):
@@ -140,23 +69,6 @@ def _rows_of(by_plan: Tensor, own: Tensor, half: int, *, first: bool) -> Tensor:
     """(2N, ...) with the ``first`` or the second N rows of ``by_plan``, and the other ones of ``own``."""
     by_plan = by_plan.to(own.device)
     return torch.cat([by_plan[:half], own[half:]] if first else [own[:half], by_plan[half:]])
-
-
-def combine(how: Combine, start: Tensor, ends: Sequence[Tensor]) -> Tensor:
-    """One tensor from the outputs of M branches that all started at ``start``; all of one shape.
-
-    Mean: sum(ends) / M. Sum: start + sum(ends - start). Root: start + sum(ends - start) / sqrt(M).
-    """
-    ends = [end.to(start.device) for end in ends]
-    if how is Combine.MEAN:
-        total = ends[0]
-        for end in ends[1:]:
-            total = total + end
-        return total / len(ends)
-    update = ends[0] - start
-    for end in ends[1:]:
-        update = update + (end - start)
-    return start + (update if how is Combine.SUM else update / math.sqrt(len(ends)))
 
 
 class BlockView(nn.ModuleList):
@@ -202,7 +114,7 @@ class AblationView:
         self._model = transformer_of(transformer)
         stack, plan = split_stack(plan, stack, diffusers_names(self._model))
         self.stack, self._attribute = find_stack(self._model, stack)
-        self._original: nn.ModuleList = getattr(self._model, self._attribute)
+        self._original = blocks_at(self._model, self._attribute)
         length = len(self._original)
         self.plan = as_plan(plan, length, self.stack).normal()
         if isinstance(self._original, BlockView):
@@ -234,12 +146,12 @@ class AblationView:
     def install(self) -> None:
         """Put the view in place; the identity installs nothing."""
         if self._view is not None:
-            setattr(self._model, self._attribute, self._view)
+            put_blocks(self._model, self._attribute, self._view)
 
     def remove(self) -> None:
         """Put the original list back."""
         if self._view is not None:
-            setattr(self._model, self._attribute, self._original)
+            put_blocks(self._model, self._attribute, self._original)
 
     def __enter__(self) -> AblationView:
         self.install()
@@ -292,14 +204,34 @@ def _view(
     if plan.is_partial:
         check_parts(plan, model, attribute, stack, block_contract.outputs)
     blocks = list(original)
+    placed = align(plan, len(blocks))
+    away = any(index_of(b) != p for p, steps in enumerate(placed) for b in Plan(steps).atoms())
+    repeated = repeated_blocks(plan)
+    if block_contract.fixed and (away or repeated):
+        raise SurgeryError(
+            f"stack {stack!r}: the plan '{plan}' runs a block more than once or at another position than its own, and "
+            f"in a {type(model).__name__} {block_contract.fixed}; only leaving blocks out, or scaling them, is defined"
+        )
+    if block_contract.by_block and (away or repeated):
+        if slots_of.guidance_pass is not None:
+            raise SurgeryError(
+                f"stack {stack!r}: the plan '{plan}' moves or repeats blocks that have data of their own "
+                f"({', '.join(block_contract.by_block)}), which isn't possible in one pass of guidance"
+            )
+        return BlockView(original, deferred_slots(plan, blocks, block_contract))
     slots: list[Callable[..., Any]] = []
-    for position, steps in enumerate(align(plan, len(blocks))):
+    for position, steps in enumerate(placed):
         plain = not slots_of.force and not slots_of.mixes(position, steps)
         alone = steps[0] if plain and len(steps) == 1 and isinstance(steps[0], int) else None
-        # SD3's last block gives no text; anywhere but last the old text must be carried, which a slot does.
-        if alone is not None and (alone == position or not getattr(blocks[alone], "context_pre_only", False)):
+        # SD3's last block gives no text; anywhere but last the old text must be carried, which a slot does. And what
+        # the model reads from the block at a position (it adds a ControlNet's residual by it) is the position's own.
+        if alone is not None and (alone == position or not _last_of_sd3(blocks[alone], blocks[position])):
             # The block itself: a slot around it would cost 25 microseconds a call for nothing.
             slots.append(blocks[alone])
         else:
             slots.append(slots_of.of(position, blocks, steps, block_contract))
     return BlockView(original, slots)
+
+
+def _last_of_sd3(*blocks: nn.Module) -> bool:
+    return any(getattr(block, "context_pre_only", False) for block in blocks)

@@ -16,7 +16,7 @@ from harness.ablation.guidance import GuidancePass
 from harness.ablation.plan import Plan, identity
 from harness.ablation.steps import Window
 from harness.errors import SurgeryError
-from harness.models.stacks import find_stack, unwrap_compiled
+from harness.models.stacks import blocks_at, find_stack
 from harness.surgery.trace import blocks_text, check_trace, traced
 from harness.surgery.view import AblationView
 
@@ -111,7 +111,7 @@ def in_window(
     :class:`harness.surgery.view.AblationView` raises.
     """
     view = AblationView(transformer, plan, stack, guidance_pass=guidance_pass)
-    length = len(getattr(unwrap_compiled(transformer), find_stack(transformer, stack)[1]))
+    length = len(blocks_at(transformer, find_stack(transformer, stack)[1]))
     with traced(transformer, stack) as ran:
         try:
             yield Stepping(view, window, ran, length, guidance_pass)

@@ -14,7 +14,7 @@ from harness.ablation.grid import Ask, expand
 from harness.ablation.plan import parse
 from harness.errors import ExportError, PlanError, SurgeryError
 from harness.models.stacks import find_stack
-from harness.surgery import view
+from harness.surgery import slot
 from harness.surgery.block_contract import contract
 from harness.surgery.partial_block import sublayers_of, without
 from harness.surgery.prefix_walk import walk
@@ -183,12 +183,12 @@ def test_a_part_that_silently_does_nothing_is_an_error(model, stack, family, mon
     transformer, arguments = model
     plain = parse(f"0 1.ff 2-{len(blocks(transformer, stack)) - 1}")
     scaled = parse(f"0 1*0.5 2-{len(blocks(transformer, stack)) - 1}")
-    monkeypatch.setattr(view, "without", lambda _block, _parts: nullcontext())
+    monkeypatch.setattr(slot, "without", lambda _block, _parts: nullcontext())
     with ablate(transformer, plain, stack), traced(transformer, stack) as ran:
         run(transformer, arguments)
     with pytest.raises(SurgeryError, match=r"runs blocks \[0, 1\.ff, .*\], but \[0, 1, .*did not take hold"):
         check_trace(ran, plain, stack)
-    monkeypatch.setattr(view, "take", lambda _block, _part, _before, after: after)
+    monkeypatch.setattr(slot, "take", lambda _block, _part, _before, after: after)
     with ablate(transformer, scaled, stack), traced(transformer, stack) as ran:
         run(transformer, arguments)
     with pytest.raises(SurgeryError, match="did not take hold"):

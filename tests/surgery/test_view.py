@@ -13,8 +13,9 @@ from harness.ablation.plan import Combine, Plan, identity, parse
 from harness.ablation.strategies import PART_STRATEGIES, STRATEGIES
 from harness.errors import PlanError, SurgeryError
 from harness.models.stacks import find_stack
+from harness.surgery.slot import combine
 from harness.surgery.trace import check_trace, traced
-from harness.surgery.view import BlockView, ablate, combine
+from harness.surgery.view import BlockView, ablate
 from tests.helpers import models
 from tests.helpers.models import blocks, run
 
