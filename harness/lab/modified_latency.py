@@ -55,7 +55,7 @@ class ImagePairs:
 
     def __enter__(self) -> ImagePairs:
         """Time the forwards from now on; the prompts are encoded."""
-        self._lab.sampler.conditions(self._prompts)
+        self._lab.sampler.encode(self._prompts)
         transformer = self._lab.transformer
         for handle in (
             transformer.register_forward_pre_hook(self._begin),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -164,24 +166,27 @@ def check_loaded(pipeline: Any, folder: Path) -> None:
 
 
 def _check_part(name: str, part: torch.nn.Module, files: Sequence[Path], folder: Path) -> None:
-    # A version may add or drop a prefix of its own, so the last parts of a name decide.
-    loaded = {key.split(".", 1)[-1]: value for key, value in part.state_dict().items()} | part.state_dict()
+    loaded = part.state_dict()
+    by_end: dict[str, list[str]] = defaultdict(list)
+    for key in loaded:
+        by_end[_end(key)].append(key)
     held: set[int] = set()  # by address, since tied weights are stored once
     for path in files:
         with safe_open(path, framework="pt") as stored:
             for key in stored.keys():  # noqa: SIM118 - no mapping
-                value = loaded.get(key, loaded.get(key.split(".", 1)[-1]))
-                if value is not None:
-                    held.add(value.data_ptr())
+                values = [loaded[other] for other in _renamed(key, by_end[_end(key)])]
                 piece = stored.get_slice(key)[:1].flatten()[:8] if stored.get_slice(key).get_shape() else None
                 if piece is None or not piece.is_floating_point():
+                    held.update(value.data_ptr() for value in values)
                     continue
                 if piece.isnan().any():
                     raise CheckpointError(
                         f"checkpoint {folder}: the weight {key!r} of {name} is not a number in {path.name}; fetch or "
                         "save it again"
                     )
-                if value is None or not torch.equal(value[:1].flatten()[:8].cpu(), piece.to(value.dtype)):
+                same = [v for v in values if torch.equal(v[:1].flatten()[:8].cpu(), piece.to(v.dtype))]
+                held.update(value.data_ptr() for value in same)
+                if not same:
                     raise CheckpointError(
                         f"checkpoint {folder}: {name} does not hold the stored weight {key!r} after loading, so "
                         f"this version of its library would run it with random weights; save {name} with "
@@ -193,6 +198,25 @@ def _check_part(name: str, part: torch.nn.Module, files: Sequence[Path], folder:
                 f"checkpoint {folder}: no file holds the weight {key!r} that {name}/config.json asks for, so it would "
                 f"be random; save or download {name} again, weights and config together"
             )
+
+
+def _end(key: str) -> str:
+    return ".".join(key.split(".")[-2:])
+
+
+def _renamed(key: str, names: Sequence[str]) -> list[str]:
+    """The names under which a stored weight may be held: those that agree with it in the most parts, from the end.
+
+    A version may add or drop a prefix of its own, or a part in the middle (``model.language_model.layers``).
+    """
+    parts = key.split(".")[::-1]
+
+    def agreeing(name: str) -> int:
+        pairs = zip(parts, name.split(".")[::-1], strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    most = max(map(agreeing, names), default=0)
+    return [name for name in names if agreeing(name) == most]
 
 
 def dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:

@@ -16,6 +16,7 @@ from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
 from harness.models.checkpoints.foreign_code import refuse_foreign_code
+from harness.models.checkpoints.general_family import MODULAR_INDEX, modular_reason, with_present_stacks
 from harness.models.checkpoints.location import Location, added, bundled_names, family_of, locate
 from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
@@ -155,10 +156,14 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, rev
     """
     place = locate(name, revision)
     folder = place.folder
+    if (folder / MODULAR_INDEX).is_file() and not (folder / INDEX).exists():
+        modular = _object(folder / MODULAR_INDEX, "").get("_class_name")
+        raise CheckpointError(f"checkpoint {place.hub_id or folder} {modular_reason(modular)}")
     index = _read(place, INDEX, f"{folder} is no diffusers pipeline folder")
     family = family_of(index, f"checkpoint {folder}")
     refuse_foreign_code(folder, index, place.hub_id)
     config = _read(place, "transformer/config.json", f"checkpoint {folder} has no transformer")
+    family = with_present_stacks(family, config, folder) if family.general else family
     checkpoint = Checkpoint(
         name=place.name,
         folder=folder,
@@ -206,7 +211,7 @@ def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str
 
 def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Settings:
     real = place.known or known.like(str(index.get("_name_or_path", "")), place.folder.resolve().name)
-    start = real.settings if real is not None and real.family is family else family.settings
+    start = real.settings if real is not None and real.family.pipeline == family.pipeline else family.settings
     given = _own_settings(place)
     try:
         return from_plain(Settings, {**to_plain(start), **no_unknown_fields(Settings, given)})
