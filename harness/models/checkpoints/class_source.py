@@ -34,10 +34,10 @@ class PipelineSource:
     """What the source of a pipeline's class says.
 
     ``parameters`` are those of ``__call__`` with their defaults; a default that is no constant, or none, is None.
-    ``required`` are those without a default. ``returned`` are the names of what ``encode_prompt`` returns, in order, and
-    ``prepares`` the parameters of ``prepare_latents``; None where it has no such method. ``one_forward`` says that both
-    passes of classifier-free guidance run in one forward, the one without the prompt first. ``listed`` are the parameters
-    that take a list with one tensor a prompt.
+    ``required`` are those without a default, and ``listed`` those that take a list with one tensor a prompt.
+    ``returned`` are the names of what ``encode_prompt`` returns, in order, and ``prepares`` the parameters of
+    ``prepare_latents``; None where it has no such method. ``one_forward`` says that both passes of classifier-free
+    guidance run in one forward, the one without the prompt first.
     """
 
     parameters: Mapping[str, object]
