@@ -48,8 +48,8 @@ class Stack:
     ``name`` is the harness's name for it, ``attribute`` the model's, ``length_key`` the config key that holds its
     length, and ``block`` the class of its blocks in diffusers. ``lokr_at_factor`` are the layers of a block that get
     the block's own LoKr factor f, as fnmatch patterns behind the block's name; its other layers get 2f. ``sublayers``
-    are a block's, None where they can't be told apart; ``streams`` says that its blocks return text and image apart (None:
-    it isn't known), and ``text_ends`` that nothing reads the text of the last one.
+    are a block's, None where they can't be told apart; ``streams`` says that its blocks return text and image apart
+    (None: it isn't known), and ``text_ends`` that nothing reads the text of the last one.
     """
 
     name: str
@@ -164,8 +164,8 @@ class Family:
     ``guidance_batched``: classifier-free guidance runs both passes in one forward, [negative, positive].
     ``timestep_scale``: the transformer's timestep argument at noise level 1. ``timestep_cast``: the pipeline casts
     that argument to the latents' dtype; otherwise it is fp32. ``latent_pixels``: pixels a side that the VAE makes
-    one latent of, where no VAE's config says; ``token_latents``: latents a side of an image token. ``text_first``: joint
-    attention has the text tokens ahead of the image tokens; otherwise they are behind.
+    one latent of, where no VAE's config says. ``token_latents``: latents a side of an image token. ``text_first``:
+    joint attention has the text tokens ahead of the image tokens; otherwise they are behind.
 
     What only some families have is None or empty in the others: ``position_ids``, the arguments by which the
     transformer is told the positions of text and image tokens; ``rotary``, the attribute of the transformer whose

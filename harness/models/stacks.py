@@ -42,11 +42,9 @@ def stacks(transformer: nn.Module) -> dict[str, str]:
     family = FAMILIES.get(type(model).__name__)
     if family is not None:
         return {stack.name: stack.attribute for stack in family.stacks}
-    return {
-        name: name
-        for name, child in model.named_children()
-        if isinstance(child, nn.ModuleList) and len(child) > 1 and len({type(b) for b in child}) == 1
-    }
+    # The blocks themselves: a view in a list's place gives slots.
+    lists = {name: list(child.children()) for name, child in model.named_children() if isinstance(child, nn.ModuleList)}
+    return {name: name for name, blocks in lists.items() if len(blocks) > 1 and len({type(b) for b in blocks}) == 1}
 
 
 def diffusers_names(transformer: nn.Module) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A family for any text-to-image pipeline of diffusers, from the source of its classes; or the reason why there is none.
+"""A family for any text-to-image pipeline of diffusers, from the source of its classes; or why there is none.
 
 The pipeline's own ``encode_prompt``, ``prepare_latents`` and ``__call__`` are what cases run on
 (:mod:`harness.models.families.general`), so they must be there, and the images must come from prompts alone.
@@ -88,9 +88,9 @@ def with_present_stacks(family: Family, config: Mapping[str, Any], folder: Path)
 def modular_reason(kind: object) -> str:
     """Why a modular pipeline is refused, to follow its name."""
     return (
-        f"is a modular pipeline ({kind or 'of no name'}), put together from blocks of steps with inputs of their own: it "
-        "has no __call__ with prompts, generators and latents that cases could be run on; load it with diffusers and "
-        "use ablate(pipeline.transformer, plan)"
+        f"is a modular pipeline ({kind or 'of no name'}), put together from steps with inputs of their own: it has no "
+        "__call__ with prompts, generators and latents that cases could be run on; load it with diffusers and use "
+        "ablate(pipeline.transformer, plan)"
     )
 
 
@@ -127,7 +127,8 @@ def _not_from_prompts(index: Mapping[str, Any], source: PipelineSource) -> str:
 
 def _no_blocks(transformer: str) -> str:
     return (
-        f"no list of blocks was found that {transformer} builds in __init__ and runs in a loop of its forward; {_STILL}"
+        f"the source of {transformer} shows no list of blocks that __init__ builds from a number in its config and a loop "
+        f"of forward runs; {_STILL}"
     )
 
 

@@ -116,7 +116,9 @@ class FamilyAdapter(ABC):
         """Arguments of the pipeline's call for the embeddings of several prompts."""
         return {name: torch.cat([one[name] for one in conditions]) for name in conditions[0]}
 
-    def learn(self, pipeline: Any, settings: Settings, arguments: Callable[[], Mapping[str, Any]]) -> None:
+    def learn(  # noqa: B027 - most have nothing to learn
+        self, pipeline: Any, settings: Settings, arguments: Callable[[], Mapping[str, Any]]
+    ) -> None:
         """Called before :meth:`noise`; ``arguments`` gives those of a call with one prompt, without its latents."""
 
     def latents_dtype(self, pipeline: Any, settings: Settings) -> torch.dtype:  # noqa: ARG002 - one for all

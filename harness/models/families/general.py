@@ -27,7 +27,10 @@ _ENCODER = "text_encoder"
 
 
 class General(FamilyAdapter):
-    """A pipeline that is known by the source of its class. It remembers how the pipeline asked for its first latents."""
+    """A pipeline that is known by the source of its class.
+
+    An adapter is of one loaded pipeline: it remembers how that asked for its first latents.
+    """
 
     def __init__(self, family: Family) -> None:
         super().__init__(family)
@@ -60,9 +63,9 @@ class General(FamilyAdapter):
             parts = values if isinstance(values, tuple) else (values,)
             for name, value in zip(self._source.returned or (), parts, strict=False):
                 full = prefix + name
-                value = value[0][None] if full in self._source.listed and value else value
-                if full in self._source.parameters and isinstance(value, Tensor):
-                    conditions[full] = value
+                tensor = value[0][None] if full in self._source.listed and value else value
+                if full in self._source.parameters and isinstance(tensor, Tensor):
+                    conditions[full] = tensor
         wrong = [name for name, value in conditions.items() if len(value) != 1]
         if wrong or "prompt_embeds" not in conditions:
             raise CheckpointError(
@@ -89,18 +92,18 @@ class General(FamilyAdapter):
         return next((option for option in options if option != name and option in self._source.parameters), "")
 
     def call_arguments(self, conditions: Sequence[Conditions]) -> dict[str, Any]:
-        """The embeddings of several prompts as the pipeline takes them: the shorter padded at their ends, and masked."""
+        """The embeddings of several prompts as the pipeline takes them, the shorter padded at their ends and masked."""
         arguments: dict[str, Any] = {}
         for name in conditions[0]:
             values = [one[name] for one in conditions]
             mask = self._mask(name) if name.endswith("embeds") else ""
-            longest = max(value.shape[1] for value in values)
             if name in self._source.listed:
                 arguments[name] = [value[0] for value in values]
-            elif mask:  # of ones where the pipeline gave none, since nothing was padded
-                masks = [
-                    one.get(mask, torch.ones_like(v[..., 0], dtype=torch.long)) for one, v in zip(conditions, values)
-                ]
+            elif mask:
+                # Of ones where the pipeline gave none, since nothing was padded.
+                ones = [torch.ones_like(value[..., 0], dtype=torch.long) for value in values]
+                masks = [one.get(mask, whole) for one, whole in zip(conditions, ones, strict=True)]
+                longest = max(value.shape[1] for value in values)
                 arguments[name] = torch.cat([_padded(value, longest) for value in values])
                 arguments[mask] = torch.cat([_padded(each, longest) for each in masks])
             elif name not in arguments:
@@ -116,7 +119,7 @@ class General(FamilyAdapter):
     def _watch(
         self, pipeline: Any, settings: Settings, arguments: Mapping[str, Any], encoded: Callable[[Any], object]
     ) -> None:
-        """Call the pipeline until it asks for its first latents; what its ``encode_prompt`` returns goes to ``encoded``."""
+        """Call the pipeline until it asks for its first latents, and ``encoded`` with what ``encode_prompt`` returns."""
         encode, prepare = pipeline.encode_prompt, pipeline.prepare_latents
 
         def encode_prompt(*positional: Any, **named: Any) -> Any:
@@ -164,7 +167,7 @@ class General(FamilyAdapter):
         return candidates[self._taken[size]]
 
     def latents_dtype(self, pipeline: Any, settings: Settings) -> torch.dtype:  # noqa: ARG002
-        """The dtype in which the pipeline draws: some keep their latents in fp32 whatever the transformer computes in."""
+        """The dtype in which the pipeline draws: some keep their latents in fp32 beside a transformer in bf16."""
         dtype = self._asked[settings.height, settings.width].get("dtype")
         return dtype if isinstance(dtype, torch.dtype) else torch.float32
 
@@ -233,7 +236,7 @@ class General(FamilyAdapter):
         )
 
 
-class _AskedForLatents(Exception):
+class _AskedForLatents(Exception):  # noqa: N818 - no error
     """Ends a call of a pipeline once it has asked for its first latents."""
 
 
