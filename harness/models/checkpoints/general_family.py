@@ -127,8 +127,8 @@ def _not_from_prompts(index: Mapping[str, Any], source: PipelineSource) -> str:
 
 def _no_blocks(transformer: str) -> str:
     return (
-        f"the source of {transformer} shows no list of blocks that __init__ builds from a number in its config and a loop "
-        f"of forward runs; {_STILL}"
+        f"the source of {transformer} shows no list of blocks that __init__ builds from a number in its config and a "
+        f"loop of forward runs; {_STILL}"
     )
 
 

@@ -119,7 +119,7 @@ class General(FamilyAdapter):
     def _watch(
         self, pipeline: Any, settings: Settings, arguments: Mapping[str, Any], encoded: Callable[[Any], object]
     ) -> None:
-        """Call the pipeline until it asks for its first latents, and ``encoded`` with what ``encode_prompt`` returns."""
+        """Call the pipeline until it asks for its first latents; ``encoded`` gets what ``encode_prompt`` returns."""
         encode, prepare = pipeline.encode_prompt, pipeline.prepare_latents
 
         def encode_prompt(*positional: Any, **named: Any) -> Any:
