@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,10 @@ _PIPELINES = "pipelines"
 _TRANSFORMERS = "models/transformers"
 # What both passes of guidance in one forward look like in a pipeline's call: without the prompt, then with it.
 _ONE_FORWARD = "torch.cat([negative_prompt_embeds, prompt_embeds]"
+
+
+_CLASS = re.compile(r"^class (\w+)", re.MULTILINE)
+_MORE_PASSES = "pag_scale"  # perturbed-attention guidance has a third pass
 
 
 class ListSource(NamedTuple):
@@ -37,7 +42,8 @@ class PipelineSource:
     ``required`` are those without a default, and ``listed`` those that take a list with one tensor a prompt.
     ``returned`` are the names of what ``encode_prompt`` returns, in order, and ``prepares`` the parameters of
     ``prepare_latents``; None where it has no such method. ``one_forward`` says that both passes of classifier-free
-    guidance run in one forward, the one without the prompt first.
+    guidance run in one forward, the one without the prompt first. ``transformer`` is the class that ``__init__``
+    expects, empty where it names none.
     """
 
     parameters: Mapping[str, object]
@@ -46,6 +52,7 @@ class PipelineSource:
     prepares: tuple[str, ...] | None
     one_forward: bool
     listed: frozenset[str]
+    transformer: str = ""
 
     @property
     def guidance(self) -> str:
@@ -68,8 +75,9 @@ def pipeline_source(kind: str) -> PipelineSource | None:
         frozenset(name for name, default in parameters.items() if default is None),
         None if encode is None else _returned(encode),
         None if prepare is None else tuple(_defaults(prepare)),
-        _ONE_FORWARD in ast.unparse(call),
+        _ONE_FORWARD in ast.unparse(call) and _MORE_PASSES not in parameters,
         frozenset(a.arg for a in call.args.args if a.annotation and _is_list(a.annotation)),
+        _annotated(methods.get("__init__"), "transformer"),
     )
 
 
@@ -93,6 +101,13 @@ def block_lists(transformer: str) -> tuple[ListSource, ...]:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
     ]
     return tuple(built[name] for name in dict.fromkeys(run) if name in built and built[name].length_key in keys)
+
+
+def _annotated(function: ast.FunctionDef | None, parameter: str) -> str:
+    """The class that a parameter is annotated with; empty where it isn't one class by name."""
+    arguments = [] if function is None else function.args.args
+    annotations = [argument.annotation for argument in arguments if argument.arg == parameter]
+    return next((node.id for node in annotations if isinstance(node, ast.Name)), "")
 
 
 def _is_list(annotation: ast.expr) -> bool:
@@ -149,8 +164,8 @@ def _returned(encode: ast.FunctionDef) -> tuple[str, ...]:
 
 
 def _first_name(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute | ast.Call):
-        node = node.func if isinstance(node, ast.Call) else node.value
+    while isinstance(node, ast.Attribute | ast.Call | ast.IfExp):
+        node = node.func if isinstance(node, ast.Call) else node.body if isinstance(node, ast.IfExp) else node.value
     return node.id if isinstance(node, ast.Name) else ""
 
 
@@ -169,14 +184,16 @@ def _methods(kind: str, folder: str) -> dict[str, ast.FunctionDef]:
 @cache
 def _definition(kind: str, folder: str) -> ast.ClassDef | None:
     """The definition of a class of that name somewhere under a folder of diffusers."""
+    path = _files_of_classes(folder).get(kind)
+    nodes = [] if path is None else ast.parse(path.read_text(encoding="utf-8")).body
+    return next((node for node in nodes if isinstance(node, ast.ClassDef) and node.name == kind), None)
+
+
+@cache
+def _files_of_classes(folder: str) -> Mapping[str, Path]:
+    """The file of every class that is defined somewhere under a folder of diffusers, by the class's name."""
     spec = importlib.util.find_spec("diffusers")  # which imports nothing
     if spec is None or not spec.submodule_search_locations:
-        return None
-    opening = (f"class {kind}(", f"class {kind}:")
-    for path in sorted((Path(spec.submodule_search_locations[0]) / folder).rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        if any(line in text for line in opening):
-            for node in ast.parse(text).body:
-                if isinstance(node, ast.ClassDef) and node.name == kind:
-                    return node
-    return None
+        return {}
+    files = sorted((Path(spec.submodule_search_locations[0]) / folder).rglob("*.py"))
+    return {name: path for path in files for name in _CLASS.findall(path.read_text(encoding="utf-8"))}

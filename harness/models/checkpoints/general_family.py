@@ -7,7 +7,7 @@ The pipeline's own ``encode_prompt``, ``prepare_latents`` and ``__call__`` are w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -15,12 +15,12 @@ from typing import Any
 
 from harness.ablation.case import slug
 from harness.errors import CheckpointError
-from harness.models.checkpoints.class_source import PipelineSource, block_lists, pipeline_source
+from harness.models.checkpoints.class_source import ListSource, PipelineSource, block_lists, pipeline_source
 from harness.models.spec import FAMILIES, GENERAL_ADAPTER, Family, Settings, Stack, WidthKeys
 
 MODULAR_INDEX = "modular_model_index.json"
 # Parameters of a pipeline's call that say what it makes, or of what it makes it.
-_VIDEO = ("num_frames", "video_length", "frames", "video")
+_VIDEO = ("num_frames", "video_length", "frames", "video", "control_video")
 _AUDIO = ("audio_length_in_s", "audio_end_in_s", "audio_duration", "lyrics")
 _FROM_IMAGES = ("strength", "mask_image", "mask", "control_image", "controlnet_conditioning_scale", "reference_image")
 _IMAGES = ("image", "images", "video")  # of `prepare_latents`
@@ -38,6 +38,8 @@ def general_family(index: Mapping[str, Any], what: str) -> Family:
     """
     kind, transformer = str(index.get("_class_name")), str(index["transformer"][1])
     source = pipeline_source(kind)
+    if source is not None and not block_lists(transformer):
+        transformer = source.transformer or transformer  # saved under an older name of it, which diffusers translates
     lists = block_lists(transformer)
     if source is None:
         reason = f"diffusers {metadata.version('diffusers')} has no pipeline of that name; install one that has it"
@@ -46,14 +48,10 @@ def general_family(index: Mapping[str, Any], what: str) -> Family:
     if reason or source is None:
         raise CheckpointError(f"{what} is a {kind} with {transformer}: {reason}")
     named = Settings()
-    return Family(
-        name=slug(re.sub(r"Transformer(\dD)?(Model)?$", "", transformer).lower()),
-        adapter=GENERAL_ADAPTER,
-        transformer=transformer,
-        pipeline=kind,
-        stacks=tuple(
-            Stack(each.attribute, each.attribute, each.length_key, each.block, (), streams=None) for each in lists
-        ),
+    return declared_family(
+        kind,
+        transformer,
+        lists,
         settings=Settings(
             steps=_whole(source, "num_inference_steps", 50),
             guidance=_number(source, source.guidance, 0.0),
@@ -63,11 +61,35 @@ def general_family(index: Mapping[str, Any], what: str) -> Family:
             dtype="bfloat16",
         ),
         guidance_batched=source.one_forward,
+        token_latents=1 if _class_of(index, "vae") == _UNPACKED else 2,
+    )
+
+
+def declared_family(
+    pipeline: str,
+    transformer: str,
+    lists: Sequence[ListSource],
+    *,
+    settings: Settings,
+    guidance_batched: bool = False,
+    token_latents: int = 2,
+) -> Family:
+    """The family of a pipeline of which these facts are known; its stacks have the names that diffusers gives them."""
+    return Family(
+        name=slug(re.sub(r"Transformer(\dD)?(Model)?$", "", transformer).lower()),
+        adapter=GENERAL_ADAPTER,
+        transformer=transformer,
+        pipeline=pipeline,
+        stacks=tuple(
+            Stack(each.attribute, each.attribute, each.length_key, each.block, (), streams=None) for each in lists
+        ),
+        settings=settings,
+        guidance_batched=guidance_batched,
         timestep_scale=1.0,
         timestep_cast=True,
         width_keys=WidthKeys(),
         latent_pixels=_LATENT_PIXELS,
-        token_latents=1 if _class_of(index, "vae") == _UNPACKED else 2,
+        token_latents=token_latents,
     )
 
 

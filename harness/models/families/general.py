@@ -17,13 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from harness.errors import CheckpointError
+from harness.errors import CheckpointError, first_line
 from harness.models.checkpoints.class_source import PipelineSource, pipeline_source
 from harness.models.families.base import Conditions, FamilyAdapter, Patches, StandardNormal, TextEncoder
 from harness.models.spec import Family, Settings
 
 _NEGATIVE = "negative_"  # before the names of what belongs to the negative prompt
 _ENCODER = "text_encoder"
+_STILL = "ablate(pipeline, plan) works on it as it is"
+# What a pipeline raises that is called with what it can't use.
+_FAILURES = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, NotImplementedError)
 
 
 class General(FamilyAdapter):
@@ -58,6 +61,11 @@ class General(FamilyAdapter):
             {"prompt": [prompt], "generator": [torch.Generator()], **self.plain_prompt_arguments(settings, 1)},
             returned.append,
         )
+        if len(returned) > 1 and any(each.startswith(_NEGATIVE) for each in self._source.returned or ()):
+            raise CheckpointError(
+                f"{type(pipeline).__name__} encodes a prompt {len(returned)} times, and which is which isn't "
+                f"known; {_STILL}"
+            )
         conditions: Conditions = {}
         for prefix, values in zip(("", _NEGATIVE), returned, strict=False):
             parts = values if isinstance(values, tuple) else (values,)
@@ -70,8 +78,8 @@ class General(FamilyAdapter):
         if wrong or "prompt_embeds" not in conditions:
             raise CheckpointError(
                 f"the encode_prompt of {type(pipeline).__name__} gives {', '.join(wrong) or 'no prompt_embeds'}"
-                f"{' with the prompts in another dimension than the first' if wrong else ''}, so its prompts can't be "
-                "kept one by one; ablate(pipeline, plan) works on it as it is"
+                f"{' with the prompts in another dimension than the first' if wrong else ''}, so its prompts can't be"
+                f" kept one by one; {_STILL}"
             )
         return conditions
 
@@ -138,9 +146,14 @@ class General(FamilyAdapter):
             except _AskedForLatents:
                 pipeline.maybe_free_model_hooks()
                 return
+            except torch.OutOfMemoryError:
+                raise
+            except _FAILURES as error:
+                raise CheckpointError(
+                    f"{type(pipeline).__name__} can't be called with prompts alone: {first_line(error)}; {_STILL}"
+                ) from error
         raise CheckpointError(
-            f"{type(pipeline).__name__} made images without asking prepare_latents for its first latents; "
-            "ablate(pipeline, plan) works on it as it is"
+            f"{type(pipeline).__name__} made images without asking prepare_latents for its first latents; {_STILL}"
         )
 
     def noise(self, pipeline: Any, settings: Settings, generator: torch.Generator) -> Tensor:
@@ -162,7 +175,7 @@ class General(FamilyAdapter):
             else:
                 raise CheckpointError(
                     f"the prepare_latents of {type(pipeline).__name__} doesn't take back the latents that it draws, so "
-                    "an image can't be made twice from the same ones; ablate(pipeline, plan) works on it as it is"
+                    f"an image can't be made twice from the same ones; {_STILL}"
                 )
         return candidates[self._taken[size]]
 
