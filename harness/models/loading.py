@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -13,12 +13,15 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from accelerate import init_empty_weights
 from diffusers.hooks import apply_group_offloading
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 
 from harness.errors import CheckpointError, first_line
 from harness.files import parse_json
 from harness.models import lora_loading, memory
+from harness.models.checkpoints.block_numbers import renumbered
 from harness.models.checkpoints.pipeline_folder import header, shards, weights_folder
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
 from harness.models.checkpoints.weight_files import check_files
@@ -59,13 +62,13 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
     try:
         with no_bars():
             how = {**dtype_argument(DTYPES[name]), "use_safetensors": True, "local_files_only": True}
-            held_elsewhere = _held_elsewhere(checkpoint, how)
+            held_elsewhere = _held_elsewhere(checkpoint, how) | _renumbered(checkpoint, DTYPES[name])
             pipeline = pipeline_class.from_pretrained(checkpoint.folder, **how, **held_elsewhere)
     except _FAILURES as error:
         raise CheckpointError(
             f"checkpoint {checkpoint.folder} doesn't load: {first_line(error)}; {checkpoint.again}"
         ) from error
-    check_loaded(pipeline, checkpoint.folder)
+    check_loaded(pipeline, checkpoint.folder, lambda key: renumbered(key, checkpoint.family, checkpoint.block_numbers))
     if checkpoint.lora is not None:
         with no_bars():
             lora_loading.put_on(pipeline, checkpoint.lora, checkpoint.base)
@@ -83,6 +86,24 @@ def _held_elsewhere(checkpoint: Checkpoint, how: Mapping[str, Any]) -> dict[str,
             kind = getattr(_LIBRARIES[value[0]], value[1])
             loaded[name] = kind.from_pretrained(weights_folder(folder), **how)
     return loaded
+
+
+def _renumbered(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
+    """The transformer of a checkpoint whose blocks have other numbers in its files; nothing for every other one."""
+    if not checkpoint.block_numbers:
+        return {}
+    folder = checkpoint.folder / "transformer"
+    kind = getattr(diffusers, checkpoint.family.transformer)
+    with init_empty_weights(include_buffers=False):
+        model = kind.from_config(kind.load_config(folder, local_files_only=True))
+    weights: dict[str, torch.Tensor] = {}
+    for path in shards(folder):
+        weights |= {
+            renumbered(key, checkpoint.family, checkpoint.block_numbers): tensor
+            for key, tensor in load_file(path).items()
+        }
+    model.load_state_dict(weights, assign=True)
+    return {"transformer": model.to(dtype)}
 
 
 def _check_classes(checkpoint: Checkpoint) -> None:
@@ -153,19 +174,22 @@ def _check_offload(offload: str, device: torch.device) -> None:
         )
 
 
-def check_loaded(pipeline: Any, folder: Path) -> None:
+def check_loaded(pipeline: Any, folder: Path, rename: Callable[[str], str] = lambda key: key) -> None:
     """Compare a few values of every stored tensor with the loaded models, and look for weights that none was for.
 
     Another version may look for weights under another name, and then goes on with random ones and a warning.
+    ``rename`` gives the name under which a stored weight of the transformer was loaded.
     Raises CheckpointError naming the first weight that did not arrive, or that no file holds.
     """
     for name, part in pipeline.components.items():
         files = shards(folder / name)
         if files and isinstance(part, torch.nn.Module) and not getattr(part, "is_quantized", False):
-            _check_part(name, part, files, folder)
+            _check_part(name, part, files, folder, rename if name == "transformer" else lambda key: key)
 
 
-def _check_part(name: str, part: torch.nn.Module, files: Sequence[Path], folder: Path) -> None:
+def _check_part(
+    name: str, part: torch.nn.Module, files: Sequence[Path], folder: Path, rename: Callable[[str], str]
+) -> None:
     loaded = part.state_dict()
     by_end: dict[str, list[str]] = defaultdict(list)
     for key in loaded:
@@ -174,7 +198,7 @@ def _check_part(name: str, part: torch.nn.Module, files: Sequence[Path], folder:
     for path in files:
         with safe_open(path, framework="pt") as stored:
             for key in stored.keys():  # noqa: SIM118 - no mapping
-                values = [loaded[other] for other in _renamed(key, by_end[_end(key)])]
+                values = [loaded[other] for other in _renamed(rename(key), by_end[_end(key)])]
                 piece = stored.get_slice(key)[:1].flatten()[:8] if stored.get_slice(key).get_shape() else None
                 if piece is None or not piece.is_floating_point():
                     held.update(value.data_ptr() for value in values)

@@ -71,8 +71,8 @@ def _randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> 
     if checkpoint.family.general:
         raise CheckpointError(
             f"checkpoint {checkpoint.name!r}: --dit-weights draws what a pipeline passes to its transformer; what "
-            f"{checkpoint.family.pipeline} passes isn't known; save a small pipeline of it with random weights and give "
-            "its folder to --dit-checkpoint"
+            f"{checkpoint.family.pipeline} passes isn't known; save a small pipeline of it with random weights, and "
+            "give its folder to --dit-checkpoint"
         )
     small = kind == "random:small"
     own = {name: value for name, value in config.items() if not name.startswith("_")}
