@@ -54,8 +54,8 @@ class Checkpoint:
 
     ``index`` is its model_index.json; ``hub_id`` is empty for a folder; ``lora`` is a file that goes on top.
     ``batch_given`` says that somebody has decided how many images are made at once; else a GPU takes as many as fit.
-    ``block_numbers`` are those that blocks have in the files where they aren't 0, 1, 2, ..., and ``lacks`` says which or
-    how many blocks of a published base somebody has pruned; empty where nothing is known to be missing.
+    ``block_numbers`` are those that blocks have in the files where they aren't 0, 1, 2, ..., and ``lacks`` says which
+    or how many blocks somebody has pruned, as far as that is known; else it is empty.
     """
 
     name: str

@@ -57,7 +57,7 @@ def test_a_config_that_asks_for_more_blocks_than_there_are_is_still_a_damaged_ch
     _configure(pruned, num_layers=5)
     checkpoint = resolve(str(pruned))
     assert checkpoint.block_numbers == {}
-    with pytest.raises(CheckpointError, match="no file holds the weight|doesn't load"):
+    with pytest.raises(CheckpointError, match=r"no file holds the weight|doesn't load"):
         load(checkpoint, CPU)
 
 
