@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import subprocess
-import sys
 
 import diffusers
 import pytest
@@ -62,12 +60,3 @@ def test_lists_of_blocks_are_those_that_every_config_builds_in_running_order(nam
         kind = getattr(diffusers, name)
         assert each.length_key in inspect.signature(kind.__init__).parameters
         assert hasattr(importlib.import_module(kind.__module__), each.block)
-
-
-def test_reading_imports_neither_torch_nor_diffusers():
-    code = (
-        "import sys; from harness.models.checkpoints.class_source import pipeline_source, block_lists\n"
-        "assert pipeline_source('QwenImagePipeline') and block_lists('QwenImageTransformer2DModel')\n"
-        "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
