@@ -128,6 +128,16 @@ def test_a_pipeline_of_another_class_is_refused_before_its_download(online, tmp_
     assert not list((tmp_path / "hf").rglob("models--*"))
 
 
+def test_a_modular_pipeline_is_refused_before_its_download(online, tmp_path):
+    folder = tmp_path / "a" / "flux3"
+    folder.mkdir(parents=True)
+    (folder / "modular_model_index.json").write_text("{}")
+    with hubs.serve({"a/flux3": folder}, {}) as url:
+        said = asked(online(url), "a/flux3")["a/flux3"]
+    assert said.startswith("CheckpointError: checkpoint 'a/flux3' is a modular pipeline, put together from steps with")
+    assert said.endswith("use ablate(pipeline.transformer, plan)")
+
+
 def test_a_hub_that_can_not_be_reached_is_said(online):
     with hubs.serve({}, {}) as url:
         pass
