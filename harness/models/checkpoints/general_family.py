@@ -109,9 +109,10 @@ def with_present_stacks(family: Family, config: Mapping[str, Any], folder: Path)
 
 def modular_reason(kind: object = None) -> str:
     """Why a modular pipeline is refused, to follow its name; ``kind`` is its class, where known."""
+    named = f" ({kind})" if kind else ""
     return (
-        f"is a modular pipeline{f' ({kind})' if kind else ''}, put together from steps with inputs of their own: it has no "
-        "__call__ with prompts, generators and latents that cases could be run on; load it with diffusers and use "
+        f"is a modular pipeline{named}, put together from steps with inputs of their own: it has no __call__ with "
+        "prompts, generators and latents that cases could be run on; load it with diffusers and use "
         "ablate(pipeline.transformer, plan)"
     )
 
