@@ -21,6 +21,7 @@ from harness.surgery.block_contract import contract
 from harness.surgery.verify import prove_identity, prove_listed
 from harness.surgery.view import ablate
 from tests.helpers import pipelines
+from tests.helpers.models import perturbed
 
 # Of different lengths, so that some pipelines pad the shorter ones.
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross", "a red cross"]
@@ -204,3 +205,24 @@ def test_an_embedding_that_cannot_be_padded_keeps_its_prompt_in_a_batch_of_its_o
         assert list(sampler._batches(["a", "b", "c", "d"])) == [["a", "b"], ["c"], ["d"]]
     finally:
         sampler.adapter, sampler._conditions = before, kept
+
+
+def test_ablate_works_on_an_image_to_image_pipeline_whose_cases_are_refused(tmp_path):
+    pipeline = diffusers.QwenImageImg2ImgPipeline(**pipelines.qwen_image(tmp_path).components)
+    perturbed(pipeline.transformer)
+    pipeline.save_pretrained(tmp_path / "again")
+    with pytest.raises(CheckpointError, match=r"makes images from images \(strength\), and cases have prompts alone"):
+        resolve(str(tmp_path / "again"))
+
+    def image():
+        start = torch.full((1, 3, pipelines.SIDE, pipelines.SIDE), 0.5)
+        call = {"strength": 1.0, "num_inference_steps": 2, "generator": torch.Generator().manual_seed(0)}
+        size = {"height": pipelines.SIDE, "width": pipelines.SIDE}
+        return pipeline(image=start, prompt=PROMPTS[0], output_type="pt", **call, **size).images
+
+    plain = image()
+    with ablate(pipeline, "transformer_blocks: 0 2 3"):
+        skipped = image()
+    assert plain.shape == skipped.shape == (1, 3, pipelines.SIDE, pipelines.SIDE)
+    assert not torch.equal(plain, skipped)
+    assert torch.equal(plain, image())
