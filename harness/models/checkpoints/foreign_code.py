@@ -40,10 +40,11 @@ def refuse_foreign_code(folder: Path, index: Mapping[str, Any], label: str = "")
 
 
 def _is_component(value: object) -> bool:
-    """Whether an entry of model_index.json names a class; a list of numbers is a setting of the pipeline's own."""
-    return isinstance(value, list) and not (
-        value and all(isinstance(part, int) for part in cast("list[object]", value))
-    )
+    """Whether an entry of model_index.json is to name a class; a longer list of numbers is a pipeline's own setting."""
+    if not isinstance(value, list):
+        return False
+    parts = cast("list[object]", value)
+    return len(parts) <= 2 or not all(isinstance(part, int) for part in parts)
 
 
 def refuse_code_files(folder: Path, where: str, parts: Sequence[Path] = ()) -> None:
