@@ -31,7 +31,7 @@ ELSEWHERE = {
     "models/kernels.py": ("models/test_arithmetic.py", "which kernels compute, as the digest shows"),
     **{
         f"models/families/{name}.py": ("models/families/test_families.py", "every family must have every part")
-        for name in ("__init__", "auraflow", "base", "flux", "registry", "sd3")
+        for name in ("auraflow", "base", "flux", "registry", "sd3")
     },
     "plugin/__init__.py": ("e2e/test_run.py", "pytest calls the hooks"),
     "plugin/adaptive_session.py": ("e2e/test_option_adaptive.py", "the variants of a run, measured together"),
