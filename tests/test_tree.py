@@ -29,7 +29,10 @@ ELSEWHERE = {
     "lab/variant_figures.py": ("lab/test_lab.py", "what a lab says of each variant"),
     "lab/protocol.py": ("lab/test_random_lab.py", "what both labs have in common, as types"),
     "models/kernels.py": ("models/test_arithmetic.py", "which kernels compute, as the digest shows"),
-    "models/families": ("models/families/test_families.py", "every family must have every part: one test for all"),
+    **{
+        f"models/families/{name}.py": ("models/families/test_families.py", "every family must have every part")
+        for name in ("auraflow", "base", "flux", "registry", "sd3")
+    },
     "plugin/__init__.py": ("e2e/test_run.py", "pytest calls the hooks"),
     "plugin/adaptive_session.py": ("e2e/test_option_adaptive.py", "the variants of a run, measured together"),
     "plugin/analysis_session.py": ("e2e/test_analysis.py", "the analyses of a run"),

@@ -52,6 +52,6 @@ def check_two_passes(checkpoint: str, *, guided: bool) -> None:
     """Raise CaseError for a checkpoint that isn't sampled with guidance in two passes."""
     if not guided:
         raise CaseError(
-            f"checkpoint {checkpoint!r} is sampled in a single pass, without classifier-free guidance, so a plan can't "
-            "hold in one of two passes; leave out the pass"
+            f"checkpoint {checkpoint!r} is sampled in a single pass, without classifier-free guidance, or with its two "
+            "passes in forwards of their own, so a plan can't hold in one of two passes; leave out the pass"
         )

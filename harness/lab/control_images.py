@@ -50,7 +50,7 @@ class ControlImages:
             return
         self._encoded = True
         if self.cache is None:
-            self.sampler.conditions(self.prompts)
+            self.sampler.encode(self.prompts)
         elif (kept := self.cache.load(_EMBEDDINGS, self.fingerprint)) is not None:
             self.sampler.take_conditions(self.prompts, kept)
         else:

@@ -52,7 +52,7 @@ class ImagePairs:
 
     def __enter__(self) -> ImagePairs:
         """Time the forwards from now on; the prompts are encoded."""
-        self._lab.sampler.conditions(self._prompts)
+        self._lab.sampler.encode(self._prompts)
         self._forwards = self._contexts.enter_context(timed_forwards(self._lab.transformer, self._lab.device))
         return self
 

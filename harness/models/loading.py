@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
 import transformers
+from accelerate import init_empty_weights
 from diffusers.hooks import apply_group_offloading
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 
 from harness.errors import CheckpointError, first_line
 from harness.files import parse_json
 from harness.models import lora_loading, memory
+from harness.models.checkpoints.block_numbers import renumbered
 from harness.models.checkpoints.pipeline_folder import header, shards, weights_folder
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
 from harness.models.checkpoints.weight_files import check_files
@@ -58,13 +63,13 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
     try:
         with no_bars():
             how = {**dtype_argument(DTYPES[name]), "use_safetensors": True, "local_files_only": True}
-            held_elsewhere = _held_elsewhere(checkpoint, how)
+            held_elsewhere = _held_elsewhere(checkpoint, how) | _renumbered(checkpoint, DTYPES[name])
             pipeline = pipeline_class.from_pretrained(checkpoint.folder, **how, **held_elsewhere)
     except _FAILURES as error:
         raise CheckpointError(
             f"checkpoint {checkpoint.folder} doesn't load: {first_line(error)}; {checkpoint.again}"
         ) from error
-    check_loaded(pipeline, checkpoint.folder)
+    check_loaded(pipeline, checkpoint.folder, lambda key: renumbered(key, checkpoint.family, checkpoint.block_numbers))
     if checkpoint.lora is not None:
         with no_bars():
             lora_loading.put_on(pipeline, checkpoint.lora, checkpoint.base)
@@ -82,6 +87,24 @@ def _held_elsewhere(checkpoint: Checkpoint, how: Mapping[str, Any]) -> dict[str,
             kind = getattr(_LIBRARIES[value[0]], value[1])
             loaded[name] = kind.from_pretrained(weights_folder(folder), **how)
     return loaded
+
+
+def _renumbered(checkpoint: Checkpoint, dtype: torch.dtype) -> dict[str, Any]:
+    """The transformer of a checkpoint whose blocks have other numbers in its files; nothing for every other one."""
+    if not checkpoint.block_numbers:
+        return {}
+    folder = checkpoint.folder / "transformer"
+    kind = getattr(diffusers, checkpoint.family.transformer)
+    with init_empty_weights(include_buffers=False):
+        model = kind.from_config(kind.load_config(folder, local_files_only=True))
+    weights: dict[str, torch.Tensor] = {}
+    for path in shards(folder):
+        weights |= {
+            renumbered(key, checkpoint.family, checkpoint.block_numbers): tensor
+            for key, tensor in load_file(path).items()
+        }
+    model.load_state_dict(weights, assign=True)
+    return {"transformer": model.to(dtype)}
 
 
 def _check_classes(checkpoint: Checkpoint) -> None:
@@ -154,37 +177,43 @@ def _check_offload(offload: str, device: torch.device) -> None:
         )
 
 
-def check_loaded(pipeline: Any, folder: Path) -> None:
+def check_loaded(pipeline: Any, folder: Path, rename: Callable[[str], str] = lambda key: key) -> None:
     """Compare a few values of every stored tensor with the loaded models, and look for weights that none was for.
 
     Another version may look for weights under another name, and then goes on with random ones and a warning.
+    ``rename`` gives the name under which a stored weight of the transformer was loaded.
     Raises CheckpointError naming the first weight that did not arrive, or that no file holds.
     """
     for name, part in pipeline.components.items():
         files = shards(folder / name)
         if files and isinstance(part, torch.nn.Module) and not getattr(part, "is_quantized", False):
-            _check_part(name, part, files, folder)
+            _check_part(name, part, files, folder, rename if name == "transformer" else lambda key: key)
 
 
-def _check_part(name: str, part: torch.nn.Module, files: Sequence[Path], folder: Path) -> None:
-    # A version may add or drop a prefix of its own, so the last parts of a name decide.
-    loaded = {key.split(".", 1)[-1]: value for key, value in part.state_dict().items()} | part.state_dict()
+def _check_part(
+    name: str, part: torch.nn.Module, files: Sequence[Path], folder: Path, rename: Callable[[str], str]
+) -> None:
+    loaded = part.state_dict()
+    by_end: dict[str, list[str]] = defaultdict(list)
+    for key in loaded:
+        by_end[_end(key)].append(key)
     held: set[int] = set()  # by address, since tied weights are stored once
     for path in files:
         with safe_open(path, framework="pt") as stored:
             for key in stored.keys():  # noqa: SIM118 - no mapping
-                value = loaded.get(key, loaded.get(key.split(".", 1)[-1]))
-                if value is not None:
-                    held.add(value.data_ptr())
+                values = [loaded[other] for other in _renamed(rename(key), by_end[_end(key)])]
                 piece = stored.get_slice(key)[:1].flatten()[:8] if stored.get_slice(key).get_shape() else None
                 if piece is None or not piece.is_floating_point():
+                    held.update(value.data_ptr() for value in values)
                     continue
                 if piece.isnan().any():
                     raise CheckpointError(
                         f"checkpoint {folder}: the weight {key!r} of {name} is not a number in {path.name}; fetch or "
                         "save it again"
                     )
-                if value is None or not torch.equal(value[:1].flatten()[:8].cpu(), piece.to(value.dtype)):
+                same = [v for v in values if torch.equal(v[:1].flatten()[:8].cpu(), piece.to(v.dtype))]
+                held.update(value.data_ptr() for value in same)
+                if not same:
                     raise CheckpointError(
                         f"checkpoint {folder}: {name} does not hold the stored weight {key!r} after loading, so "
                         f"this version of its library would run it with random weights; save {name} with "
@@ -196,6 +225,25 @@ def _check_part(name: str, part: torch.nn.Module, files: Sequence[Path], folder:
                 f"checkpoint {folder}: no file holds the weight {key!r} that {name}/config.json asks for, so it would "
                 f"be random; save or download {name} again, weights and config together"
             )
+
+
+def _end(key: str) -> str:
+    return ".".join(key.split(".")[-2:])
+
+
+def _renamed(key: str, names: Sequence[str]) -> list[str]:
+    """The names under which a stored weight may be held: those that agree with it in the most parts, from the end.
+
+    A version may add or drop a prefix of its own, or a part in the middle (``model.language_model.layers``).
+    """
+    parts = key.split(".")[::-1]
+
+    def agreeing(name: str) -> int:
+        pairs = zip(parts, name.split(".")[::-1], strict=False)
+        return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+    most = max(map(agreeing, names), default=0)
+    return [name for name in names if agreeing(name) == most]
 
 
 def dtype_argument(dtype: torch.dtype) -> dict[str, torch.dtype]:

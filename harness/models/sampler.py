@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,22 +123,43 @@ class Sampler:
                 )
         return notes
 
-    def conditions(self, prompts: Sequence[str]) -> Conditions:
-        """The prompts' embeddings, encoded once each (in one batch for those not yet known)."""
+    def conditions(self, prompts: Sequence[str]) -> dict[str, Any]:
+        """The prompts' embeddings as arguments of the pipeline's call; each prompt is encoded once."""
+        self.encode(prompts)
+        return self.adapter.call_arguments([self._conditions[prompt] for prompt in prompts])
+
+    def encode(self, prompts: Sequence[str]) -> None:
+        """Encode the prompts that aren't known yet, in batches, and keep their embeddings."""
         fresh = [p for p in dict.fromkeys(prompts) if p not in self._conditions]
         if fresh:
             self.fetch_encoders()
-        for start in range(0, len(fresh), self.batch):
-            part = fresh[start : start + self.batch]
+        at_once = self.adapter.encoding_batch(self.batch)
+        for start in range(0, len(fresh), at_once):
+            part = fresh[start : start + at_once]
             with pinned():
                 encoded = self.adapter.encode(self.pipeline, part, self.settings)
             for i, prompt in enumerate(part):
                 self._conditions[prompt] = {k: v[i : i + 1].clone() for k, v in encoded.items()}
-        return {name: torch.cat([self._conditions[p][name] for p in prompts]) for name in self._conditions[prompts[0]]}
+
+    def _batches(self, prompts: Sequence[str]) -> Iterator[list[str]]:
+        """The prompts in the batches in which their images are made, in order.
+
+        A batch is ended early by a prompt whose embeddings can't be padded to the others' length.
+        """
+        self.encode(prompts)
+        batch: list[str] = []
+        for prompt in prompts:
+            longer = [*batch, prompt]
+            if batch and (len(batch) == self.batch or not self.adapter.together([self._conditions[p] for p in longer])):
+                yield batch
+                longer = [prompt]
+            batch = longer
+        if batch:
+            yield batch
 
     def all_conditions(self, prompts: Sequence[str]) -> dict[str, Tensor]:
         """The embeddings of all prompts by ``INDEX/NAME``, to be kept for :meth:`take_conditions`."""
-        self.conditions(prompts)
+        self.encode(prompts)
         return {
             f"{index}/{name}": tensor
             for index, prompt in enumerate(prompts)
@@ -155,6 +176,7 @@ class Sampler:
 
     def noise(self, prompts: Sequence[str], seed: int) -> Tensor:
         """(N, ...) fp32 initial latents, one draw per (prompt, seed)."""
+        self.adapter.learn(self.pipeline, self.settings, lambda: self.conditions(prompts[:1]))
         drawn = [self.adapter.noise(self.pipeline, self.settings, generator_for(p, seed)) for p in prompts]
         return torch.cat([self.jitter(latents, f"{p}\n{seed}") for latents, p in zip(drawn, prompts, strict=True)])
 
@@ -185,8 +207,7 @@ class Sampler:
     def _sample(self, prompts: Sequence[str], seed: int, between: Between | None) -> Samples:
         images: list[Tensor] = []
         latents: list[Tensor] = []
-        for start in range(0, len(prompts), self.batch):
-            part = list(prompts[start : start + self.batch])
+        for part in self._batches(prompts):
             settings = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
             samples = self._call(settings, between=between)
             images.append(samples.images)
@@ -199,11 +220,10 @@ class Sampler:
         In the same batches: more images at once than the sampling takes may not fit into memory.
         """
         self.fetch_encoders()
-        others = self.adapter.plain_prompt_arguments(self.settings)
         samples: list[Samples] = []
-        for start in range(0, len(prompts), self.batch):
-            part = list(prompts[start : start + self.batch])
+        for part in self._batches(prompts):
             generators = [generator_for(p, seed) for p in part]
+            others = self.adapter.plain_prompt_arguments(self.settings, len(part))
             samples.append(self._call({"prompt": part, "generator": generators, **others}))
         return Samples(torch.cat([some.images for some in samples]), torch.cat([some.latents for some in samples]))
 
@@ -216,14 +236,21 @@ class Sampler:
 
         handle = self.transformer.register_forward_pre_hook(note, with_kwargs=True)
         try:
-            self._call({**self.conditions(prompts), "latents": self._ready(self.noise(prompts, seed))}, steps=1)
+            self._one_step(prompts, seed)
         finally:
             handle.remove()
         return seen[0]
 
     def one_step(self, prompts: Sequence[str]) -> None:
         """One batch through one denoising step and the decoder, for what it takes of the memory."""
-        self._call({**self.conditions(prompts), "latents": self._ready(self.noise(prompts, seed=0))}, steps=1)
+        self._one_step(prompts, seed=0)
+
+    def _one_step(self, prompts: Sequence[str], seed: int) -> None:
+        """As many images in one batch, of the first prompt alone where the others' embeddings don't fit beside it."""
+        self.encode(prompts)
+        if not self.adapter.together([self._conditions[prompt] for prompt in prompts]):
+            prompts = [prompts[0]] * len(prompts)
+        self._call({**self.conditions(prompts), "latents": self._ready(self.noise(prompts, seed))}, steps=1)
 
     def park_encoders(self) -> None:
         """Move the text encoders to main memory until a prompt is encoded again: they can be half of a pipeline."""
@@ -242,16 +269,16 @@ class Sampler:
 
     def _ready(self, noise: Tensor) -> Tensor:
         pipeline = self.pipeline
-        return noise.to(pipeline._execution_device, pipeline.transformer.dtype)  # noqa: SLF001 - offload has no other
+        dtype = self.adapter.latents_dtype(pipeline, self.settings)
+        return noise.to(pipeline._execution_device, dtype)  # noqa: SLF001 - offload has no other
 
     def _call(self, settings: Mapping[str, Any], steps: int | None = None, between: Between | None = None) -> Samples:
         last: list[Tensor] = []
 
-        def keep(_pipe: Any, step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            last[:] = [tensors["latents"]]
+        def keep(step: int, latents: Tensor) -> None:
+            last[:] = [latents]
             if between is not None:
                 between(step + 1)
-            return {}
 
         arguments = self.adapter.arguments(self.settings) | ({"num_inference_steps": steps} if steps else {})
         with pinned():
@@ -261,7 +288,6 @@ class Sampler:
                 **settings,
                 **arguments,
                 output_type="pt",
-                callback_on_step_end=keep,
-                callback_on_step_end_tensor_inputs=["latents"],
+                **self.adapter.on_step(keep),
             ).images
             return Samples(images.float().cpu(), last[0].cpu())

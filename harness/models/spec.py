@@ -17,6 +17,7 @@ from harness.results.serialise import Rule
 DTYPES = ("float32", "bfloat16", "float16")
 SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 OFFLOADS = ("none", "model", "group")
+GENERAL_ADAPTER = "harness.models.families.general:General"  # of every pipeline without an entry in the table
 
 
 def full_dtype(name: str) -> str:
@@ -47,8 +48,8 @@ class Stack:
     ``name`` is the harness's name for it, ``attribute`` the model's, ``length_key`` the config key that holds its
     length, and ``block`` the class of its blocks in diffusers. ``lokr_at_factor`` are the layers of a block that get
     the block's own LoKr factor f, as fnmatch patterns behind the block's name; its other layers get 2f. ``sublayers``
-    are a block's, None where they can't be told apart; ``streams`` says that its blocks return text and image apart,
-    and ``text_ends`` that nothing reads the text of the last one.
+    are a block's, None where they can't be told apart; ``streams`` says that its blocks return text and image apart
+    (None: it isn't known), and ``text_ends`` that nothing reads the text of the last one.
     """
 
     name: str
@@ -57,14 +58,16 @@ class Stack:
     block: str
     lokr_at_factor: tuple[str, ...]
     sublayers: Sublayers | None = None
-    streams: bool = False
+    streams: bool | None = False
     text_ends: bool = False
 
     @property
     def parts(self) -> StackParts:
         """The parts of its blocks that a plan can name."""
         parts: set[BlockPart] = set(STREAMS) if self.streams else set()
-        lacking = {} if self.streams else dict.fromkeys(STREAMS, "its blocks see text and image as one sequence")
+        one = "its blocks see text and image as one sequence"
+        unknown = "it isn't known which outputs of its blocks are text and which image"
+        lacking = {} if self.streams else dict.fromkeys(STREAMS, unknown if self.streams is None else one)
         if self.sublayers is None:
             lacking |= dict.fromkeys(SUBLAYERS, "it isn't known which of its submodules are one")
         else:
@@ -161,8 +164,8 @@ class Family:
     ``guidance_batched``: classifier-free guidance runs both passes in one forward, [negative, positive].
     ``timestep_scale``: the transformer's timestep argument at noise level 1. ``timestep_cast``: the pipeline casts
     that argument to the latents' dtype; otherwise it is fp32. ``latent_pixels``: pixels a side that the VAE makes
-    one latent of, where no VAE's config says; a token is two latents a side. ``text_first``: joint attention has the
-    text tokens ahead of the image tokens; otherwise they are behind.
+    one latent of, where no VAE's config says. ``token_latents``: latents a side of an image token. ``text_first``:
+    joint attention has the text tokens ahead of the image tokens; otherwise they are behind.
 
     What only some families have is None or empty in the others: ``position_ids``, the arguments by which the
     transformer is told the positions of text and image tokens; ``rotary``, the attribute of the transformer whose
@@ -187,6 +190,12 @@ class Family:
     masked_tokenizer: str = ""
     position_limit: PositionLimit | None = None
     text_first: bool = True
+    token_latents: int = 2
+
+    @property
+    def general(self) -> bool:
+        """Whether its pipeline has no adapter of its own, and is known by its own signature alone."""
+        return self.adapter == GENERAL_ADAPTER
 
     @property
     def diffusers_names(self) -> Mapping[str, str]:

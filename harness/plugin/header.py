@@ -45,6 +45,8 @@ def _checkpoint_lines(target: Target, device: str, collection: Collection) -> li
     wanted = baselines.file_of(target.baselines, target.name, device, dtype)
     stored = _stored(wanted, options.rigour)
     lines = [f"dit: {target.name} ({blocks} blocks, {checkpoint.settings.steps} steps, {how}); {stored}"]
+    if checkpoint.lacks:
+        lines.append(f"dit: {target.name} was pruned: it lacks {checkpoint.lacks}; its own blocks are counted from 0")
     if options.groups and not options.plans:
         path = relative(target.groups_file, Path.cwd())
         lines.append(f"dit: first, middle and last of {target.name} are measured groups, from {path}")

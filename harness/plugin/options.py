@@ -144,7 +144,8 @@ class Options:
         """
         names = checkpoint.family.diffusers_names
         if self.grid is None:
-            return [ask.renamed(names) for ask in own]
+            every = tuple(checkpoint.stacks)  # which an Ask of ranges without stacks is put on
+            return [replace(ask, stacks=ask.stacks or every if ask.ranges else ()).renamed(names) for ask in own]
         stacks = self.grid.stacks or tuple(checkpoint.stacks)
         present = tuple(stack for stack in stacks if checkpoint.has_stack(stack))
         return [replace(self.grid, stacks=present).renamed(names)]

@@ -33,6 +33,7 @@ FIXTURES = ("ablation", "control", "study", "finding")  # what a mark parametriz
 _DIT = "dit"  # the mark of tests that take one of the first three
 _DIT_FINDINGS = "dit_findings"  # the mark of tests that take `finding`
 _BUNDLED = "bundled"  # stands for every bundled checkpoint in a mark
+_OTHERS = "others"  # stands for the checkpoint of --dit-checkpoint in a mark, where its family has no cases of its own
 _MEASURE_GROUPS = "pytest cases/test_analysis.py --dit-baseline-update=missing"
 
 
@@ -85,6 +86,9 @@ class MarkReader:
         Raises HarnessError where one can't be found.
         """
         name: str = mark.args[0]
+        if name == _OTHERS:
+            other = None if self.options.checkpoint is None else self._checkpoint(self.options.checkpoint)
+            return [other] if other is not None and other.family.general else []
         names = bundled_names() if name == _BUNDLED else [name]
         if self.options.checkpoint is None:
             return [self._checkpoint(n) for n in names]

@@ -20,10 +20,10 @@ from harness.surgery.view import ablate
 def prove_identity(transformer: nn.Module, arguments: Mapping[str, Any], stack: str) -> None:
     """Every block of a stack behind a slot: the output is bitwise the model's own. Raises SurgeryError."""
     with pinned():
-        plain = transformer(**arguments)[0]
+        plain = _output(transformer, arguments)
         length = len(blocks_at(transformer, find_stack(transformer, stack)[1]))
         with ablate(transformer, identity(length), stack, force_slots=True):
-            slotted = transformer(**arguments)[0]
+            slotted = _output(transformer, arguments)
     if not torch.equal(plain, slotted):
         raise SurgeryError(
             f"stack {stack!r}: the identity behind slots differs from the model by {_worst(plain, slotted):.3g}"
@@ -46,7 +46,7 @@ def prove_listed(transformer: nn.Module, arguments: Mapping[str, Any], plan: Pla
     if len(order) < len(plan.steps) or any(getattr(blocks[i], "context_pre_only", False) for i in order[:-1]):
         return False
     with pinned(), _listed(unwrap_compiled(transformer), attribute, order):
-        listed = transformer(**arguments)[0]
+        listed = _output(transformer, arguments)
     if not torch.equal(listed, output):
         raise SurgeryError(
             f"stack {stack!r}: under the plan '{plan}' the output differs from that of a model with just these blocks "
@@ -63,6 +63,12 @@ def _listed(model: nn.Module, attribute: str, order: list[int]) -> Iterator[None
         yield
     finally:
         put_blocks(model, attribute, original)
+
+
+def _output(transformer: nn.Module, arguments: Mapping[str, Any]) -> Tensor:
+    """What a transformer gives for a batch; some (Z-Image) give a list with one tensor an image."""
+    output = transformer(**arguments)[0]
+    return torch.stack(output) if isinstance(output, list) else output
 
 
 def _worst(a: Tensor, b: Tensor) -> float:

@@ -109,7 +109,7 @@ def test_the_hub_tells_missing_gated_and_absent_apart(online, tmp_path):
 def test_a_pipeline_of_another_class_is_refused_before_its_download(online, tmp_path):
     models = {}
     for name, index in {
-        "a/qwen": {"_class_name": "QwenImagePipeline", "transformer": ["diffusers", "QwenImageTransformer2DModel"]},
+        "a/qwen": {"_class_name": "QwenImageEditPipeline", "transformer": ["diffusers", "QwenImageTransformer2DModel"]},
         "a/unet": {"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "UNet2DConditionModel"]},
         "a/odd": [],
     }.items():
@@ -119,13 +119,23 @@ def test_a_pipeline_of_another_class_is_refused_before_its_download(online, tmp_
     with hubs.serve(models, {}) as url:
         said = asked(online(url), *models)
     assert said["a/qwen"] == (
-        "CheckpointError: checkpoint 'a/qwen' (not downloaded yet) is a QwenImagePipeline with "
-        "QwenImageTransformer2DModel; known are FluxPipeline with FluxTransformer2DModel, StableDiffusion3Pipeline "
-        "with SD3Transformer2DModel, AuraFlowPipeline with AuraFlowTransformer2DModel"
+        "CheckpointError: checkpoint 'a/qwen' (not downloaded yet) is a QwenImageEditPipeline with "
+        "QwenImageTransformer2DModel: it makes images from images (image), and cases have prompts alone; "
+        "ablate(pipeline, plan) works on it as it is (docs/library.md)"
     )
     assert "(not downloaded yet): model_index.json names no transformer (a StableDiffusionXLPipeline)" in said["a/unet"]
     assert "; download it: hf download a/odd" in said["a/odd"]  # what can't be read is checked once it is there
     assert not list((tmp_path / "hf").rglob("models--*"))
+
+
+def test_a_modular_pipeline_is_refused_before_its_download(online, tmp_path):
+    folder = tmp_path / "a" / "flux3"
+    folder.mkdir(parents=True)
+    (folder / "modular_model_index.json").write_text("{}")
+    with hubs.serve({"a/flux3": folder}, {}) as url:
+        said = asked(online(url), "a/flux3")["a/flux3"]
+    assert said.startswith("CheckpointError: checkpoint 'a/flux3' is a modular pipeline, put together from steps with")
+    assert said.endswith("use ablate(pipeline.transformer, plan)")
 
 
 def test_a_hub_that_can_not_be_reached_is_said(online):

@@ -53,6 +53,15 @@ def test_the_plugin_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_reading_the_source_of_a_pipeline_loads_nothing_heavy():
+    code = (
+        "import sys; from harness.models.checkpoints.class_source import block_lists, pipeline_source\n"
+        "assert pipeline_source('StableDiffusion3Pipeline') and block_lists('PixArtTransformer2DModel')\n"
+        f"print(sorted({HEAVY | LIGHT!r} & set(sys.modules)))"
+    )
+    assert run_python(code) == "[]"
+
+
 def test_collecting_the_cases_loads_nothing_heavy():
     heavy = HEAVY | {"scipy", "pandas", "harness.findings.blog", "harness.findings.sd35"}
     code = (

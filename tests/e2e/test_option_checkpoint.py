@@ -34,7 +34,10 @@ def _no_weights(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (_foreign, "*is a StableDiffusionPipeline with FluxTransformer2DModel; known are FluxPipeline with *"),
+        (
+            _foreign,
+            "*is a StableDiffusionPipeline with FluxTransformer2DModel: of a FluxTransformer2DModel only *",
+        ),
         (lambda f: shutil.rmtree(f / "transformer"), "*has no transformer*"),
         (_no_weights, "*has no transformer weights*"),
         (_cut, "*diffusion_pytorch_model.safetensors is damaged*"),

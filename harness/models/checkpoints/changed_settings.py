@@ -15,7 +15,6 @@ from harness.models.spec import PIXELS, PositionLimit
 
 CheckpointT = TypeVar("CheckpointT", bound=Checkpoint)
 SIZE_FORM = "pixels a side (512), or WIDTHxHEIGHT (768x512)"
-_TOKEN_LATENTS = 2  # latents a side of a token: every known family takes them in patches of 2 x 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def change_settings(checkpoint: CheckpointT, change: SettingsChange, config: Map
 
 def _check_size(checkpoint: Checkpoint, config: Mapping[str, Any]) -> None:
     settings, family = checkpoint.settings, checkpoint.family
-    token = _TOKEN_LATENTS * (vae_reduction(checkpoint.folder) or family.latent_pixels)
+    token = family.token_latents * (vae_reduction(checkpoint.folder) or family.latent_pixels)
     for side in (settings.width, settings.height):
         if side % token:
             raise CheckpointError(

@@ -31,12 +31,20 @@ def refuse_foreign_code(folder: Path, index: Mapping[str, Any], label: str = "")
     ``index`` is what model_index.json holds, ``label`` what messages call the folder.
     """
     where = f"checkpoint {label or folder}"
-    components = [name for name, value in index.items() if not name.startswith("_") and isinstance(value, list)]
+    components = [name for name, value in index.items() if not name.startswith("_") and _is_component(value)]
     for name in components:
         _check_component(where, name, index[name])
     refuse_code_files(folder, where, [folder / name for name in components])
     for name in components:
         _check_config(where, folder / name / "config.json")
+
+
+def _is_component(value: object) -> bool:
+    """Whether an entry of model_index.json is to name a class; a longer list of numbers is a pipeline's own setting."""
+    if not isinstance(value, list):
+        return False
+    parts = cast("list[object]", value)
+    return len(parts) <= 2 or not all(isinstance(part, int) for part in parts)
 
 
 def refuse_code_files(folder: Path, where: str, parts: Sequence[Path] = ()) -> None:

@@ -17,6 +17,7 @@ from rich.filesize import decimal
 
 from harness.errors import first_line
 from harness.files import parse_json
+from harness.models.checkpoints.general_family import MODULAR_INDEX, modular_reason
 from harness.models.checkpoints.pipeline_folder import INDEX
 
 _PART = r"\w(?:[\w.-]*\w)?"
@@ -128,6 +129,8 @@ def missing(
             f"{start}, and the hub has no such repository: check the spelling of {hub_id!r}{guess}; if it is private: "
             f"hf auth login, and {command}"
         )
+    if answer == "other" and not lora and _ask(hub_id, MODULAR_INDEX).status == "there":
+        return f"{what} {modular_reason()}"
     if answer == "other" and not lora:
         return f"{start}, and on the hub it is no diffusers pipeline: it has no model_index.json; name another"
     if answer == "silent":

@@ -13,6 +13,7 @@ from harness.ablation.case import slug
 from harness.errors import CheckpointError
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import published as known
+from harness.models.checkpoints.general_family import general_family
 from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import FAMILIES, Family
@@ -114,7 +115,10 @@ def _folder_name(folder: Path) -> str:
 
 
 def family_of(index: Mapping[str, Any], what: str) -> Family:
-    """The family of a model_index.json. Raises CheckpointError, about ``what``, for one of another class."""
+    """The family of a model_index.json: the table's, or for any other pipeline one that is read from its source.
+
+    Raises CheckpointError, about ``what``, for a pipeline that doesn't make images from prompts alone.
+    """
     parts = index.get("transformer")
     if not isinstance(parts, list) or len(parts) != 2 or parts[1] is None:
         raise CheckpointError(
@@ -122,7 +126,5 @@ def family_of(index: Mapping[str, Any], what: str) -> Family:
             "this harness ablates diffusion transformers"
         )
     family = FAMILIES.get(str(parts[1]))
-    if family is None or index.get("_class_name") != family.pipeline:
-        supported = ", ".join(f"{f.pipeline} with {f.transformer}" for f in FAMILIES.values())
-        raise CheckpointError(f"{what} is a {index.get('_class_name')} with {parts[1]}; known are {supported}")
-    return family
+    known = family is not None and index.get("_class_name") == family.pipeline
+    return family if family is not None and known else general_family(index, what)

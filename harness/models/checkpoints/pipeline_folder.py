@@ -24,7 +24,8 @@ BUNDLED = Path(__file__).parents[2] / "tiny" / "weights"  # the checkpoints that
 AUTOENCODER = "vae"
 AUTOENCODER_HOLDER = BUNDLED / "flux-tiny" / AUTOENCODER
 _MODEL_SETTINGS = "config.json"
-_SMALL = (".json", ".txt", ".model")
+_SMALL = (".json", ".txt", ".model", ".jinja")
+_HALVED = ("temperal_downsample", "temporal_downsample")  # one entry each time that a video autoencoder halves
 _COPY = re.compile(r"\.(fp16|fp32|bf16|non_ema)\.")  # a second copy in another precision, or its index
 _NAMES = ("diffusion_pytorch_model", "model")  # diffusers', transformers'
 # What a class without weights keeps its settings in, by the end of the class's name.
@@ -143,11 +144,17 @@ def small_files(folder: Path, index: Mapping[str, Any]) -> list[Path]:
 
 
 def vae_reduction(folder: Path) -> int | None:
-    """Pixels a side that the VAE makes one latent of (it halves at each block but one); None without a VAE's config."""
+    """Pixels a side that the VAE makes one latent of; None without a VAE's config.
+
+    It halves at each block but one (AutoencoderKL, AutoencoderDC), or wherever its config lists whether time is halved,
+    too (the video autoencoders that Qwen-Image and others use for images).
+    """
     try:
-        blocks = parse_json((folder / "vae" / _MODEL_SETTINGS).read_text(encoding="utf-8"))["block_out_channels"]
-        return int(2 ** max(0, len(blocks) - 1))
-    except (OSError, ValueError, TypeError, KeyError):
+        config = parse_json((folder / "vae" / _MODEL_SETTINGS).read_text(encoding="utf-8"))
+        halved = next((config[key] for key in _HALVED if key in config), None)
+        blocks = config.get("encoder_block_out_channels") or config["block_out_channels"] if halved is None else halved
+        return int(2 ** (len(blocks) if halved is not None else max(0, len(blocks) - 1)))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

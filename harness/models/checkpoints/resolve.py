@@ -15,7 +15,9 @@ from harness.files import file_sha256, parse_json
 from harness.models.checkpoints import hub_cache
 from harness.models.checkpoints import lora_file as lora
 from harness.models.checkpoints import published as known
+from harness.models.checkpoints.block_numbers import BlockNumbers, lacking_numbers, numbers_with_holes
 from harness.models.checkpoints.foreign_code import refuse_foreign_code
+from harness.models.checkpoints.general_family import MODULAR_INDEX, modular_reason, with_present_stacks
 from harness.models.checkpoints.location import Location, added, bundled_names, family_of, locate
 from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
@@ -53,6 +55,8 @@ class Checkpoint:
 
     ``index`` is its model_index.json; ``hub_id`` is empty for a folder; ``lora`` is a file that goes on top.
     ``batch_given`` says that somebody has decided how many images are made at once; else a GPU takes as many as fit.
+    ``block_numbers`` are those that blocks have in the files where they aren't 0, 1, 2, ..., and ``lacks`` says which
+    or how many blocks somebody has pruned, as far as that is known; else it is empty.
     """
 
     name: str
@@ -65,6 +69,8 @@ class Checkpoint:
     hub_id: str = ""
     lora: Path | None = None
     batch_given: bool = False
+    block_numbers: BlockNumbers = field(default_factory=dict[str, tuple[int, ...]])
+    lacks: str = ""
 
     def has_stack(self, name: str) -> bool:
         """Whether it has the stack of that name, ours (``double``) or that of diffusers (``transformer_blocks``)."""
@@ -156,20 +162,28 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, rev
     """
     place = locate(name, revision)
     folder = place.folder
+    if (folder / MODULAR_INDEX).is_file() and not (folder / INDEX).exists():
+        modular = _object(folder / MODULAR_INDEX, "").get("_class_name")
+        raise CheckpointError(f"checkpoint {place.hub_id or folder} {modular_reason(modular)}")
     index = _read(place, INDEX, f"{folder} is no diffusers pipeline folder")
     family = family_of(index, f"checkpoint {folder}")
     refuse_foreign_code(folder, index, place.hub_id)
     config = _read(place, "transformer/config.json", f"checkpoint {folder} has no transformer")
+    family = with_present_stacks(family, config, folder) if family.general else family
+    stacks = _stacks(folder, family, config)
+    numbers = numbers_with_holes(folder / "transformer", family, stacks)
     checkpoint = Checkpoint(
         name=place.name,
         folder=folder,
         family=family,
-        stacks=_stacks(folder, family, config),
+        stacks=stacks,
         settings=_settings(place, family, index),
         bundled=place.bundled,
         index=index,
         hub_id=place.hub_id,
         batch_given="batch" in _own_settings(place),
+        block_numbers=numbers,
+        lacks=lacking_numbers(numbers) or _lacking(place, family, index, stacks),
     )
     return _with(checkpoint, dtype, lora)
 
@@ -207,9 +221,21 @@ def _stacks(folder: Path, family: Family, config: Mapping[str, Any]) -> dict[str
     return lengths
 
 
-def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Settings:
+def _published(place: Location, family: Family, index: Mapping[str, Any]) -> PublishedCheckpoint | None:
+    """The published checkpoint of the same family that is there, or that a folder was saved from."""
     real = place.known or known.like(str(index.get("_name_or_path", "")), place.folder.resolve().name)
-    start = real.settings if real is not None and real.family is family else family.settings
+    return real if real is not None and real.family.pipeline == family.pipeline else None
+
+
+def _lacking(place: Location, family: Family, index: Mapping[str, Any], stacks: Mapping[str, int]) -> str:
+    """How many blocks of its base a published checkpoint lacks, or a folder of the one that it was saved from."""
+    real = _published(place, family, index)
+    return "" if real is None else real.lacks or known.lacking_blocks(real.name, stacks)
+
+
+def _settings(place: Location, family: Family, index: Mapping[str, Any]) -> Settings:
+    real = _published(place, family, index)
+    start = family.settings if real is None else real.settings
     given = _own_settings(place)
     try:
         return from_plain(Settings, {**to_plain(start), **no_unknown_fields(Settings, given)})

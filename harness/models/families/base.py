@@ -6,7 +6,7 @@ What can be said of a family without torch stands in :mod:`harness.models.spec`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,12 +97,43 @@ class FamilyAdapter(ABC):
             "max_sequence_length": settings.max_sequence_length,
         }
 
-    def plain_prompt_arguments(self, settings: Settings) -> dict[str, Any]:
-        """Arguments of a call with prompts as text, beside those of :meth:`arguments`: the negative prompt.
+    def plain_prompt_arguments(self, settings: Settings, prompts: int) -> dict[str, Any]:  # noqa: ARG002
+        """Arguments of a call with so many prompts as text, beside those of :meth:`arguments`: the negative prompt.
 
         A call with the tensors of :meth:`encode` has it among them.
         """
         return {"negative_prompt": settings.negative_prompt} if self.family.guided(settings) else {}
+
+    def encoding_batch(self, batch: int) -> int:
+        """How many prompts :meth:`encode` takes at once, where ``batch`` images are made at once."""
+        return batch
+
+    def together(self, conditions: Sequence[Conditions]) -> bool:  # noqa: ARG002 - most are of one length
+        """Whether the embeddings of several prompts fit into one batch."""
+        return True
+
+    def call_arguments(self, conditions: Sequence[Conditions]) -> dict[str, Any]:
+        """Arguments of the pipeline's call for the embeddings of several prompts."""
+        return {name: torch.cat([one[name] for one in conditions]) for name in conditions[0]}
+
+    def learn(  # noqa: B027 - most have nothing to learn
+        self, pipeline: Any, settings: Settings, arguments: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        """Called before :meth:`noise`; ``arguments`` gives those of a call with one prompt, without its latents."""
+
+    def latents_dtype(self, pipeline: Any, settings: Settings) -> torch.dtype:  # noqa: ARG002 - one for all
+        """The dtype of the latents that the pipeline's call takes."""
+        dtype: torch.dtype = pipeline.transformer.dtype
+        return dtype
+
+    def on_step(self, keep: Callable[[int, Tensor], None]) -> dict[str, Any]:
+        """Arguments of the pipeline's call that have it call ``keep(step, latents)`` after each step, from 0 on."""
+
+        def callback(_pipe: Any, step: int, _time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            keep(step, tensors["latents"])
+            return {}
+
+        return {"callback_on_step_end": callback, "callback_on_step_end_tensor_inputs": ["latents"]}
 
     @abstractmethod
     def text_encoders(self, pipeline: Any, settings: Settings) -> tuple[TextEncoder, ...]:

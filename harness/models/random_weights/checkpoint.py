@@ -69,6 +69,12 @@ def _randomise(checkpoint: Checkpoint, config: Mapping[str, Any], kind: str) -> 
     """
     if kind not in KINDS:
         raise CheckpointError(f"weights can be {' or '.join(KINDS)}, not {kind!r}{did_you_mean(kind, KINDS)}")
+    if checkpoint.family.general:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.name!r}: --dit-weights draws what a pipeline passes to its transformer; what "
+            f"{checkpoint.family.pipeline} passes isn't known; save a small pipeline of it with random weights, and "
+            "give its folder to --dit-checkpoint"
+        )
     small = kind == "random:small"
     own = {name: value for name, value in config.items() if not name.startswith("_")}
     known = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(Checkpoint)}

@@ -72,6 +72,12 @@ def test_a_component_that_is_no_pair_is_one_line(mine, value):
     assert "where a library and a class are needed" in message(mine)
 
 
+def test_a_list_of_numbers_is_a_setting_of_the_pipeline(mine):
+    """Krea-2's ``text_encoder_select_layers``."""
+    named(mine, text_encoder_select_layers=[8, 16, 24])
+    assert resolve(str(mine)).stacks == {"double": 5, "single": 10}
+
+
 def test_a_component_outside_the_folder_is_refused(mine):
     named(mine, **{"../../elsewhere": ["diffusers", "AutoencoderKL"]})
     assert "a component is a folder with" in message(mine)
