@@ -59,6 +59,7 @@ COMMANDS = {
     "export": _Command("export", "save the transformer under a plan as a model that diffusers loads"),
     "heal": _Command("heal", "train a pruned model until it does again what the whole one does, and save it"),
     "convert": _Command("convert", "write the weights of a .pth file as safetensors, the only format read here"),
+    "schema": _Command("schema", "print the JSON Schema of a file that is written or read here"),
     "fingerprint": _Command("fingerprint", "print everything that can change a figure, and a hash of the latents"),
     "tiny": _Command("tiny", "train or evaluate the bundled models"),
 }
@@ -72,7 +73,7 @@ GROUPS = {
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),
     "analyse and change models": ("screen", "search", "rivals", "angles", "lokr", "export", "heal", "convert"),
-    "bundled models and this machine": ("tiny", "fingerprint"),
+    "bundled models, this machine, file formats": ("tiny", "fingerprint", "schema"),
 }
 
 
