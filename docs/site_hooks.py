@@ -36,4 +36,3 @@ def _links_of_the_root(text: str) -> str:
     for name, page in ROOT_PAGES.items():
         text = text.replace(f"]({name}", f"]({page}")
     return re.sub(r"\[([^\]]+)\]\((?:CITATION\.cff|LICENSE)\)", r"`\1`", text)
-

@@ -47,6 +47,9 @@ COMMANDS = {
     "worker": _Command("worker", "measure the cases of a work file into a run folder that workers share"),
     "report": _Command("report", "write the ranking of a run again, from its journal alone"),
     "merge": _Command("merge", "put together what several machines measured of one run"),
+    "night": _Command(
+        "night", "the steps of a nightly workflow: what is stored, summary, annotations, issue, baselines"
+    ),
     "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
     "upgrade": _Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
     "bisect": _Command("bisect", "find the first release of diffusers that changed the results"),
@@ -69,7 +72,7 @@ COMMANDS = {
 GROUPS = {
     "begin in a repository of your own": ("init",),
     "look at what there is, and at runs": ("list", "report", "compare"),
-    "measure on several machines": ("sweep", "worker", "merge"),
+    "measure on several machines, and every night": ("sweep", "worker", "merge", "night"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),
     "analyse and change models": ("screen", "search", "rivals", "angles", "lokr", "export", "heal", "convert"),
