@@ -109,7 +109,7 @@ def test_the_commands_of_the_page_do_what_it_says(desk):
             break_it(desk.folder)
         code = re.search(r"^# exit code (\d)", block, flags=re.MULTILINE)
         said.append(desk(block, int(code[1]) if code else 0, CHECKPOINT="real", DTYPE=dtype))
-    assert len(said) == 10
+    assert len(said) == 11
     assert "does not exist" not in "".join(said)
     stored = baselines.load(desk.folder / "baselines" / "real" / "cpu-bfloat16.json", "real")
     assert set(stored.cases) == {"real-double-L01-03-skip", "real-double-L01-03-reverse"}
