@@ -21,7 +21,7 @@ from harness.files import write_atomically
 from harness.gates import baselines
 from harness.gates.merge import merge_folders
 from harness.models.checkpoints.resolve import blueprint
-from harness.report.night import Night, annotations, issue_section, summary
+from harness.report.night import Night, error_annotations, issue_section, summary
 from harness.results.journal import read_if_any
 
 EXIT_CODES = "exit-code-*"  # files in a run folder: what the pytest of each shard ended with
@@ -90,7 +90,7 @@ def _tell(arguments: argparse.Namespace) -> None:
     night = Night(arguments.name, records, codes, "; ".join(problems))
     if arguments.summary is not None:
         _append(arguments.summary, summary(night, [folder, *parts]))
-    for line in annotations(night):
+    for line in error_annotations(night):
         print(line)
     print(night.headline)
     if arguments.issue is not None and night.failed:

@@ -66,7 +66,7 @@ def _cut(text: str, limit: int) -> str:
     return kept + (note if inside else note.removeprefix("\n```"))
 
 
-def annotations(night: Night) -> list[str]:
+def error_annotations(night: Night) -> list[str]:
     """Workflow commands that mark at most ten errors: results by their message, the furthest outside first."""
     groups = list(red_groups(night.records).items())
     shown = groups if len(groups) <= MOST_ANNOTATIONS else groups[: MOST_ANNOTATIONS - 1]

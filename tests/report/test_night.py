@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.report.night import MOST_ANNOTATIONS, SUMMARY_BYTES, Night, annotations, issue_section, summary
+from harness.report.night import MOST_ANNOTATIONS, SUMMARY_BYTES, Night, error_annotations, issue_section, summary
 from harness.results.records import Status
 from tests.helpers.records import quality
 
@@ -22,7 +22,7 @@ def test_a_green_night_says_so_and_marks_nothing(tmp_path):
     night = Night("m", [GREEN], {"1": 0})
     assert not night.failed
     assert night.headline == "m: 0 of 1 result are red"
-    assert annotations(night) == []
+    assert error_annotations(night) == []
     assert summary(night, [tmp_path]).startswith("# m: 0 of 1 result are red\n")
 
 
@@ -37,24 +37,24 @@ def test_a_green_night_says_so_and_marks_nothing(tmp_path):
 def test_a_night_is_red_by_a_result_an_exit_code_or_a_lack(night, said):
     assert night.failed
     assert said in night.headline
-    assert annotations(night)
+    assert error_annotations(night)
     assert said.partition(";")[0] in issue_section(night)
 
 
 def test_at_most_ten_annotations_and_the_last_counts_the_rest():
-    few = annotations(Night("m", [red(f"n{i}", f"message {i}") for i in range(MOST_ANNOTATIONS)]))
+    few = error_annotations(Night("m", [red(f"n{i}", f"message {i}") for i in range(MOST_ANNOTATIONS)]))
     assert len(few) == MOST_ANNOTATIONS
     assert not few[-1].endswith("summary")
-    many = annotations(Night("m", [red(f"n{i}", f"message {i}") for i in range(50)]))
+    many = error_annotations(Night("m", [red(f"n{i}", f"message {i}") for i in range(50)]))
     assert len(many) == MOST_ANNOTATIONS
     assert many[-1] == "::error title=m::and 41 more kinds of failure; all of them are in the summary"
-    same = annotations(Night("m", [red(f"n{i}") for i in range(50)]))
+    same = error_annotations(Night("m", [red(f"n{i}") for i in range(50)]))
     assert same == ["::error title=m-s-n0 and 49 more::harm 18.37 sd, baseline 14.37"]
 
 
 def test_an_annotation_is_one_command_whatever_a_journal_holds():
     evil = red("x", "100 % worse\n::error::forged")
-    (line,) = annotations(Night("m", [replace(evil, case="a,b:c\n::warning::x")]))
+    (line,) = error_annotations(Night("m", [replace(evil, case="a,b:c\n::warning::x")]))
     assert "\n" not in line
     title, _, message = line.removeprefix("::error title=").partition("::")
     assert not re.search("[,:]", title)
