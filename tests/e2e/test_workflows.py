@@ -24,6 +24,7 @@ from harness.gates.rigour import Rigour
 from harness.models.checkpoints import published
 from harness.plugin.options import from_config
 from harness.results.journal import WHOLE
+from tests.helpers import fake_gh, workflows
 
 FOLDER = Path(__file__).parents[2] / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
@@ -255,3 +256,32 @@ def test_the_upgrade_looks_at_the_libraries_below_diffusers_and_at_its_main_bran
     assert given.pytest_arguments == ["--dit-checkpoint=flux-tiny", "-k", "single"]
     assert given.fail_on_regression
     assert '"--fail-on-regression"' in (FOLDER.parents[1] / "noxfile.py").read_text()
+
+
+def test_one_issue_is_opened_kept_up_to_date_and_closed(tmp_path):
+    (tmp_path / "bin").mkdir()
+    fake_gh.write_command(tmp_path / "bin" / "gh")
+    github = tmp_path / "github.json"
+    environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "GH_STATE": str(github), "GH_TOKEN": "t"}
+    environment |= {"GH_REPO": "me/it", "GITHUB_REPOSITORY": "me/it", "GITHUB_SERVER_URL": "https://github.com"}
+    runner = workflows.Runner("nightly", tmp_path, environment)
+
+    def night(number, cases="success", merge="success", section=""):
+        shutil.rmtree(tmp_path / "sections", ignore_errors=True)
+        if section:
+            (tmp_path / "sections").mkdir()
+            (tmp_path / "sections" / "issue-0.md").write_text(section)
+        runner("issue", "issue", CASES=cases, MERGE=merge, GITHUB_RUN_ID=str(number))
+        return fake_gh.state(github)["issues"]
+
+    assert night(1) == []
+    (issue,) = night(2, cases="failure", section="### m: 1 of 2 results is red\n")
+    assert (issue["title"], issue["state"], issue["labels"]) == ("The nightly run is red", "open", ["nightly"])
+    assert "### m: 1 of 2 results is red" in issue["body"]
+    (issue,) = night(3, merge="failure")
+    assert issue["comments"] == ["Red again: https://github.com/me/it/actions/runs/3"]
+    assert "merge: failure" in issue["body"]
+    (issue,) = night(4)
+    assert (issue["state"], issue["comments"][-1]) == ("closed", "Green again: https://github.com/me/it/actions/runs/4")
+    assert len(night(5, section="x" * 100_000)) == 2
+    assert len(night(6)[1]["body"]) < 65_536
