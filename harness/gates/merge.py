@@ -51,8 +51,11 @@ def merged(stored: Baseline | None, parts: Sequence[Baseline]) -> Baseline:
 
     Raises BaselineError where parts were measured differently, or changed one value differently.
     """
-    first = parts[0]
-    for part in parts[1:]:
+    # Only the shard with the control's own test stores new circumstances; the others still have the stored ones.
+    anew = [part for part in parts if stored is None or (part.facts, part.control) != (stored.facts, stored.control)]
+    measured = anew or parts
+    first = measured[0]
+    for part in measured[1:]:
         if why := _why_not_together(first, part):
             raise BaselineError(f"{first.path} and {part.path} can't be put together: {why}; run the shards again")
     cases: dict[str, dict[str, Any]] = {} if stored is None else {c: dict(e) for c, e in stored.cases.items()}
@@ -71,8 +74,8 @@ def merged(stored: Baseline | None, parts: Sequence[Baseline]) -> Baseline:
         cases.setdefault(case, {})[metric] = entry
     return replace(
         first,
-        facts=_most_complete([part.facts for part in parts]),
-        control=_control(parts),
+        facts=_most_complete([part.facts for part in measured]),
+        control=_control(measured),
         cases=cases,
         latents=latents | new_latents,
         calibration=_calibration([part.calibration for part in parts if part.calibration is not None]),

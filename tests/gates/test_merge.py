@@ -83,6 +83,18 @@ def test_a_figure_that_is_no_more_goes(tmp_path):
     assert set(merged(old, [new, new]).cases["a"]) == {"harm"}
 
 
+def test_new_circumstances_come_from_the_shard_that_measured_the_control(tmp_path):
+    before = {"a": (1.0, None), "b": (2.0, None)}
+    old = stored(tmp_path, before, control={"score": 30.0})
+    new = replace(FACTS, weights="other")
+    first = stored(tmp_path / "1", before | {"a": (3.0, None)}, control={"score": 20.0}, facts_=new)
+    second = stored(tmp_path / "2", before | {"b": (4.0, None)}, control={"score": 30.0})
+    for parts in ([first, second], [second, first]):
+        whole = merged(old, parts)
+        assert (whole.facts, whole.control.others) == (new, {"score": 20.0})
+        assert {case: entries["harm"].value for case, entries in whole.cases.items()} == {"a": 3.0, "b": 4.0}
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [
