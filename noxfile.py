@@ -37,6 +37,13 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation as a site, in site/; every warning is an error."""
+    session.install("-c", CONSTRAINTS, "mkdocs-material", "mkdocs")
+    session.run("mkdocs", "build", "--quiet", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The tests of the harness itself, by each Python that is installed (``nox -s tests-3.14`` by one)."""
@@ -47,7 +54,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def nightly(session: nox.Session) -> None:
     """The long tests, which the other sessions leave out, and those of torchao's quantisers."""
-    install(session, "-e.[dev,quant]")
+    install(session, "-e.[dev,docs,quant]")
     session.run("pytest", "-m", "nightly", *session.posargs)
 
 

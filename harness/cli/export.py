@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from harness.cli import common
+from harness.cli import common, hub_upload
 from harness.errors import ExportError
 from harness.files import write_atomically
 from harness.models.checkpoints.pipeline_folder import AUTOENCODER, weights_folder
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run",
         type=Path,
         metavar="FOLDER",
-        help="a run in which these plans were measured; its harm goes into the model card",
+        help="a run in which these plans were measured; harm and speed-up go into the model card",
     )
     parser.add_argument(
         "--for",
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         help="a folder that isn't there yet, or is empty; with --for, a file (default: the terminal)",
     )
+    hub_upload.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -55,6 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.out is None:
         raise ExportError("name OUT, the folder that the model is saved to; or --for a tool, for its block lists")
+    hub_upload.check(arguments)
     checkpoint = resolve(arguments.checkpoint)
     records = read_journal(arguments.run) if arguments.run is not None else []
     transformer: Any = stored_transformer(checkpoint)
@@ -69,11 +71,15 @@ def run(arguments: argparse.Namespace) -> None:
     )
     for line in _summary(exported, checkpoint, sum(t.nbytes for t in transformer.state_dict().values())):
         print(line)
+    if arguments.push_to_hub is not None:
+        print(f"pushed to {hub_upload.push(exported.folder, arguments.push_to_hub, private=arguments.private)}")
 
 
 def _write_lists(arguments: argparse.Namespace) -> None:
     if arguments.run is not None:
         raise ExportError("--run is for the card of a model that is saved; leave it out, or --for")
+    if arguments.push_to_hub is not None:
+        raise ExportError("--push-to-hub uploads a model that is saved; leave it out, or --for")
     checkpoint = blueprint(arguments.checkpoint).checkpoint
     text = json.dumps(in_format(block_lists(checkpoint, arguments.plans), arguments.tool), indent=2) + "\n"
     if arguments.out is None:

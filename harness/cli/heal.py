@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from harness.ablation.plan import Plan
-from harness.cli import common
+from harness.cli import common, hub_upload
 from harness.healing.folder import STATE, check_target, interval_text, summary, write_checkpoint
-from harness.healing.harm import harms_of, measure_healed, records_of
+from harness.healing.harm import harms_of, measure_healed, records_of, time_healed
 from harness.healing.heal import Job, heal
 from harness.healing.recipe import Recipe
 from harness.healing.trainer import Advance
@@ -110,12 +110,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_device(parser)
     common.add_dtype(parser)
     parser.add_argument("out", type=Path, metavar="OUT", help="a folder that isn't there yet, or is empty")
+    hub_upload.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Heal, write the checkpoint, and print what was done. Raises HarnessError for wrong input before any training."""
     out: Path = arguments.out
     check_target(out, resume=arguments.resume)
+    hub_upload.check(arguments)
     checkpoint = resolve(arguments.checkpoint, dtype=arguments.dtype)
     job = _job(arguments, checkpoint)
     chosen(outline(random_checkpoint(arguments.checkpoint, "random")), job.plans)  # shapes alone, no weights
@@ -138,9 +140,9 @@ def run(arguments: argparse.Namespace) -> None:
     if lab is not None:
         plans = {stack: Plan(blocks) for stack, blocks in healed.kept.items()}
         before, after = lab.run_stacks(plans).measurement, measure_healed(lab, healed.model)
-        harms = harms_of(before, after, lab.seed_sd)
+        harms = harms_of(before, after, lab.seed_sd, time_healed(lab, healed.model))
         records = records_of(lab, plans, before, after, run=arguments.run.name)
-    write_checkpoint(out, checkpoint, job, healed, harms)
+    write_checkpoint(out, checkpoint, job, healed, harms, None if lab is None else lab.fingerprint)
     print("\n".join(summary(out, job, healed)))
     if records is not None and harms is not None:
         write_journal(arguments.run, records)
@@ -148,6 +150,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"brought back: {interval_text(harms.recovered)} sd of {harms.before.value:.2f}; wrote {arguments.run}")
         if job.own_prompts:
             common.warn("harm was measured on the prompts that were trained on; --prompts FILE trains on others")
+    if arguments.push_to_hub is not None:
+        print(f"pushed to {hub_upload.push(out, arguments.push_to_hub, private=arguments.private)}")
 
 
 def _job(arguments: argparse.Namespace, checkpoint: Checkpoint) -> Job:

@@ -50,6 +50,9 @@ COMMANDS = {
     "report": _Command("report", "write the ranking of runs again, from their journals alone, several side by side"),
     "history": _Command("history", "show what changed over many runs and since when: harm, drift and speed-up"),
     "merge": _Command("merge", "put together what several machines measured of one run"),
+    "night": _Command(
+        "night", "the steps of a nightly workflow: what is stored, summary, annotations, issue, baselines"
+    ),
     "compare": _Command("compare", "show what differs between two runs: of two versions, devices or checkpoints"),
     "upgrade": _Command("upgrade", "show what moves from one version of diffusers to another; --run makes the runs"),
     "bisect": _Command("bisect", "find the first release of diffusers that changed the results"),
@@ -62,6 +65,7 @@ COMMANDS = {
     "export": _Command("export", "save the transformer under a plan as a model that diffusers loads"),
     "heal": _Command("heal", "train a pruned model until it does again what the whole one does, and save it"),
     "convert": _Command("convert", "write the weights of a .pth file as safetensors, the only format read here"),
+    "schema": _Command("schema", "print the JSON Schema of a file that is written or read here"),
     "fingerprint": _Command("fingerprint", "print everything that can change a figure, and a hash of the latents"),
     "tiny": _Command("tiny", "train or evaluate the bundled models"),
 }
@@ -71,11 +75,11 @@ COMMANDS = {
 GROUPS = {
     "begin in a repository of your own": ("init",),
     "look at what there is, and at runs": ("list", "models", "report", "compare", "history"),
-    "measure on several machines": ("sweep", "worker", "merge"),
+    "measure on several machines, and every night": ("sweep", "worker", "merge", "night"),
     "check versions of diffusers and its companions": ("upgrade", "bisect"),
     "check the tests themselves": ("calibrate", "power", "repeat", "false-reds", "truth"),
     "analyse and change models": ("screen", "search", "rivals", "angles", "lokr", "export", "heal", "convert"),
-    "bundled models and this machine": ("tiny", "fingerprint"),
+    "bundled models, this machine, file formats": ("tiny", "fingerprint", "schema"),
 }
 
 

@@ -197,11 +197,15 @@ class _StoredCondition:
 
 @dataclass(frozen=True)
 class _StoredEither:
+    """Alternatives, each of them comparisons that must all hold."""
+
     any_of: tuple[tuple[_StoredCondition, ...], ...]
 
 
 @dataclass(frozen=True)
-class _StoredFinding:
+class StoredFinding:
+    """A finding as it is written, one line of a run's ``findings.jsonl``."""
+
     claim: str
     statement: str
     source: str
@@ -232,7 +236,7 @@ def _stored_one(condition: Condition) -> _StoredCondition:
 
 def from_json(data: Any) -> Finding:
     """Read what :meth:`Finding.to_json` wrote. Raises DataError naming the field that is wrong."""
-    stored = from_plain(_StoredFinding, empty_as_none(data, "measured"), "finding")
+    stored = from_plain(StoredFinding, empty_as_none(data, "measured"), "finding")
     return Finding(
         claim=stored.claim,
         statement=stored.statement,

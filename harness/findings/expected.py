@@ -38,7 +38,7 @@ class ExpectedVerdicts:
 
 
 @dataclass(frozen=True)
-class _File:
+class ExpectedFile:
     """The file as it is laid out."""
 
     checkpoint: str
@@ -60,7 +60,7 @@ def load(folder: Path, checkpoint: str, *, unsigned: bool = False) -> ExpectedVe
         return ExpectedVerdicts(path, checkpoint)
     try:
         data = checked_schema(parse_json(path.read_text(encoding="utf-8"), unique=True), _SCHEMA)
-        content = from_plain(_File, empty_as_none(data, "measured"))
+        content = from_plain(ExpectedFile, empty_as_none(data, "measured"))
     except (OSError, ValueError) as error:
         raise BaselineError(f"{path} can't be read as expected verdicts: {error}; {fix}") from None
     if content.checkpoint != checkpoint:

@@ -141,7 +141,7 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class _File:
+class BaselineFile:
     """A baseline file as it is laid out."""
 
     checkpoint: str
@@ -204,7 +204,7 @@ def load(path: Path, checkpoint: str, *, unsigned: bool = False) -> Baseline:
     """
     fix = "restore it from git, or move it away and run with --dit-baseline-update=all"
     try:
-        content = parse(_File, path.read_text(encoding="utf-8"), schema=_SCHEMA)
+        content = parse(BaselineFile, path.read_text(encoding="utf-8"), schema=_SCHEMA)
     except DataError as error:
         raise BaselineError(f"baseline {path} is not laid out as one: {error}; {fix}") from None
     except (OSError, ValueError) as error:
@@ -237,7 +237,7 @@ def load(path: Path, checkpoint: str, *, unsigned: bool = False) -> Baseline:
     )
 
 
-def _facts_digest(content: _File | Baseline) -> str:
+def _facts_digest(content: BaselineFile | Baseline) -> str:
     """Twelve hex digits for what decides whether and as what a file's values are compared, so that edits show."""
     return facts_digest(content.facts, content.checkpoint, content.device, content.dtype)
 

@@ -47,7 +47,7 @@ _Size = Annotated[Finite, Rule(lambda size: size >= 0.0, "a number from 0 upward
 
 
 @dataclass(frozen=True)
-class _Entry:
+class ToleranceTable:
     """One ``[[tolerance]]`` table; ``why`` is for people."""
 
     pattern: str
@@ -76,7 +76,7 @@ def load_tolerances(path: Path) -> list[Tolerance]:
     tolerances: list[Tolerance] = []
     for place, table in enumerate(data.get("tolerance", []), start=1):
         try:
-            entry = from_plain(_Entry, no_unknown_fields(_Entry, table))
+            entry = from_plain(ToleranceTable, no_unknown_fields(ToleranceTable, table))
         except DataError as error:
             raise BaselineError(f"tolerances {path}: entry {place} is wrong: {error}; fix it there") from None
         if not columns.can_be_gated(entry.metric):

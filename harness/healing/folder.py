@@ -17,10 +17,11 @@ from harness.healing.state import is_begun, read_state
 from harness.models.checkpoints.pipeline_folder import INDEX, weights_folder
 from harness.models.checkpoints.resolve import SETTINGS_FILE, Checkpoint
 from harness.models.environment import versions
+from harness.results.fingerprint import Fingerprint
 from harness.results.serialise import to_plain
 from harness.results.statistics import Interval
 from harness.surgery.export import check_saved
-from harness.surgery.export_card import CardFacts, model_card
+from harness.surgery.export_card import CardFacts, how_measured, model_card
 from harness.surgery.pruning import family_of
 
 STATE = "healing"  # the folder of the state, inside the new checkpoint's until it is done
@@ -52,11 +53,16 @@ def check_target(folder: Path, *, resume: bool) -> None:
 
 
 def write_checkpoint(
-    folder: Path, checkpoint: Checkpoint, job: Job, healed: Healed, harms: Harms | None = None
+    folder: Path,
+    checkpoint: Checkpoint,
+    job: Job,
+    healed: Healed,
+    harms: Harms | None = None,
+    fingerprint: Fingerprint | None = None,
 ) -> None:
     """Write the pipeline of a healed transformer: its own weights, copies of everything else, settings and a card.
 
-    ``harms`` go into the card where they were measured.
+    ``harms`` go into the card where they were measured, with the ``fingerprint`` of how.
 
     The index is written last, so that a folder which was interrupted is no checkpoint yet. Raises ExportError where
     what was written doesn't read back as it was, HarnessError where the folder can't be written.
@@ -84,7 +90,7 @@ def write_checkpoint(
         "losses": [round(total, 6) for total, _, _ in healed.progress.losses],
         "sha256": {path.name: file_sha256(path) for path in files},
     }
-    write_atomically(folder / "README.md", _card(checkpoint, job, healed, harms))
+    write_atomically(folder / "README.md", _card(checkpoint, job, healed, harms, fingerprint))
     write_atomically(folder / _FACTS, json.dumps(facts, indent=1) + "\n")
     index = {**checkpoint.index, "_name_or_path": checkpoint.hub_id or checkpoint.name}
     write_atomically(folder / INDEX, json.dumps(index, indent=2) + "\n")
@@ -114,7 +120,9 @@ def _settings(checkpoint: Checkpoint, job: Job) -> str:
     return json.dumps(plain, indent=2, sort_keys=True) + "\n"
 
 
-def _card(checkpoint: Checkpoint, job: Job, healed: Healed, harms: Harms | None) -> str:
+def _card(
+    checkpoint: Checkpoint, job: Job, healed: Healed, harms: Harms | None, fingerprint: Fingerprint | None
+) -> str:
     recipe = job.recipe
     how = f"a LoRA of rank {recipe.lora_rank}, merged afterwards" if recipe.lora_rank else "all weights"
     features = "each divided by the teacher's norm" if recipe.normalised else "not normalised"
@@ -134,12 +142,12 @@ def _card(checkpoint: Checkpoint, job: Job, healed: Healed, harms: Harms | None)
                 f"prompts; the loss fell from {healed.loss_before:.4g} to {healed.loss_after:.4g}. `healing.json` has "
                 "all settings"
             ),
-            harm=() if harms is None else _harm_lines(harms, own_prompts=job.own_prompts),
+            harm=() if harms is None else _harm_lines(harms, fingerprint, own_prompts=job.own_prompts),
         )
     )
 
 
-def _harm_lines(harms: Harms, *, own_prompts: bool) -> list[str]:
+def _harm_lines(harms: Harms, fingerprint: Fingerprint | None, *, own_prompts: bool) -> list[str]:
     where = "the prompts that it was trained on" if own_prompts else "prompts that it was not trained on"
     return [
         f"The mean loss of prompt alignment against the whole model on {where}, with its 95 % interval over prompts, "
@@ -150,6 +158,8 @@ def _harm_lines(harms: Harms, *, own_prompts: bool) -> list[str]:
         f"| the same blocks, not healed | {interval_text(harms.before)} |",
         f"| this model | {interval_text(harms.after)} |",
         f"| what healing brought back (paired) | {interval_text(harms.recovered)} |",
+        *(["", f"Speed-up of one forward: {interval_text(harms.speed_up)}."] if harms.speed_up is not None else []),
+        *(["", how_measured(fingerprint, harms.prompts)] if fingerprint is not None else []),
     ]
 
 

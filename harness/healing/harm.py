@@ -14,10 +14,12 @@ from harness.ablation.case import BY_HAND
 from harness.ablation.plan import Plan
 from harness.gates.verdict import unjudged
 from harness.lab.lab import Lab
+from harness.lab.latency import WARM_UP, forward_seconds
 from harness.lab.variant_measurement import measure_variant
+from harness.models.kernels import pinned
 from harness.models.sampler import Sampler
 from harness.results.records import Kind, Measurement, Record
-from harness.results.statistics import Interval, by_prompt, mean_interval
+from harness.results.statistics import Interval, by_prompt, mean_interval, speed_up
 
 _HEALED = "-healed"
 _NOTE = unjudged("a healed model and its plan are measured without stored values")
@@ -25,11 +27,17 @@ _NOTE = unjudged("a healed model and its plan are measured without stored values
 
 @dataclass(frozen=True)
 class Harms:
-    """Harm in seed sds with its 95 % interval over prompts; ``recovered`` is the mean difference of the two, paired."""
+    """Harm in seed sds with its 95 % interval over prompts; ``recovered`` is the mean difference of the two, paired.
+
+    ``prompts`` is their number, ``speed_up`` the healed model's as :func:`time_healed` measures it, None where it was
+    not timed.
+    """
 
     before: Interval
     after: Interval
     recovered: Interval
+    speed_up: Interval | None = None
+    prompts: int = 0
 
 
 def measure_healed(lab: Lab, model: nn.Module) -> Measurement:
@@ -59,11 +67,26 @@ def transformer_replaced(sampler: Sampler, model: nn.Module) -> Iterator[None]:
         pipeline.register_modules(transformer=before)
 
 
-def harms_of(before: Measurement, after: Measurement, unit: float) -> Harms:
+def time_healed(lab: Lab, model: nn.Module, rounds: int = 12) -> Interval:
+    """The speed-up of a healed transformer: the time of the whole model's forward over its own, with the 95 % interval.
+
+    The forward is the one that cases are timed by, in ``rounds`` pairs in which they take turns at being the first.
+    """
+    arguments = lab.timed_forward().arguments
+    pair: tuple[tuple[nn.Module, list[float]], ...] = ((lab.transformer, []), (model, []))
+    with pinned():
+        for i in range(WARM_UP + rounds):
+            for each, seconds in pair if i % 2 == 0 else reversed(pair):
+                seconds.append(forward_seconds(each, arguments, lab.device))
+    (_, whole), (_, healed) = pair
+    return speed_up(whole[WARM_UP:], healed[WARM_UP:])
+
+
+def harms_of(before: Measurement, after: Measurement, unit: float, speed_up: Interval | None = None) -> Harms:
     """The harms of two measurements on the same prompts; ``unit`` is a seed sd in points of the score."""
     first = by_prompt(before.values["harm"], before.prompts) / unit
     second = by_prompt(after.values["harm"], after.prompts) / unit
-    return Harms(mean_interval(first), mean_interval(second), mean_interval(first - second))
+    return Harms(mean_interval(first), mean_interval(second), mean_interval(first - second), speed_up, before.prompts)
 
 
 def records_of(

@@ -7,10 +7,12 @@ falls on both alike.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
+from torch import nn
 
 from harness.ablation.case import Case
 from harness.lab.cost import share
@@ -58,9 +60,7 @@ class ForwardPairs:
 
     def forward(self) -> None:
         """One forward of what is installed, the variant unless :meth:`without_variant`; on a GPU to its end."""
-        self._transformer(**self._arguments)
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        _forward(self._transformer, self._arguments, self._device)
 
     def before_variant(self) -> None:
         """Time the control where it comes first in this pair."""
@@ -153,6 +153,17 @@ def peak_bytes(device: torch.device, forward: Callable[[], None]) -> int | None:
     torch.cuda.reset_peak_memory_stats(device)
     forward()
     return torch.cuda.max_memory_allocated(device)
+
+
+def forward_seconds(transformer: nn.Module, arguments: Mapping[str, Any], device: torch.device) -> float:
+    """Seconds of one forward of a transformer; on a GPU to its end."""
+    return _seconds(lambda: _forward(transformer, arguments, device))
+
+
+def _forward(transformer: nn.Module, arguments: Mapping[str, Any], device: torch.device) -> None:
+    transformer(**arguments)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _seconds(call: Callable[[], None]) -> float:

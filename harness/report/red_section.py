@@ -27,7 +27,7 @@ def red_markdown(records: Sequence[Record]) -> list[str]:
         return [f"**None of {counted(len(records), 'result')} is red** ({by_verdict}).", ""]
     are = "is" if len(red) == 1 else "are"
     out = [f"# {len(red)} of {counted(len(records), 'result')} {are} red", "", f"{by_verdict}.", ""]
-    for count, (message, names) in enumerate(_by_message(red).items()):
+    for count, (message, names) in enumerate(red_groups(red).items()):
         if count < _IN_FULL:
             out += [f"**{markdown_text(', '.join(names))}**", "", "```text", *_code_lines(message), "```", ""]
         else:
@@ -43,15 +43,16 @@ def red_lines(records: Sequence[Record], width: int) -> list[str]:
     red = [record for record in records if record.verdict.status.red and record.verdict.status is not Status.ERROR]
     if not red:
         return []
-    groups = list(_by_message(red).items())
+    groups = list(red_groups(red).items())
     lines = [f"{_named(names)}: {_first_line(message)}" for message, names in groups[:_ON_TERMINAL]]
     more = [f"... and {len(groups) - _ON_TERMINAL} more"] if len(groups) > _ON_TERMINAL else []
     cut = (line if len(line) <= width else f"{line[: width - 3]}..." for line in map(printable, lines))
     return [f"red ({len(red)} of {counted(len(records), 'result')}):", *cut, *more]
 
 
-def _by_message(red: Sequence[Record]) -> dict[str, list[str]]:
+def red_groups(records: Sequence[Record]) -> dict[str, list[str]]:
     """The names of red results by their messages, the furthest outside its tolerance first."""
+    red = [record for record in records if record.verdict.status.red]
     groups: dict[str, list[str]] = {}
     for record in sorted(red, key=lambda record: -max((check.excess for check in record.verdict.checks), default=0.0)):
         groups.setdefault(_message(record), []).append(record.title)

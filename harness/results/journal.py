@@ -124,13 +124,14 @@ def check_place(folder: Path) -> None:
         raise JournalError(f"can't write the journal in {folder}: {why}")
 
 
-def read(run: Path, left_out: Callable[[str], None] | None = None) -> list[Record]:
+def read(run: str | Path, left_out: Callable[[str], None] | None = None) -> list[Record]:
     """The records of a run folder (or of one journal file), the last one of each case and kind, measured alike.
 
     A last line without its newline is the case in flight when a run was killed, and is left out. Any other line that
     is no record is left out as well where ``left_out`` is given, and called with what was wrong; without it, raises
     JournalError naming file and line. Also raises where there is no journal, or no record in one with ``left_out``.
     """
+    run = Path(run)
     files = [run] if run.is_file() else sorted(run.glob(JOURNALS))
     if not files:
         guess = did_you_mean(run.name, (path.parent.name for path in run.parent.glob(f"*/{JOURNALS}")))

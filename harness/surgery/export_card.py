@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness._version import __version__
 from harness.ablation.plan import Plan
 from harness.errors import printable
+from harness.results.fingerprint import Fingerprint
 from harness.results.records import Kind, Record
 from harness.results.statistics import by_prompt, mean_interval
 
@@ -22,7 +23,8 @@ class CardFacts:
     stack to the original's number of blocks. ``base_model`` is the original's hub id, empty where it has none;
     ``checkpoint`` is its name in records. ``transformer`` and ``pipeline`` are classes of diffusers, ``converted``
     says what was changed beside leaving blocks out, and ``healed`` how the model was trained after that; its folder
-    then is a whole pipeline's. ``harm`` are lines about its harm, where that was measured otherwise than in records.
+    then is a whole pipeline's. ``harm`` are lines about its harm and speed-up, where those were measured otherwise than
+    in records.
     """
 
     transformer: str
@@ -37,7 +39,7 @@ class CardFacts:
 
 
 def model_card(facts: CardFacts, records: Iterable[Record] = ()) -> str:
-    """The card's text; ``records`` are measurements, of which those of the exported plans are quoted."""
+    """The card's text; ``records`` are measurements and times, of which those of the exported plans are quoted."""
     base = facts.base_model or printable(facts.checkpoint) or "a model that was not named"
     named = f"base_model: {facts.base_model}" if facts.base_model else "# base_model: ORG/NAME, the original's hub id"
     written = facts.base_model or printable(facts.checkpoint) or "FOLDER_OF_THE_BASE_MODEL"
@@ -65,7 +67,7 @@ def model_card(facts: CardFacts, records: Iterable[Record] = ()) -> str:
             *_usage(facts, written),
             "```",
             "",
-            "## Harm",
+            "## Harm and speed-up",
             "",
             *(facts.harm or _harm(facts, records)),
             "",
@@ -110,6 +112,19 @@ def _row(facts: CardFacts, stack: str) -> str:
     return f"| {stack} | {Plan(tuple(kept))} | {out} |"
 
 
+def how_measured(fingerprint: Fingerprint, prompts: int) -> str:
+    """A sentence: on how many prompts, with which sampling, judge, device and versions figures were measured."""
+    sampling = fingerprint.sampling
+    size = f"{sampling['width']} x {sampling['height']} px, " if {"width", "height"} <= sampling.keys() else ""
+    steps = f"{sampling['steps']} steps, " if "steps" in sampling else ""
+    versions = ", ".join(f"{name} {version}" for name, version in fingerprint.versions.items())
+    return (
+        f"Measured on {prompts} prompt{'s' if prompts != 1 else ''} ({size}{steps}{fingerprint.dtype}, "
+        f"device {printable(fingerprint.device)}) with the judge {printable(fingerprint.judge)}; "
+        f"dit-ablation-harness {__version__}{f', {printable(versions)}' if versions else ''}."
+    )
+
+
 def _harm(facts: CardFacts, records: Iterable[Record]) -> list[str]:
     """What was measured of the exported plans; each is a variant of its own."""
     plans = {
@@ -117,33 +132,39 @@ def _harm(facts: CardFacts, records: Iterable[Record]) -> list[str]:
         for stack, blocks in facts.blocks.items()
         if tuple(blocks) != tuple(range(facts.lengths[stack]))
     }
-    measured = {
-        record.stack: record
+    of_plans = [
+        record
         for record in records
-        if record.kind is Kind.QUALITY
-        and record.measurement is not None
-        and record.window is None
+        if record.window is None
         and record.guidance_pass is None
         and (not facts.checkpoint or record.checkpoint == facts.checkpoint)
         and plans.get(record.stack) == record.plan
-    }
-    rows = [f"| {stack} | `{plan}` | {_figures(measured.get(stack))} |" for stack, plan in plans.items()]
+    ]
+    images = {r.stack: r for r in of_plans if r.kind is Kind.QUALITY and r.measurement is not None}
+    times = {r.stack: r for r in of_plans if r.kind is Kind.LATENCY and r.latency is not None}
+    rows = [
+        f"| {stack} | `{plan}` | {_harm_of(images.get(stack))} | {_speed_up_of(times.get(stack))} |"
+        for stack, plan in plans.items()
+    ]
     about = (
-        "The mean loss of prompt alignment, with its 95 % interval over prompts, in units of the standard deviation "
-        "that the original's score has between seeds (0 is no loss)."
+        "Harm is the mean loss of prompt alignment, with its 95 % interval over prompts, in units of the standard "
+        "deviation that the original's score has between seeds (0 is no loss). Speed-up is the time of one forward of "
+        "the original's transformer over this one's, with its 95 % interval."
     )
     together = "The plans were measured one at a time; together they may harm more than their sum."
+    hows = {how_measured(r.fingerprint, r.measurement.prompts) for r in images.values() if r.measurement is not None}
     return [
-        *([about] if measured else ["This model was not measured before it was saved."]),
+        *([about] if images or times else ["This model was not measured before it was saved."]),
         "",
-        "| stack | plan | harm [sd] |",
-        "| --- | --- | --- |",
+        "| stack | plan | harm [sd] | speed-up |",
+        "| --- | --- | --- | --- |",
         *rows,
         *(["", together] if len(plans) > 1 else []),
+        *(line for how in sorted(hows) for line in ("", how)),
     ]
 
 
-def _figures(record: Record | None) -> str:
+def _harm_of(record: Record | None) -> str:
     """``1.20 [0.80, 1.60], 48 prompts``."""
     measured = None if record is None else record.measurement
     refused = measured is not None and measured.judge_check is not None and measured.judge_check.refused
@@ -152,3 +173,9 @@ def _figures(record: Record | None) -> str:
     harm = mean_interval(by_prompt(measured.values["harm"], measured.prompts) / measured.summary["seed_sd"])
     low, high = f"{harm.low:.2f}", f"{harm.high:.2f}"
     return f"{harm.value:.2f} [{low}, {high}], {measured.prompts} prompt{'s' if measured.prompts != 1 else ''}"
+
+
+def _speed_up_of(record: Record | None) -> str:
+    """``1.20 [1.18, 1.21]``."""
+    latency = None if record is None else record.latency
+    return _NOT_MEASURED if latency is None else f"{latency.ratio:.2f} [{latency.low:.2f}, {latency.high:.2f}]"

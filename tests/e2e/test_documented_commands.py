@@ -108,7 +108,7 @@ def at_home(pytester, loaded, monkeypatch, tmp_path):
 
 
 RUNS = [p for p in of("pytest") if "cases" in p.id]
-RUN_FOR_REAL = {"gpu.md"}  # by its own test
+RUN_FOR_REAL = {"gpu.md"}  # by its own test; start.md and tutorial.md are run by tests/e2e/test_tutorial.py, too
 
 
 @pytest.mark.parametrize("command", [p for p in RUNS if set(p.values[0].pages) != RUN_FOR_REAL])

@@ -16,6 +16,7 @@ from harness.models.checkpoints.resolve import resolve
 from harness.models.environment import pick_device
 from harness.models.loading import load
 from harness.results.statistics import Interval
+from tests.helpers.records import FINGERPRINT
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +29,8 @@ def healed(flux_sampler, tmp_path_factory):
     recipe = Recipe(steps=2, batch=2, rate=1e-3)
     job = Job("flux-tiny", "0123456789ab", ["double: 0 2-4", "single: 0-8"], PROMPTS, recipe, "float32")
     result = heal(flux_sampler, job, folder / STATE)
-    harms = Harms(Interval(5, 4, 6), Interval(1, 0.5, 1.5), Interval(4, 3, 5))
-    write_checkpoint(folder, resolve("flux-tiny"), job, result, harms)
+    harms = Harms(Interval(5, 4, 6), Interval(1, 0.5, 1.5), Interval(4, 3, 5), Interval(1.1, 1.0, 1.2), prompts=16)
+    write_checkpoint(folder, resolve("flux-tiny"), job, result, harms, FINGERPRINT)
     return folder, job, result
 
 
@@ -58,6 +59,8 @@ def test_it_says_what_was_done(healed):
     assert "trained for 2 steps of 2 noised images (all weights" in card
     assert "| double | 0 2-4 | 1 of 5: 1 |" in card
     assert "| the same blocks, not healed | 5.00 [4.00, 6.00] |" in card
+    assert "Speed-up of one forward: 1.10 [1.00, 1.20]." in card
+    assert "Measured on 16 prompts (4 steps, float32, device cpu) with the judge j;" in card
     assert "prompts that it was not trained on" in card
     assert 'FluxPipeline.from_pretrained("THIS_FOLDER"' in card
     lines = summary(folder, job, result)

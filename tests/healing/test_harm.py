@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from harness.ablation.plan import parse
-from harness.healing.harm import harms_of, measure_healed, records_of, transformer_replaced
+from harness.healing.harm import harms_of, measure_healed, records_of, time_healed, transformer_replaced
 from harness.healing.student import Student
 from harness.results.ranking import rank
 from harness.surgery.export import export
@@ -13,8 +14,6 @@ from harness.surgery.export import export
 
 @pytest.fixture(scope="module")
 def measured(lab, tmp_path_factory):
-    import torch
-
     folder = tmp_path_factory.mktemp("part") / "part"
     export(lab.transformer, ["double: 0 3-4"], folder)
     student = Student(type(lab.transformer), folder, torch.device("cpu"), torch.float32, lora_rank=0, seed=0)
@@ -51,3 +50,15 @@ def test_the_labs_own_model_comes_back(lab):
     ):
         raise ValueError("on purpose")
     assert lab.transformer is own
+
+
+def test_a_model_of_fewer_blocks_is_faster(lab):
+    class OneBlock(torch.nn.Module):
+        def forward(self, hidden_states, **_):
+            return (hidden_states,)
+
+    timed = time_healed(lab, OneBlock(), rounds=6)
+    assert timed.value > 2
+    assert timed.low <= timed.value <= timed.high
+    own = time_healed(lab, lab.transformer, rounds=6)
+    assert 0.5 < own.value < 2

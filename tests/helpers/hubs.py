@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -112,3 +114,90 @@ def listing(folder: Path) -> list[dict[str, object]]:
             data = path.read_bytes()
             found.append({"type": "file", "path": name, "oid": git_digest(data), "size": len(data)})
     return found
+
+
+@dataclass
+class Received:
+    """What a hub was sent: the repositories that were made, and the files of the last commit."""
+
+    address: str
+    created: list[dict[str, object]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    refuses_commits: bool = False
+
+
+@contextmanager
+def receive(token: str) -> Iterator[Received]:
+    """A hub that takes uploads from who has ``token``, every file inside its commit."""
+
+    class Hub(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.take()
+
+        def do_POST(self) -> None:
+            self.take()
+
+        def take(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                body = self.chunks()
+            path = self.path.split("?")[0]
+            if self.headers.get("Authorization") != f"Bearer {token}":
+                self.say(401, {"error": "Invalid credentials"})
+            elif path == "/api/whoami-v2":
+                self.say(200, {"name": "me", "type": "user", "orgs": [], "auth": {}})
+            elif path == "/api/repos/create":
+                sent = json.loads(body)  # "private", or "visibility" of newer clients
+                asked = {k: sent[k] for k in ("name", "organization")}
+                asked["private"] = sent.get("private") is True or sent.get("visibility") == "private"
+                received.created.append(asked)
+                self.say(200, {"url": f"{received.address}/me/{asked['name']}", "name": f"me/{asked['name']}"})
+            elif path == "/api/validate-yaml":
+                self.say(200, {"errors": [], "warnings": []})
+            elif "/preupload/" in path:
+                files = [{"path": each["path"], "uploadMode": "regular"} for each in json.loads(body)["files"]]
+                self.say(200, {"files": [each | {"shouldIgnore": False, "oid": None} for each in files]})
+            elif "/commit/" in path and received.refuses_commits:
+                self.say(403, {"error": "this token may not write"})
+            elif "/commit/" in path:
+                for line in map(json.loads, body.splitlines()):
+                    if line["key"] == "file":
+                        received.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+                self.say(
+                    200,
+                    {"success": True, "commitOid": COMMIT, "commitUrl": f"{received.address}/me/mine/commit/{COMMIT}"},
+                )
+            elif path.startswith("/api/models/"):
+                self.say(200, {"id": "/".join(path.split("/")[3:5]), "sha": COMMIT, "siblings": [], "private": False})
+            else:
+                self.say(404, {"error": path})
+
+        def chunks(self) -> bytes:
+            parts: list[bytes] = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
+
+        def say(self, status: int, answer: dict[str, object]) -> None:
+            body = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    received = Received(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield received
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from harness.results.judge_check import JudgeCheck
-from harness.surgery.export_card import CardFacts, model_card
-from tests.helpers.records import quality
+from harness.surgery.export_card import CardFacts, how_measured, model_card
+from tests.helpers.records import latency, quality
 
 FACTS = CardFacts(
     transformer="FluxTransformer2DModel",
@@ -62,11 +62,11 @@ def test_every_stack_has_its_blocks():
 def test_harm_is_that_of_the_same_plan():
     records = [measured("0 1 3 4", 1.5), measured("0 1 4", 9.0), measured("0 1 3 4", 7.0, stack="single")]
     text = model_card(FACTS, records)
-    assert re.search(r"\| double \| `0 1 3 4` \| 1\.50 \[\d\.\d\d, \d\.\d\d\], 16 prompts \|", text)
+    assert re.search(r"\| double \| `0 1 3 4` \| 1\.50 \[\d\.\d\d, \d\.\d\d\], 16 prompts \| not measured \|", text)
     assert "9.0" not in text
     assert "measured one at a time" not in text
     both = model_card(replace(FACTS, blocks={"double": (0, 1, 3, 4), "single": (0,)}), records)
-    assert "| single | `0` | not measured |" in both
+    assert "| single | `0` | not measured | not measured |" in both
     assert "The plans were measured one at a time; together they may harm more than their sum." in both
 
 
@@ -89,3 +89,17 @@ def test_a_refused_judge_is_not_quoted():
     check = JudgeCheck(16, 20.0, faults=("it scores noise above the images",))
     text = model_card(FACTS, [replace(record, measurement=replace(record.measurement, judge_check=check))])
     assert "| double | `0 1 3 4` | not measured |" in text
+
+
+def test_a_speed_up_is_quoted_and_how_both_were_measured_is_said():
+    records = [measured("0 1 3 4", 1.5), replace(latency("skip", 1.25, stack="double"), plan="0 1 3 4")]
+    text = model_card(FACTS, records)
+    assert re.search(r"\| double \| `0 1 3 4` \| 1\.50 \[.*\], 16 prompts \| 1\.25 \[1\.15, 1\.35\] \|", text)
+    assert "Measured on 16 prompts (4 steps, float32, device cpu) with the judge j; dit-ablation-harness " in text
+    assert "torch 2.15.0." in text
+    assert "| double | `0 1 3 4` | not measured | 1.25 [" in model_card(FACTS, records[1:])
+    sampling = {"steps": 50, "width": 1024, "height": 768}
+    fingerprint = replace(records[0].fingerprint, sampling=sampling, versions={})
+    assert how_measured(fingerprint, 1).startswith(
+        "Measured on 1 prompt (1024 x 768 px, 50 steps, float32, device cpu)"
+    )
