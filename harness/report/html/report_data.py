@@ -24,7 +24,6 @@ from harness.results.fingerprint import Fingerprint
 from harness.results.ranking import Ranking
 from harness.results.records import Kind, Record
 
-_BRIEF = ("rank", "variant", "clip_delta", "lost_percent", "speed_up", "latent_drift", "gate")
 _LONGEST = 2000  # characters of a prompt
 
 
@@ -147,7 +146,7 @@ def _column(column: Column) -> dict[str, Any]:
         "text": column.text,
         "better": column.better.value if isinstance(column, Figure) and column.better is not None else "",
         "negated": isinstance(column, Figure) and column.negated,
-        "brief": column.name in _BRIEF,
+        "brief": column.brief,
     }
 
 
