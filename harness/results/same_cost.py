@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from harness.ablation.modifiers import JOIN
 from harness.ablation.modifiers import WORD as MODIFIER
@@ -12,6 +12,8 @@ from harness.results.ranking import Ranking
 from harness.results.records import Kind, Measurement, Record
 from harness.results.statistics import by_prompt
 
+COMBINED, OTHER = "combined", "modifier"  # ways that are not compared
+_COMPARED = (PLAN, FEWER_STEPS, REUSE)
 _MODIFIERS = {"fewer-steps": FEWER_STEPS, "reuse": REUSE}
 _LEAST_PROMPTS = 4  # of which one half chooses and the other judges
 _SAVES = 1.0 + 1e-9
@@ -39,22 +41,27 @@ def _contenders(records: Sequence[Record], ranking: Ranking) -> list[Contender]:
     theory = {r.case: r.latency.theory for r in mine if r.kind is Kind.LATENCY and r.latency is not None}
     found: dict[str, Contender] = {}
     for record in mine:
-        kind, measured = _kind_of(record), record.measurement
-        if kind is None or measured is None or measured.prompts < ranking.prompts:
+        measured = record.measurement
+        if not _is_compared(record) or measured is None or measured.prompts < ranking.prompts:
             continue
         if theory.get(record.case, 0.0) > _SAVES:
+            kind = way_of(record.words, record.strategy)
             found[record.case] = Contender(kind, record.case, theory[record.case], _harms(measured))
     return list(found.values())
 
 
-def _kind_of(record: Record) -> str | None:
-    """Which way of saving time a variant is; None for one of another kind, and for what holds in some steps only."""
-    if record.kind is not Kind.QUALITY or record.window is not None or record.guidance_pass is not None:
-        return None
-    if record.plan:
-        return None if MODIFIER in record.words else PLAN
-    kinds = {_MODIFIERS.get(label.partition(".")[0]) for label in record.strategy.split(JOIN)}
-    return kinds.pop() if len(kinds) == 1 else None
+def way_of(words: Collection[str], strategy: str) -> str:
+    """Which way of saving time a variant is, by its words and its strategy or modifiers."""
+    if MODIFIER not in words:
+        return PLAN
+    ways = {_MODIFIERS.get(label.partition(".")[0], OTHER) for label in strategy.split(JOIN)}
+    return ways.pop() if len(ways) == 1 else COMBINED
+
+
+def _is_compared(record: Record) -> bool:
+    """Whether a record is of images under one of the ways that are compared, in all steps and both passes."""
+    whole = record.window is None and record.guidance_pass is None
+    return record.kind is Kind.QUALITY and whole and way_of(record.words, record.strategy) in _COMPARED
 
 
 def _harms(measured: Measurement) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ import pytest
 from harness.ablation.modifiers import WORD as MODIFIER
 from harness.results.matched_compute import FEWER_STEPS, PLAN, REUSE
 from harness.results.ranking import rank
-from harness.results.same_cost import same_cost
+from harness.results.same_cost import same_cost, way_of
 from tests.helpers.records import quality
 from tests.helpers.rivals import modifiers, plan
 
@@ -61,3 +61,17 @@ def test_what_does_not_compete(other):
 
 def test_rivals_alone_are_no_comparison():
     assert compared(modifiers("fewer-steps.3", 1.0, 4 / 3), modifiers("reuse.n2", 2.0, 2.0)) == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "strategy", "kind"),
+    [
+        (("middle",), "skip", "plan"),
+        ((MODIFIER,), "fewer-steps.3", "fewer steps"),
+        ((MODIFIER,), "reuse.n2", "residual reuse"),
+        ((MODIFIER,), "skip+fewer-steps.3", "combined"),
+        ((MODIFIER,), "cache.x", "modifier"),
+    ],
+)
+def test_the_ways_of_saving_time(words, strategy, kind):
+    assert way_of(words, strategy) == kind

@@ -13,7 +13,6 @@ from harness.errors import printable
 from harness.report.failure import check_line, headline
 from harness.report.html.changes import check_data
 from harness.report.html.command import command
-from harness.report.html.matches import kind_of
 from harness.report.html.plan_lane import lane, read_plan
 from harness.report.image_sheet import sheet_path
 from harness.report.prompt_picture import picture_path
@@ -24,6 +23,7 @@ from harness.results.figure import Column, Figure
 from harness.results.ranking_row import Row
 from harness.results.records import Kind, Latency, Measurement, Record
 from harness.results.removal import leaves_out_blocks, single_block
+from harness.results.same_cost import way_of
 from harness.results.statistics import by_prompt
 
 _LONGEST = 20_000  # characters of a failure's message
@@ -49,7 +49,7 @@ def case_data(parts: CaseParts, columns: Sequence[Column], pictures: Collection[
         "case": parts.case,
         "name": variant_name(row) if row is not None else printable(parts.case.removeprefix(prefix)),
         "kind": first.kind.value,
-        "way": kind_of(first.words, first.strategy),
+        "way": way_of(first.words, first.strategy),
         "stack": printable(first.stack),
         "place": printable(first.place),
         "range": next((word for word in first.words if word in DEPTHS), printable(first.place) or "whole model"),

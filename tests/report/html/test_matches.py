@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.ablation.modifiers import WORD
-from harness.report.html.matches import kind_of, match_data
+from harness.report.html.matches import match_data
 from harness.results.ranking import rank
 from tests.helpers.runs import control, timing, variant
 
@@ -23,20 +23,6 @@ def records(*more):
     for record in more:
         out += [record, timing(record, 1.5, theory=1.5)]
     return out
-
-
-@pytest.mark.parametrize(
-    ("words", "strategy", "kind"),
-    [
-        (("middle",), "skip", "plan"),
-        ((WORD,), "fewer-steps.3", "fewer steps"),
-        ((WORD,), "reuse.n2", "residual reuse"),
-        ((WORD,), "skip+fewer-steps.3", "combined"),
-        ((WORD,), "cache.x", "modifier"),
-    ],
-)
-def test_the_kinds(words, strategy, kind):
-    assert kind_of(words, strategy) == kind
 
 
 def test_the_best_of_each_kind_at_each_speed_up_that_it_has():

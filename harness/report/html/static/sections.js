@@ -76,9 +76,9 @@ const sections = (() => {
 
   function matches(out, group) {
     if (!group.matches.length) return;
-    out.append(make("h3", {}, "Matched compute: the same time saved in other ways"),
+    out.append(make("h3", {}, "At the same cost: the same time saved in other ways"),
       table(["speed-up", "kind", "variant", "its speed-up in theory", "harm [sd]", "more than the best plan [sd]"],
-        group.matches.map((match) => [`${match.speed_up}x`, match.kind, match.names.join(" or "), `${match.theory.toFixed(2)}x`, cases.interval(match.harm), match.more ? cases.interval(match.more) : "-"]), { numbers: [0, 3, 4, 5], label: "Matched compute" }),
+        group.matches.map((match) => [`${match.speed_up}x`, match.kind, match.names.join(" or "), `${match.theory.toFixed(2)}x`, cases.interval(match.harm), match.more ? cases.interval(match.more) : "-"]), { numbers: [0, 3, 4, 5], label: "At the same cost" }),
       make("p", { class: "small soft" }, "Each row is the least harmful variant of its kind that is at least as fast in theory, chosen on one half of the prompts and judged on the other; above 0 in the last column the plan is better."));
   }
 
