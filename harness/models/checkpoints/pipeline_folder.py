@@ -160,6 +160,8 @@ def vae_reduction(folder: Path) -> int | None:
 
 def header(path: Path) -> dict[str, TensorHeader]:
     """The tensors of a safetensors file, from its header. Raises CheckpointError where it is none, or cut off."""
+    if path.exists() and not path.is_file():  # opening a pipe would wait for whoever writes into it
+        raise CheckpointError(f"{path} is no file")
     try:
         with path.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
