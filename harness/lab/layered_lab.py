@@ -30,6 +30,7 @@ from harness.models.kernels import pinned
 from harness.models.sampler import generator_for, latents_sha256
 from harness.results.arrays import Array, Images, Values
 from harness.results.layered import LayerDistances, LayeredMeasurement, LayerHarm
+from harness.results.statistics import pooled_seed_sd
 from harness.surgery.view import ablate
 
 PIPELINE = "QwenImageLayeredPipeline"
@@ -136,11 +137,7 @@ class LayeredLab:
             collapsed=int(collapsed.sum()),
             distances=_distances(control, variant),
             between_seeds=self._between_seeds,
-            harm=None
-            if scores is None or self._control_scores is None
-            else LayerHarm(
-                self._control_scores.layers - scores.layers, self._control_scores.composite - scores.composite
-            ),
+            harm=None if scores is None else self._harm(scores),
         )
 
     @cached_property
@@ -165,6 +162,16 @@ class LayeredLab:
         alone = torch.stack([over_backdrop(each.pixels) for each in several])  # (N, L, 3, H, W)
         columns = [self._points(to_bytes(layer).images, texts) for layer in alone.unbind(1)]
         return _Scores(np.stack(columns, axis=1), self._points(composites, texts))
+
+    def _harm(self, scores: _Scores) -> LayerHarm:
+        control = self._control_scores
+        assert control is not None
+        several = len(self.seeds) > 1
+        return LayerHarm(
+            control.layers - scores.layers,
+            control.composite - scores.composite,
+            pooled_seed_sd(control.composite.reshape(len(self.pictures), -1)) if several else None,
+        )
 
     def _points(self, images: Images, texts: Sequence[str]) -> Values:
         assert self._judge is not None

@@ -33,11 +33,13 @@ class LayerDistances:
 class LayerHarm:
     """Points of the judge's score that the variant's images score less than the control's.
 
-    ``layers`` (N, L) is of each layer alone, ``composite`` (N,) of the layers one over the other.
+    ``layers`` (N, L) is of each layer alone, ``composite`` (N,) of the layers one over the other. ``seed_sd`` is the
+    standard deviation of the score of the control's composites between seeds of one picture, None with one seed.
     """
 
     layers: Array
     composite: Values
+    seed_sd: float | None
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,9 @@ class LayeredMeasurement:
         """The table, with what was measured above it."""
         same = "; bitwise the control" if self.identical else ""
         fell = f"; {_counted(self.collapsed, 'composite')} collapsed" if self.collapsed else ""
+        number = f"{_counted(self.pictures, 'picture')} x {_counted(len(self.seeds), 'seed')}"
         table = Table(
-            title=f"{self.plan}: {_counted(self.pictures, 'picture')} x {_counted(len(self.seeds), 'seed')}{same}{fell}",
+            title=f"{self.plan}: {number}{same}{fell}",
             title_justify="left",
             title_style="",
             box=None,
@@ -136,6 +139,8 @@ class LayeredMeasurement:
             table.add_row(row.part, *(_text(value, ".3g") for value in drifts), _text(row.harm, ".2f"))
         target = io.StringIO()
         Console(file=target, width=_WIDTH, color_system=None, markup=False).print(table)
+        if self.harm is not None and self.harm.seed_sd is not None:
+            target.write(f"between seeds, the score of the control's composite has an sd of {self.harm.seed_sd:.2f}\n")
         return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import diffusers
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import harness
 from harness.errors import CheckpointError, DataError, PlanError, PromptError
 from harness.lab.layered_lab import Decomposition, LayeredLab
 from harness.lab.layers import alpha_drift, composite, layer_drift
 from harness.lab.pictures import drawn_pictures
+from harness.metrics.judge import OpenClipJudge
 from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.sampler import generator_for
 from tests.helpers import pipelines
@@ -99,6 +104,12 @@ def test_harm_is_the_judges_score_of_control_less_that_of_the_variant(layered, s
     assert skipped.harm.layers.shape == (2, 2)
     assert skipped.harm.composite.shape == (2,)
     assert np.isfinite(skipped.harm.layers).all()
+    scores = []
+    judge = OpenClipJudge(BUNDLED / "judge", torch.device("cpu"))
+    for seed in (0, 1):
+        pixels = composite(layered.decompose(0, seed).float() / 255).mul(255).round().to(torch.uint8)
+        scores += judge.score(judge.embed_images(pixels[None].numpy()), [PROMPT]).tolist()
+    assert skipped.harm.seed_sd == pytest.approx(np.std(scores, ddof=1), abs=1e-5)
     assert skipped.harm.composite.any()
     assert {"layer_harm", "layer_harm_0", "layer_harm_1", "composite_harm"} < set(skipped.summary)
 
@@ -144,3 +155,30 @@ def test_what_cannot_be_taken_apart_is_refused(pipeline):
 def test_settings_that_the_pipeline_does_not_take_are_refused(changed, said):
     with pytest.raises(DataError, match=said):
         Decomposition(**changed)
+
+
+def test_the_example_in_the_docs_runs(pipeline, tmp_path, capsys):
+    page = (Path(harness.__file__).parent.parent / "docs" / "checkpoints.md").read_text()
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "LayeredLab" in block)
+    pipeline.save_pretrained(tmp_path / "model")
+    (picture,) = drawn_pictures([PROMPT])
+    (tmp_path / "pictures").mkdir()
+    picture.image.save(tmp_path / "pictures" / "circle.png")
+    (tmp_path / "pictures" / "circle.txt").write_text(PROMPT)
+    small = {
+        '"FOLDER", torch_dtype=torch.bfloat16).to("cuda")': f'"{tmp_path / "model"}")',
+        "PICTURES": str(tmp_path / "pictures"),
+        "JUDGE": str(BUNDLED / "judge"),
+        "layers=4, steps=50": "layers=1, steps=1",
+        "range(1, 4)": "range(1, 2)",
+        "-59": "-3",
+    }
+    for written, here in small.items():
+        assert code.count(written) == 1
+        code = code.replace(written, here)
+    exec(code, {})
+    title, headings, layer, mean, whole, unit, figure = capsys.readouterr().out.splitlines()
+    assert title == "transformer_blocks: 0-0 2-3: 1 picture x 2 seeds"
+    assert headings.split("  ")[-1] == "harm [points]"
+    assert (layer[:7], mean[:14], whole[:9], unit[:13]) == ("layer 0", "mean of layers", "composite", "between seeds")
+    assert float(figure) > 0

@@ -17,7 +17,7 @@ FULL = LayeredMeasurement(
         np.array([[0.1, 0.3], [0.3, 0.5]]), np.array([[0.0, 0.2], [0.0, 0.4]]), np.array([0.25, 0.75])
     ),
     between_seeds=LayerDistances(np.array([[0.4, 0.8]]), np.array([[0.1, 0.3]]), np.array([1.0])),
-    harm=LayerHarm(np.array([[1.0, 2.0], [3.0, 6.0]]), np.array([-1.0, 4.0])),
+    harm=LayerHarm(np.array([[1.0, 2.0], [3.0, 6.0]]), np.array([-1.0, 4.0]), 0.5),
 )
 
 
@@ -57,4 +57,5 @@ def test_the_table():
         "layer 1           0.4        0.8          0.3        0.3           4.00",
         "mean of layers    0.3        0.6         0.15        0.2           3.00",
         "composite         0.5          1            -          -           1.50",
+        "between seeds, the score of the control's composite has an sd of 0.50",
     ]
