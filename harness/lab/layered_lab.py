@@ -28,7 +28,7 @@ from harness.lab.pictures import Picture
 from harness.metrics.judge import OpenClipJudge
 from harness.models.kernels import pinned
 from harness.models.sampler import generator_for, latents_sha256
-from harness.results.arrays import Array, Images, Values
+from harness.results.arrays import Array, Values
 from harness.results.layered import LayerDistances, LayeredMeasurement, LayerHarm
 from harness.results.statistics import pooled_seed_sd
 from harness.surgery.view import ablate
@@ -127,14 +127,13 @@ class LayeredLab:
         control = self._control
         with ablate(self.pipeline, plan, stack, force_slots=force_slots):
             variant = self._all()
-        composites, collapsed = to_bytes(torch.stack([composite(each.pixels) for each in variant]))
-        scores = self._scores(variant, composites)
+        scores = self._scores(variant)
         return LayeredMeasurement(
             plan=str(plan) if stack is None else f"{stack}: {plan}",
             pictures=len(self.pictures),
             seeds=self.seeds,
             identical=[each.sha256 for each in variant] == [each.sha256 for each in control],
-            collapsed=int(collapsed.sum()),
+            collapsed=sum(int(to_bytes(composite(each.pixels)[None]).collapsed[0]) for each in variant),
             distances=_distances(control, variant),
             between_seeds=self._between_seeds,
             harm=None if scores is None else self._harm(scores),
@@ -153,15 +152,20 @@ class LayeredLab:
 
     @cached_property
     def _control_scores(self) -> _Scores | None:
-        return self._scores(self._control, to_bytes(torch.stack([composite(c.pixels) for c in self._control])).images)
+        return self._scores(self._control)
 
-    def _scores(self, several: Sequence[_Layers], composites: Images) -> _Scores | None:
-        if self._judge is None:
+    def _scores(self, several: Sequence[_Layers]) -> _Scores | None:
+        """The scores of each decomposition by itself: all images at once could fill the memory."""
+        judge = self._judge
+        if judge is None:
             return None
         texts = [picture.prompt for picture in self.pictures for _ in self.seeds]
-        alone = torch.stack([over_backdrop(each.pixels) for each in several])  # (N, L, 3, H, W)
-        columns = [self._points(to_bytes(layer).images, texts) for layer in alone.unbind(1)]
-        return _Scores(np.stack(columns, axis=1), self._points(composites, texts))
+        rows: list[Values] = []
+        for each, text in zip(several, texts, strict=True):
+            images = to_bytes(torch.cat([over_backdrop(each.pixels), composite(each.pixels)[None]])).images
+            rows.append(judge.score(judge.embed_images(images), [text] * len(images)).astype(np.float64))
+        scores = np.stack(rows)
+        return _Scores(layers=scores[:, :-1], composite=scores[:, -1])
 
     def _harm(self, scores: _Scores) -> LayerHarm:
         control = self._control_scores
@@ -172,10 +176,6 @@ class LayeredLab:
             control.composite - scores.composite,
             pooled_seed_sd(control.composite.reshape(len(self.pictures), -1)) if several else None,
         )
-
-    def _points(self, images: Images, texts: Sequence[str]) -> Values:
-        assert self._judge is not None
-        return self._judge.score(self._judge.embed_images(images), texts).astype(np.float64)
 
     def _all(self) -> list[_Layers]:
         return [self._decompose(picture, seed) for picture in self.pictures for seed in self.seeds]
@@ -201,8 +201,10 @@ class LayeredLab:
             raise CheckpointError(
                 f"the {PIPELINE} gives layers of {layers.shape[1]} channels, not 4 (RGBA): the vae is not one of layers"
             )
-        # What is not a number is grey and half transparent.
-        pixels = layers.float().cpu().nan_to_num(0.5, 0.5, 0.5).clamp(0, 1)
+        pixels = layers.float().cpu()
+        if not torch.isfinite(pixels).all():
+            pixels = torch.full_like(pixels, 0.5)  # a constant, so its composite has collapsed
+        pixels = pixels.clamp(0, 1)
         return _Layers(pixels.mul(255).round().to(torch.uint8), latents_sha256(last[0].cpu()))
 
 

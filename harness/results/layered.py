@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -97,6 +98,12 @@ class LayeredMeasurement:
         last = self.rows[-1]
         out["composite_drift"] = last.drift
         return out if last.harm is None else out | {"composite_harm": last.harm}
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame, with the plan in front: the frames of several plans can be put together."""
+        frame = pd.DataFrame([asdict(row) for row in self.rows])
+        frame.insert(0, "plan", self.plan)
+        return frame
 
     def _row(self, part: str, layers: int | slice) -> LayerRow:
         seeds = self.between_seeds

@@ -126,6 +126,24 @@ def test_without_a_judge_and_a_second_seed_there_is_drift_alone(pipeline):
     assert measured.summary["layer_drift"] > 0
 
 
+def test_what_is_not_a_number_is_grey_and_has_collapsed(layered):
+    layered.run("transformer_blocks: 0-3")  # the control, of the model as it is
+    bias = layered.pipeline.transformer.proj_out.bias
+    kept = bias.detach().clone()
+    with torch.no_grad():
+        bias.fill_(torch.nan)
+    try:
+        broken = layered.run("transformer_blocks: 0-3")
+    finally:
+        with torch.no_grad():
+            bias.copy_(kept)
+    assert broken.collapsed == 2
+    assert not broken.identical
+    assert np.isfinite(list(broken.summary.values())).all()
+    assert broken.summary["alpha_drift"] > 0
+    assert "2 composites collapsed" in str(broken)
+
+
 def test_the_model_is_as_it_was_after_a_plan_that_does_not_fit(layered):
     before = layered.decompose(0, 0)
     with pytest.raises(PlanError):

@@ -59,3 +59,14 @@ def test_the_table():
         "composite         0.5          1            -          -           1.50",
         "between seeds, the score of the control's composite has an sd of 0.50",
     ]
+
+
+def test_the_frame_has_a_row_a_part():
+    frame = FULL.to_frame()
+    assert list(frame.columns) == [
+        "plan", "part", "drift", "alpha_drift", "seed_drift", "seed_alpha_drift", "harm",
+    ]  # fmt: skip
+    assert frame["plan"].unique().tolist() == [FULL.plan]
+    assert frame["part"].tolist() == ["layer 0", "layer 1", MEAN, COMPOSITE]
+    assert frame["harm"].tolist() == [2.0, 4.0, 3.0, 1.5]
+    assert frame["alpha_drift"].isna().tolist() == [False, False, False, True]
