@@ -31,7 +31,8 @@ from harness.models.sampler import generator_for, latents_sha256
 from harness.results.arrays import Array, Values
 from harness.results.layered import LayerDistances, LayeredMeasurement, LayerHarm
 from harness.results.statistics import pooled_seed_sd
-from harness.surgery.view import ablate
+from harness.surgery.trace import check_trace, traced
+from harness.surgery.view import AblationView
 
 PIPELINE = "QwenImageLayeredPipeline"
 _RESOLUTIONS = (640, 1024)  # the only ones that the pipeline takes: the root of the number of pixels
@@ -123,13 +124,19 @@ class LayeredLab:
         return self._decompose(self.pictures[picture], seed).layers
 
     def run(self, plan: Plan | str, stack: str | None = None, *, force_slots: bool = False) -> LayeredMeasurement:
-        """Measure a plan on every picture and seed; the arguments are those of :func:`harness.surgery.view.ablate`."""
+        """Measure a plan on every picture and seed; the arguments are those of :func:`harness.surgery.view.ablate`.
+
+        Raises PlanError for a plan that doesn't fit, before anything is made, and SurgeryError where the blocks that
+        ran are not the plan's.
+        """
+        view = AblationView(self.pipeline, plan, stack, force_slots=force_slots)
         control = self._control
-        with ablate(self.pipeline, plan, stack, force_slots=force_slots):
+        with view, traced(self.pipeline.transformer, view.stack) as ran:
             variant = self._all()
+        check_trace(ran, view.runs, view.stack)
         scores = self._scores(variant)
         return LayeredMeasurement(
-            plan=str(plan) if stack is None else f"{stack}: {plan}",
+            plan=f"{view.stack}: {view.plan}",
             pictures=len(self.pictures),
             seeds=self.seeds,
             identical=[each.sha256 for each in variant] == [each.sha256 for each in control],

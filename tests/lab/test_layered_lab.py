@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import harness
-from harness.errors import CheckpointError, DataError, PlanError, PromptError
+from harness.errors import CheckpointError, DataError, PlanError, PromptError, SurgeryError
 from harness.lab.layered_lab import Decomposition, LayeredLab
 from harness.lab.layers import alpha_drift, composite, layer_drift
 from harness.lab.pictures import drawn_pictures
@@ -127,7 +127,7 @@ def test_without_a_judge_and_a_second_seed_there_is_drift_alone(pipeline):
 
 
 def test_what_is_not_a_number_is_grey_and_has_collapsed(layered):
-    layered.run("transformer_blocks: 0-3")  # the control, of the model as it is
+    assert layered._control  # of the model as it is
     bias = layered.pipeline.transformer.proj_out.bias
     kept = bias.detach().clone()
     with torch.no_grad():
@@ -144,13 +144,6 @@ def test_what_is_not_a_number_is_grey_and_has_collapsed(layered):
     assert "2 composites collapsed" in str(broken)
 
 
-def test_the_model_is_as_it_was_after_a_plan_that_does_not_fit(layered):
-    before = layered.decompose(0, 0)
-    with pytest.raises(PlanError):
-        layered.run("transformer_blocks: 0-9")
-    assert torch.equal(layered.decompose(0, 0), before)
-
-
 def test_what_cannot_be_taken_apart_is_refused(pipeline):
     with pytest.raises(CheckpointError, match="a Linear makes no layers: LayeredLab takes a loaded QwenImageLayered"):
         LayeredLab(torch.nn.Linear(1, 1), [(GREY, "grey")])
@@ -164,6 +157,19 @@ def test_what_cannot_be_taken_apart_is_refused(pipeline):
         LayeredLab(pipeline, [])
     with pytest.raises(DataError, match="1 pictures and 0 seeds"):
         LayeredLab(pipeline, [(GREY, "grey")], seeds=[])
+
+
+def test_a_plan_that_does_not_fit_costs_no_decomposition(pipeline, monkeypatch):
+    lab = LayeredLab(pipeline, [(GREY, "grey")], SETTINGS)
+    monkeypatch.setattr(lab, "_all", lambda: pytest.fail("the control was made"))
+    with pytest.raises(PlanError):
+        lab.run("transformer_blocks: 0-9")
+
+
+def test_a_plan_that_takes_no_hold_is_told(layered, monkeypatch):
+    monkeypatch.setattr("harness.surgery.view.AblationView.install", lambda _view: None)
+    with pytest.raises(SurgeryError, match="the ablation did not take hold as written"):
+        layered.run("transformer_blocks: 0 2-3")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +202,7 @@ def test_the_example_in_the_docs_runs(pipeline, tmp_path, capsys):
         code = code.replace(written, here)
     exec(code, {})
     title, headings, layer, mean, whole, unit, figure = capsys.readouterr().out.splitlines()
-    assert title == "transformer_blocks: 0-0 2-3: 1 picture x 2 seeds"
+    assert title == "transformer_blocks: 0 2 3: 1 picture x 2 seeds"
     assert headings.split("  ")[-1] == "harm [points]"
     assert (layer[:7], mean[:14], whole[:9], unit[:13]) == ("layer 0", "mean of layers", "composite", "between seeds")
     assert float(figure) > 0
