@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from harness.errors import HarnessError
     from harness.findings.claim import claim
     from harness.lab.lab import Lab
+    from harness.lab.layered_lab import Decomposition, LayeredLab
+    from harness.lab.pictures import drawn_pictures, read_pictures
     from harness.metrics.base import Embedder, PairDistance, TextScorer
     from harness.models.declared_stacks import declare_stack
     from harness.results.journal import read as read_journal
@@ -37,9 +39,11 @@ _HOMES = {
     "ALL_STRATEGIES": ("harness.ablation.strategies", "ALL_STRATEGIES"),
     "Ask": ("harness.ablation.grid", "Ask"),
     "Case": ("harness.ablation.case", "Case"),
+    "Decomposition": ("harness.lab.layered_lab", "Decomposition"),
     "Embedder": ("harness.metrics.base", "Embedder"),
     "HarnessError": ("harness.errors", "HarnessError"),
     "Lab": ("harness.lab.lab", "Lab"),
+    "LayeredLab": ("harness.lab.layered_lab", "LayeredLab"),
     "Measurement": ("harness.results.records", "Measurement"),
     "Modifier": ("harness.ablation.modifier", "Modifier"),
     "PAINTER_STRATEGIES": ("harness.ablation.strategies", "PAINTER_STRATEGIES"),
@@ -56,12 +60,14 @@ _HOMES = {
     "ablate": ("harness.surgery.view", "ablate"),
     "claim": ("harness.findings.claim", "claim"),
     "declare_stack": ("harness.models.declared_stacks", "declare_stack"),
+    "drawn_pictures": ("harness.lab.pictures", "drawn_pictures"),
     "export": ("harness.surgery.export", "export"),
     "findings": ("harness.findings", ""),
     "load": ("harness.api", "load"),
     "load_run": ("harness.api", "load_run"),
     "rank": ("harness.api", "rank"),
     "read_journal": ("harness.results.journal", "read"),
+    "read_pictures": ("harness.lab.pictures", "read_pictures"),
     "sweep": ("harness.api", "sweep"),
 }
 
@@ -71,9 +77,11 @@ __all__ = [
     "PART_STRATEGIES",
     "Ask",
     "Case",
+    "Decomposition",
     "Embedder",
     "HarnessError",
     "Lab",
+    "LayeredLab",
     "Measurement",
     "Modifier",
     "PairDistance",
@@ -89,12 +97,14 @@ __all__ = [
     "ablate",
     "claim",
     "declare_stack",
+    "drawn_pictures",
     "export",
     "findings",
     "load",
     "load_run",
     "rank",
     "read_journal",
+    "read_pictures",
     "sweep",
 ]
 

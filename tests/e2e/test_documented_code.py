@@ -30,6 +30,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 # (page, how its block begins) -> the test file that executes it, which names the page.
 ELSEWHERE = {
     ("library.md", "from harness import Lab, ablate, load"): "e2e/test_library.py",
+    ("checkpoints.md", "import torch"): "lab/test_layered_lab.py",
     ("analysis.md", "from harness import Lab, Study"): "test_api.py",
     ("findings.md", "from harness import Lab, Study, findings"): "test_api.py",
     ("findings.md", "import pytest"): "findings/test_definitions.py",

@@ -84,22 +84,31 @@ def _flow(**more: Any) -> Any:
     return diffusers.FlowMatchEulerDiscreteScheduler(**more)
 
 
-def qwen_image(folder: Path) -> Any:
-    """Qwen-Image: true guidance in forwards of its own, a mask that is None where nothing is padded."""
-    tokenizer = _letters()
+def _qwen_vl(tokenizer: transformers.Qwen2Tokenizer) -> nn.Module:
     language = _decoder(len(tokenizer)) | {"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}
     vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": _WIDTH}
     config = transformers.Qwen2_5_VLConfig(text_config=language, vision_config=vision)
+    return transformers.Qwen2_5_VLForConditionalGeneration(config)
+
+
+def _qwen_transformer(latents: int, **more: Any) -> nn.Module:
+    return diffusers.QwenImageTransformer2DModel(
+        in_channels=4 * latents,
+        out_channels=latents,
+        num_layers=4,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=_WIDTH,
+        axes_dims_rope=(2, 2, 4),
+        **more,
+    )
+
+
+def qwen_image(folder: Path) -> Any:
+    """Qwen-Image: true guidance in forwards of its own, a mask that is None where nothing is padded."""
+    tokenizer = _letters()
     return diffusers.QwenImagePipeline(
-        transformer=diffusers.QwenImageTransformer2DModel(
-            in_channels=16,
-            out_channels=4,
-            num_layers=4,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=_WIDTH,
-            axes_dims_rope=(2, 2, 4),
-        ),
+        transformer=_qwen_transformer(4),
         scheduler=_flow(),
         vae=diffusers.AutoencoderKLQwenImage(
             base_dim=4,
@@ -109,8 +118,39 @@ def qwen_image(folder: Path) -> Any:
             latents_mean=[0.0] * 4,
             latents_std=[1.0] * 4,
         ),
-        text_encoder=transformers.Qwen2_5_VLForConditionalGeneration(config),
+        text_encoder=_qwen_vl(tokenizer),
         tokenizer=tokenizer,
+    )
+
+
+def qwen_image_layered(folder: Path) -> Any:
+    """Qwen-Image-Layered: RGBA layers of an image. No family: harness.LayeredLab runs it.
+
+    It makes 640 x 640 pixels or more, so the autoencoder halves six times, to 5 x 5 tokens a layer. Its latents have
+    another number of channels than RGBA: with as many, the pipeline takes the image for latents.
+    """
+    tokenizer = _letters()
+    return diffusers.QwenImageLayeredPipeline(
+        transformer=_qwen_transformer(8, use_additional_t_cond=True, use_layer3d_rope=True),
+        scheduler=_flow(),
+        vae=diffusers.AutoencoderKLQwenImage(
+            base_dim=2,
+            z_dim=8,
+            dim_mult=[1] * 7,
+            num_res_blocks=0,
+            temperal_downsample=[False] * 6,
+            input_channels=4,
+            latents_mean=[0.0] * 8,
+            latents_std=[1.0] * 8,
+        ),
+        text_encoder=_qwen_vl(tokenizer),
+        tokenizer=tokenizer,
+        processor=transformers.Qwen2VLProcessor(
+            image_processor=transformers.Qwen2VLImageProcessor(),
+            tokenizer=tokenizer,
+            video_processor=transformers.Qwen2VLVideoProcessor(),
+            chat_template=_CHAT,
+        ),
     )
 
 
@@ -337,4 +377,14 @@ def save(name: str, folder: Path) -> Path:
         "judge": str(BUNDLED / "judge"),
     }
     (target / "harness.json").write_text(json.dumps(settings))
+    return target
+
+
+def save_layered(folder: Path) -> Path:
+    """Qwen-Image-Layered with random weights as ``save_pretrained`` writes it, in ``folder/qwen-image-layered``."""
+    torch.manual_seed(0)
+    pipeline = qwen_image_layered(folder)
+    perturbed(pipeline.transformer)
+    target = folder / "qwen-image-layered"
+    pipeline.save_pretrained(target)
     return target

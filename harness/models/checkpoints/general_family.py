@@ -23,6 +23,7 @@ MODULAR_INDEX = "modular_model_index.json"
 _VIDEO = ("num_frames", "video_length", "frames", "video", "control_video")
 _AUDIO = ("audio_length_in_s", "audio_end_in_s", "audio_duration", "lyrics")
 _FROM_IMAGES = ("strength", "mask_image", "mask", "control_image", "controlnet_conditioning_scale", "reference_image")
+_LAYERS = "layers"  # RGBA, of an image
 _IMAGES = ("image", "images", "video")  # of `prepare_latents`
 _NEEDED = ("prompt", "prompt_embeds", "latents", "generator", "num_inference_steps", "height", "width", "output_type")
 _CALLBACKS = ("callback_on_step_end", "callback")
@@ -132,6 +133,8 @@ def _not_from_prompts(index: Mapping[str, Any], source: PipelineSource) -> str:
         return f"it has a ControlNet, and cases have no image to control with; {_STILL}"
     if video or audio:
         return f"it makes {'videos' if video else 'sound'} ({video or audio}), and harm is measured on images; {_STILL}"
+    if _LAYERS in parameters and "image" in parameters:
+        return f"it takes an image apart into layers, and cases have prompts alone: use harness.LayeredLab; {_STILL}"
     if image or taken or (source.required & set(_IMAGES)):
         where = image or taken or "image"
         return f"it makes images from images ({where}), and cases have prompts alone; {_STILL}"

@@ -33,7 +33,10 @@ def refusal(pipeline, transformer, **more):
 QWEN = "QwenImageTransformer2DModel"
 REFUSED = [
     (("QwenImageEditPipeline", QWEN), "makes images from images (image)"),
-    (("QwenImageLayeredPipeline", QWEN), "makes images from images (image)"),
+    (
+        ("QwenImageLayeredPipeline", QWEN),
+        "takes an image apart into layers, and cases have prompts alone: use harness.LayeredLab",
+    ),
     (("QwenImageInpaintPipeline", QWEN), "makes images from images (strength)"),
     (("QwenImageControlNetPipeline", QWEN), "makes images from images (control_image)"),
     (("ZImageImg2ImgPipeline", "ZImageTransformer2DModel"), "makes images from images (strength)"),
