@@ -59,7 +59,8 @@ def test_hooks_run_tools_that_constraints_pin_and_fetch_nothing():
 def test_every_page_is_on_the_map_and_links_lead_somewhere():
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
     for page in pages:
-        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+        prose = re.sub(r"^```.*?^```|`[^`\n]+`", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", prose):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
     on_the_map = set(re.findall(r"\]\(([\w.-]+\.md)", (ROOT / "docs" / "README.md").read_text()))
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"} <= on_the_map

@@ -117,7 +117,7 @@ def test_cases_import_from_the_package_alone(path):
 
 def test_there_are_examples_to_look_at():
     assert sum(len(blocks(page)) for page in PAGES) >= 7
-    assert len(CASES) == 10
+    assert len(CASES) == 11
     assert imports_below_the_package("import harness.api\nfrom harness.lab import lab\nfrom harness import Lab\n") == [
         "harness.api",
         "harness.lab",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,12 @@ import harness
 from harness.ablation.plan import parse
 from harness.analysis.lokr.angle_records import AngleRecord
 from harness.cli.main import main
-from harness.errors import PlanError
+from harness.errors import HarnessError, PlanError
 from harness.models.checkpoints.resolve import resolve
 from harness.results.journal import write_journal
 from tests.helpers.angles import write
-from tests.helpers.records import quality
+from tests.helpers.records import PROMPTS, latency, quality
+from tests.helpers.runs import control
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -34,6 +36,9 @@ ELSEWHERE = {
     ("analysis.md", "from harness import Lab, Study"): "test_api.py",
     ("findings.md", "from harness import Lab, Study, findings"): "test_api.py",
     ("findings.md", "import pytest"): "findings/test_definitions.py",
+    ("own-model.md", "import torch"): "models/test_declared_stacks.py",
+    ("own-model.md", "from harness import Plan"): "models/test_declared_stacks.py",
+    ("own-model.md", "from harness import declare_stack"): "models/test_declared_stacks.py",
     ("extending.md", "from harness import Plan, Strategy"): "e2e/test_installed_package.py",
     ("extending.md", "from harness import Modifier"): "e2e/test_installed_package.py",
     ("extending.md", "def checkpoints"): "e2e/test_installed_package.py",
@@ -119,6 +124,21 @@ def test_a_run_is_read_and_ranked(tmp_path, monkeypatch, capsys):
     write_journal(tmp_path / "reports" / "RUN", [quality("a", 0.1), quality("b", 3.0)])
     run("formats.md", "from harness import rank")
     assert "least harmful variant: m (16 prompts)" in capsys.readouterr().out
+
+
+def test_a_run_is_taken_apart_in_tables(tmp_path, monkeypatch, capsys):
+    """Without pyarrow its last table file is not written, and the error names the package."""
+    monkeypatch.chdir(tmp_path)
+    write_journal(tmp_path / "reports" / "RUN", [control(), quality("a", 0.1), latency("a", 1.2), quality("b", 3.0)])
+    text = block("data.md", "from harness import load, rank")
+    if find_spec("pyarrow") is None:
+        with pytest.raises(HarnessError, match="pyarrow"):
+            exec(compile(text, "data.md", "exec"), {})
+        text = text.replace('run.to_parquet("tables/")\n', "")
+    names: dict[str, object] = {}
+    exec(compile(text, "data.md", "exec"), names)
+    assert len(names["worst"]) == 3 * PROMPTS  # the control has scores, too
+    assert (tmp_path / "pareto.png").stat().st_size > 1000
 
 
 def test_ranks_by_layer_make_an_adapter_of_peft(tmp_path, monkeypatch):

@@ -50,4 +50,5 @@ DEFAULTS = Options(
     cache_limit=20 * 10**9,
     adaptive=False,
     budget=None,
+    trackers=(),
 )
