@@ -26,7 +26,7 @@ from harness.analysis.profile import Velocity
 from harness.errors import SurgeryError
 from harness.lab.lab import Lab
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.results.arrays import Array
 from harness.surgery.prefix_walk import walk
 from harness.surgery.trace import check_trace, traced
@@ -74,7 +74,7 @@ def check_walk(transformer: nn.Module, arguments: Mapping[str, Any]) -> None:
     """
     model = unwrap_compiled(transformer)
     for stack, attribute in stacks(model).items():
-        length = len(getattr(model, attribute))
+        length = len(blocks_at(model, attribute))
         plan = without_block(length, (length - 1) // 2)
         with ablate(transformer, plan, stack), traced(transformer, stack) as ran:
             slow: Tensor = transformer(**arguments)[0]
