@@ -22,7 +22,7 @@ from harness.ablation.plan import Plan, Step, identity
 from harness.ablation.plan import block_runs as runs_of_step
 from harness.errors import SurgeryError
 from harness.surgery.slot import State
-from harness.surgery.stack_states import StackStates
+from harness.surgery.stack_states import StackCall, StackStates
 
 
 class PlanOutput(NamedTuple):
@@ -100,7 +100,7 @@ def _below(on: _Input, root: _Node, depth: int, end: State | None) -> Iterator[P
     yield from _steps(on, root, depth, call, on.model.stacks[depth].start(call))
 
 
-def _steps(on: _Input, node: _Node, depth: int, call: Mapping[str, Any], state: State) -> Iterator[PlanOutput]:
+def _steps(on: _Input, node: _Node, depth: int, call: StackCall, state: State) -> Iterator[PlanOutput]:
     """The plans at and below a place in the tree of one stack, where the stack has that state."""
     stack = on.model.stacks[depth]
     for step, child in node.steps.items():

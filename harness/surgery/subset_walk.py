@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.surgery.slot import State
-from harness.surgery.stack_states import StackStates
+from harness.surgery.stack_states import StackCall, StackStates
 
 
 class SubsetOutputs(NamedTuple):
@@ -69,7 +69,7 @@ class _Walk:
         yield from self._from_block(_Place(depth, 0, first), subsets, call, self._model.stacks[depth].start(call))
 
     def _from_block(
-        self, place: _Place, subsets: tuple[int, ...], call: Mapping[str, Any], state: State
+        self, place: _Place, subsets: tuple[int, ...], call: StackCall, state: State
     ) -> Iterator[SubsetOutputs]:
         """All subsets that agree with ``subsets`` before a block, which takes that state."""
         stack = self._model.stacks[place.depth]
@@ -81,7 +81,7 @@ class _Walk:
         following = place._replace(block=place.block + 1)
         if 2 * len(subsets) <= self._together:
             both = {name: torch.cat([after[name], state[name]]) for name in state}
-            call = _repeated(call, self._rows * len(subsets), 2)
+            call = _call_repeated(call, self._rows * len(subsets), 2)
             yield from self._from_block(following, subsets + without, call, both)
         else:
             yield from self._from_block(following, subsets, call, after)
@@ -102,3 +102,9 @@ def _repeated(arguments: Mapping[str, Any], rows: int, times: int) -> dict[str, 
         name: torch.cat([value] * times) if isinstance(value, Tensor) and value.ndim and len(value) == rows else value
         for name, value in arguments.items()
     }
+
+
+def _call_repeated(call: StackCall, rows: int, times: int) -> StackCall:
+    """What the blocks are called with on so many rows, for ``times`` as many."""
+    own = tuple(_repeated(arguments, rows, times) for arguments in call.own)
+    return StackCall(_repeated(call.arguments, rows, times), own)
