@@ -58,7 +58,7 @@ class Notes:
         return [name for name, value in self.own(index).items() if _keeps_state(value)]
 
     def changed(self, state: State) -> list[str]:
-        """What of a state, which no block has changed, isn't what the loop began with."""
+        """The names in a state that isn't any more what the loop began with."""
         return [name for name, value in state.items() if not torch.equal(value, self._start[name])]
 
     def check_unchanged(self, state: State) -> None:

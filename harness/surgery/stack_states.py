@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from harness.ablation.plan import Step
 from harness.errors import SurgeryError
+from harness.models.forward_output import output_of
 from harness.models.stacks import blocks_at, put_blocks, stacks, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.deferred import Notes, Watching
@@ -64,6 +65,7 @@ class StackStates:
     def __init__(self, transformer: nn.Module) -> None:
         self._transformer = transformer
         self._model = unwrap_compiled(transformer)
+        self._watched: set[str] = set()
         self.stacks = tuple(self._stack(name, attribute) for name, attribute in stacks(self._model).items())
 
     @property
@@ -71,30 +73,34 @@ class StackStates:
         """The number of blocks of each stack, in the order of the model."""
         return {stack.name: len(stack.blocks) for stack in self.stacks}
 
-    def call_of(self, depth: int, arguments: Mapping[str, Any], end: State | None) -> StackCall:
-        """What the blocks of stack ``depth`` are called with, where the stack before it ends with a state.
+    def call_of(self, arguments: Mapping[str, Any], ends: Sequence[State]) -> StackCall:
+        """What the blocks of a stack are called with, where those before it end with these states.
 
-        ``arguments`` are those of the transformer's forward; ``end`` is None for the first stack. Raises SurgeryError
-        where a block has a cache, or where the model changes the state between blocks that have arguments of their own.
+        ``arguments`` are those of the transformer's forward; ``ends`` is empty for the first stack. Raises SurgeryError
+        where the model changes the state between the blocks, or where a block has a cache.
         """
-        stack = self.stacks[depth]
+        stack = self.stacks[len(ends)]
         blocks, notes = list(stack.blocks), Notes(stack.contract.by_block)
-        # Blocks that are called alike are known by the first one, others when the loop has come to its end.
-        last = len(blocks) - 1 if stack.contract.by_block else 0
+        # Blocks that are called alike are known by the first one; that nothing else changes the state is seen once.
+        whole_loop = stack.contract.by_block or stack.name not in self._watched
+        last = len(blocks) - 1 if whole_loop else 0
         slots = [Watching(position, notes, blocks, stack.contract) for position in range(last)]
         stop = _Stop(last, notes, blocks, stack.contract)
         try:
-            with self._in_place(depth, end, [*slots, stop, *stack.empty[last + 1 :]]):
+            with self._in_place(ends, [*slots, stop, *stack.empty[last + 1 :]]):
                 self._transformer(**arguments)
         except _Reached as reached:
-            return StackCall(reached.call, _own(stack, notes, stack.start(StackCall(reached.call))))
+            call = StackCall(reached.call)
+            if whole_loop:
+                _check_unchanged(stack, notes, stack.start(call))
+                self._watched.add(stack.name)
+            return replace(call, own=_own(stack, notes))
         raise SurgeryError(f"no block of {stack.attribute!r} ran")
 
-    def output_after(self, arguments: Mapping[str, Any], end: State | None) -> Tensor:
-        """The transformer's output where the last stack ends with that state."""
-        with self._in_place(len(self.stacks), end):
-            output: Tensor = self._transformer(**arguments)[0]
-        return output
+    def output_after(self, arguments: Mapping[str, Any], ends: Sequence[State]) -> Tensor:
+        """The transformer's output where the stacks end with these states."""
+        with self._in_place(ends):
+            return output_of(self._transformer, arguments)
 
     def _stack(self, name: str, attribute: str) -> Stack:
         blocks = blocks_at(self._model, attribute)
@@ -109,12 +115,12 @@ class StackStates:
         return Stack(name, attribute, blocks, block_contract, empty)
 
     @contextmanager
-    def _in_place(self, depth: int, end: State | None, slots: Sequence[Slot] = ()) -> Iterator[None]:
-        """The stacks before ``depth`` without blocks, the last of them ending with a state; ``slots`` at ``depth``."""
-        views = [stack.empty for stack in self.stacks[:depth]]
-        if end is not None:
-            last = self.stacks[depth - 1]
-            views[-1] = [_StoredState(last.blocks[0], end, last.contract), *last.empty[1:]]
+    def _in_place(self, ends: Sequence[State], slots: Sequence[Slot] = ()) -> Iterator[None]:
+        """The first stacks without blocks, each ending with its state; ``slots`` in the next one."""
+        views: list[Sequence[Slot]] = [
+            [_StoredState(stack.blocks[0], end, stack.contract), *stack.empty[1:]]
+            for stack, end in zip(self.stacks, ends, strict=False)
+        ]
         try:
             for stack, view in zip(self.stacks, [*views, slots] if slots else views, strict=False):
                 put_blocks(self._model, stack.attribute, BlockView(stack.blocks, view))
@@ -155,16 +161,19 @@ class _SlotOfOwn(Slot):
         return {**call, **self._own[index]}
 
 
-def _own(stack: Stack, notes: Notes, state: State) -> tuple[Mapping[str, Any], ...]:
-    """The arguments that belong to each block of a stack, whose loop ends with ``state`` where no block runs."""
-    by_block = stack.contract.by_block
-    if not by_block:
-        return ()
+def _check_unchanged(stack: Stack, notes: Notes, state: State) -> None:
+    """Raise SurgeryError where a stack's loop, in which no block ran, doesn't end with the state that it began with."""
     if changed := notes.changed(state):
         raise SurgeryError(
             f"stack {stack.name!r} can't be run apart from its model, which changes {' and '.join(changed)} between "
-            f"its blocks (a ControlNet's residuals, say), and {', '.join(by_block)} belongs to each block"
+            "its blocks (by blocks of another stack or a ControlNet's residuals, say)"
         )
+
+
+def _own(stack: Stack, notes: Notes) -> tuple[Mapping[str, Any], ...]:
+    """The arguments that belong to each block of a stack."""
+    if not stack.contract.by_block:
+        return ()
     for index in range(len(stack.blocks)):
         if caches := notes.caches(index):
             raise SurgeryError(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from harness.ablation.ranges import DEPTHS
 from harness.ablation.strategies import STRATEGIES
@@ -14,7 +16,7 @@ from harness.cli.inventory import RANGES
 from harness.cli.main import main
 from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
-from harness.models.checkpoints.resolve import bundled_names, resolve
+from harness.models.checkpoints.resolve import BUNDLED, bundled_names, resolve
 
 
 def said(capsys, *arguments, code=0):
@@ -131,3 +133,24 @@ def test_diffusers_names_of_stacks_are_taken(capsys):
     (case,) = told(capsys, "flux-tiny", "--stack", "single_transformer_blocks", *grid)["cases"]
     assert case["id"] == "flux-tiny-single-L02-skip"
     assert told(capsys, "sd3-tiny", "--plan", "transformer_blocks: 0 2-11")["cases"][0]["stack"] == "joint"
+
+
+def test_a_pruned_checkpoint_says_what_it_lacks(tmp_path, capsys):
+    lacks = "11 of 19 double of flux.1-dev"
+    first = said(capsys, "flux.1-lite-8b").splitlines()[0]
+    assert first.endswith(f"; it was pruned: it lacks {lacks}; its own blocks are counted from 0")
+    assert told(capsys, "flux.1-lite-8b")["lacks"] == lacks
+    assert "pruned" not in said(capsys, "flux.1-dev")
+    assert told(capsys, "flux.1-dev")["lacks"] == ""
+    pruned_by_hand(tmp_path)
+    assert "it lacks 1 and 3 of double;" in said(capsys, str(tmp_path / "mini"))
+
+
+def pruned_by_hand(folder):
+    """flux-tiny with three of its five double blocks, under their old numbers."""
+    shutil.copytree(BUNDLED / "flux-tiny", folder / "mini")
+    (file,) = (folder / "mini" / "transformer").glob("*.safetensors")
+    gone = ("transformer_blocks.1.", "transformer_blocks.3.")
+    save_file({k: v for k, v in load_file(file).items() if not k.startswith(gone)}, file, {"format": "pt"})
+    path = file.parent / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_layers": 3}))
