@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 
 import pytest
-from safetensors.torch import load_file, save_file
 
 from harness.ablation.ranges import DEPTHS
 from harness.ablation.strategies import STRATEGIES
@@ -17,6 +15,7 @@ from harness.cli.main import main
 from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
 from harness.models.checkpoints.resolve import BUNDLED, bundled_names, resolve
+from tests.helpers.pruned import pruned_flux_tiny
 
 
 def said(capsys, *arguments, code=0):
@@ -142,15 +141,6 @@ def test_a_pruned_checkpoint_says_what_it_lacks(tmp_path, capsys):
     assert told(capsys, "flux.1-lite-8b")["lacks"] == lacks
     assert "pruned" not in said(capsys, "flux.1-dev")
     assert told(capsys, "flux.1-dev")["lacks"] == ""
-    pruned_by_hand(tmp_path)
-    assert "it lacks 1 and 3 of double;" in said(capsys, str(tmp_path / "mini"))
-
-
-def pruned_by_hand(folder):
-    """flux-tiny with three of its five double blocks, under their old numbers."""
-    shutil.copytree(BUNDLED / "flux-tiny", folder / "mini")
-    (file,) = (folder / "mini" / "transformer").glob("*.safetensors")
-    gone = ("transformer_blocks.1.", "transformer_blocks.3.")
-    save_file({k: v for k, v in load_file(file).items() if not k.startswith(gone)}, file, {"format": "pt"})
-    path = file.parent / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_layers": 3}))
+    folder = pruned_flux_tiny(tmp_path)
+    prompts = str(BUNDLED / "prompts.txt")
+    assert "it lacks 1 and 3 of double;" in said(capsys, str(folder), "--prompts", prompts)

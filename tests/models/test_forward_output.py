@@ -8,10 +8,10 @@ from torch import nn
 
 from harness.models.forward_output import output_of
 
+WRAPPED = {"tuple": lambda x: (x, None), "bare": lambda x: x, "list": lambda x: (list(x),)}
 
-@pytest.mark.parametrize(
-    "wrap", [lambda x: (x, None), lambda x: x, lambda x: (list(x),)], ids=["tuple", "bare", "list"]
-)
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
 def test_the_output_is_one_tensor_of_all_rows(wrap):
     class Model(nn.Module):
         def forward(self, x, return_dict):

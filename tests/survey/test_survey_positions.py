@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import diffusers
 import pytest
 import torch
-from packaging.version import Version
 
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
 from harness.surgery.view import ablate
-from harness.survey.classes import transformer_classes
 from harness.survey.reference import in_place, same
-from harness.survey.survey import output, survey_transformer, tiny_transformer
-from harness.survey.tiny_inputs import tiny_inputs
-
-CLASSES = transformer_classes()
-
-
-def small(name):
-    if name not in CLASSES:
-        pytest.skip(f"diffusers {diffusers.__version__} has no {name}")
-    try:
-        transformer = tiny_transformer(CLASSES[name])
-        arguments = tiny_inputs(transformer)
-        output(transformer, arguments)
-    except Exception as error:
-        if Version(diffusers.__version__) >= Version("0.42"):
-            raise
-        pytest.skip(f"the small config is for another release: {error}")
-    return transformer, arguments
+from harness.survey.survey import output, survey_transformer
+from tests.helpers.small_models import small
 
 
 def random(*shape):
