@@ -85,7 +85,7 @@ def export(
         raise ExportError(f"base_model {base_model!r} is no hub id; write it like org/name, or leave it out")
     family = family_of(model)
     kept = chosen(model, plans)
-    lengths = {stack.name: len(getattr(model, stack.attribute)) for stack in family.stacks}
+    lengths = {stack.name: len(blocks_at(model, stack.attribute)) for stack in family.stacks}
     _check_target(folder)
     pruned, converted = prune(model, family, kept)
     fresh = None
