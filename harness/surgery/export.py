@@ -26,7 +26,7 @@ from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 from harness.models.environment import versions
 from harness.models.loading import check_loaded, dtype_argument, no_bars
-from harness.models.stacks import transformer_of
+from harness.models.stacks import blocks_at, transformer_of
 from harness.results.records import Record
 from harness.surgery.export_card import CardFacts, model_card
 from harness.surgery.pruning import chosen, family_of, prune
