@@ -25,7 +25,7 @@ from harness.errors import OptionError, PromptError
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.environment import device_key, versions
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.results.arrays import Array
 from harness.spelling import did_you_mean
 
@@ -92,7 +92,7 @@ class Collector:
             "guidance": str(settings.guidance),
         }
         streams = tuple(sums.stream() for sums in self._sums.values())
-        lengths = {stack: len(getattr(model, attribute)) for stack, attribute in stacks(model).items()}
+        lengths = {stack: len(blocks_at(model, attribute)) for stack, attribute in stacks(model).items()}
         return Profile(checkpoint.name, setting, len(set(prompts)), self.edges, lengths, streams, made_with)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from harness.errors import CheckpointError, SurgeryError
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.surgery.block_contract import BlockContract, contract
 
 States = dict[str, list[Tensor]]  # stream -> (N, tokens, width) of what enters block 0 and of what leaves each block
@@ -55,7 +55,7 @@ def watch_states(transformer: nn.Module, rows: int, text: int, watcher: Watcher)
     model = unwrap_compiled(transformer)
     # By integer index: the blocks themselves, also where a view stands in front of them.
     watches = [
-        _Stack(name, getattr(model, a), contract(model, a), rows, text, watcher) for name, a in _attributes(model)
+        _Stack(name, blocks_at(model, a), contract(model, a), rows, text, watcher) for name, a in _attributes(model)
     ]
     names = list(inspect.signature(type(model).forward).parameters)[1:]
 

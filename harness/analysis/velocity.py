@@ -25,8 +25,9 @@ from harness.analysis.hidden_states import clock
 from harness.analysis.profile import Velocity
 from harness.errors import SurgeryError
 from harness.lab.lab import Lab
+from harness.models.forward_output import output_of
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.results.arrays import Array
 from harness.surgery.prefix_walk import walk
 from harness.surgery.trace import check_trace, traced
@@ -74,10 +75,10 @@ def check_walk(transformer: nn.Module, arguments: Mapping[str, Any]) -> None:
     """
     model = unwrap_compiled(transformer)
     for stack, attribute in stacks(model).items():
-        length = len(getattr(model, attribute))
+        length = len(blocks_at(model, attribute))
         plan = without_block(length, (length - 1) // 2)
         with ablate(transformer, plan, stack), traced(transformer, stack) as ran:
-            slow: Tensor = transformer(**arguments)[0]
+            slow = output_of(transformer, arguments)
         check_trace(ran, plan, stack)
         with traced(transformer, stack) as ran:
             ((_, fast),) = walk(transformer, arguments, [{stack: plan}])
@@ -111,6 +112,11 @@ class _Watch:
         self._due = False
         transformer = self._sampler.transformer
         named = self._sampler.named(args, kwargs)
+        if lacking := [name for name in ("hidden_states", "timestep") if name not in named]:
+            raise SurgeryError(
+                f"the forward of {type(transformer).__name__} takes no {' and no '.join(lacking)}, so its velocity and "
+                "noise levels aren't known, and plans can't be compared by them; compare them by images (cases)"
+            )
         if not self._step:
             self._begin(float(named["timestep"].flatten()[-1]))
         errors = self._errors.get(self._step)

@@ -153,6 +153,7 @@ def _plain(
         "checkpoint": checkpoint.name,
         "family": checkpoint.family.name,
         "stacks": dict(checkpoint.stacks),
+        "lacks": checkpoint.lacks,
         "settings": dataclasses.asdict(checkpoint.settings),
         "cases": [
             {"id": c.id, "stack": c.stack, "plan": str(c.plan), "blocks": cost.share(c, checkpoint.stacks)}

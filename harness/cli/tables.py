@@ -93,6 +93,8 @@ def planned(checkpoint: Checkpoint, cases: Sequence[Case], cost: Cost, time: str
         f"{checkpoint.name}: {checkpoint.family.transformer}, {blocks(checkpoint.stacks)} blocks; {cost.steps} steps, "
         f"guidance {settings.guidance:g}, {settings.height} x {settings.width} px, {settings.dtype}"
     )
+    if checkpoint.lacks:
+        about += f"; it was pruned: it lacks {checkpoint.lacks}; its own blocks are counted from 0"
     ranges = [
         (stack, f"0-{length - 1}", *(_resolved(depth, length) for depth in DEPTHS if depth != "each"))
         for stack, length in checkpoint.stacks.items()

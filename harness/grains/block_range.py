@@ -20,7 +20,7 @@ from harness.ablation.ranges import Span
 from harness.errors import CaseError, SurgeryError
 from harness.models.checkpoints.resolve import FAMILIES
 from harness.models.spec import Family
-from harness.models.stacks import find_stack, transformer_of
+from harness.models.stacks import blocks_at, find_stack, transformer_of
 from harness.surgery.block_contract import BlockContract, contract
 
 _IMAGE_ARGUMENT, TEXT_ARGUMENT = "hidden_states", "encoder_hidden_states"
@@ -134,7 +134,7 @@ def block_range(transformer: Any, stack: str | None, span: Span | None) -> Block
     """
     model, family = plain_model(transformer)
     name, attribute = find_stack(model, stack)
-    stacked = getattr(model, attribute)
+    stacked = blocks_at(model, attribute)
     length = len(stacked)
     span = span if span is not None else Span(0, length - 1)
     if span.last >= length:

@@ -32,6 +32,7 @@ from harness.grains.block_range import ARGUMENTS, BlockRange, Stream, block_rang
 from harness.grains.calibration import Forwards, TimestepBins, double, replay, timestep_bins
 from harness.grains.calls import Calls, counted, remove_after
 from harness.grains.forward_facts import ForwardFacts, forward_facts
+from harness.models.stacks import blocks_at, put_blocks
 from harness.surgery.slot import Slot, State
 from harness.surgery.view import BlockView
 
@@ -165,14 +166,14 @@ def surrogate(transformer: Any, fitted: Surrogate | None) -> Iterator[Calls]:
         if fitted is not None:
             where = block_range(transformer, fitted.stack, fitted.span)
             calls.what = f"{fitted.kind} surrogate of {where.place}"
-            original = getattr(where.model, where.attribute)
+            original = blocks_at(where.model, where.attribute)
             facts = hooks.enter_context(forward_facts(where.model))
             slots: list[Any] = list(original)
             for index, block in where.blocks.items():
                 slots[index] = Slot(block, (), (), where.contract)
             slots[fitted.span.first] = _MapSlot(where, fitted, facts, calls)
-            setattr(where.model, where.attribute, BlockView(original, slots))
-            hooks.callback(setattr, where.model, where.attribute, original)
+            put_blocks(where.model, where.attribute, BlockView(original, slots))
+            hooks.callback(put_blocks, where.model, where.attribute, original)
         yield calls
 
 

@@ -28,7 +28,7 @@ from harness.grains.block_range import ARGUMENTS, TEXT_ARGUMENT, BlockRange, Str
 from harness.grains.calls import Calls, counted, remove_after
 from harness.grains.forward_facts import ForwardFacts, forward_facts
 from harness.models.spec import FLUX
-from harness.models.stacks import stacks
+from harness.models.stacks import blocks_at, stacks
 from harness.surgery.view import ablate
 
 _ROTARY = "image_rotary_emb"  # FLUX: (cos, sin), (tokens, width) each, of the text and then of the image
@@ -79,13 +79,12 @@ def token_exit(
 
 def _later(where: BlockRange, after: int) -> list[BlockRange]:
     """The rest of the stack behind block ``after``, and the stacks behind it; those without a block left out."""
-    names = list(stacks(where.model))
-    length = len(getattr(where.model, where.attribute))
+    known = stacks(where.model)
+    names = list(known)
+    length = len(blocks_at(where.model, where.attribute))
     rest = [block_range(where.model, where.stack, Span(after + 1, length - 1))] if after + 1 < length else []
-    behind = names[names.index(where.stack) + 1 :]
-    return rest + [
-        block_range(where.model, name, None) for name in behind if len(getattr(where.model, stacks(where.model)[name]))
-    ]
+    behind = [name for name in names[names.index(where.stack) + 1 :] if len(blocks_at(where.model, known[name]))]
+    return rest + [block_range(where.model, name, None) for name in behind]
 
 
 def _end_after(where: BlockRange, after: int, later: list[BlockRange], calls: Calls, hooks: ExitStack) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from harness.models.stacks import stacks
+from harness.models.stacks import blocks_at, stacks
 from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.pruning import Kept
 
@@ -23,7 +23,7 @@ def teacher_places(transformer: nn.Module, kept: Kept) -> dict[str, tuple[int, .
     without a plan are matched block by block.
     """
     return {
-        name: tuple(sorted(kept.get(name, range(len(getattr(transformer, attribute))))))
+        name: tuple(sorted(kept.get(name, range(len(blocks_at(transformer, attribute))))))
         for name, attribute in stacks(transformer).items()
     }
 
@@ -46,7 +46,7 @@ def block_outputs(transformer: nn.Module, places: Places) -> Iterator[dict[str, 
     handles: list[Any] = []
     try:
         for stack, attribute in stacks(transformer).items():
-            blocks: nn.ModuleList = getattr(transformer, attribute)
+            blocks = blocks_at(transformer, attribute)
             if not len(blocks) or not places.get(stack):
                 continue
             returns = contract(transformer, attribute)

@@ -20,7 +20,7 @@ from harness.healing.trainer import Advance, calibration_loss, train
 from harness.models import prompts as prompt_files
 from harness.models.loading import DTYPES
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.surgery.export import export
 from harness.surgery.pruning import Kept, chosen
 
@@ -125,7 +125,7 @@ def heal(
     student = Student(type(teacher), unhealed, device, dtype, lora_rank=job.recipe.lora_rank, seed=job.recipe.seed)
     trained = sum(parameter.numel() for parameter in student.parameters.values())
     places = teacher_places(teacher, kept)
-    lengths = {stack: len(getattr(teacher, attribute)) for stack, attribute in stacks(teacher).items()}
+    lengths = {stack: len(blocks_at(teacher, attribute)) for stack, attribute in stacks(teacher).items()}
     before = calibration_loss(teacher, student.model, places, examples, job.recipe, dtype)
     progress = train(
         teacher, student, places, examples, job.recipe, state, dtype=dtype, save_every=save_every, advance=step_done

@@ -22,7 +22,7 @@ from diffusers import hooks
 from torch import Tensor, nn
 
 from harness.errors import SurgeryError
-from harness.models.stacks import stacks
+from harness.models.stacks import blocks_at, stacks
 from harness.modifiers.base import Counts, Target, refuse
 from harness.modifiers.probed import ProbedRun
 
@@ -189,7 +189,8 @@ def linear_layers(model: nn.Module) -> list[nn.Linear]:
     return [
         layer
         for attribute in stacks(model).values()
-        for block in (getattr(model, attribute)[i] for i in range(len(getattr(model, attribute))))
+        for blocks in [blocks_at(model, attribute)]
+        for block in (blocks[i] for i in range(len(blocks)))
         for layer in block.modules()
         if isinstance(layer, nn.Linear)
     ]

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from harness.errors import SurgeryError
-from harness.models.stacks import stacks
+from harness.models.stacks import blocks_at, stacks
 from harness.modifiers.base import Counts
 from harness.modifiers.probed import ProbedRun
 
@@ -50,7 +50,7 @@ class Compiled(ProbedRun):
     def _modules(self, model: nn.Module) -> list[tuple[str, nn.Module]]:
         if self.target.placed.choice == "whole":
             return [("", model)]
-        lists = {attribute: getattr(model, attribute) for attribute in stacks(model).values()}
+        lists = {attribute: blocks_at(model, attribute) for attribute in stacks(model).values()}
         return [(f"{name}.{i}", blocks[i]) for name, blocks in lists.items() for i in range(len(blocks))]
 
     def _counted(self, compiled: Any, *args: Any, **kwargs: Any) -> Any:

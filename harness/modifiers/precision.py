@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import SurgeryError
-from harness.models.stacks import find_stack, stacks
+from harness.models.stacks import blocks_at, find_stack, stacks
 from harness.modifiers.base import Counts, ModifierRun, Target, refuse
 from harness.modifiers.weights import kept_parameters
 
@@ -60,7 +60,7 @@ class RoundedWeights(ModifierRun):
         own = find_stack(model, self.target.placed.stack)[1]
         chosen: list[nn.Linear] = []
         for attribute in stacks(model).values():
-            blocks = getattr(model, attribute)
+            blocks = blocks_at(model, attribute)
             for index in range(len(blocks)):
                 inside = attribute == own and index in self.target.blocks
                 if inside is not self._outside:

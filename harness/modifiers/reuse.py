@@ -15,7 +15,7 @@ from torch import nn
 
 from harness.ablation.plan import Step
 from harness.errors import SurgeryError
-from harness.models.stacks import find_stack
+from harness.models.stacks import blocks_at, find_stack, put_blocks
 from harness.modifiers.base import Counts, ModifierRun, Target
 from harness.surgery.block_contract import BlockContract, contract
 from harness.surgery.slot import Slot, State
@@ -40,17 +40,17 @@ class ResidualReuse(ModifierRun):
         model = self.target.transformer
         stack = self.target.placed.stack
         attribute = find_stack(model, stack)[1]
-        before: nn.ModuleList = getattr(model, attribute)
+        before = blocks_at(model, attribute)
         blocks = [before[i] for i in range(len(before))]  # by index: the blocks themselves, also behind a view
         slots: list[Any] = list(before)
         outputs = contract(model, attribute)
         for position in self.target.blocks:
             slots[position] = _RangeSlot(self, blocks[position], slots[position], position, outputs)
-        setattr(model, attribute, BlockView(before, slots))
+        put_blocks(model, attribute, BlockView(before, slots))
         try:
             yield
         finally:
-            setattr(model, attribute, before)
+            put_blocks(model, attribute, before)
             self._start, self._updates = {}, {}
 
     def before_step(self, step: int) -> None:

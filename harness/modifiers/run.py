@@ -15,7 +15,7 @@ from harness.ablation.modifiers import PlacedModifier
 from harness.ablation.plan import Plan, identity
 from harness.errors import HarnessError, SurgeryError, first_line
 from harness.models.sampler import Sampler, Samples
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.modifiers.base import Calibrations, Counts, ModifierRun, Target, run_of
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import ablate
@@ -158,4 +158,4 @@ def sample_modified(
 
 def _lengths(transformer: nn.Module) -> dict[str, int]:
     model = unwrap_compiled(transformer)
-    return {name: len(getattr(model, attribute)) for name, attribute in stacks(model).items()}
+    return {name: len(blocks_at(model, attribute)) for name, attribute in stacks(model).items()}

@@ -8,7 +8,7 @@ from harness.ablation.strategies import skip
 from harness.errors import HarnessError
 from harness.lab.lab import Lab
 from harness.lab.latency import measure_latency
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.results.statistics import Interval, speed_up
 
 _ROUNDS = 24  # timed pairs of forwards for each stack
@@ -19,7 +19,7 @@ def parameter_shares(lab: Lab) -> tuple[float, ...]:
     """(L,) the parameters of each block over those of the transformer."""
     model = unwrap_compiled(lab.transformer)
     total = sum(parameter.numel() for parameter in model.parameters())
-    blocks = [block for attribute in stacks(model).values() for block in getattr(model, attribute)]
+    blocks = [block for attribute in stacks(model).values() for block in blocks_at(model, attribute)]
     return tuple(sum(parameter.numel() for parameter in block.parameters()) / total for block in blocks)
 
 

@@ -26,7 +26,7 @@ from harness.errors import DataError, SurgeryError
 from harness.files import parse_json, write_atomically
 from harness.models.kernels import pinned
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.results.arrays import Array
 from harness.results.serialise import Count, Size, from_plain, to_plain
 from harness.search.candidates import Candidate, StackPlans
@@ -153,7 +153,7 @@ def _counted(transformer: nn.Module) -> Iterator[list[int]]:
     def count(_block: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         rows.append(len(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]))
 
-    blocks = [block for attribute in stacks(model).values() for block in getattr(model, attribute)]
+    blocks = [block for attribute in stacks(model).values() for block in blocks_at(model, attribute)]
     handles = [block.register_forward_pre_hook(count, with_kwargs=True) for block in blocks]
     try:
         yield rows

@@ -23,7 +23,7 @@ from harness.surgery.block_contract import BlockContract
 from harness.surgery.slot import Slot, State
 
 
-class _Notes:
+class Notes:
     """What the positions of one forward were called with, and the state that the loop began with."""
 
     def __init__(self, by_block: tuple[str, ...]) -> None:
@@ -45,14 +45,25 @@ class _Notes:
 
     def of(self, index: int, call: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a block, from those at the position where it runs. Raises SurgeryError without its own."""
+        return {name: value for name, value in call.items() if name not in self._by_block} | self.own(index)
+
+    def own(self, index: int) -> dict[str, Any]:
+        """What belongs to a block, of its arguments. Raises SurgeryError where the model didn't call its position."""
         if index not in self._calls:
             raise SurgeryError(f"the model didn't call position {index}, so what block {index} takes isn't known")
-        return {name: value for name, value in call.items() if name not in self._by_block} | self._calls[index]
+        return self._calls[index]
+
+    def caches(self, index: int) -> list[str]:
+        """The arguments in which a block keeps something from one run to the next."""
+        return [name for name, value in self.own(index).items() if _keeps_state(value)]
+
+    def changed(self, state: State) -> list[str]:
+        """The names in a state that isn't any more what the loop began with."""
+        return [name for name, value in state.items() if not torch.equal(value, self._start[name])]
 
     def check_unchanged(self, state: State) -> None:
         """Raise SurgeryError where the state isn't what the loop began with."""
-        changed = [name for name, value in state.items() if not torch.equal(value, self._start[name])]
-        if changed:
+        if changed := self.changed(state):
             raise SurgeryError(
                 f"the model changes {' and '.join(changed)} between its blocks (a ControlNet's residuals, say), and "
                 f"{', '.join(self._by_block)} belongs to each block: a plan that moves blocks has no meaning then; "
@@ -61,7 +72,7 @@ class _Notes:
 
     def check_no_cache(self, index: int) -> None:
         """Raise SurgeryError where a block that runs twice keeps something, which its second run would overwrite."""
-        kept = [name for name, value in self._calls[index].items() if _keeps_state(value)]
+        kept = self.caches(index)
         if kept:
             raise SurgeryError(
                 f"block {index} runs more than once, and it has one cache ({', '.join(kept)}), which its last run "
@@ -69,10 +80,10 @@ class _Notes:
             )
 
 
-class _Watching(Slot):
+class Watching(Slot):
     """A slot that runs no block: it notes what its position is called with."""
 
-    def __init__(self, position: int, notes: _Notes, blocks: Sequence[nn.Module], contract: BlockContract) -> None:
+    def __init__(self, position: int, notes: Notes, blocks: Sequence[nn.Module], contract: BlockContract) -> None:
         super().__init__(blocks[position], blocks, (), contract)
         self._position, self._notes = position, notes
 
@@ -85,7 +96,7 @@ class _Watching(Slot):
 class _RunningAll(Slot):
     """The slot of the last position, which runs the plan."""
 
-    def __init__(self, plan: Plan, notes: _Notes, blocks: Sequence[nn.Module], contract: BlockContract) -> None:
+    def __init__(self, plan: Plan, notes: Notes, blocks: Sequence[nn.Module], contract: BlockContract) -> None:
         steps: tuple[Step, ...] = plan.steps
         super().__init__(blocks[-1], blocks, steps, contract)
         self._notes = notes
@@ -112,8 +123,8 @@ def repeated_blocks(plan: Plan) -> list[int]:
 
 def deferred_slots(plan: Plan, blocks: Sequence[nn.Module], contract: BlockContract) -> list[Slot]:
     """A slot for each position, of which the last one runs the plan."""
-    notes = _Notes(contract.by_block)
-    watching: list[Slot] = [_Watching(position, notes, blocks, contract) for position in range(len(blocks) - 1)]
+    notes = Notes(contract.by_block)
+    watching: list[Slot] = [Watching(position, notes, blocks, contract) for position in range(len(blocks) - 1)]
     return [*watching, _RunningAll(plan, notes, blocks, contract)]
 
 

@@ -26,7 +26,7 @@ from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_files
 from harness.models.environment import versions
 from harness.models.loading import check_loaded, dtype_argument, no_bars
-from harness.models.stacks import transformer_of
+from harness.models.stacks import blocks_at, transformer_of
 from harness.results.records import Record
 from harness.surgery.export_card import CardFacts, model_card
 from harness.surgery.pruning import chosen, family_of, prune
@@ -85,7 +85,7 @@ def export(
         raise ExportError(f"base_model {base_model!r} is no hub id; write it like org/name, or leave it out")
     family = family_of(model)
     kept = chosen(model, plans)
-    lengths = {stack.name: len(getattr(model, stack.attribute)) for stack in family.stacks}
+    lengths = {stack.name: len(blocks_at(model, stack.attribute)) for stack in family.stacks}
     _check_target(folder)
     pruned, converted = prune(model, family, kept)
     fresh = None

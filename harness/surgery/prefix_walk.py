@@ -22,7 +22,7 @@ from harness.ablation.plan import Plan, Step, identity
 from harness.ablation.plan import block_runs as runs_of_step
 from harness.errors import SurgeryError
 from harness.surgery.slot import State
-from harness.surgery.stack_states import StackStates
+from harness.surgery.stack_states import StackCall, StackStates
 
 
 class PlanOutput(NamedTuple):
@@ -55,7 +55,7 @@ def walk(
     if not plans:
         return
     model = StackStates(transformer)
-    yield from _below(_Input(model, arguments), _tree(plans, model.lengths), 0, None)
+    yield from _below(_Input(model, arguments), _tree(plans, model.lengths), ())
 
 
 def block_runs(lengths: Mapping[str, int], plans: Sequence[Mapping[str, Plan]]) -> int:
@@ -90,21 +90,21 @@ class _Input(NamedTuple):
     arguments: Mapping[str, Any]
 
 
-def _below(on: _Input, root: _Node, depth: int, end: State | None) -> Iterator[PlanOutput]:
-    """The plans below the root of a stack's tree; ``end`` is the state after the stack before it."""
-    if depth == len(on.model.stacks):
-        output = on.model.output_after(on.arguments, end)
+def _below(on: _Input, root: _Node, ends: tuple[State, ...]) -> Iterator[PlanOutput]:
+    """The plans below the root of a stack's tree; ``ends`` are the states after the stacks before it."""
+    if len(ends) == len(on.model.stacks):
+        output = on.model.output_after(on.arguments, ends)
         yield from (PlanOutput(number, output) for number in root.plans)
         return
-    call = on.model.call_of(depth, on.arguments, end)
-    yield from _steps(on, root, depth, call, on.model.stacks[depth].start(call))
+    call = on.model.call_of(on.arguments, ends)
+    yield from _steps(on, root, ends, call, on.model.stacks[len(ends)].start(call))
 
 
-def _steps(on: _Input, node: _Node, depth: int, call: Mapping[str, Any], state: State) -> Iterator[PlanOutput]:
+def _steps(on: _Input, node: _Node, ends: tuple[State, ...], call: StackCall, state: State) -> Iterator[PlanOutput]:
     """The plans at and below a place in the tree of one stack, where the stack has that state."""
-    stack = on.model.stacks[depth]
+    stack = on.model.stacks[len(ends)]
     for step, child in node.steps.items():
         if step is None:
-            yield from _below(on, child, depth + 1, state)
+            yield from _below(on, child, (*ends, state))
         else:
-            yield from _steps(on, child, depth, call, stack.run_step(step, state, call))
+            yield from _steps(on, child, ends, call, stack.run_step(step, state, call))

@@ -19,7 +19,7 @@ from harness.ablation.block_parts import PartialBlock
 from harness.ablation.plan import Group, Plan, as_plan, format_plan, split_stack
 from harness.errors import ExportError
 from harness.models.checkpoints.resolve import FAMILIES, Family
-from harness.models.stacks import find_stack
+from harness.models.stacks import blocks_at, find_stack
 from harness.surgery.view import BlockView
 
 _DUAL = "dual_attention_layers"  # SD3.5's config key: which blocks have a second attention
@@ -40,7 +40,7 @@ def chosen(model: nn.Module, plans: str | Sequence[str] | Mapping[str, Plan | st
     changed = False
     for name, plan in pairs:
         stack, attribute = find_stack(model, name)
-        blocks: nn.ModuleList = getattr(model, attribute)
+        blocks = blocks_at(model, attribute)
         if isinstance(blocks, BlockView):
             raise ExportError(f"stack {stack!r} is under a plan; leave its ablate() first, and give the plan here")
         if stack in kept:
@@ -112,7 +112,7 @@ def prune(model: nn.Module, family: Family, kept: Kept) -> tuple[Any, str]:
     for stack in family.stacks:
         if stack.name not in kept:
             continue
-        blocks: nn.ModuleList = getattr(model, stack.attribute)
+        blocks = blocks_at(model, stack.attribute)
         config[stack.length_key] = len(kept[stack.name])
         if _DUAL in config:
             dual = set(config[_DUAL])

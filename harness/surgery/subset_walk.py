@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from harness.errors import SurgeryError
 from harness.surgery.slot import State
-from harness.surgery.stack_states import StackStates
+from harness.surgery.stack_states import StackCall, StackStates
 
 
 class SubsetOutputs(NamedTuple):
@@ -38,10 +39,10 @@ def walk_subsets(transformer: nn.Module, arguments: Mapping[str, Any], *, togeth
 
     ``arguments`` are those of the transformer's forward with N rows: tensors of N rows are repeated for each subset,
     all others go in as they are. ``together`` is how many subsets are run in one batch at most. Raises SurgeryError for
-    a model that is under a plan already.
+    a model that is under a plan already, or that doesn't take one tensor of ``hidden_states``.
     """
     model = StackStates(transformer)
-    yield from _Walk(model, arguments, together).from_stack(0, (0,), None, 0)
+    yield from _Walk(model, arguments, together).from_stack((0,), (), 0)
 
 
 def subset_block_runs(blocks: int) -> int:
@@ -54,44 +55,50 @@ class _Walk:
 
     def __init__(self, model: StackStates, arguments: Mapping[str, Any], together: int) -> None:
         self._model, self._arguments, self._together = model, arguments, together
+        if not isinstance(arguments.get("hidden_states"), Tensor):
+            raise SurgeryError(
+                "only a transformer whose forward takes one tensor of hidden_states has subsets in one batch"
+            )
         self._rows = len(arguments["hidden_states"])
 
-    def from_stack(
-        self, depth: int, subsets: tuple[int, ...], end: State | None, first: int
-    ) -> Iterator[SubsetOutputs]:
-        """All subsets that agree with ``subsets`` before stack ``depth``; its first block is number ``first``."""
+    def from_stack(self, subsets: tuple[int, ...], ends: tuple[State, ...], first: int) -> Iterator[SubsetOutputs]:
+        """All subsets that agree with ``subsets`` on the stacks that end with ``ends``.
+
+        The first block of the next stack is number ``first``.
+        """
         arguments = _repeated(self._arguments, self._rows, len(subsets))
-        if depth == len(self._model.stacks):
-            output = self._model.output_after(arguments, end)
+        if len(ends) == len(self._model.stacks):
+            output = self._model.output_after(arguments, ends)
             yield SubsetOutputs(subsets, output.reshape(len(subsets), self._rows, *output.shape[1:]))
             return
-        call = self._model.call_of(depth, arguments, end)
-        yield from self._from_block(_Place(depth, 0, first), subsets, call, self._model.stacks[depth].start(call))
+        call = self._model.call_of(arguments, ends)
+        start = self._model.stacks[len(ends)].start(call)
+        yield from self._from_block(_Place(0, first), subsets, ends, call, start)
 
     def _from_block(
-        self, place: _Place, subsets: tuple[int, ...], call: Mapping[str, Any], state: State
+        self, place: _Place, subsets: tuple[int, ...], ends: tuple[State, ...], call: StackCall, state: State
     ) -> Iterator[SubsetOutputs]:
         """All subsets that agree with ``subsets`` before a block, which takes that state."""
-        stack = self._model.stacks[place.depth]
+        stack = self._model.stacks[len(ends)]
         if place.block == len(stack.blocks):
-            yield from self.from_stack(place.depth + 1, subsets, state, place.first + place.block)
+            yield from self.from_stack(subsets, (*ends, state), place.first + place.block)
             return
         after = stack.run_step(place.block, state, call)
         without = tuple(subset | 1 << (place.first + place.block) for subset in subsets)
         following = place._replace(block=place.block + 1)
         if 2 * len(subsets) <= self._together:
             both = {name: torch.cat([after[name], state[name]]) for name in state}
-            call = _repeated(call, self._rows * len(subsets), 2)
-            yield from self._from_block(following, subsets + without, call, both)
+            call = _call_repeated(call, self._rows * len(subsets), 2)
+            ends = tuple({name: torch.cat([value, value]) for name, value in end.items()} for end in ends)
+            yield from self._from_block(following, subsets + without, ends, call, both)
         else:
-            yield from self._from_block(following, subsets, call, after)
-            yield from self._from_block(following, without, call, state)
+            yield from self._from_block(following, subsets, ends, call, after)
+            yield from self._from_block(following, without, ends, call, state)
 
 
 class _Place(NamedTuple):
-    """A block: its stack, its place there, and the number of the stack's first block among all."""
+    """A block: its place in its stack, and the number of the stack's first block among all."""
 
-    depth: int
     block: int
     first: int
 
@@ -102,3 +109,9 @@ def _repeated(arguments: Mapping[str, Any], rows: int, times: int) -> dict[str, 
         name: torch.cat([value] * times) if isinstance(value, Tensor) and value.ndim and len(value) == rows else value
         for name, value in arguments.items()
     }
+
+
+def _call_repeated(call: StackCall, rows: int, times: int) -> StackCall:
+    """What the blocks are called with on so many rows, for ``times`` as many."""
+    own = tuple(_repeated(arguments, rows, times) for arguments in call.own)
+    return StackCall(_repeated(call.arguments, rows, times), own)

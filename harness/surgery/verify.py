@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
+from harness.models.forward_output import output_of
 from harness.models.kernels import pinned
 from harness.models.stacks import blocks_at, find_stack, put_blocks, unwrap_compiled
 from harness.surgery.block_contract import contract
@@ -20,10 +21,10 @@ from harness.surgery.view import ablate
 def prove_identity(transformer: nn.Module, arguments: Mapping[str, Any], stack: str) -> None:
     """Every block of a stack behind a slot: the output is bitwise the model's own. Raises SurgeryError."""
     with pinned():
-        plain = _output(transformer, arguments)
+        plain = output_of(transformer, arguments)
         length = len(blocks_at(transformer, find_stack(transformer, stack)[1]))
         with ablate(transformer, identity(length), stack, force_slots=True):
-            slotted = _output(transformer, arguments)
+            slotted = output_of(transformer, arguments)
     if not torch.equal(plain, slotted):
         raise SurgeryError(
             f"stack {stack!r}: the identity behind slots differs from the model by {_worst(plain, slotted):.3g}"
@@ -46,7 +47,7 @@ def prove_listed(transformer: nn.Module, arguments: Mapping[str, Any], plan: Pla
     if len(order) < len(plan.steps) or any(getattr(blocks[i], "context_pre_only", False) for i in order[:-1]):
         return False
     with pinned(), _listed(unwrap_compiled(transformer), attribute, order):
-        listed = _output(transformer, arguments)
+        listed = output_of(transformer, arguments)
     if not torch.equal(listed, output):
         raise SurgeryError(
             f"stack {stack!r}: under the plan '{plan}' the output differs from that of a model with just these blocks "
@@ -63,12 +64,6 @@ def _listed(model: nn.Module, attribute: str, order: list[int]) -> Iterator[None
         yield
     finally:
         put_blocks(model, attribute, original)
-
-
-def _output(transformer: nn.Module, arguments: Mapping[str, Any]) -> Tensor:
-    """What a transformer gives for a batch; some (Z-Image) give a list with one tensor an image."""
-    output = transformer(**arguments)[0]
-    return torch.stack(output) if isinstance(output, list) else output
 
 
 def _worst(a: Tensor, b: Tensor) -> float:

@@ -14,7 +14,8 @@ from harness.cli.inventory import RANGES
 from harness.cli.main import main
 from harness.metrics.registry import BUILT_IN
 from harness.models.checkpoints.published import PUBLISHED
-from harness.models.checkpoints.resolve import bundled_names, resolve
+from harness.models.checkpoints.resolve import BUNDLED, bundled_names, resolve
+from tests.helpers.pruned import pruned_flux_tiny
 
 
 def said(capsys, *arguments, code=0):
@@ -131,3 +132,15 @@ def test_diffusers_names_of_stacks_are_taken(capsys):
     (case,) = told(capsys, "flux-tiny", "--stack", "single_transformer_blocks", *grid)["cases"]
     assert case["id"] == "flux-tiny-single-L02-skip"
     assert told(capsys, "sd3-tiny", "--plan", "transformer_blocks: 0 2-11")["cases"][0]["stack"] == "joint"
+
+
+def test_a_pruned_checkpoint_says_what_it_lacks(tmp_path, capsys):
+    lacks = "11 of 19 double of flux.1-dev"
+    first = said(capsys, "flux.1-lite-8b").splitlines()[0]
+    assert first.endswith(f"; it was pruned: it lacks {lacks}; its own blocks are counted from 0")
+    assert told(capsys, "flux.1-lite-8b")["lacks"] == lacks
+    assert "pruned" not in said(capsys, "flux.1-dev")
+    assert told(capsys, "flux.1-dev")["lacks"] == ""
+    folder = pruned_flux_tiny(tmp_path)
+    prompts = str(BUNDLED / "prompts.txt")
+    assert "it lacks 1 and 3 of double;" in said(capsys, str(folder), "--prompts", prompts)

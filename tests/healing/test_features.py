@@ -9,6 +9,7 @@ from harness.healing.features import block_outputs, common, student_places, teac
 from harness.surgery.pruning import chosen
 from harness.surgery.view import ablate
 from tests.helpers import models
+from tests.helpers.small_models import small
 
 
 def test_positions_are_those_of_the_blocks_that_stay():
@@ -56,3 +57,20 @@ def test_gradients_flow_back_and_a_second_run_of_a_block_doesnt_replace_the_firs
     assert all(outputs[name] is value for name, value in before.items())
     assert model.transformer_blocks[0].attn.to_q.weight.grad.abs().sum() > 0
     assert model.transformer_blocks[2].attn.to_q.weight.grad is None
+
+
+def test_stacks_inside_a_module_dict_are_matched_too():
+    model, arguments = small("Flux3Transformer2DModel")
+    assert teacher_places(model, {"mode_blocks.image": (0, 3)}) == {
+        "mode_blocks.image": (0, 3),
+        "mode_blocks.image_cond": (0, 1, 2, 3),
+        "txt_mode_blocks": (0, 1, 2, 3),
+        "single_transformer_blocks": (0, 1, 2, 3),
+    }
+    ends = []
+    handle = model.mode_blocks["image"][3].register_forward_hook(lambda _module, _args, output: ends.append(output))
+    with torch.no_grad(), block_outputs(model, {"mode_blocks.image": (0, 3)}) as outputs:
+        model(**{**arguments, "return_dict": False})
+    handle.remove()
+    assert outputs.keys() == {"mode_blocks.image.0.hidden_states", "mode_blocks.image.1.hidden_states"}
+    assert outputs["mode_blocks.image.1.hidden_states"] is ends[0]

@@ -13,7 +13,7 @@ from packaging.version import Version
 from torch import nn
 
 from harness.models.spec import AURAFLOW, FLUX, SD3
-from harness.models.stacks import find_stack
+from harness.models.stacks import blocks_at, find_stack
 from harness.surgery.view import ablate
 from harness.tiny import auraflow as tiny_auraflow
 from harness.tiny import flux as tiny_flux
@@ -136,7 +136,7 @@ def run(model: nn.Module, arguments: dict[str, Any]) -> torch.Tensor:
 
 def blocks(model: nn.Module, stack: str) -> Any:
     """What stands in a stack's place: its list of blocks, or a view of it."""
-    return getattr(model, find_stack(model, stack)[1])
+    return blocks_at(model, find_stack(model, stack)[1])
 
 
 def ablated(model: nn.Module, plans: Sequence[str], arguments: dict[str, Any]) -> torch.Tensor:

@@ -340,6 +340,43 @@ def sd35_medium(folder: Path) -> Any:
     return pipeline
 
 
+def wan22(folder: Path) -> Any:
+    """Wan 2.2: two transformers, each for a part of the steps. It makes videos, so no cases run on it."""
+    config = transformers.UMT5Config(
+        vocab_size=len(tokens.T5_PIECES), d_model=_WIDTH, d_kv=8, d_ff=_WIDTH, num_layers=1, num_heads=2
+    )
+
+    def transformer() -> nn.Module:
+        return diffusers.WanTransformer3DModel(
+            num_attention_heads=2,
+            attention_head_dim=12,
+            in_channels=4,
+            out_channels=4,
+            text_dim=_WIDTH,
+            freq_dim=8,
+            ffn_dim=16,
+            num_layers=4,
+            rope_max_seq_len=32,
+        )
+
+    return diffusers.WanPipeline(
+        tokenizer=_words(folder),
+        text_encoder=transformers.UMT5EncoderModel(config).eval(),
+        vae=diffusers.AutoencoderKLWan(
+            base_dim=4,
+            z_dim=4,
+            dim_mult=[1, 1, 1, 1],
+            num_res_blocks=1,
+            latents_mean=[0.0] * 4,
+            latents_std=[1.0] * 4,
+        ),
+        scheduler=_flow(),
+        transformer=transformer(),
+        transformer_2=transformer(),
+        boundary_ratio=0.875,
+    )
+
+
 BUILDERS: dict[str, Callable[[Path], Any]] = {
     "qwen-image": qwen_image,
     "flux2": flux2,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from harness.ablation.modifiers import read_modifiers
+from harness.ablation.modifiers import PlacedModifier, read_modifiers
 from harness.ablation.plan import parse
+from harness.ablation.ranges import Span
 from harness.errors import SurgeryError
+from harness.models.forward_output import output_of
 from harness.models.sampler import Sampler
 from harness.models.spec import Settings
 from harness.models.stacks import find_stack
-from harness.modifiers.base import Calibrations
+from harness.modifiers.base import Calibrations, Target
+from harness.modifiers.reuse import ResidualReuse
 from harness.modifiers.run import modified, sample_modified
 from harness.tiny import render
 from tests.helpers.models import SPECS
+from tests.helpers.small_models import small
 
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross", "a large blue square"]
 GUIDANCE = {"flux": 1.0, "sd3": 2.5, "auraflow": 2.5}
@@ -157,3 +162,28 @@ def test_an_exception_leaves_the_model_as_it_was(sampler):
     with pytest.raises(StopError):
         failing()
     assert torch.equal(sampler.sample(PROMPTS, 0).latents, control)
+
+
+def test_a_range_of_a_stack_inside_a_module_dict_is_reused():
+    """The second forward adds the first one's update, whatever the range would compute on its own input."""
+    model, arguments = small("Flux3Transformer2DModel")
+    arguments = {**arguments, "return_dict": False}
+    placed = PlacedModifier("reuse", values=(("n", 2),), stack="mode_blocks.image", span=Span(1, 2))
+    target = Target(SimpleNamespace(transformer=model, settings=SimpleNamespace(steps=2)), placed, (), Calibrations())
+    original, ran = model.mode_blocks["image"], []
+    handles = [block.register_forward_pre_hook(lambda *_: ran.append(1)) for block in (original[1], original[2])]
+    reuse = ResidualReuse(target)
+    with torch.no_grad():
+        plain = output_of(model, arguments)
+        ran.clear()
+        with reuse.installed():
+            outputs = []
+            for step in range(2):
+                reuse.before_step(step)
+                outputs.append(output_of(model, arguments))
+    for handle in handles:
+        handle.remove()
+    assert torch.equal(outputs[0], plain)
+    assert torch.allclose(outputs[1], plain, atol=1e-5)  # the same input, so the same update but for rounding
+    assert len(ran) == 2
+    assert model.mode_blocks["image"] is original

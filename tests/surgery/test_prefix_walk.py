@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from harness.ablation.plan import Plan, parse
 from harness.errors import PlanError, SurgeryError
+from harness.models.forward_output import output_of
 from harness.models.stacks import stacks
 from harness.surgery.prefix_walk import block_runs, walk
 from harness.surgery.view import BlockView, ablate
 from tests.helpers import models
 from tests.helpers.models import blocks, run
+from tests.helpers.small_models import small
 
 FAMILIES = pytest.mark.parametrize("family", models.FAMILIES)
 
@@ -104,3 +106,46 @@ def test_what_is_wrong_is_named_and_the_model_is_left_as_it_was(model, family):
         going.close()  # in the middle of the walk
     assert not any(isinstance(blocks(transformer, stack), BlockView) for stack in stacks(transformer))
     assert list(walk(transformer, arguments, [])) == []
+
+
+OTHER_MODELS = {
+    "ChromaTransformer2DModel": "modulation of each block's own",
+    "Flux2Transformer2DModel": "a dictionary by index, which has caches",
+    "QwenImage21Transformer2DModel": "a cache by index, here without one",
+    "Lumina2Transformer2DModel": "refiners of text and of image, beside each other",
+    "ZImageTransformer2DModel": "a list of outputs",
+    "Flux3Transformer2DModel": "stacks in a ModuleDict, beside each other",
+    "Kandinsky5Transformer3DModel": "a bare tensor",
+}
+
+
+@pytest.mark.parametrize("name", OTHER_MODELS)
+def test_so_it_is_in_models_without_an_adapter(name):
+    transformer, arguments = small(name)
+    arguments = {**arguments, "return_dict": False}
+    plans = some_plans(lengths(transformer))
+    with torch.no_grad():
+        outputs = dict(walk(transformer, arguments, plans))
+        assert sorted(outputs) == list(range(len(plans)))
+        for index, plan in enumerate(plans):
+            with ExitStack() as stack:
+                for attribute, steps in plan.items():
+                    stack.enter_context(ablate(transformer, steps, attribute))
+                assert torch.equal(outputs[index], output_of(transformer, arguments)), plan
+    assert len({tuple(output.flatten()[:99].tolist()) for output in outputs.values()}) > len(plans) / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    {
+        "HiDreamImageTransformer2DModel": r"depend on \(encoder_hidden_states is put together anew",
+        "HunyuanDiT2DModel": r"depend on \(.* \(long skips\)\)",
+        "LatteTransformer3DModel": r"changes hidden_states between its blocks",
+        "WanAnimate2Transformer3DModel": r"block 0 has a cache \(kv_cache\)",
+    }.items(),
+)
+def test_models_that_cannot_be_taken_apart_are_refused(name, reason):
+    transformer, arguments = small(name)
+    with torch.no_grad(), pytest.raises(SurgeryError, match=reason):
+        list(walk(transformer, {**arguments, "return_dict": False}, [{}]))
+    assert not any(isinstance(blocks(transformer, stack), BlockView) for stack in stacks(transformer))

@@ -10,6 +10,7 @@ from harness.surgery.stack_states import StackStates
 from harness.surgery.view import BlockView, ablate
 from tests.helpers import models
 from tests.helpers.models import run
+from tests.helpers.small_models import small
 
 FAMILIES = pytest.mark.parametrize("family", models.FAMILIES)
 
@@ -18,14 +19,15 @@ FAMILIES = pytest.mark.parametrize("family", models.FAMILIES)
 def test_stacks_run_one_after_the_other_give_the_output_of_the_forward(model):
     transformer, arguments = model
     states = StackStates(transformer)
-    end = None
+    ends = []
     with torch.no_grad():
-        for depth, stack in enumerate(states.stacks):
-            call = states.call_of(depth, arguments, end)
+        for stack in states.stacks:
+            call = states.call_of(arguments, ends)
             end = stack.start(call)
             for block in range(states.lengths[stack.name]):
                 end = stack.run_step(block, end, call)
-        assert torch.equal(states.output_after(arguments, end), run(transformer, arguments))
+            ends.append(end)
+        assert torch.equal(states.output_after(arguments, ends), run(transformer, arguments))
     assert not any(isinstance(getattr(transformer, stack.attribute), BlockView) for stack in states.stacks)
 
 
@@ -35,3 +37,20 @@ def test_a_model_under_a_plan_is_refused(model):
     first = StackStates(transformer).stacks[0].name
     with ablate(transformer, "0", first), pytest.raises(SurgeryError, match="is already under a plan"):
         StackStates(transformer)
+
+
+def test_each_block_of_chroma_has_its_own_modulation():
+    transformer, arguments = small("ChromaTransformer2DModel")
+    states = StackStates(transformer)
+    with torch.no_grad():
+        call = states.call_of(arguments, [])
+    assert [set(own) for own in call.own] == [{"temb"}] * states.lengths["transformer_blocks"]
+    assert not torch.equal(call.own[0]["temb"], call.own[1]["temb"])
+    assert states.stacks[0].start(call).keys() == {"encoder_hidden_states", "hidden_states"}
+
+
+def test_residuals_between_blocks_are_refused():
+    transformer, arguments = models.flux()
+    arguments["controlnet_block_samples"] = [torch.ones(2, 9, 16)] * 2
+    with torch.no_grad(), pytest.raises(SurgeryError, match="changes hidden_states between its blocks"):
+        StackStates(transformer).call_of(arguments, [])

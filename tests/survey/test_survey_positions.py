@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import diffusers
 import pytest
 import torch
-from packaging.version import Version
 
 from harness.ablation.plan import Plan, identity
 from harness.errors import SurgeryError
 from harness.surgery.view import ablate
-from harness.survey.classes import transformer_classes
 from harness.survey.reference import in_place, same
-from harness.survey.survey import output, survey_transformer, tiny_transformer
-from harness.survey.tiny_inputs import tiny_inputs
-
-CLASSES = transformer_classes()
-
-
-def small(name):
-    if name not in CLASSES:
-        pytest.skip(f"diffusers {diffusers.__version__} has no {name}")
-    try:
-        transformer = tiny_transformer(CLASSES[name])
-        arguments = tiny_inputs(transformer)
-        output(transformer, arguments)
-    except Exception as error:
-        if Version(diffusers.__version__) >= Version("0.42"):
-            raise
-        pytest.skip(f"the small config is for another release: {error}")
-    return transformer, arguments
+from harness.survey.survey import output, survey_transformer
+from tests.helpers.models import perturbed
+from tests.helpers.small_models import small
 
 
 def random(*shape):
@@ -67,6 +49,15 @@ def with_residuals(name, residuals, stack="transformer_blocks"):
     return build
 
 
+def cosmos():
+    """Residuals are handed to the block at every second position, which adds them."""
+    transformer, arguments = small("CosmosTransformer3DModel")
+    transformer.register_to_config(controlnet_block_every_n=2)
+    width = transformer.proj_out.in_features
+    residuals = [random(1, 1, width), random(1, 1, width) - 1]
+    return transformer, arguments, {"block_controlnet_hidden_states": residuals}, "transformer_blocks"
+
+
 RESIDUALS = {
     "FLUX double": with_residuals("FluxTransformer2DModel", {"controlnet_block_samples": [random(2, 16, 32)] * 2}),
     "FLUX single": with_residuals(
@@ -78,6 +69,7 @@ RESIDUALS = {
     "Qwen-Image": with_residuals("QwenImageTransformer2DModel", {"controlnet_block_samples": [random(2, 16, 32)] * 2}),
     "Sana": with_residuals("SanaTransformer2DModel", {"controlnet_block_samples": (random(2, 16, 32),) * 2}),
     "Z-Image": z_image,
+    "Cosmos": cosmos,
 }
 
 
@@ -178,7 +170,27 @@ def flux2(arguments):
     return {**arguments, **first}, second, reverse_caches
 
 
-CACHED = {"QwenImage21Transformer2DModel": qwen21, "GlmImageTransformer2DModel": glm, "Flux2Transformer2DModel": flux2}
+def sana_refiner(arguments):
+    """Keys and values that a first forward leaves behind, read by the second one."""
+    from diffusers.models.transformers.transformer_sana_wm_refiner import SanaWMRefinerKVCache
+
+    cache = SanaWMRefinerKVCache(4)
+
+    def second(_):
+        for layer in cache.layer_caches:
+            layer.store_sink(*layer.get_captured_pre_rope())
+        cache.sink_pe = arguments["video_rotary_emb"]
+        return {**arguments, "kv_cache": cache, "kv_cache_mode": "inject"}
+
+    return {**arguments, "kv_cache": cache, "kv_cache_mode": "capture_pre_rope"}, second, cache.layer_caches.reverse
+
+
+CACHED = {
+    "SanaWMLTX2RefinerTransformer3DModel": sana_refiner,
+    "QwenImage21Transformer2DModel": qwen21,
+    "GlmImageTransformer2DModel": glm,
+    "Flux2Transformer2DModel": flux2,
+}
 
 
 @pytest.mark.parametrize("name", CACHED)
@@ -205,6 +217,22 @@ def test_a_cache_by_index_travels_with_its_block(name):
         by_hand = output(transformer, reading)[0]
     assert same(moved, by_hand)
     assert not same(moved, whole)
+    assert not same(moved, mixed_up)
+
+
+def test_a_block_that_ltx2_perturbs_is_perturbed_wherever_it_runs():
+    plain, arguments = small("LTX2VideoTransformer3DModel")
+    transformer = perturbed(type(plain).from_config(plain.config, perturbed_attn=True))
+
+    def guided(*blocks):
+        return output(transformer, {**arguments, "spatio_temporal_guidance_blocks": list(blocks)})
+
+    with ablate(transformer, "3-0"):
+        moved, without = guided(1), guided()
+    with in_place(transformer, "transformer_blocks", list(transformer.transformer_blocks)[::-1]):
+        by_hand, mixed_up = guided(2), guided(1)
+    assert same(moved, by_hand)
+    assert not same(moved, without)
     assert not same(moved, mixed_up)
 
 

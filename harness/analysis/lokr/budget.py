@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from harness.models.spec import Family
+from harness.models.stacks import blocks_at
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def layers(transformer: nn.Module, family: Family, config: Mapping[str, Any]) ->
     out: list[Layer] = []
     first = 0
     for stack in family.stacks:
-        blocks: nn.ModuleList = getattr(transformer, stack.attribute)
+        blocks = blocks_at(transformer, stack.attribute)
         for index, block in enumerate(blocks):
             prefix = f"{stack.attribute}.{index}"
             for name, module in block.named_modules(prefix=prefix):

@@ -18,7 +18,7 @@ from harness.ablation.block_parts import index_of
 from harness.ablation.plan import Group, Plan, identity
 from harness.ablation.ranges import Span
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 from harness.surgery.block_contract import contract
 
 # The timesteps of the schedulers count from 0 to this, whatever the transformer is told.
@@ -220,7 +220,7 @@ def _frozen_text(sampler: Sampler) -> Iterator[None]:
                 values[at] = None if values[at] is None else kwargs["encoder_hidden_states"]
                 return tuple(values)
 
-            original = getattr(model, attribute)
+            original = blocks_at(model, attribute)
             for i in range(len(original)):
                 handle = original[i].register_forward_hook(keep, with_kwargs=True)
                 undo.callback(handle.remove)

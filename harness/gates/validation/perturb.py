@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
 from torch.nn.attention import SDPBackend
 
 from harness.gates.validation.perturbations import Perturbation
 from harness.models.kernels import KERNELS
 from harness.models.sampler import Sampler
-from harness.models.stacks import stacks, unwrap_compiled
+from harness.models.stacks import blocks_at, stacks, unwrap_compiled
 
 _ATTENTION = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}
 
@@ -30,6 +29,5 @@ def apply_perturbation(sampler: Sampler, perturbation: Perturbation) -> None:
     elif kind == "compile":
         model = unwrap_compiled(sampler.transformer)
         for attribute in stacks(model).values():
-            blocks: nn.ModuleList = getattr(model, attribute)
-            for block in blocks:
+            for block in blocks_at(model, attribute):
                 block.compile()

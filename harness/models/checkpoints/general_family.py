@@ -128,7 +128,10 @@ def _not_from_prompts(index: Mapping[str, Any], source: PipelineSource) -> str:
     methods = {"encode_prompt": source.returned, "prepare_latents": source.prepares}
     absent = [name for name, found in methods.items() if found is None]
     if _class_of(index, "transformer_2"):
-        return f"its images take two transformers, and a plan is of one; {_STILL}"
+        return (
+            "its images take two transformers, and a plan is of one; ablate(pipeline.transformer, plan) and "
+            "ablate(pipeline.transformer_2, plan) work on it as it is (docs/library.md)"
+        )
     if any(_class_of(index, name) for name in ("controlnet", "adapter")):
         return f"it has a ControlNet, and cases have no image to control with; {_STILL}"
     if video or audio:

@@ -130,9 +130,8 @@ def blueprint(name: str, *, dtype: str | None = None) -> Blueprint:
         checkpoint = resolve(name, dtype=dtype)
         return Blueprint(checkpoint, transformer_config(checkpoint))
     settings = real.settings
-    checkpoint = Checkpoint(
-        real.name, hub_cache.repository(real.hub_id), real.family, real.stacks, settings, bundled=False
-    )
+    folder = hub_cache.repository(real.hub_id)
+    checkpoint = Checkpoint(real.name, folder, real.family, real.stacks, settings, bundled=False, lacks=real.lacks)
     return Blueprint(_with(replace(checkpoint, hub_id=real.hub_id), dtype, None), real.config)
 
 

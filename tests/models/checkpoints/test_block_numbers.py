@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from harness.errors import CheckpointError
 from harness.models.checkpoints.block_numbers import lacking_numbers, renumbered
-from harness.models.checkpoints.pipeline_folder import AUTOENCODER_HOLDER
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.models.loading import load
 from harness.models.sampler import Sampler
 from harness.models.spec import FLUX
 from harness.surgery.view import ablate
+from tests.helpers.pruned import KEPT, configure, pruned_flux_tiny
 
 CPU = torch.device("cpu")
 PROMPTS = (BUNDLED / "prompts.txt").read_text().splitlines()[:2]
-KEPT = (0, 2, 4)
 
 
 @pytest.fixture
 def pruned(tmp_path):
-    """flux-tiny with three of its five double blocks, under their old numbers."""
-    folder = shutil.copytree(BUNDLED / "flux-tiny", tmp_path / "mini")
-    shutil.copytree(AUTOENCODER_HOLDER, folder / "vae", dirs_exist_ok=True)
-    (file,) = (folder / "transformer").glob("*.safetensors")
-    others = tuple(f"transformer_blocks.{number}." for number in range(5) if number not in KEPT)
-    save_file({k: v for k, v in load_file(file).items() if not k.startswith(others)}, file, {"format": "pt"})
-    _configure(folder, num_layers=len(KEPT))
-    return folder
-
-
-def _configure(folder, **changes):
-    path = folder / "transformer" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return pruned_flux_tiny(tmp_path)
 
 
 def test_blocks_whose_numbers_have_holes_load_in_order_and_say_what_is_missing(pruned):
@@ -54,7 +39,7 @@ def test_blocks_whose_numbers_have_holes_load_in_order_and_say_what_is_missing(p
 
 
 def test_a_config_that_asks_for_more_blocks_than_there_are_is_still_a_damaged_checkpoint(pruned):
-    _configure(pruned, num_layers=5)
+    configure(pruned, num_layers=5)
     checkpoint = resolve(str(pruned))
     assert checkpoint.block_numbers == {}
     with pytest.raises(CheckpointError, match=r"no file holds the weight|doesn't load"):

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 
 import diffusers
 import pytest
 import torch
 from torch import nn
 
-from harness.ablation.plan import parse
-from harness.errors import CheckpointError, SurgeryError
+from harness.ablation.plan import Plan
+from harness.analysis.velocity import plan_errors, single_skips
+from harness.errors import CheckpointError, HarnessError, SurgeryError
 from harness.models.checkpoints.resolve import resolve
 from harness.models.families.general import General
 from harness.models.families.registry import adapter
 from harness.models.families.sd3 import Sd3
+from harness.models.forward_output import output_of
 from harness.models.loading import load
 from harness.models.sampler import Sampler, generator_for
+from harness.models.stacks import blocks_at, find_stack
 from harness.surgery.block_contract import contract
+from harness.surgery.trace import traced
 from harness.surgery.verify import prove_identity, prove_listed
 from harness.surgery.view import ablate
+from harness.survey.reference import in_place
 from tests.helpers import pipelines
 from tests.helpers.models import perturbed
 
@@ -36,6 +42,25 @@ STACKS = {
     "chroma": {"transformer_blocks": 2, "single_transformer_blocks": 3},
     "sd3.5-medium": {"joint": 4},
 }
+# Arguments that come by index; of FLUX.2 they are the same for all blocks where there is no cache.
+BY_BLOCK = {
+    "chroma": ("temb",),
+    "flux2": ("joint_attention_kwargs",),
+    "flux2-klein": ("joint_attention_kwargs",),
+}
+# Why the velocities of plans can't be compared.
+NO_LEVELS = {
+    "z-image": "takes no hidden_states and no timestep",
+    "pixart-sigma": "neither the level nor 1000 times it",
+    "lumina2": "neither the level nor 1000 times it",
+}
+# Dear tests of what all pipelines share: in CI with an encoder whose mask may be None, with lists, and with a mask.
+_DAILY = {"qwen-image", "z-image", "chroma"}
+THREE_DAILY = pytest.mark.parametrize(
+    "sampler",
+    [each if each in _DAILY else pytest.param(each, marks=pytest.mark.nightly) for each in STACKS],
+    indirect=True,
+)
 # With a negative prompt, which for FLUX.2-klein is always the empty one; FLUX.2-dev is told the number.
 GUIDED = set(STACKS) - {"flux2"}
 # Several images in one forward instead of one each, over the spread of the latents.
@@ -54,22 +79,6 @@ def sampler(request, tmp_path_factory):
 
 def name(sampler):
     return sampler.pipeline.family_under_test
-
-
-def readable(sampler):
-    """The stacks whose blocks can be rearranged; of the others it is said why not."""
-    reasons = {stack: _refusal(sampler, stack) for stack in STACKS[name(sampler)]}
-    said = ("", "depend on their position", "ways of calling a block")
-    assert all(any(part in reason if part else not reason for part in said) for reason in reasons.values())
-    return [stack for stack, reason in reasons.items() if not reason]
-
-
-def _refusal(sampler, stack):
-    try:
-        contract(sampler.transformer, "transformer_blocks" if stack == "joint" else stack)
-    except SurgeryError as error:
-        return str(error)
-    return ""
 
 
 def test_only_what_has_no_adapter_gets_the_general_one(sampler):
@@ -94,6 +103,7 @@ def test_kept_embeddings_and_drawn_latents_are_what_the_pipeline_makes_of_plain_
     assert (plain - kept).abs().max() < BATCH_TOLERANCE * kept.std()
 
 
+@THREE_DAILY
 def test_an_image_does_not_depend_on_its_neighbours(sampler):
     together = sampler.sample(PROMPTS, seed=0).latents
     alone = torch.cat([sampler.sample([prompt], seed=0).latents for prompt in PROMPTS])
@@ -107,6 +117,7 @@ def test_negative_prompts_are_encoded_where_the_pipeline_is_guided_by_them(sampl
     assert unguided.conditions(PROMPTS).get("negative_prompt_embeds") is None
 
 
+@THREE_DAILY
 def test_guidance_and_the_negative_prompt_change_the_images(sampler):
     before = sampler.sample(PROMPTS, seed=0).latents
     changes = [{"guidance": 5.0}, {"negative_prompt": "a red cross"}]
@@ -115,6 +126,7 @@ def test_guidance_and_the_negative_prompt_change_the_images(sampler):
         assert not torch.equal(other.sample(PROMPTS, seed=0).latents, before), change
 
 
+@THREE_DAILY
 def test_embeddings_survive_being_stored(sampler):
     stored = {key: tensor.clone() for key, tensor in sampler.all_conditions(PROMPTS).items()}
     other = Sampler(sampler.pipeline, sampler.family, sampler.settings, batch=3)
@@ -133,39 +145,61 @@ def test_every_callback_says_which_step_follows(sampler):
 
 
 def test_the_identity_behind_slots_is_bitwise_the_model(sampler):
-    for stack in readable(sampler):
+    for stack in STACKS[name(sampler)]:
         prove_identity(sampler.transformer, sampler.forward_arguments(PROMPTS), stack)
 
 
 def test_skipping_a_block_is_a_model_without_it(sampler):
-    for stack in readable(sampler):
-        arguments = sampler.forward_arguments(PROMPTS)
-        blocks = range(STACKS[name(sampler)][stack])
-        for block in blocks:
-            plan = parse(" ".join(str(other) for other in blocks if other != block))
-            with torch.inference_mode(), ablate(sampler.transformer, plan, stack):
-                output = sampler.transformer(**arguments)[0]
-            output = torch.stack(output) if isinstance(output, list) else output
-            if name(sampler) == "chroma":  # its modulation goes by index, which a shorter list would shift
-                assert torch.equal(output, _passed_through(sampler.transformer, stack, block, arguments))
-            else:
-                assert prove_listed(sampler.transformer, arguments, plan, stack, output) or stack == "joint"
+    transformer, arguments = sampler.transformer, sampler.forward_arguments(PROMPTS)
+    with torch.inference_mode():
+        whole = output_of(transformer, arguments)
+        for stack, length in STACKS[name(sampler)].items():
+            attribute = find_stack(transformer, stack).attribute
+            assert contract(transformer, attribute).by_block == BY_BLOCK.get(name(sampler), ())
+            for block in range(length):
+                plan = Plan(tuple(i for i in range(length) if i != block))
+                with ablate(transformer, plan, stack):
+                    output = output_of(transformer, arguments)
+                assert not torch.equal(output, whole)
+                if name(sampler) in BY_BLOCK:
+                    assert torch.equal(output, _output_without(transformer, attribute, block, arguments))
+                else:
+                    assert prove_listed(transformer, arguments, plan, stack, output)
 
 
-def _passed_through(transformer, stack, block, arguments):
-    """The output where one block of Chroma gives its input back."""
-    one = getattr(transformer, stack)[block]
-    double = stack == "transformer_blocks"
+def _output_without(transformer, attribute, block, arguments):
+    """The output of a model whose list lacks a block; Chroma's network for modulation then lacks the block's rows."""
+    blocks = blocks_at(transformer, attribute)
+    with ExitStack() as undo:
+        if isinstance(transformer, diffusers.ChromaTransformer2DModel):
+            gone = _rows_of_chroma(transformer, attribute, block)
+            handle = transformer.distilled_guidance_layer.register_forward_hook(
+                lambda _module, _args, rows: rows[:, [i for i in range(rows.shape[1]) if i not in gone]]
+            )
+            undo.callback(handle.remove)
+        undo.enter_context(in_place(transformer, attribute, [b for i, b in enumerate(blocks) if i != block]))
+        return output_of(transformer, arguments)
 
-    def forward(hidden_states, encoder_hidden_states=None, *_, **__):
-        return (encoder_hidden_states, hidden_states) if double else hidden_states
 
-    one.forward = forward
-    try:
-        with torch.inference_mode():
-            return transformer(**arguments)[0]
-    finally:
-        del one.forward
+def _rows_of_chroma(transformer, attribute, block):
+    """A block's rows of modulation: those of all single blocks come first, the double blocks' of image, of text."""
+    if attribute == "single_transformer_blocks":
+        return range(3 * block, 3 * block + 3)
+    image = 3 * len(transformer.single_transformer_blocks) + 6 * block
+    text = image + 6 * len(transformer.transformer_blocks)
+    return [*range(image, image + 6), *range(text, text + 6)]
+
+
+def test_plans_are_compared_by_velocity_where_the_noise_levels_are_known(sampler):
+    """As `harness screen` does it; that the first of them is bitwise what a plan alone gives is checked in it."""
+    plans = single_skips(STACKS[name(sampler)])
+    if name(sampler) in NO_LEVELS:
+        with pytest.raises(HarnessError, match=NO_LEVELS[name(sampler)]):
+            plan_errors(sampler, PROMPTS[:1], plans, steps=[0])
+        return
+    errors = plan_errors(sampler, PROMPTS[:1], plans, steps=[0]).error
+    assert errors.shape == (len(plans), 1, 1)
+    assert (errors > 0).all()
 
 
 def test_latents_are_the_pipelines_own_draw_of_one_generator(sampler):
@@ -226,3 +260,31 @@ def test_ablate_works_on_an_image_to_image_pipeline_whose_cases_are_refused(tmp_
     assert plain.shape == skipped.shape == (1, 3, pipelines.SIDE, pipelines.SIDE)
     assert not torch.equal(plain, skipped)
     assert torch.equal(plain, image())
+
+
+def test_of_two_transformers_each_has_its_own_plans_and_cases_are_refused(tmp_path):
+    """Wan 2.2: the first transformer in the noisier steps, the second one in the rest."""
+    pipeline = pipelines.wan22(tmp_path)
+    both = (pipeline.transformer, pipeline.transformer_2)
+    for seed, transformer in enumerate(both):
+        perturbed(transformer, seed)
+    pipeline.save_pretrained(tmp_path / "wan")
+    with pytest.raises(CheckpointError, match=r"take two transformers.* ablate\(pipeline\.transformer_2, plan"):
+        resolve(str(tmp_path / "wan"))
+    with pytest.raises(SurgeryError, match=r"two transformers.*; pass pipeline\.transformer or "):
+        ablate(pipeline, "0 2-3").__enter__()
+
+    def video():
+        call = {"num_inference_steps": 2, "num_frames": 1, "height": 16, "width": 16, "guidance_scale": 1.0}
+        generator = torch.Generator().manual_seed(0)
+        return pipeline(PROMPTS[0], generator=generator, output_type="latent", **call).frames
+
+    plain = video()
+    assert torch.equal(video(), plain)
+    for ablated in both:
+        with traced(both[0]) as first, traced(both[1]) as second, ablate(ablated, "0 2-3"):
+            skipped = video()
+        assert first == ([0, 2, 3] if ablated is both[0] else [0, 1, 2, 3])
+        assert second == ([0, 2, 3] if ablated is both[1] else [0, 1, 2, 3])
+        assert not torch.equal(skipped, plain)
+    assert torch.equal(video(), plain)
