@@ -12,7 +12,7 @@ NAME = "harness.plugin"
 NEEDED = (
     *("pytest_benchmark", "torch", "torchvision", "diffusers", "transformers", "accelerate", "torchmetrics"),
     *("open_clip", "pandas", "numpy", "scipy", "matplotlib", "plotly", "PIL", "psutil", "rich", "safetensors"),
-    *("tokenizers", "fsspec"),
+    *("tokenizers", "fsspec", "jinja2", "ruptures"),
 )
 
 

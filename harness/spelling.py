@@ -15,7 +15,7 @@ def nearest(word: str, known: Iterable[str], most: int = 1, alike: float = _ALIK
     Upper and lower case, and ``_`` or a space for ``-``, make no difference to what was meant. What is known is never
     near itself.
     """
-    written = {_plain(name): name for name in known if name != word}
+    written = {_plain(name): str(name) for name in known if name != word}
     return [written[near] for near in difflib.get_close_matches(_plain(word[:_LONGEST]), written, n=most, cutoff=alike)]
 
 

@@ -129,7 +129,7 @@ def test_checkpoints_of_two_packages(package, tmp_path):
     found = resolve("mine")
     assert (found.name, found.stacks, found.bundled) == ("mine", {"double": 5, "single": 10}, False)
     assert dict(added()) == {"mine": extensions.Added(str(BUNDLED / "flux-tiny"), "one 0.3")}
-    with pytest.raises(CheckpointError, match=r"checkpoint 'my' is neither .*auraflow-v0.2, mine, "):
+    with pytest.raises(CheckpointError, match=r"checkpoint 'my' is neither .*auraflow-v0.2, .*mine, "):
         resolve("my")
     package("two", "[harness.checkpoints]\nmore = two:ALL\n", "ALL = {'mine': '/elsewhere', 'gone': '/elsewhere'}")
     with pytest.raises(ExtensionError, match=r"package two 0.3 adds a checkpoint 'mine', and so does one 0\.3"):

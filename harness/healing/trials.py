@@ -17,9 +17,9 @@ from harness.healing.recipe import Recipe
 from harness.lab.lab import Lab
 from harness.models.checkpoints.weight_files import weights_digest
 from harness.results.records import Measurement
-from harness.tiny import auraflow, flux, sd3, world
+from harness.tiny import world
+from harness.tiny.train import recipe_of
 
-_TRAINED = {"flux": flux.RECIPE, "sd3": sd3.RECIPE, "auraflow": auraflow.RECIPE}  # of the bundled models, by family
 _DRAW_SEED = 14
 _LAYOUT_SEED = 20_261
 
@@ -69,7 +69,7 @@ def training_prompts(count: int) -> list[str]:
 
 def training_steps(family: str, share: float, batch: int) -> int:
     """Steps of ``batch`` images that see ``share`` of the images that a bundled model's own training saw."""
-    own = _TRAINED[family]
+    own = recipe_of(family)
     return max(1, round(share * own.steps * own.batch / batch))
 
 

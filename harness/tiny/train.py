@@ -17,6 +17,7 @@ from torch import nn
 from harness.models.checkpoints.pipeline_folder import AUTOENCODER, AUTOENCODER_HOLDER
 from harness.models.checkpoints.resolve import BUNDLED, SETTINGS_FILE
 from harness.tiny import auraflow, flux, judge, render, sd3, vae, world
+from harness.tiny.fit import Recipe
 
 
 def _train_judge(work: Path, out: Path, device: torch.device) -> None:
@@ -27,6 +28,14 @@ def _train_judge(work: Path, out: Path, device: torch.device) -> None:
 
 
 _FAMILIES: dict[str, Any] = {"flux": flux, "sd3": sd3, "auraflow": auraflow}
+
+
+def recipe_of(family: str) -> Recipe:
+    """How the bundled model of a family was trained."""
+    recipe: Recipe = _FAMILIES[family].RECIPE
+    return recipe
+
+
 # A pipeline's arguments, as harness.json calls them.
 _SETTINGS = {
     "num_inference_steps": "steps",

@@ -225,7 +225,7 @@ def test_a_name_that_is_too_long_for_a_file_is_one_line(command, capsys):
 
 def test_an_argument_is_shown_and_not_obeyed(capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(["report", "x", "\x1b[31m" + "y" * 5000])
+        main(["screen", "x", "\x1b[31m" + "y" * 5000])
     said = capsys.readouterr().err
     assert "unrecognized arguments: \\x1b[31my" in said
     assert said.isprintable() or not {c for c in said if not c.isprintable()} - {"\n"}

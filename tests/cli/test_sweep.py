@@ -87,7 +87,9 @@ def test_a_sweep_that_was_stopped_ranks_what_there_is_and_says_how_to_go_on(tmp_
     assert main(["sweep", *plan, "--run-id", "r"]) == 130
     said = capsys.readouterr()
     assert "nothing to rank" in said.out or "variant" in said.out
-    assert said.out.rstrip().endswith("go on with the same options and --resume reports/r")
+    last = said.out.splitlines()[-1]
+    assert "go on with the same options and --resume " in last
+    assert last.endswith("reports/r")
     assert said.err == "stopped\n"
     assert (tmp_path / "reports" / "r" / "ranking.md").exists()
 

@@ -14,6 +14,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,7 +116,14 @@ RUN_FOR_REAL = {"gpu.md"}  # by its own test; start.md and tutorial.md are run b
 def test_runs_of_cases_are_collected(command, at_home):
     quiet = ("--co", "-q", "-p", "no:randomly", "-p", "no:cacheprovider")
     result = at_home.runpytest_inprocess(*filled(command.words)[1:], *quiet)
-    if DOWNLOADS.search(" ".join(command.words)):
+    trackers = [name for word in command.words if word.startswith("--dit-log=") for name in word[10:].split(",")]
+    lacking = next((name for name in trackers if find_spec(name) is None), None)
+    if lacking is not None:
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(
+            [f"ERROR: --dit-log={lacking} needs the package *'dit-ablation-harness?{lacking}?'"]
+        )
+    elif DOWNLOADS.search(" ".join(command.words)):
         assert result.ret == pytest.ExitCode.USAGE_ERROR
         result.stderr.fnmatch_lines(["ERROR: checkpoint 'FLUX.1-*hf download black-forest-labs/FLUX.1-*"])
     else:

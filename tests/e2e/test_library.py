@@ -56,4 +56,8 @@ def test_the_example_in_the_docs_runs(tmp_path):
         "flux-tiny-double-L01-03-skip-prompts.png",
         "flux-tiny-double-L01-03-shuffle.s0.png",
         "flux-tiny-double-L01-03-shuffle.s0-prompts.png",
+        "flux-tiny-control-sheet.webp",
+        "flux-tiny-double-L01-03-skip-sheet.webp",
+        "flux-tiny-double-L01-03-shuffle.s0-sheet.webp",
+        "flux-tiny-prompts.json",
     }

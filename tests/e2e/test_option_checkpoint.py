@@ -45,7 +45,7 @@ def _no_weights(folder):
         (lambda f: (f / "model_index.json").write_text("{"), "*is not valid JSON*"),
         (
             lambda f: (f / "harness.json").write_text('{"step": 4}'),
-            "*json: step is unknown; the fields are steps*",
+            "*json: step is unknown (did you mean 'steps'?); the fields are steps*",
         ),
         (
             lambda f: (f / "harness.json").write_text('{"steps": "4"}'),

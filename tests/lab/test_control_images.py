@@ -33,13 +33,13 @@ def sampled(monkeypatch):
 def encoded(monkeypatch):
     """How many prompts were encoded at a time."""
     counts = []
-    conditions = Sampler.conditions
+    encode = Sampler.encode
 
     def noted(self, prompts):
         counts.append(sum(prompt not in self._conditions for prompt in prompts))
-        return conditions(self, prompts)
+        encode(self, prompts)
 
-    monkeypatch.setattr(Sampler, "conditions", noted)
+    monkeypatch.setattr(Sampler, "encode", noted)
     return counts
 
 

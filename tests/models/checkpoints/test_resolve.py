@@ -89,7 +89,9 @@ def test_a_blueprint_needs_no_download(cache):
 def test_dtypes_have_short_names(short, dtype):
     assert resolve("flux-tiny", dtype=short).settings.dtype == dtype
     assert blueprint("flux.1-dev", dtype=short).checkpoint.settings.dtype == dtype
-    assert "unknown dtype 'f16'; there are float32, bfloat16, float16" in message("flux-tiny", dtype="f16")
+    assert "unknown dtype 'f16' (did you mean 'float16'?); there are float32, bfloat16, float16" in message(
+        "flux-tiny", dtype="f16"
+    )
 
 
 @pytest.mark.parametrize(

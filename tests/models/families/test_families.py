@@ -129,7 +129,7 @@ def test_every_family_of_the_bundled_world_can_be_trained():
 
 # Where a family may be called by its name; elsewhere its entry or its adapter is asked. Findings quote publications,
 # which speak of models by name.
-HOMES = ("models/spec.py", "models/families/", "models/checkpoints/published.py", "tiny/", "findings/")
+HOMES = ("models/spec.py", "models/families/", "models/checkpoints/published.py", "tiny/", "findings/", "survey/")
 
 
 def family_names(source):
