@@ -37,7 +37,7 @@ def test_the_last_matching_tolerance_wins():
         ('[[tolerance]]\npattern = "*"\n', "entry 1 is wrong: metric is missing"),
         (
             '[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolut = 1\n',
-            r"entry 1 is wrong: absolut is unknown \(did you mean 'absolute'\?\); the fields are pattern, metric, absolute",
+            r"entry 1 is wrong: absolut is unknown \(did you mean 'absolute'\?\); the fields are pattern",
         ),
         (
             '[[tolerance]]\npattern = "*"\nmetric = "harm"\nabsolute = -1\n',
