@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-
 from harness.errors import HarnessError, OptionError
 from harness.files import why_not_made, write_atomically
 from harness.gates.tolerances import DEFAULTS, FILE, Tolerance, load_tolerances
@@ -72,6 +70,8 @@ def check_writable(path: Path) -> None:
 
 def colour() -> bool:
     """Whether to write colours: to a terminal, unless NO_COLOR is set, and where FORCE_COLOR is."""
+    from rich.console import Console  # --help and a wrong option do without it
+
     console = Console()
     return console.is_terminal and not console.no_color
 
