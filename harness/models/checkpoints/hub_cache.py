@@ -13,8 +13,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.filesize import decimal
-
 from harness.errors import first_line
 from harness.files import parse_json
 from harness.models.checkpoints.general_family import MODULAR_INDEX, modular_reason
@@ -94,6 +92,8 @@ def download(hub_id: str, files: str = _PIPELINE_FILES, version: str | None = No
 
 def incomplete(folder: Path, hub_id: str, first: str) -> str:
     """The message for a folder, or a model in the cache, that lacks a file."""
+    from rich.filesize import decimal  # only where a download is missing: commands are listed without rich
+
     if not hub_id:
         return f"checkpoint {folder} is incomplete: {first} is not there; save it again with save_pretrained"
     cut = sum(path.stat().st_size for path in (repository(hub_id) / "blobs").glob("*.incomplete"))
