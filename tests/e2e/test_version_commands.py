@@ -205,7 +205,6 @@ def test_an_upgrade_makes_its_runs_and_says_yes_or_no(project):
     done = project("upgrade", "--run", "0.33.1", "newest", "--dtype", "float32", "--fail-on-regression", code=1)
     assert "m, float32: no" in done.stdout
     assert "newest" in done.stderr
-    assert "0.33.1" not in done.stderr  # bisect's environment is used
     reports = project.folder / "reports" / "upgrade"
     assert sorted(p.name for p in reports.iterdir()) == [
         *("0.33.1-float32", "every.md", "newest-float32", "newest-float32-null", "upgrade.md"),
