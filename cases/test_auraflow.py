@@ -1,8 +1,11 @@
-"""AuraFlow: every strategy on the ranges of both stacks; the single blocks see text and image as one sequence."""
+"""AuraFlow: every strategy on the ranges of both stacks, and fewer steps and reuse at the same cost.
+
+The single blocks see text and image as one sequence.
+"""
 
 import pytest
 
-from harness import ALL_STRATEGIES, PAINTER_STRATEGIES, Ask
+from harness import ALL_STRATEGIES, PAINTER_STRATEGIES, SAME_COST, Ask
 
 STACKS = ("double", "single")
 
@@ -11,6 +14,7 @@ pytestmark = pytest.mark.dit(
     Ask(STACKS, ("each",), ("skip",)),
     Ask(STACKS, ("middle",), ALL_STRATEGIES),
     Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTER_STRATEGIES),
+    SAME_COST,
 )
 
 
@@ -20,5 +24,5 @@ def test_ablation(ablation):
 
 
 def test_latency(ablation, benchmark):
-    """The speed-up of the transformer's forward, control and variant interleaved."""
+    """The speed-up of the transformer's forwards, control and variant interleaved."""
     ablation.time(benchmark)

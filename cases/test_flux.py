@@ -1,8 +1,8 @@
-"""FLUX: every strategy on the ranges of both stacks."""
+"""FLUX: every strategy on the ranges of both stacks, and fewer steps and reuse at the same cost."""
 
 import pytest
 
-from harness import ALL_STRATEGIES, PAINTER_STRATEGIES, Ask
+from harness import ALL_STRATEGIES, PAINTER_STRATEGIES, SAME_COST, Ask
 
 STACKS = ("double", "single")
 
@@ -11,6 +11,7 @@ pytestmark = pytest.mark.dit(
     Ask(STACKS, ("each",), ("skip",)),
     Ask(STACKS, ("middle",), ALL_STRATEGIES),
     Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTER_STRATEGIES),
+    SAME_COST,
 )
 
 
@@ -20,5 +21,5 @@ def test_ablation(ablation):
 
 
 def test_latency(ablation, benchmark):
-    """The speed-up of the transformer's forward, control and variant interleaved."""
+    """The speed-up of the transformer's forwards, control and variant interleaved."""
     ablation.time(benchmark)

@@ -5,9 +5,14 @@ Runs only where ``--dit-checkpoint`` names a checkpoint of a family that has no 
 
 import pytest
 
-from harness import ALL_STRATEGIES, Ask
+from harness import ALL_STRATEGIES, SAME_COST, Ask
 
-pytestmark = pytest.mark.dit("others", Ask((), ("each",), ("skip",)), Ask((), ("middle",), ALL_STRATEGIES))
+pytestmark = pytest.mark.dit(
+    "others",
+    Ask((), ("each",), ("skip",)),
+    Ask((), ("middle",), ALL_STRATEGIES),
+    SAME_COST,
+)
 
 
 def test_ablation(ablation):

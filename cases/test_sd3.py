@@ -1,8 +1,8 @@
-"""SD3: every strategy on the ranges of its one stack, sampled with guidance and a negative prompt."""
+"""SD3, with guidance and a negative prompt: every strategy on its one stack, fewer steps and reuse at the same cost."""
 
 import pytest
 
-from harness import ALL_STRATEGIES, PAINTER_STRATEGIES, Ask
+from harness import ALL_STRATEGIES, PAINTER_STRATEGIES, SAME_COST, Ask
 
 STACKS = ("joint",)
 
@@ -11,6 +11,7 @@ pytestmark = pytest.mark.dit(
     Ask(STACKS, ("each",), ("skip",)),
     Ask(STACKS, ("middle",), ALL_STRATEGIES),
     Ask(STACKS, ("first", "last", "middle-lower", "middle-upper"), PAINTER_STRATEGIES),
+    SAME_COST,
 )
 
 
@@ -20,5 +21,5 @@ def test_ablation(ablation):
 
 
 def test_latency(ablation, benchmark):
-    """The speed-up of the transformer's forward, control and variant interleaved."""
+    """The speed-up of the transformer's forwards, control and variant interleaved."""
     ablation.time(benchmark)

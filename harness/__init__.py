@@ -15,7 +15,7 @@ from harness._version import __version__
 if TYPE_CHECKING:
     from harness import findings
     from harness.ablation.case import Case
-    from harness.ablation.grid import Ask
+    from harness.ablation.grid import SAME_COST, Ask
     from harness.ablation.modifier import Modifier
     from harness.ablation.plan import Plan
     from harness.ablation.ranges import Span
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ALL_STRATEGIES": ("harness.ablation.strategies", "ALL_STRATEGIES"),
     "Ask": ("harness.ablation.grid", "Ask"),
+    "SAME_COST": ("harness.ablation.grid", "SAME_COST"),
     "Case": ("harness.ablation.case", "Case"),
     "Decomposition": ("harness.lab.layered_lab", "Decomposition"),
     "Embedder": ("harness.metrics.base", "Embedder"),
@@ -75,6 +76,7 @@ __all__ = [
     "ALL_STRATEGIES",
     "PAINTER_STRATEGIES",
     "PART_STRATEGIES",
+    "SAME_COST",
     "Ask",
     "Case",
     "Decomposition",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from harness.ablation import guidance
+from harness.ablation import guidance, same_cost
 from harness.ablation.block_parts import StackParts
 from harness.ablation.case import Case, modified, modifiers_alone, stack_length
 from harness.ablation.guidance import GuidancePass
@@ -33,7 +33,8 @@ class Ask:
     """One line of a grid: these strategies on these ranges of these stacks.
 
     Each of the ``modifiers`` is put on each of these plans; without strategies they are cases of their own, where one
-    that takes a range of blocks and has none is put on these ranges of these stacks.
+    that takes a range of blocks and has none is put on these ranges of these stacks. ``same-cost``, by itself, stands
+    for fewer steps and residual reuse that save as much time as plans do (:mod:`harness.ablation.same_cost`).
     """
 
     stacks: tuple[str, ...]
@@ -44,6 +45,15 @@ class Ask:
     def renamed(self, names: Mapping[str, str]) -> Ask:
         """The same; a stack that is one of ``names`` (diffusers' name -> the name here) by its name here."""
         return replace(self, stacks=tuple(dict.fromkeys(names.get(stack, stack) for stack in self.stacks)))
+
+    @property
+    def at_same_cost(self) -> bool:
+        """Whether it asks for what plans are compared with at the same cost, instead of plans."""
+        return not self.strategies and self.modifiers == (same_cost.WORD,)
+
+
+SAME_COST = Ask((), (), (), (same_cost.WORD,))
+"""Fewer steps and residual reuse that save as much time as plans do."""
 
 
 def expand(
@@ -73,6 +83,12 @@ def expand(
     cases: dict[Any, Case] = {}
     for ask in asks:
         _check_texts(ask)
+        if ask.at_same_cost:
+            for modifiers in same_cost.same_cost_modifiers(stacks, steps):
+                case = modifiers_alone(checkpoint, stacks, modifiers, words=(same_cost.WORD,), steps=steps)
+                for part in in_part(case, windows, steps, passes):
+                    cases.setdefault(part.modifiers, part)
+            continue
         together = [read_modifiers(text) for text in ask.modifiers]
         lacking = _Lacking()
         for stack in ask.stacks:

@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+from harness.ablation.same_cost import SPEED_UPS
 from harness.cli import common
 from harness.errors import OptionError
 from harness.lab.lab import Lab
@@ -15,7 +16,7 @@ from harness.models.checkpoints.changed_settings import change_settings
 from harness.models.checkpoints.resolve import bundled_names, resolve, transformer_config
 from harness.models.environment import pick_device
 from harness.report.rivals_page import markdown
-from harness.results.matched_compute import SPEED_UPS, Match, matched
+from harness.results.matched_compute import Match, matched
 from harness.search.rivals import measure_rivals
 
 

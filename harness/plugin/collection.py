@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.ablation.case import Case
+from harness.ablation.grid import Ask
 from harness.ablation.strategies import PART_STRATEGIES
 from harness.errors import CaseError, HarnessError, shortened
 from harness.gates.baselines import find_folder
@@ -16,7 +17,7 @@ from harness.plugin import workers
 from harness.plugin.keywords import unmatched
 from harness.plugin.mistakes import Mistakes, Subject
 from harness.plugin.options import Options
-from harness.plugin.parameters import FIXTURES, MarkReader, Parameter, Target, is_marked, mark_of, own_fixtures
+from harness.plugin.parameters import DIT, FIXTURES, MarkReader, Parameter, Target, is_marked, mark_of, own_fixtures
 from harness.spelling import did_you_mean
 
 # Fixtures whose tests run only when asked for, and the word in -k that asks for them. Naming their file on the command
@@ -113,10 +114,22 @@ class Collection:
     def narrow(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Drop tests without parameters, analyses that nobody asked for, and all that --dit-quick leaves out."""
         kept = [item for item in items if self._is_wanted(item) and self._is_requested(config, item)]
-        kept = self._in_shard(kept)
+        kept = self._in_shard(self._each_once(kept))
         if len(kept) < len(items):
             config.hook.pytest_deselected(items=[item for item in items if item not in kept])
             items[:] = kept
+
+    def _each_once(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
+        """Without the cases at the same cost that another test asks for by name, such as ``fewer-steps.3``."""
+        tests = [(item, parameter_id(item), is_timed(item), self._is_at_same_cost(item)) for item in items]
+        named = {(case, timed) for _, case, timed, at_same_cost in tests if not at_same_cost}
+        return [item for item, case, timed, at_same_cost in tests if not (at_same_cost and (case, timed) in named)]
+
+    def _is_at_same_cost(self, item: pytest.Item) -> bool:
+        parameter, mark = self.parameter(item), item.get_closest_marker(DIT)
+        if parameter is None or parameter.case is None or mark is None or not parameter.case.modifiers:
+            return False
+        return any(isinstance(ask, Ask) and ask.at_same_cost for ask in mark.args)
 
     def _in_shard(self, items: Sequence[pytest.Item]) -> list[pytest.Item]:
         """The tests of this part of the run: every N-th case, both of its tests; the first part has all else."""

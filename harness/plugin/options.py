@@ -130,6 +130,16 @@ class Options:
         return self.whole_control or self.calibrate is not None or self.update is not None
 
     @property
+    def measures_same_cost(self) -> bool:
+        """Whether case files are run with what their plans are compared with at the same cost.
+
+        That needs images of all denoising steps, and the screening of a budget says nothing of it. Where the command
+        line asks for it, it is not left out, but refused.
+        """
+        left_out = self.weights is not None or self.budget is not None or self.windows or self.passes
+        return bool(self.modifiers) or not left_out
+
+    @property
     def grid(self) -> Ask | None:
         """The grid of the command line; None where it names no stack, range, strategy or modifier."""
         if not (self.stacks or self.ranges or self.strategies or self.modifiers):

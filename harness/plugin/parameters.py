@@ -30,7 +30,7 @@ from harness.models.random_weights import checkpoint as random_weights
 from harness.plugin.options import Options
 
 FIXTURES = ("ablation", "control", "study", "finding")  # what a mark parametrizes
-_DIT = "dit"  # the mark of tests that take one of the first three
+DIT = "dit"  # the mark of tests that take one of the first three
 _DIT_FINDINGS = "dit_findings"  # the mark of tests that take `finding`
 _BUNDLED = "bundled"  # stands for every bundled checkpoint in a mark
 _OTHERS = "others"  # stands for the checkpoint of --dit-checkpoint in a mark, where its family has no cases of its own
@@ -155,7 +155,7 @@ class MarkReader:
             texts = [text for text in self.options.plans if _stack_of(text) not in lacking]
             modifiers = self.options.modifiers
             return cases_of_plans(checkpoint, texts, modifiers=modifiers, windows=windows, passes=passes)
-        grid = self.options.asks(checkpoint, asks)
+        grid = [a for a in self.options.asks(checkpoint, asks) if self.options.measures_same_cost or not a.at_same_cost]
         measured = _measured_groups(target, grid) if self.options.groups else {}
         return cases_of_grid(checkpoint, grid, windows=windows, passes=passes, measured=measured, on_lacking=on_lacking)
 
@@ -173,7 +173,7 @@ def own_fixtures(metafunc: pytest.Metafunc) -> list[str]:
 
 def is_marked(test: pytest.Item) -> bool:
     """Whether a test has a mark of ours."""
-    return any(test.get_closest_marker(name) is not None for name in (_DIT, _DIT_FINDINGS))
+    return any(test.get_closest_marker(name) is not None for name in (DIT, _DIT_FINDINGS))
 
 
 def _is_ours(metafunc: pytest.Metafunc, fixture: str) -> bool:
@@ -203,7 +203,7 @@ def mark_of(test: pytest.Item, fixtures: Sequence[str]) -> pytest.Mark:
             "checkpoint or a claim; ablation.lab has the control"
         )
     claims = "finding" in fixtures
-    mark = test.get_closest_marker(_DIT_FINDINGS if claims else _DIT)
+    mark = test.get_closest_marker(_DIT_FINDINGS if claims else DIT)
     if mark is None or not mark.args or not isinstance(mark.args[0], str):
         if claims:
             raise HarnessError(

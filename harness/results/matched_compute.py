@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.ablation.same_cost import SPEED_UPS
 from harness.results.arrays import Array
 from harness.results.statistics import Interval, mean_interval
 
 PLAN, FEWER_STEPS, REUSE = "plan", "fewer steps", "residual reuse"
-SPEED_UPS = (1.1, 1.25, 1.5, 2.0)
 _ROUNDING = 1e-9
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.ablation.modifiers import JOIN, PlacedModifier, read_modifier
 from harness.ablation.ranges import Span, spans
+from harness.ablation.same_cost import SPEED_UPS
 from harness.lab.lab import Lab
-from harness.results.matched_compute import FEWER_STEPS, PLAN, REUSE, SPEED_UPS, Contender
+from harness.results.matched_compute import FEWER_STEPS, PLAN, REUSE, Contender
 from harness.results.records import Measurement
 from harness.results.statistics import by_prompt
 from harness.search.removals import Blocks, Removal

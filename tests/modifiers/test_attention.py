@@ -8,7 +8,7 @@ import torch
 from harness.errors import CaseError
 from tests.helpers.samplers import PROMPTS, latents, sampler_of
 
-dispatch = pytest.importorskip("diffusers.models.attention_dispatch", reason="diffusers < 0.35 has one way of attention")
+dispatch = pytest.importorskip("diffusers.models.attention_dispatch", reason="diffusers < 0.35 has no backends")
 
 
 def test_it_computes_by_another_kernel_and_leaves_none_active(pipelines):
