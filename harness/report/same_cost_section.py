@@ -16,7 +16,7 @@ from harness.results.same_cost import same_cost
 _HEAD = ("speed-up", "kind", "variant", "its speed-up", "harm (sd)", "more than the plan (sd)")
 _NO_RIVALS = (
     "Whether fewer steps or reused residuals save as much at less harm was not measured in this run: "
-    "`python -m harness rivals CHECKPOINT` does, and so do the cases of `cases/test_rivals.py` in one run with these."
+    "`python -m harness rivals CHECKPOINT` does, and so do whole runs of a case file, such as `pytest cases/ -k flux`."
 )
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import Ask, plugin
+from harness import SAME_COST, Ask, plugin
 from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.checkpoints.resolve import BUNDLED, resolve
 from harness.plugin import workers
@@ -45,6 +45,9 @@ class Metafunc:
         self.items = [item(self.fixturenames, **{name: value}) for value in values] or [
             item(self.fixturenames, **{name: object()})  # as pytest marks an empty set
         ]
+        if (mark := self.definition.get_closest_marker("dit")) is not None:
+            for each in self.items:
+                each.get_closest_marker = {"dit": mark}.get
 
 
 def item(fixtures=(), path=HERE, marked=True, **params):
@@ -365,6 +368,24 @@ def test_two_folders_of_one_name_are_refused(tmp_path):
     collection, items = collect(first, second)
     with pytest.raises(pytest.UsageError, match=r"two checkpoints are called 'model': .*a/model and .*b/model; "):
         collection.reject(config(), items)
+
+
+@pytest.mark.parametrize("first", ["same cost", "named"])
+def test_a_case_at_the_same_cost_that_another_test_names_runs_there_alone(first):
+    same_cost = Metafunc(
+        "ablation", decorator=pytest.mark.dit("flux-tiny", Ask(("single",), ("3",), ("skip",)), SAME_COST)
+    )
+    named = Metafunc(
+        "ablation", decorator=pytest.mark.dit("flux-tiny", Ask((), (), (), ("fewer-steps.3", "fewer-steps.1")))
+    )
+    tests = [same_cost, named] if first == "same cost" else [named, same_cost]
+    collection, items = collect(*tests)
+    assert len(items) == 7
+    collection.narrow(config(), items)
+    own = [each for each in items if each in same_cost.items]
+    assert [each for each in items if each in named.items] == named.items
+    assert len(own) == 4
+    assert set(ids(own)) == set(ids(same_cost.items)) - {"flux-tiny-fewer-steps.3"}
 
 
 def test_a_fixture_or_a_parameter_of_another_suite_with_a_name_of_ours_is_left_alone():

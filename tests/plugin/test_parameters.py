@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from harness import Ask
+from harness import SAME_COST, Ask
 from harness.ablation.guidance import GuidancePass
 from harness.analysis import layer_groups
 from harness.analysis.layer_groups import Groups, StackGroups
 from harness.errors import CaseError, CheckpointError, HarnessError, PlanError
 from harness.findings import catalogue
+from harness.lab.budget import Budget
 from harness.models.checkpoints.resolve import bundled_names
 from harness.plugin.parameters import MarkReader, Target, mark_of
 from tests.helpers.options import DEFAULTS
@@ -86,6 +87,35 @@ def test_the_command_line_replaces_the_grid():
     assert windows == [f"{by_hand.id}-steps-0", f"{by_hand.id}-steps-1-2"]
     with pytest.raises(PlanError, match="block 5 is out of range"):
         ids(mark, "ablation", plans=("double: 0-5",))
+
+
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        {"weights": "random:small"},
+        {"budget": Budget("900 images", 900.0)},
+        {"windows": ((0, 1),)},
+        {"stacks": ("double",)},
+    ],
+)
+def test_fewer_steps_and_reuse_stand_beside_the_plans_where_they_can_be_measured(left_out):
+    mark = pytest.mark.dit("flux-tiny", ASK, SAME_COST)
+    alone = {p.id for p in read(mark, "ablation") if p.case.modifiers}
+    assert len(alone) == 4
+    assert "flux-tiny-fewer-steps.3" in alone
+    left = read(mark, "ablation", **left_out)
+    assert left
+    assert not any(p.case.modifiers for p in left)
+
+
+def test_the_command_line_asks_for_them_by_their_word():
+    mark = pytest.mark.dit("flux-tiny", ASK)
+    asked = read(mark, "ablation", modifiers=("same-cost",))
+    assert [p.case.modifiers[0].name for p in asked] == ["fewer-steps", "fewer-steps", "reuse", "reuse"]
+    with pytest.raises(CaseError, match="same-cost"):
+        read(mark, "ablation", modifiers=("same-cost",), strategies=("skip",))
+    with pytest.raises(CaseError, match="fewer-steps"):
+        read(mark, "ablation", modifiers=("same-cost",), windows=((0, 1),))
 
 
 def test_another_checkpoint_takes_the_place_of_one_of_its_family():
