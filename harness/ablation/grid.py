@@ -85,7 +85,8 @@ def expand(
         _check_texts(ask)
         if ask.at_same_cost:
             for modifiers in same_cost.same_cost_modifiers(stacks, steps):
-                case = modifiers_alone(checkpoint, stacks, modifiers, words=(same_cost.WORD,), steps=steps)
+                case = modifiers_alone(checkpoint, stacks, modifiers, steps=steps)
+                case = replace(case, words=(*case.words, same_cost.WORD))
                 for part in in_part(case, windows, steps, passes):
                     cases.setdefault(part.modifiers, part)
             continue

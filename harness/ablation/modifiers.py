@@ -184,6 +184,24 @@ def in_order(modifiers: Sequence[PlacedModifier]) -> tuple[PlacedModifier, ...]:
     return ordered
 
 
+def block_share(
+    modifiers: Sequence[PlacedModifier], stacks: Mapping[str, int], steps: int, *, saved: float = 0.0
+) -> float:
+    """The block runs of a run under modifiers over the control's; those whose share only counting tells don't count.
+
+    What is saved in ranges adds up, with each other and with the share ``saved`` that a plan leaves out elsewhere, as
+    these are different blocks; a modifier of the whole model leaves its share of the rest.
+    """
+    share, rest = 1.0 - saved, 1.0
+    for modifier in modifiers:
+        cost = modifier.cost(stacks, steps)
+        if cost is not None and modifier.span is None:
+            rest *= cost
+        elif cost is not None:
+            share -= 1.0 - cost
+    return share * rest
+
+
 def without_range(modifiers: Sequence[PlacedModifier]) -> list[PlacedModifier]:
     """Those that need a range of blocks and have none."""
     return [m for m in modifiers if m.span is None and m.modifier.reach is Reach.RANGE]

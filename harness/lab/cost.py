@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import NormalDist
 
 from harness.ablation.case import Case
+from harness.ablation.modifiers import block_share
 from harness.models import prompts as prompt_files
 from harness.models.spec import Family, Settings
 
@@ -209,10 +210,10 @@ def prompt_count(own: Path | None, replacement: Path | None = None) -> int:
 def share(case: Case, stacks: Mapping[str, int]) -> float:
     """The blocks that a variant runs in all denoising steps, of all stacks, over those of the control.
 
-    With modifiers it is the product of their shares and the plan's; one whose share only counting tells is left out.
+    Modifiers whose share only counting tells are left out. A modifier in a range of the plan's own stack is taken to
+    save its share of what the plan leaves.
     """
-    whole = 1.0 - case.saving * case.length / sum(stacks.values())
-    for modifier in case.modifiers:
-        own = modifier.cost(stacks, case.steps)
-        whole *= 1.0 if own is None else own
-    return whole
+    saved = case.saving * case.length / sum(stacks.values())
+    if any(modifier.span is not None and modifier.stack == case.stack for modifier in case.modifiers):
+        return (1.0 - saved) * block_share(case.modifiers, stacks, case.steps)
+    return block_share(case.modifiers, stacks, case.steps, saved=saved)

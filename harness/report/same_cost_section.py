@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from harness.ablation.same_cost import SPEED_UPS
 from harness.report.rivals_page import LEGEND, rows
 from harness.report.text import markdown_table
 from harness.results.figure import RankedBy
+from harness.results.matched_compute import FEWER_STEPS, REUSE
 from harness.results.ranking import Ranking
 from harness.results.records import Record
-from harness.results.same_cost import same_cost
+from harness.results.same_cost import same_cost, way_of
 
 _HEAD = ("speed-up", "kind", "variant", "its speed-up", "harm (sd)", "more than the plan (sd)")
 _NO_RIVALS = (
@@ -20,12 +22,19 @@ _NO_RIVALS = (
 )
 
 
+_NO_PLAN = (
+    f"No plan of this run is {min(SPEED_UPS):g} times as fast in theory, so none is compared with fewer steps and "
+    "reused residuals at the same cost."
+)
+
+
 def same_cost_markdown(records: Sequence[Record], ranking: Ranking) -> list[str]:
     """The lines of the section; where the run has no rivals of its plans, how to measure them."""
     matches = same_cost(records, ranking)
     if not matches:
         unmatched = ranking.by is RankedBy.HARM and any(row.latency is not None for row in ranking.removals)
-        return [_NO_RIVALS, ""] if unmatched else []
+        rivals = any(way_of(row.words, row.strategy) in (FEWER_STEPS, REUSE) for row in ranking.rows if row.latency)
+        return [_NO_PLAN if rivals else _NO_RIVALS, ""] if unmatched else []
     return ["### At the same cost", "", *markdown_table(_HEAD, rows(matches)), "", LEGEND, ""]
 
 

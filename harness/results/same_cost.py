@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from harness.ablation.modifiers import JOIN
+from harness.ablation.modifiers import JOIN, read_modifier
 from harness.ablation.modifiers import WORD as MODIFIER
+from harness.errors import HarnessError
 from harness.results.figure import RankedBy
 from harness.results.matched_compute import FEWER_STEPS, PLAN, REUSE, Contender, Match, matched
 from harness.results.ranking import Ranking
@@ -54,8 +55,16 @@ def way_of(words: Collection[str], strategy: str) -> str:
     """Which way of saving time a variant is, by its words and its strategy or modifiers."""
     if MODIFIER not in words:
         return PLAN
-    ways = {_MODIFIERS.get(label.partition(".")[0], OTHER) for label in strategy.split(JOIN)}
+    ways = {_way_of_part(label) for label in strategy.split(JOIN)}
     return ways.pop() if len(ways) == 1 else COMBINED
+
+
+def _way_of_part(label: str) -> str:
+    """Which way a modifier of a group is; a plan's strategy, and a modifier that isn't installed here, are no way."""
+    try:
+        return _MODIFIERS.get(read_modifier(label).name, OTHER)
+    except HarnessError:
+        return OTHER
 
 
 def _is_compared(record: Record) -> bool:

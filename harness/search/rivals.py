@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from harness.ablation.modifiers import JOIN, PlacedModifier, read_modifier
+from harness.ablation.modifiers import JOIN, PlacedModifier, block_share, read_modifier
 from harness.ablation.ranges import Span, spans
 from harness.ablation.same_cost import SPEED_UPS
 from harness.lab.lab import Lab
@@ -77,9 +77,8 @@ def _modified(lab: Lab, kind: str, modifiers: Sequence[PlacedModifier], say: Say
     name = JOIN.join(map(str, modifiers))
     say(name)
     measured = lab.run(modifiers=modifiers).measurement
-    costs = [m.cost(lab.checkpoint.stacks, lab.checkpoint.settings.steps) or 1.0 for m in modifiers]
-    # Ranges of several stacks leave out different blocks, so what they save adds up.
-    return Contender(kind, name, 1.0 / (1.0 - sum(1.0 - cost for cost in costs)), _harms(measured))
+    share = block_share(modifiers, lab.checkpoint.stacks, lab.checkpoint.settings.steps)
+    return Contender(kind, name, 1.0 / share, _harms(measured))
 
 
 def _harms(measurement: Measurement) -> tuple[float, ...]:

@@ -38,6 +38,21 @@ def test_savings_count_the_windows_share():
     assert asked.work == pytest.approx(1 - 2 / 18 * (1 + 1 / 4) / 2)
 
 
+@pytest.mark.parametrize(
+    ("text", "blocks"),
+    [
+        ("double-L00-04-reuse.n2+single-L00-09-reuse.n2", 1 / 2),
+        ("double-L00-04-reuse.n2-steps-2-3+single-L00-09-reuse.n2-steps-2-3", 3 / 4),
+        ("double-L01-skip+single-L02-07-reuse.n2", (14 - 6 / 2) / 15),
+        ("double-L01-skip+double-L03-04-reuse.n2", 14 / 15 * (1 - 2 / 15 / 2)),  # as if the plan were spread evenly
+        ("double-L01-skip+single-L02-07-reuse.n2+fewer-steps.2", (14 - 6 / 2) / 15 / 2),
+        ("double-L01-skip+first-block-cache.t200", 14 / 15),  # what the cache saves is counted
+    ],
+)
+def test_what_modifiers_save_in_ranges_adds_up(text, blocks):
+    assert cost.share(from_id("m", STACKS, f"m-{text}", steps=4), STACKS) == pytest.approx(blocks)
+
+
 def test_the_arithmetic():
     cases = cases_of(Ask(("double",), ("middle",), ("skip", "reverse", "parallel.t3")))
     found = cost.cost(STACKS, SETTINGS, FLUX, cases, 100)

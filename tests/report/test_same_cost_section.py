@@ -33,6 +33,13 @@ def test_without_rivals_it_says_how_to_measure_them():
     assert same_cost_json(SKIP, ranking) == {}
 
 
+def test_where_no_plan_saves_enough_it_says_so():
+    records = [*skip("L01", 3.0, 1.05, theory=1.05), *RIVALS]
+    (ranking,) = rank(records)
+    (line, _) = same_cost_markdown(records, ranking)
+    assert line.startswith("No plan of this run is 1.1 times as fast")
+
+
 @pytest.mark.parametrize("records", [[quality("reverse", 1.0)]])
 def test_where_nothing_saves_time_there_is_no_section(records):
     assert same_cost_markdown(records, rank(records)[0]) == []

@@ -69,6 +69,8 @@ def test_rivals_alone_are_no_comparison():
         (("middle",), "skip", "plan"),
         ((MODIFIER,), "fewer-steps.3", "fewer steps"),
         ((MODIFIER,), "reuse.n2", "residual reuse"),
+        ((MODIFIER,), "reuse.n2+single-L00-09-reuse.n2", "residual reuse"),
+        ((MODIFIER,), "reuse.n2-steps-2-3+single-L00-09-reuse.n2-steps-2-3", "residual reuse"),
         ((MODIFIER,), "skip+fewer-steps.3", "combined"),
         ((MODIFIER,), "cache.x", "modifier"),
     ],
