@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.ablation.modifiers import JOIN, PlacedModifier, read_modifier
 from harness.ablation.ranges import Span, spans
+from harness.ablation.removals import Blocks, Removal
 from harness.lab.lab import Lab
 from harness.results.harm import harm_by_prompt
 from harness.results.matched_compute import FEWER_STEPS, PLAN, REUSE, SPEED_UPS, Contender
-from harness.search.removals import Blocks, Removal
 
 _EVERY = (2, 3, 4)  # of residual reuse
 Say = Callable[[str], None]
