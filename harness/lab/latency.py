@@ -18,7 +18,7 @@ from harness.lab.cost import share
 from harness.lab.protocol import LabProtocol
 from harness.lab.timed_forwards import now
 from harness.models.kernels import pinned
-from harness.results.records import Latency
+from harness.results.latency import Latency
 from harness.results.statistics import speed_up
 from harness.surgery.view import AblationView
 

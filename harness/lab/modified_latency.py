@@ -20,7 +20,7 @@ from harness.lab.protocol import LabProtocol
 from harness.lab.timed_forwards import timed_forwards
 from harness.models.sampler import Between
 from harness.modifiers.run import Modified, modified
-from harness.results.records import Latency
+from harness.results.latency import Latency
 
 _LEAST = 6  # fewer have no interval
 

@@ -13,7 +13,7 @@ from harness.ablation.case import Case
 from harness.lab.latency import WARM_UP, ForwardPairs, Pairs
 from harness.lab.modified_latency import ImagePairs, measure_case_latency
 from harness.lab.protocol import LabProtocol
-from harness.results.records import Latency
+from harness.results.latency import Latency
 
 
 def measure(lab: LabProtocol, case: Case, benchmark: BenchmarkFixture, rounds: int) -> Latency | None:

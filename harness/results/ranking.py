@@ -15,11 +15,12 @@ from harness.results.fingerprint import Fingerprint, measured_differently
 from harness.results.gate_lines import gate_lines
 from harness.results.harm import harm_by_prompt
 from harness.results.judge_check import JudgeCheck
+from harness.results.latency import Latency
 from harness.results.pareto import pareto_front
 from harness.results.partial_ranking import harm_interval, partial_ranks, set_size
 from harness.results.rank_intervals import rank_intervals
 from harness.results.ranking_row import Row
-from harness.results.records import Kind, Latency, Measurement, Record, why_not_ranked
+from harness.results.records import Kind, Measurement, Record, why_not_ranked
 from harness.results.removal import what_can_go
 from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
 from harness.results.statistics import Interval, seed_sd_interval

@@ -18,8 +18,9 @@ from harness.extras import import_extra
 from harness.files import write_atomically
 from harness.results.columns import figure, figures
 from harness.results.harm import harm_by_prompt
+from harness.results.latency import Latency
 from harness.results.partial_ranking import harm_interval
-from harness.results.records import Kind, Latency, Measurement, Record, why_not_ranked
+from harness.results.records import Kind, Measurement, Record, why_not_ranked
 
 TEXT, WHOLE, NUMBER = "string", "Int64", "float64"
 

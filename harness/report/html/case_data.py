@@ -21,8 +21,9 @@ from harness.report.text import number
 from harness.results.columns import unit
 from harness.results.figure import Column, Figure
 from harness.results.harm import harm_by_prompt
+from harness.results.latency import Latency
 from harness.results.ranking_row import Row
-from harness.results.records import Kind, Latency, Measurement, Record
+from harness.results.records import Kind, Measurement, Record
 from harness.results.removal import leaves_out_blocks, single_block
 from harness.results.same_cost import way_of
 
