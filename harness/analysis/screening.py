@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.ablation.plan import Plan
+from harness.ablation.removals import plans_text
 from harness.analysis.predictors import Correlation, spearman
 from harness.analysis.velocity import plan_errors
 from harness.lab.cost import screening_cost, screening_size
@@ -38,7 +39,7 @@ class ScreenedPlan:
     @property
     def text(self) -> str:
         """``double: 0 2-4; single: 0-8``."""
-        return "; ".join(f"{stack}: {plan}" for stack, plan in self.plan.items())
+        return plans_text(self.plan)
 
 
 @dataclass(frozen=True)

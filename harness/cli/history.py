@@ -16,7 +16,7 @@ from harness.cli import common
 from harness.files import write_atomically
 from harness.report.history_text import markdown, render
 from harness.report.html.history_page import history_page
-from harness.report.ranking_table import finite
+from harness.report.ranking_data import finite
 from harness.results.history import to_json
 from harness.results.journal import JOURNALS
 from harness.results.make_history import history, read_runs

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from harness.ablation.removals import Blocks
 from harness.ablation.strategies import ConfiguredStrategy, choose
 from harness.analysis.screening import evenly_spaced
 from harness.cli import common
@@ -37,7 +38,6 @@ from harness.search.goal import Goal, Saving
 from harness.search.journal import Journal, MeasuredOn, MeasuredShares, open_journal, read_journal, refuse_other
 from harness.search.nsga2 import check_installed
 from harness.search.range_plans import check_saves
-from harness.search.removals import Blocks
 from harness.search.selectors import SELECTORS
 from harness.search.shares import parameter_shares, time_shares
 from harness.search.velocity_search import VelocityErrors

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from harness.ablation.removals import Blocks
 from harness.analysis.screening import evenly_spaced
 from harness.cli import common, progress
 from harness.errors import HarnessError
@@ -22,7 +23,6 @@ from harness.models import prompts as prompt_files
 from harness.models.checkpoints.resolve import resolve
 from harness.models.environment import device_key, pick_device, versions
 from harness.search.journal import MeasuredOn, open_journal
-from harness.search.removals import Blocks
 from harness.search.sampled_harms import measure_harms, sampled_removals
 from harness.search.truth import Circumstances, check_size, measure_truth, write_truth
 

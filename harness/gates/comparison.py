@@ -21,7 +21,8 @@ from harness.results.arrays import Values
 from harness.results.columns import compared, is_paired
 from harness.results.figure import Better, Figure
 from harness.results.fingerprint import circumstances, measured_differently
-from harness.results.records import Kind, Latency, Record, why_not_ranked
+from harness.results.latency import Latency
+from harness.results.records import Kind, Record, why_not_ranked
 from harness.results.statistics import Interval, by_prompt, mean_interval
 
 LEVEL = 0.05  # false discovery rate over all harms and scores of one comparison (Benjamini and Hochberg 1995)

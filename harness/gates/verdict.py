@@ -20,7 +20,8 @@ from harness.gates.tolerances import Tolerance, gates_of, tolerance_for
 from harness.gates.update import UpdateMode
 from harness.results import columns
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import TIMED_BATCH, Check, Latency, Measurement, RelativeTime, Status, Verdict
+from harness.results.latency import TIMED_BATCH, Latency, RelativeTime
+from harness.results.records import Check, Measurement, Status, Verdict
 from harness.results.rounding import rounded
 
 GREEN = (Status.OK, Status.INSENSITIVE)

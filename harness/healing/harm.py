@@ -12,6 +12,7 @@ from torch import nn
 
 from harness.ablation.case import BY_HAND
 from harness.ablation.plan import Plan
+from harness.ablation.removals import plans_text
 from harness.gates.verdict import unjudged
 from harness.lab.lab import Lab
 from harness.lab.latency import WARM_UP, forward_seconds
@@ -94,12 +95,10 @@ def records_of(
 ) -> list[Record]:
     """The control, the plan and the healed model, for one journal: they rank against each other."""
     stack = "+".join(plans)
-    texts = {name: str(plan) for name, plan in plans.items()}
-    plan = (
-        next(iter(texts.values())) if len(texts) == 1 else "; ".join(f"{name}: {text}" for name, text in texts.items())
-    )
+    whole = plans_text(plans)
+    plan = str(next(iter(plans.values()))) if len(plans) == 1 else whole
     # The id of the case by hand, where there is one stack; the digest of both plans where there are two.
-    digest = hashlib.sha256("; ".join(f"{name}: {text}" for name, text in texts.items()).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
     strategy = f"plan-{digest}"
 
     def record(name: str, measurement: Measurement) -> Record:

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from harness.ablation.plan import Plan
+from harness.ablation.removals import Blocks
 from harness.healing.examples import Examples, make_examples
 from harness.healing.harm import measure_healed
 from harness.healing.heal import Healed, Job, heal
 from harness.healing.recipe import Recipe
 from harness.lab.lab import Lab
-from harness.models.checkpoints.weight_files import weights_digest
 from harness.results.records import Measurement
 from harness.tiny import world
 from harness.tiny.train import recipe_of
@@ -46,17 +46,13 @@ def random_plans(lengths: Mapping[str, int], removed: int, count: int) -> list[t
     blocks; the draws are the same for the same lengths.
     """
     rng = np.random.default_rng(_DRAW_SEED)
+    blocks = Blocks.alike(lengths)
     drawn: list[tuple[str, ...]] = []
     while len(drawn) < count:
-        gone = set(rng.choice(sum(lengths.values()), size=removed, replace=False).tolist())
-        plans, start = [], 0
-        for stack, length in lengths.items():
-            kept = tuple(block for block in range(length) if start + block not in gone)
-            start += length
-            if len(kept) < length:
-                plans.append(f"{stack}: {Plan(kept)}")
-        if tuple(plans) not in drawn:
-            drawn.append(tuple(plans))
+        removal = rng.choice(blocks.count, size=removed, replace=False).tolist()
+        plans = tuple(f"{stack}: {plan}" for stack, plan in blocks.plan(removal).items())
+        if plans not in drawn:
+            drawn.append(plans)
     return drawn
 
 
@@ -83,7 +79,7 @@ def heal_and_measure(
     """
     job = Job(
         checkpoint=lab.checkpoint.name,
-        weights=weights_digest(lab.checkpoint.folder),
+        weights=lab.fingerprint.weights,
         plans=plans,
         prompts=prompts,
         recipe=recipe,

@@ -9,7 +9,7 @@ import torch
 
 from harness.lab.timed_forwards import now, timed_forwards
 from harness.models.sampler import Sampler
-from harness.results.records import ImageTime
+from harness.results.latency import ImageTime
 
 _CALLS = 3  # of the pipeline, after one that warms it up
 

@@ -44,7 +44,8 @@ from harness.modifiers.run import sample_modified
 from harness.results.arrays import Images, Values
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
-from harness.results.records import TIMED_BATCH, ImageTime, Measurement
+from harness.results.latency import TIMED_BATCH, ImageTime
+from harness.results.records import Measurement
 from harness.surgery.verify import prove_identity
 
 # Settings that change the control's images.

@@ -6,10 +6,9 @@ falls on both alike.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -17,12 +16,13 @@ from torch import nn
 from harness.ablation.case import Case
 from harness.lab.cost import share
 from harness.lab.protocol import LabProtocol
+from harness.lab.timed_forwards import now
 from harness.models.kernels import pinned
-from harness.results.records import Latency
+from harness.results.latency import Latency
 from harness.results.statistics import speed_up
 from harness.surgery.view import AblationView
 
-_ROUNDS = 12  # timed pairs
+ROUNDS = 12  # timed pairs, where nobody says how many
 WARM_UP = 1  # pairs before them, which don't count
 
 # A step in the window takes what the case without it takes, and one outside it what the control does.
@@ -31,11 +31,27 @@ NO_LATENCY = "latency is of one forward; a window of steps has none of its own (
 NO_LATENCY_IN_ONE = "a plan in one pass of guidance has no latency of its own: its forward makes both passes in full"
 
 
-class ForwardPairs:
-    """Forwards of a lab's control and of one variant, in pairs; inside the ``with`` block the variant is installed.
+class Pairs(Protocol):
+    """Runs of a lab's control and of one variant, in pairs.
 
-    One pair is: call :meth:`before_variant`, time :meth:`forward`, call :meth:`after_variant`. The control is timed
-    before the variant in the first, third ... pair, and after it in the others; ``control`` has its seconds.
+    One pair is: call :meth:`before_variant`, :meth:`forward`, :meth:`after_variant`. The control is timed before the
+    variant in the first, third ... pair, and after it in the others.
+    """
+
+    def before_variant(self) -> None:
+        """Time the control where it comes first in this pair."""
+
+    def forward(self) -> float:
+        """Run the variant; its seconds."""
+
+    def after_variant(self) -> None:
+        """Time the control where it comes second in this pair."""
+
+
+class ForwardPairs:
+    """Single forwards in :class:`Pairs`; inside the ``with`` block the variant is installed.
+
+    ``control`` has the control's seconds, one for each pair.
     """
 
     def __init__(self, lab: LabProtocol, case: Case) -> None:
@@ -58,9 +74,9 @@ class ForwardPairs:
         """Leave the model as it was."""
         self._contexts.close()
 
-    def forward(self) -> None:
-        """One forward of what is installed, the variant unless :meth:`without_variant`; on a GPU to its end."""
-        _forward(self._transformer, self._arguments, self._device)
+    def forward(self) -> float:
+        """Seconds of one forward of what is installed: the variant, unless :meth:`without_variant`."""
+        return forward_seconds(self._transformer, self._arguments, self._device)
 
     def before_variant(self) -> None:
         """Time the control where it comes first in this pair."""
@@ -84,23 +100,23 @@ class ForwardPairs:
 
     def _time_control(self) -> None:
         with self.without_variant():
-            self.control.append(_seconds(self.forward))
+            self.control.append(self.forward())
 
 
-Loop = Callable[[ForwardPairs, int], list[float]]
+Loop = Callable[[Pairs, int], list[float]]
 
 
-def time_pairs(pairs: ForwardPairs, rounds: int) -> list[float]:
+def time_pairs(pairs: Pairs, rounds: int) -> list[float]:
     """Run WARM_UP pairs and then ``rounds`` pairs; the variant's seconds of the latter."""
     seconds: list[float] = []
     for _ in range(WARM_UP + rounds):
         pairs.before_variant()
-        seconds.append(_seconds(pairs.forward))
+        seconds.append(pairs.forward())
         pairs.after_variant()
     return seconds[WARM_UP:]
 
 
-def measure_latency(lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: Loop = time_pairs) -> Latency:
+def measure_latency(lab: LabProtocol, case: Case, rounds: int = ROUNDS, loop: Loop = time_pairs) -> Latency:
     """Time ``rounds`` pairs of forwards of a lab's control and of a variant.
 
     One forward is that of the lab's ``timed_forward``: one denoising step of a batch. An image's own time follows from
@@ -146,7 +162,7 @@ def latency_of(
     )
 
 
-def peak_bytes(device: torch.device, forward: Callable[[], None]) -> int | None:
+def peak_bytes(device: torch.device, forward: Callable[[], object]) -> int | None:
     """Peak memory of one forward on CUDA, in bytes; None elsewhere, where nothing is run."""
     if device.type != "cuda":
         return None
@@ -157,16 +173,6 @@ def peak_bytes(device: torch.device, forward: Callable[[], None]) -> int | None:
 
 def forward_seconds(transformer: nn.Module, arguments: Mapping[str, Any], device: torch.device) -> float:
     """Seconds of one forward of a transformer; on a GPU to its end."""
-    return _seconds(lambda: _forward(transformer, arguments, device))
-
-
-def _forward(transformer: nn.Module, arguments: Mapping[str, Any], device: torch.device) -> None:
+    began = now(device)
     transformer(**arguments)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _seconds(call: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
+    return now(device) - began

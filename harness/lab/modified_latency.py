@@ -9,31 +9,27 @@ takes to install it (quantising, compiling) doesn't, and neither do encoders, sc
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
 from harness.ablation.case import Case
 from harness.errors import CaseError
 from harness.lab.cost import share
 from harness.lab.lab import Lab
-from harness.lab.latency import WARM_UP, latency_of, measure_latency, peak_bytes
+from harness.lab.latency import ROUNDS, WARM_UP, Loop, latency_of, measure_latency, peak_bytes, time_pairs
 from harness.lab.protocol import LabProtocol
 from harness.lab.timed_forwards import timed_forwards
 from harness.models.sampler import Between
 from harness.modifiers.run import Modified, modified
-from harness.results.records import Latency
+from harness.results.latency import Latency
 
-_ROUNDS = 12  # timed pairs, where nobody says how many
 _LEAST = 6  # fewer have no interval
 
 
 class ImagePairs:
-    """Batches of a lab's control and of a variant under modifiers, in pairs.
+    """Whole batches, of a variant under modifiers, in :class:`~harness.lab.latency.Pairs`.
 
-    One pair is: call :meth:`before_variant`, time :meth:`forward`, call :meth:`after_variant`, as with
-    :class:`harness.lab.latency.ForwardPairs`. ``control`` and ``variant`` have the seconds inside the transformer, over
-    the number of forwards that the control takes.
+    ``control`` and ``variant`` have the seconds inside the transformer, over the number of forwards that the control
+    takes, one for each pair.
     """
 
     def __init__(self, lab: LabProtocol, case: Case) -> None:
@@ -71,10 +67,11 @@ class ImagePairs:
             modified(lab.sampler, self._case.modifiers, plans, lab.prompts, lab.calibrations)
         )
 
-    def forward(self) -> None:
-        """One batch of the variant, whose seconds are kept."""
+    def forward(self) -> float:
+        """Sample one batch of the variant; its seconds, which are kept, too."""
         assert self._at_work is not None
         self.variant.append(self._sample(self._at_work) / self._control_forwards)
+        return self.variant[-1]
 
     def after_variant(self) -> None:
         """Take the variant away, see that it did something, and time the control where it comes second."""
@@ -101,9 +98,7 @@ class ImagePairs:
         return sum(self._forwards)
 
 
-def measure_case_latency(
-    lab: LabProtocol, case: Case, rounds: int = _ROUNDS, loop: Callable[[Any, int], list[float]] | None = None
-) -> Latency:
+def measure_case_latency(lab: LabProtocol, case: Case, rounds: int = ROUNDS, loop: Loop = time_pairs) -> Latency:
     """Time a case beside the control: single forwards of a plan, whole images where there are modifiers.
 
     Of whole images half as many pairs are timed as of forwards, but at least six. ``loop`` is that of
@@ -111,9 +106,9 @@ def measure_case_latency(
     modifiers whose cost depends on the images, from what was counted.
     """
     if not case.modifiers:
-        return measure_latency(lab, case, rounds) if loop is None else measure_latency(lab, case, rounds, loop)
+        return measure_latency(lab, case, rounds, loop)
     with ImagePairs(lab, case) as pairs:
-        ran = (loop or _pairs_of)(pairs, max(_LEAST, rounds // 2))
+        ran = loop(pairs, max(_LEAST, rounds // 2))
         peak: int | None = None
         control_peak = peak_bytes(lab.device, pairs.one_control)
         if control_peak is not None:
@@ -124,11 +119,3 @@ def measure_case_latency(
     control, variant = pairs.control[WARM_UP : WARM_UP + count], pairs.variant[WARM_UP : WARM_UP + count]
     blocks = share(case, lab.checkpoint.stacks) * pairs.counted_cost
     return latency_of(lab, control, variant, batch=pairs.batch, blocks=blocks, peaks=(control_peak, peak))
-
-
-def _pairs_of(pairs: ImagePairs, rounds: int) -> list[float]:
-    for _ in range(WARM_UP + rounds):
-        pairs.before_variant()
-        pairs.forward()
-        pairs.after_variant()
-    return pairs.variant[WARM_UP:]

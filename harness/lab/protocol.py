@@ -16,7 +16,8 @@ from harness.ablation.steps import Window
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.results.arrays import Images
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import ImageTime, Measurement
+from harness.results.latency import ImageTime
+from harness.results.records import Measurement
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from typing import Any
 from pytest_benchmark.fixture import BenchmarkFixture, PauseInstrumentation
 
 from harness.ablation.case import Case
-from harness.lab.latency import WARM_UP, ForwardPairs
+from harness.lab.latency import WARM_UP, ForwardPairs, Pairs
 from harness.lab.modified_latency import ImagePairs, measure_case_latency
 from harness.lab.protocol import LabProtocol
-from harness.results.records import Latency
+from harness.results.latency import Latency
 
 
 def measure(lab: LabProtocol, case: Case, benchmark: BenchmarkFixture, rounds: int) -> Latency | None:
     """Time ``rounds`` pairs of a lab's forward; None where pytest-benchmark is disabled, after one pair."""
 
-    def loop(pairs: ForwardPairs | ImagePairs, rounds: int) -> list[float]:
+    def loop(pairs: Pairs, rounds: int) -> list[float]:
         def setup() -> None:
             with PauseInstrumentation():  # as pytest-benchmark does for its target: no coverage while timing
                 pairs.before_variant()

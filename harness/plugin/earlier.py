@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from harness.errors import OptionError
 from harness.results.fingerprint import Fingerprint, measured_differently
-from harness.results.records import Kind, Latency, Measurement, Record
+from harness.results.latency import Latency
+from harness.results.records import Kind, Measurement, Record
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.ablation.grid import Ask
+from harness.ablation.grid import Ask, grid
 from harness.ablation.guidance import GuidancePass
 from harness.ablation.guidance import read as read_pass
 from harness.ablation.steps import Window
 from harness.ablation.steps import read as read_window
-from harness.ablation.strategies import ALL_STRATEGIES
 from harness.errors import CaseError, OptionError, shortened
 from harness.gates.rigour import Rigour
 from harness.gates.update import UpdateMode
@@ -140,12 +139,9 @@ class Options:
         return bool(self.modifiers) or not left_out
 
     @property
-    def grid(self) -> Ask | None:
-        """The grid of the command line; None where it names no stack, range, strategy or modifier."""
-        if not (self.stacks or self.ranges or self.strategies or self.modifiers):
-            return None
-        own = () if self.modifiers else ALL_STRATEGIES
-        return Ask(self.stacks, self.ranges or ("middle",), self.strategies or own, self.modifiers)
+    def has_grid(self) -> bool:
+        """Whether the command line names a stack, range, strategy or modifier."""
+        return bool(self.stacks or self.ranges or self.strategies or self.modifiers)
 
     def asks(self, checkpoint: Checkpoint, own: Sequence[Ask]) -> list[Ask]:
         """The grid for a checkpoint: the command line's if it gives one, without stacks that it lacks, else ``own``.
@@ -153,12 +149,18 @@ class Options:
         A stack may be called as diffusers calls it; what is returned has our names.
         """
         names = checkpoint.family.diffusers_names
-        if self.grid is None:
+        if not self.has_grid:
             every = tuple(checkpoint.stacks)  # which an Ask of ranges without stacks is put on
             return [replace(ask, stacks=ask.stacks or every if ask.ranges else ()).renamed(names) for ask in own]
-        stacks = self.grid.stacks or tuple(checkpoint.stacks)
-        present = tuple(stack for stack in stacks if checkpoint.has_stack(stack))
-        return [replace(self.grid, stacks=present).renamed(names)]
+        ask = grid(
+            checkpoint.stacks,
+            only=self.stacks,
+            ranges=self.ranges,
+            strategies=self.strategies,
+            modifiers=self.modifiers,
+        )
+        present = tuple(stack for stack in ask.stacks if checkpoint.has_stack(stack))
+        return [replace(ask, stacks=present).renamed(names)]
 
 
 def from_config(config: pytest.Config) -> Options:

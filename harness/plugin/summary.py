@@ -91,7 +91,7 @@ def unused_lines(
     ``stored`` and ``collected`` are ids of cases by checkpoint, the latter before ``-k``. Nothing is said where options
     replace the case file's grid.
     """
-    if options.grid or options.plans or options.checkpoint or options.windows or options.passes or options.groups:
+    if options.has_grid or options.plans or options.checkpoint or options.windows or options.passes or options.groups:
         return []
     lines: list[str] = []
     for name, cases in stored.items():

@@ -10,9 +10,9 @@ from harness.errors import HarnessError, refuse
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
 from harness.report.html.report_page import write_report
+from harness.report.ranking_data import finite, frame, nested
 from harness.report.ranking_figures import write_figures
 from harness.report.ranking_page import markdown
-from harness.report.ranking_table import finite, frame, nested
 from harness.report.same_cost_section import same_cost_json
 from harness.report.task_section import task_json
 from harness.report.text import spreadsheet_text

@@ -1,11 +1,13 @@
-"""A ranking as rows: for people (cells of text) and for programs (a pandas frame, nested JSON)."""
+"""A ranking as rows of cells for people: which columns its table has, what is in them, and the lines below it.
+
+For programs it is in :mod:`harness.report.ranking_data`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from harness.ablation.case import BY_HAND
 from harness.errors import printable
@@ -18,24 +20,6 @@ from harness.results.ranking_row import Row
 from harness.results.removal import leaves_out_blocks
 from harness.results.second_opinion import SecondOpinion
 from harness.results.strategy_summary import StrategySummary
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-# What a row says of quality, in files; a ranking by speed leaves it out.
-_QUALITY = (
-    "rank_low",
-    "rank_high",
-    "tier",
-    "harm",
-    "harm_low",
-    "harm_high",
-    "points_low",
-    "points_high",
-    "collapsed",
-    "pareto",
-)
-
 
 PLAN = "plan"
 _NO_BLOCK_LEFT_OUT = "variants that leave out no block, and so save no time"
@@ -333,68 +317,3 @@ def strategy_cells(group: StrategySummary, columns: Sequence[Column]) -> tuple[s
 def _signed(value: float | None, column: Figure) -> float | None:
     """The value as its column shows it."""
     return 0.0 - value if value is not None and column.negated else value  # and not -value: no minus zero
-
-
-def frame(rankings: Sequence[Ranking]) -> pd.DataFrame:
-    """One row a variant, every figure a column."""
-    # Here, as most readers of a ranking want no frame.
-    import pandas as pd
-
-    return pd.DataFrame([_flat(ranking, row) for ranking in rankings for row in ranking.rows])
-
-
-def _flat(ranking: Ranking, row: Row) -> dict[str, Any]:
-    """A row as one flat mapping."""
-    out: dict[str, Any] = {"checkpoint": ranking.checkpoint}
-    if ranking.apart:
-        out["apart"] = ranking.apart
-    apart = ("summary", "latency", "words", "gate", *(() if ranking.by is RankedBy.HARM else _QUALITY))
-    out |= {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name not in apart}
-    out["words"] = " ".join(row.words)
-    out["gate"] = row.gate.value
-    out |= row.summary
-    if row.latency is not None:
-        out |= {
-            "speed_up": row.latency.ratio,
-            "speed_up_low": row.latency.low,
-            "speed_up_high": row.latency.high,
-            "theoretical_speed_up": row.latency.theory,
-            "peak_bytes": row.latency.peak_bytes,
-            "image_speed_up": row.value("image_speed_up"),
-            "image_seconds": row.value("image_seconds"),
-            "control_image_seconds": row.value("control_image_seconds"),
-        }
-    return out
-
-
-def nested(ranking: Ranking) -> dict[str, Any]:
-    """A ranking for JSON; what is not finite becomes null."""
-    return finite(
-        {
-            "checkpoint": ranking.checkpoint,
-            **({"apart": ranking.apart} if ranking.apart else {}),
-            "by": ranking.by.value,
-            "prompts": ranking.prompts,
-            "tiers": ranking.tiers,
-            "unit": None if ranking.unit is None else dataclasses.asdict(ranking.unit),
-            "sampled_batch": ranking.sampled_batch,
-            "timed_batch": ranking.timed_batch,
-            "left_out": dict(ranking.left_out),
-            **({"unmeasured": dict(ranking.unmeasured)} if ranking.unmeasured else {}),
-            "judge_check": None if ranking.judge_check is None else dataclasses.asdict(ranking.judge_check),
-            "second_opinions": [dataclasses.asdict(opinion) for opinion in ranking.opinions],
-            "errors": dict(ranking.errors),
-            "gates": list(ranking.gates),
-            "rows": [_flat(ranking, row) for row in ranking.rows],
-            "groups": [dataclasses.asdict(group) for group in ranking.groups],
-        }
-    )
-
-
-def finite(value: Any) -> Any:
-    """Nested lists and dicts with null for every number that is not finite, for which JSON has no word."""
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    if isinstance(value, list):
-        return [finite(v) for v in value]  # pyright: ignore[reportUnknownVariableType]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

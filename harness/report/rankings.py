@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
+from harness.report.ranking_data import frame
 from harness.report.ranking_figures import pareto_figure, ranked_figure
-from harness.report.ranking_table import cells, columns_of, errors, foot, frame, named, title
+from harness.report.ranking_table import cells, columns_of, errors, foot, named, title
 from harness.report.ranking_terminal import draw
 from harness.report.text import counted
 from harness.results.figure import RankedBy

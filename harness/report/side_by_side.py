@@ -15,7 +15,8 @@ from rich.text import Text
 from harness.errors import HarnessError, printable
 from harness.files import write_atomically
 from harness.report.html.shell import render as render_page
-from harness.report.ranking_table import finite, frame, variant_name
+from harness.report.ranking_data import finite, frame
+from harness.report.ranking_table import variant_name
 from harness.report.text import NOTHING, counted, markdown_table, markdown_text, number, spreadsheet_text
 from harness.results.fingerprint import circumstances
 from harness.results.ranking import Ranking, rank
@@ -222,7 +223,7 @@ def write(folder: Path, runs: Sequence[NamedRun], problem: Callable[[str], None]
 
     The CSV has a row for each case of each run, with all figures of ``ranking.csv`` and the run before them.
     """
-    import pandas as pd  # here: as in ranking_table, most readers want no frame
+    import pandas as pd  # here: as in ranking_data, most readers want no frame
 
     tables = side_by_side(runs)
     frames = [frame(rank(run.records)).assign(run=run.name) for run in runs]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import printable
+from harness.results.harm import harm_by_prompt
 from harness.results.records import Measurement
-from harness.results.statistics import by_prompt
 
 _WORST = 3  # how many are named
 _LONGEST = 80  # characters of a prompt in a message
@@ -35,7 +35,7 @@ def prompt_harms(measurement: Measurement, texts: Sequence[str]) -> list[PromptH
     """
     if "harm" not in measurement.values:
         return []
-    harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
+    harms = harm_by_prompt(measurement)
     known = texts if len(texts) == len(harms) else [""] * len(harms)
     return [PromptHarm(i, float(harm), text) for i, (harm, text) in enumerate(zip(harms, known, strict=True), start=1)]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.results.records import Latency
+from harness.results.latency import Latency
 
 
 def pareto_front(

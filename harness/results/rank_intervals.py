@@ -12,7 +12,8 @@ from harness.results.arrays import Array
 
 LEAST_FOR_TIERS = 16  # prompts; with fewer, intervals of differences are too rough to part anything by
 _ENOUGH = 10  # prompts in which two variants have to differ before a bootstrap says anything of their difference
-_CHUNK = 100  # draws at a time: 100 x 20,000 pairs are 16 MB
+# Draws and pairs at a time: their table of 0.8 MB stays in the processor's cache, which is several times as fast.
+_DRAWS, _PAIRS = 100, 1024
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,22 @@ def critical_t(differences: npt.ArrayLike, level: float = 0.95, draws: int = 200
     often enough has no spread.
     """
     values = np.asarray(differences, dtype=np.float64)
-    prompts = len(values)
-    centred = values - values.mean(axis=0)
-    squared = centred**2
-    none = 1e-12 * squared.mean(axis=0)
-    rng = np.random.default_rng(seed)
-    largest = np.empty(draws)
-    for start in range(0, draws, _CHUNK):
-        count = min(_CHUNK, draws - start)
-        weights = rng.multinomial(prompts, np.full(prompts, 1 / prompts), size=count) / prompts
-        mean = weights @ centred
-        variance = weights @ squared - mean**2
-        with np.errstate(divide="ignore"):
-            t2 = np.where(variance > none, mean**2 * (prompts - 1) / np.maximum(variance, none), np.inf)
-        largest[start : start + count] = np.sqrt(t2.max(axis=1))
-    return float(np.quantile(largest, level, method="higher"))
+    prompts, pairs = values.shape
+    weights = np.random.default_rng(seed).multinomial(prompts, np.full(prompts, 1 / prompts), size=draws) / prompts
+    largest = np.zeros(draws)  # of t squared
+    for first in range(0, pairs, _PAIRS):
+        some = values[:, first : first + _PAIRS]
+        centred = some - some.mean(axis=0)
+        squared = centred**2
+        none = 1e-12 * squared.mean(axis=0)
+        for start in range(0, draws, _DRAWS):
+            chunk = slice(start, start + _DRAWS)
+            mean2 = (weights[chunk] @ centred) ** 2
+            variance = weights[chunk] @ squared - mean2
+            t2 = np.full(mean2.shape, np.inf)
+            np.divide(mean2 * (prompts - 1), variance, out=t2, where=variance > none)
+            largest[chunk] = np.maximum(largest[chunk], t2.max(axis=1))
+    return float(np.quantile(np.sqrt(largest), level, method="higher"))
 
 
 def _differing(gap: Array, rounding: float) -> npt.NDArray[np.intp]:

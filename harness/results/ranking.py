@@ -13,15 +13,17 @@ from harness.results.columns import in_files
 from harness.results.figure import RankedBy
 from harness.results.fingerprint import Fingerprint, measured_differently
 from harness.results.gate_lines import gate_lines
+from harness.results.harm import harm_by_prompt
 from harness.results.judge_check import JudgeCheck
+from harness.results.latency import Latency
 from harness.results.pareto import pareto_front
 from harness.results.partial_ranking import harm_interval, partial_ranks, set_size
 from harness.results.rank_intervals import rank_intervals
 from harness.results.ranking_row import Row
-from harness.results.records import Kind, Latency, Measurement, Record, why_not_ranked
+from harness.results.records import Kind, Measurement, Record, why_not_ranked
 from harness.results.removal import what_can_go
 from harness.results.second_opinion import CHECKER, SecondOpinion, second_opinions
-from harness.results.statistics import Interval, by_prompt, seed_sd_interval
+from harness.results.statistics import Interval, seed_sd_interval
 from harness.results.strategy_summary import StrategySummary, by_strategy
 
 # Figures that follow from the judge's scores or features.
@@ -152,7 +154,7 @@ def _rank(
 ) -> Ranking:
     prompts = max(set_size(m) for _, m in quality)
     quality = [(r, m) for r, m in quality if set_size(m) == prompts]
-    harms = [by_prompt(m.values["harm"], m.prompts) / m.summary["seed_sd"] for _, m in quality]
+    harms = [harm_by_prompt(m) for _, m in quality]
     collapsed = np.array([m.summary["collapsed"] for _, m in quality])
     # To the order statistics, a collapsed variant is worse than everything else.
     gone = collapsed / np.array([m.n for _, m in quality]) > 0.5

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.results.records import Latency, Status
+from harness.results.latency import Latency
+from harness.results.records import Status
 
 
 @dataclass(frozen=True)

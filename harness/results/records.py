@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import enum
 import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from harness.ablation.case import Case
 from harness.ablation.guidance import GuidancePass
 from harness.errors import DataError
 from harness.results.fingerprint import Fingerprint
 from harness.results.judge_check import JudgeCheck
+from harness.results.latency import TOO_LARGE, Latency, check_latency
 from harness.results.serialise import checked_schema, from_plain, to_plain
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _SCHEMA = 1
 _MOST_IMAGES = 10**9
-_TOO_LARGE = 1e100  # float32 ends at 1e38; the cube of anything above this has no float64
-TIMED_BATCH = 4  # images in the forward that is timed, where the checkpoint's batch allows them
 
 
 class Status(enum.StrEnum):
@@ -129,72 +127,6 @@ class Measurement:
 
         count = f" ({self.subset.text})" if self.partial and self.subset is not None else ""
         return measurement_html(f"{self.n:,} images of {self.prompts:,} prompts{count}", self.summary, self.left_out)
-
-
-class RelativeTime(NamedTuple):
-    """A variant's time over the control's, and the ends of its interval; ``high`` may be infinite."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class ImageTime:
-    """What an image takes beside the transformer, measured on whole images of the control.
-
-    ``outside`` is seconds per image outside the transformer's forwards: text encoders, VAE, scheduler. No ablation
-    changes them. ``forwards`` is how many forwards an image takes.
-    """
-
-    outside: float
-    forwards: int
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Paired samples of the transformer's forward, in seconds: ``control[i]`` was timed beside ``variant[i]``.
-
-    ``low`` and ``high`` are the 95 % interval of the speed-up ``ratio``. ``image`` is what an image takes beside its
-    forwards, None where none was made.
-    """
-
-    control: tuple[float, ...]
-    variant: tuple[float, ...]
-    batch: int
-    ratio: float  # speed-up: median of control / variant
-    low: float
-    high: float
-    theory: float  # speed-up if every block cost the same and nothing else cost anything
-    peak_bytes: int | None = None
-    control_peak_bytes: int | None = None
-    image: ImageTime | None = None
-
-    @property
-    def relative_time(self) -> RelativeTime:
-        """The variant's time over the control's with its 95 % interval: one over the speed-up."""
-        return RelativeTime(1.0 / self.ratio, 1.0 / self.high, 1.0 / self.low if self.low > 0 else math.inf)
-
-    @property
-    def control_image_seconds(self) -> float | None:
-        """Seconds that the control takes for an image, from prompt to pixels; None where no image was timed."""
-        return self._image_seconds(self.control)
-
-    @property
-    def image_seconds(self) -> float | None:
-        """Seconds that the variant takes for an image, from prompt to pixels; None where no image was timed."""
-        return self._image_seconds(self.variant)
-
-    @property
-    def image_speed_up(self) -> float | None:
-        """The control's time for an image, from prompt to pixels, over the variant's; None where no image was timed."""
-        control, variant = self.control_image_seconds, self.image_seconds
-        return control / variant if control and variant else None
-
-    def _image_seconds(self, forwards: Sequence[float]) -> float | None:
-        if self.image is None or not forwards:
-            return None
-        return self.image.outside + self.image.forwards * statistics.median(forwards) / self.batch
 
 
 @dataclass(frozen=True)
@@ -370,7 +302,7 @@ def from_json(data: Any) -> Record:
     if record.measurement is not None:
         _check_measurement(record.measurement)
     if record.latency is not None:
-        _check_latency(record.latency)
+        check_latency(record.latency)
     return record
 
 
@@ -394,23 +326,8 @@ def _check_measurement(measurement: Measurement) -> None:
 
 def _check_size(values: Iterable[float], place: str) -> None:
     for value in values:
-        if _TOO_LARGE < abs(value) < math.inf:
+        if TOO_LARGE < abs(value) < math.inf:
             raise DataError(f"record.{place} has {value:g}, which is larger than anything that is measured")
-
-
-def _check_latency(latency: Latency) -> None:
-    sound = 0 < latency.ratio <= _TOO_LARGE and 0 <= latency.low <= latency.ratio <= latency.high
-    if not sound:
-        raise DataError(
-            f"record.latency is a speed-up of {latency.ratio} [{latency.low}, {latency.high}], which is none"
-        )
-    if not all(0 < seconds < math.inf for seconds in (*latency.control, *latency.variant)):
-        raise DataError("record.latency has a time of a forward that is no number of seconds above 0")
-    if latency.image is not None and not (0 <= latency.image.outside < math.inf and latency.image.forwards > 0):
-        raise DataError(
-            f"record.latency.image has {latency.image.outside} s outside {latency.image.forwards} forwards, which is "
-            "no time of an image"
-        )
 
 
 def why_not_ranked(record: Record) -> str:
@@ -421,6 +338,6 @@ def why_not_ranked(record: Record) -> str:
     harms, summary = measurement.values.get("harm", ()), measurement.summary
     if not harms or not all(map(math.isfinite, harms)):
         return "its harm was not measured, or is no number"
-    if not (1 / _TOO_LARGE < summary.get("seed_sd", 0.0) < _TOO_LARGE):
+    if not (1 / TOO_LARGE < summary.get("seed_sd", 0.0) < TOO_LARGE):
         return f"its unit of harm is {summary.get('seed_sd')}"
     return "" if 0 <= summary.get("collapsed", -1.0) <= measurement.n else "its collapsed images were not counted"

@@ -17,9 +17,10 @@ import pandas as pd
 from harness.extras import import_extra
 from harness.files import write_atomically
 from harness.results.columns import figure, figures
+from harness.results.harm import harm_by_prompt
+from harness.results.latency import Latency
 from harness.results.partial_ranking import harm_interval
-from harness.results.records import Kind, Latency, Measurement, Record, why_not_ranked
-from harness.results.statistics import by_prompt
+from harness.results.records import Kind, Measurement, Record, why_not_ranked
 
 TEXT, WHOLE, NUMBER = "string", "Int64", "float64"
 
@@ -251,8 +252,7 @@ def _measured(measurement: Measurement) -> dict[str, Any]:
 
 
 def _harm(measurement: Measurement) -> dict[str, float]:
-    harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
-    interval = harm_interval(harms, measurement.subset)
+    interval = harm_interval(harm_by_prompt(measurement), measurement.subset)
     return {"harm_low": interval.low, "harm_high": interval.high}
 
 

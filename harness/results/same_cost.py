@@ -8,10 +8,10 @@ from harness.ablation.modifiers import JOIN, read_modifier
 from harness.ablation.modifiers import WORD as MODIFIER
 from harness.errors import HarnessError
 from harness.results.figure import RankedBy
+from harness.results.harm import harm_by_prompt
 from harness.results.matched_compute import FEWER_STEPS, PLAN, REUSE, Contender, Match, matched
 from harness.results.ranking import Ranking
-from harness.results.records import Kind, Measurement, Record
-from harness.results.statistics import by_prompt
+from harness.results.records import Kind, Record
 
 COMBINED, OTHER = "combined", "modifier"  # ways that are not compared
 _COMPARED = (PLAN, FEWER_STEPS, REUSE)
@@ -47,7 +47,8 @@ def _contenders(records: Sequence[Record], ranking: Ranking) -> list[Contender]:
             continue
         if theory.get(record.case, 0.0) > _SAVES:
             kind = way_of(record.words, record.strategy)
-            found[record.case] = Contender(kind, record.case, theory[record.case], _harms(measured))
+            harms = tuple(harm_by_prompt(measured).tolist())
+            found[record.case] = Contender(kind, record.case, theory[record.case], harms)
     return list(found.values())
 
 
@@ -71,8 +72,3 @@ def _is_compared(record: Record) -> bool:
     """Whether a record is of images under one of the ways that are compared, in all steps and both passes."""
     whole = record.window is None and record.guidance_pass is None
     return record.kind is Kind.QUALITY and whole and way_of(record.words, record.strategy) in _COMPARED
-
-
-def _harms(measured: Measurement) -> tuple[float, ...]:
-    harms = by_prompt(measured.values["harm"], measured.prompts) / measured.summary["seed_sd"]
-    return tuple(float(harm) for harm in harms)

@@ -1,8 +1,8 @@
 """Candidates of a search: plans by stack that hold together. A set of left-out blocks is one kind of them.
 
-Selectors search sets of left-out blocks (:mod:`harness.search.removals`), of which there are 2^L. Any other plan, such
-as a range whose centre block runs in place of all of them, is a :class:`StackPlans`. Both are measured, confirmed on
-images, kept in the journal and reported alike.
+Selectors search sets of left-out blocks (:mod:`harness.ablation.removals`), of which there are 2^L. Any other plan,
+such as a range whose centre block runs in place of all of them, is a :class:`StackPlans`. Both are measured, confirmed
+on images, kept in the journal and reported alike.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.ablation.plan import Plan
-from harness.search.removals import Blocks, Removal, plans_text
+from harness.ablation.removals import Blocks, Removal, plans_text
 
 
 @dataclass(frozen=True)
@@ -53,5 +53,5 @@ def plans_of(candidate: Candidate, blocks: Blocks) -> dict[str, Plan]:
 
 
 def text_of(candidate: Candidate, blocks: Blocks) -> str:
-    """The plans as :func:`~harness.search.removals.plans_text`; empty for the model as it is."""
+    """The plans as :func:`~harness.ablation.removals.plans_text`; empty for the model as it is."""
     return plans_text(plans_of(candidate, blocks))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from harness.ablation.removals import Blocks
 from harness.errors import ExportError
 from harness.lab.lab import Lab
 from harness.models.stacks import unwrap_compiled
 from harness.results.statistics import Interval, by_prompt, mean_interval
 from harness.search.candidates import Candidate, plans_of
-from harness.search.removals import Blocks
 from harness.surgery.pruning import chosen
 
 

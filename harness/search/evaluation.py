@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from harness.ablation.removals import Removal
 from harness.search.candidates import Candidate, StackPlans
-from harness.search.removals import Removal
 
 # The errors of candidates, in their order; ``rough`` asks for a cheaper measure of the same, on fewer prompts.
 Measure = Callable[[Sequence[Candidate], bool], Sequence[float]]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from harness.ablation.removals import Removal
 from harness.ablation.strategies import ConfiguredStrategy
 from harness.errors import HarnessError
 from harness.results.statistics import Interval
@@ -20,7 +21,6 @@ from harness.search.goal import Goal
 from harness.search.journal import Journal, Measured, MeasuredError, MeasuredHarm
 from harness.search.problem import Problem
 from harness.search.range_plans import RangePlan, least_saving_first, range_plans
-from harness.search.removals import Removal
 from harness.search.selectors import SELECTORS
 
 SKIP = "skip"  # the strategy of a set of left-out blocks

@@ -6,8 +6,8 @@ import enum
 from collections import Counter
 from dataclasses import dataclass
 
+from harness.ablation.removals import ROUNDING, Blocks
 from harness.search.candidates import Candidate, StackPlans
-from harness.search.removals import ROUNDING, Blocks
 
 
 class Saving(enum.Enum):

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.ablation.removals import Removal
 from harness.errors import HarnessError
 from harness.extras import missing
 from harness.search.evaluation import Exhausted
 from harness.search.problem import Problem
-from harness.search.removals import Removal
 
 _POPULATION = 24
 _COMPLETED = 0.5  # of the children that save too little

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.ablation.removals import Blocks, Removal
 from harness.errors import PlanError
 from harness.search.evaluation import Evaluations
-from harness.search.removals import Blocks, Removal
 
 
 @dataclass

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from harness.ablation.plan import Plan
 from harness.ablation.ranges import Span
+from harness.ablation.removals import Blocks
 from harness.ablation.strategies import ConfiguredStrategy, choose, names
 from harness.errors import HarnessError, PlanError
 from harness.search.candidates import Candidate, candidate_of
 from harness.search.goal import Goal, Saving
-from harness.search.removals import Blocks
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.ablation.removals import Removal, mask_of, of_mask
 from harness.results.serialise import Count, Finite
 from harness.search.evaluation import Evaluations, Exhausted
 from harness.search.problem import Problem
-from harness.search.removals import Removal, mask_of, of_mask
 from harness.search.selectors import SELECTORS, WITHOUT_CHANCE, Selector
 from harness.search.truth import Truth
 

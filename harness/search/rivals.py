@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.ablation.modifiers import JOIN, PlacedModifier, block_share, read_modifier
 from harness.ablation.ranges import Span, spans
+from harness.ablation.removals import Blocks, Removal
 from harness.ablation.same_cost import SPEED_UPS
 from harness.lab.lab import Lab
+from harness.results.harm import harm_by_prompt
 from harness.results.matched_compute import FEWER_STEPS, PLAN, REUSE, Contender
-from harness.results.records import Measurement
-from harness.results.statistics import by_prompt
-from harness.search.removals import Blocks, Removal
 
 _EVERY = (2, 3, 4)  # of residual reuse
 Say = Callable[[str], None]
@@ -52,7 +51,8 @@ def _plan(lab: Lab, blocks: Blocks, removal: Removal, say: Say) -> Contender:
     name = blocks.text(removal)
     say(name)
     measured = lab.run_stacks(blocks.plan(removal)).measurement
-    return Contender(PLAN, name, blocks.count / max(1, blocks.count - len(removal)), _harms(measured))
+    harms = tuple(harm_by_prompt(measured).tolist())
+    return Contender(PLAN, name, blocks.count / max(1, blocks.count - len(removal)), harms)
 
 
 def _fewer_steps(lab: Lab, say: Say) -> list[Contender]:
@@ -78,9 +78,4 @@ def _modified(lab: Lab, kind: str, modifiers: Sequence[PlacedModifier], say: Say
     say(name)
     measured = lab.run(modifiers=modifiers).measurement
     share = block_share(modifiers, lab.checkpoint.stacks, lab.checkpoint.settings.steps)
-    return Contender(kind, name, 1.0 / share, _harms(measured))
-
-
-def _harms(measurement: Measurement) -> tuple[float, ...]:
-    harms = by_prompt(measurement.values["harm"], measurement.prompts) / measurement.summary["seed_sd"]
-    return tuple(float(harm) for harm in harms)
+    return Contender(kind, name, 1.0 / share, tuple(harm_by_prompt(measured).tolist()))

@@ -8,12 +8,12 @@ from math import comb
 
 import numpy as np
 
+from harness.ablation.removals import Blocks, Removal, all_removals, mask_of
 from harness.analysis.predictors import Correlation, spearman
 from harness.lab.lab import Lab
 from harness.search.candidates import StackPlans
 from harness.search.confirm import harm_of
 from harness.search.journal import Journal, Measured, MeasuredHarm
-from harness.search.removals import Blocks, Removal, all_removals, mask_of
 from harness.search.truth import Truth
 
 

@@ -12,10 +12,10 @@ import numpy as np
 from scipy.optimize import Bounds as VariableBounds
 from scipy.optimize import LinearConstraint, milp
 
+from harness.ablation.removals import ROUNDING, Removal
 from harness.search.evaluation import Exhausted
 from harness.search.nsga2 import nsga2
 from harness.search.problem import Problem
-from harness.search.removals import ROUNDING, Removal
 
 _OFFSPRING = 16  # of a generation of the evolution
 _SURVIVORS = 4  # of them are measured in full

@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 from torch import Tensor, nn
 
+from harness.ablation.removals import Blocks, Removal, mask_of, plans_text
 from harness.analysis.velocity import relative_error
 from harness.errors import DataError, SurgeryError
 from harness.files import parse_json, write_atomically
@@ -31,7 +32,6 @@ from harness.results.arrays import Array
 from harness.results.serialise import Count, Size, from_plain, to_plain
 from harness.search.candidates import Candidate, StackPlans
 from harness.search.evaluation import Measure
-from harness.search.removals import Blocks, Removal, mask_of, plans_text
 from harness.search.trajectory import trajectory_inputs
 from harness.surgery.prefix_walk import walk
 from harness.surgery.subset_walk import walk_subsets
@@ -67,7 +67,7 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Truth:
-    """``fine`` and ``rough`` are (2^L,) relative velocity errors by :func:`~harness.search.removals.mask_of`."""
+    """``fine`` and ``rough`` are (2^L,) relative velocity errors by :func:`~harness.ablation.removals.mask_of`."""
 
     about: Circumstances
     fine: Array

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from harness.ablation.plan import Plan
+from harness.ablation.removals import Blocks
 from harness.analysis.velocity import check_walk, relative_error
 from harness.models.kernels import pinned
 from harness.models.sampler import Sampler
 from harness.search.candidates import Candidate, plans_of
-from harness.search.removals import Blocks
 from harness.search.trajectory import InputBatch, trajectory_inputs
 from harness.surgery.prefix_walk import block_runs, walk
 

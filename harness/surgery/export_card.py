@@ -9,8 +9,9 @@ from harness._version import __version__
 from harness.ablation.plan import Plan
 from harness.errors import printable
 from harness.results.fingerprint import Fingerprint
+from harness.results.harm import harm_by_prompt
 from harness.results.records import Kind, Record
-from harness.results.statistics import by_prompt, mean_interval
+from harness.results.statistics import mean_interval
 
 _NOT_MEASURED = "not measured"
 
@@ -170,7 +171,7 @@ def _harm_of(record: Record | None) -> str:
     refused = measured is not None and measured.judge_check is not None and measured.judge_check.refused
     if measured is None or refused or not measured.prompts:
         return _NOT_MEASURED
-    harm = mean_interval(by_prompt(measured.values["harm"], measured.prompts) / measured.summary["seed_sd"])
+    harm = mean_interval(harm_by_prompt(measured))
     low, high = f"{harm.low:.2f}", f"{harm.high:.2f}"
     return f"{harm.value:.2f} [{low}, {high}], {measured.prompts} prompt{'s' if measured.prompts != 1 else ''}"
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from harness.cli.main import main
 from harness.results.journal import FILE, Journal, write_journal
-from harness.results.records import ImageTime, Measurement, Record, Status, Verdict
+from harness.results.latency import ImageTime
+from harness.results.records import Measurement, Record, Status, Verdict
 from tests.helpers import hostile
 from tests.helpers.records import FINGERPRINT, latency, quality, raised
 

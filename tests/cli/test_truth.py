@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from harness.ablation.removals import Blocks
 from harness.cli import truth
 from harness.cli.main import main
 from harness.lab.lab import Lab
 from harness.search.journal import Measured, MeasuredHarm
-from harness.search.removals import Blocks
 from harness.search.truth import Truth, read_truth
 
 

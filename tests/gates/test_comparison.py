@@ -10,7 +10,8 @@ import pytest
 
 from harness.errors import JournalError
 from harness.gates.comparison import LEVEL, Movement, Strictness, compare
-from harness.results.records import Kind, Latency, Record, Status, Verdict
+from harness.results.latency import Latency
+from harness.results.records import Kind, Record, Status, Verdict
 from tests.helpers.records import FINGERPRINT, PROMPTS, TOLERANCES, latency, quality, raised, shifted
 
 

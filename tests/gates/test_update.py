@@ -9,7 +9,8 @@ import pytest
 from harness.errors import BaselineError
 from harness.gates import baselines
 from harness.gates.update import UpdateMode, open_for_update, update_cases, update_figures
-from harness.results.records import Kind, Latency, Measurement, Record, Status, Verdict
+from harness.results.latency import Latency
+from harness.results.records import Kind, Measurement, Record, Status, Verdict
 from tests.helpers.records import FINGERPRINT, quality
 
 

@@ -20,7 +20,8 @@ from harness.gates.update import UpdateMode, update_cases
 from harness.gates.verdict import NOT_MEASURED, accepted, compare, judge, judge_control, judge_latency, worst
 from harness.results.fingerprint import Fingerprint, facts
 from harness.results.judge_check import JudgeCheck
-from harness.results.records import Kind, Latency, Measurement, Record, Status, Verdict
+from harness.results.latency import Latency
+from harness.results.records import Kind, Measurement, Record, Status, Verdict
 from harness.results.statistics import speed_up
 from tests.simulations.real import real_log_ratios
 

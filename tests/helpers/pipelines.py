@@ -65,23 +65,34 @@ def _decoder(vocabulary: int, layers: int = 2) -> dict[str, Any]:
     }
 
 
-def _vae(kind: type[Any] = diffusers.AutoencoderKL, channels: int = 4, **more: Any) -> nn.Module:
+def _vae(kind: type[Any] = diffusers.AutoencoderKL) -> nn.Module:
     """Halves three times, as the pipelines take for granted."""
     return kind(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(4, 4, 4, 4),
         layers_per_block=1,
-        latent_channels=channels,
+        latent_channels=4,
         norm_num_groups=2,
         mid_block_add_attention=False,
         **({} if kind is diffusers.AutoencoderKLFlux2 else {"shift_factor": 0.1}),
-        **more,
     )
 
 
-def _flow(**more: Any) -> Any:
-    return diffusers.FlowMatchEulerDiscreteScheduler(**more)
+def _video_vae(kind: type[Any]) -> nn.Module:
+    """Qwen-Image's autoencoder has the shape of Wan's, which is for videos."""
+    return kind(
+        base_dim=4,
+        z_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        latents_mean=[0.0] * 4,
+        latents_std=[1.0] * 4,
+    )
+
+
+def _flow() -> Any:
+    return diffusers.FlowMatchEulerDiscreteScheduler()
 
 
 def _qwen_vl(tokenizer: transformers.Qwen2Tokenizer) -> nn.Module:
@@ -110,14 +121,7 @@ def qwen_image(folder: Path) -> Any:
     return diffusers.QwenImagePipeline(
         transformer=_qwen_transformer(4),
         scheduler=_flow(),
-        vae=diffusers.AutoencoderKLQwenImage(
-            base_dim=4,
-            z_dim=4,
-            dim_mult=[1, 1, 1, 1],
-            num_res_blocks=1,
-            latents_mean=[0.0] * 4,
-            latents_std=[1.0] * 4,
-        ),
+        vae=_video_vae(diffusers.AutoencoderKLQwenImage),
         text_encoder=_qwen_vl(tokenizer),
         tokenizer=tokenizer,
     )
@@ -362,14 +366,7 @@ def wan22(folder: Path) -> Any:
     return diffusers.WanPipeline(
         tokenizer=_words(folder),
         text_encoder=transformers.UMT5EncoderModel(config).eval(),
-        vae=diffusers.AutoencoderKLWan(
-            base_dim=4,
-            z_dim=4,
-            dim_mult=[1, 1, 1, 1],
-            num_res_blocks=1,
-            latents_mean=[0.0] * 4,
-            latents_std=[1.0] * 4,
-        ),
+        vae=_video_vae(diffusers.AutoencoderKLWan),
         scheduler=_flow(),
         transformer=transformer(),
         transformer_2=transformer(),
@@ -394,11 +391,7 @@ SIDES = {"sd3.5-medium": 40}
 
 def save(name: str, folder: Path) -> Path:
     """One of BUILDERS with random weights as ``save_pretrained`` writes it, in ``folder/name``."""
-    torch.manual_seed(0)
-    pipeline = BUILDERS[name](folder)
-    perturbed(pipeline.transformer)
-    target = folder / name
-    pipeline.save_pretrained(target)
+    target = _saved(BUILDERS[name], folder, name)
     side = SIDES.get(name, SIDE)
     settings = {
         "steps": 2,
@@ -419,9 +412,13 @@ def save(name: str, folder: Path) -> Path:
 
 def save_layered(folder: Path) -> Path:
     """Qwen-Image-Layered with random weights as ``save_pretrained`` writes it, in ``folder/qwen-image-layered``."""
+    return _saved(qwen_image_layered, folder, "qwen-image-layered")
+
+
+def _saved(build: Callable[[Path], Any], folder: Path, name: str) -> Path:
     torch.manual_seed(0)
-    pipeline = qwen_image_layered(folder)
+    pipeline = build(folder)
     perturbed(pipeline.transformer)
-    target = folder / "qwen-image-layered"
+    target = folder / name
     pipeline.save_pretrained(target)
     return target

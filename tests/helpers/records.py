@@ -8,7 +8,8 @@ import numpy as np
 
 from harness.gates.tolerances import Tolerance
 from harness.results.fingerprint import Fingerprint
-from harness.results.records import Check, Kind, Latency, Measurement, Record, Status, Verdict
+from harness.results.latency import Latency
+from harness.results.records import Check, Kind, Measurement, Record, Status, Verdict
 
 FINGERPRINT = Fingerprint(
     checkpoint="m",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.search.removals import of_mask
+from harness.ablation.removals import of_mask
 from harness.search.truth import Circumstances, Truth
 
 LENGTHS = {"double": 3, "single": 6}

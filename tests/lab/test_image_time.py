@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.ablation.case import by_hand
-from harness.lab import latency, timed_forwards
+from harness.lab import timed_forwards
 from harness.lab.image_time import measure_image_time
 from harness.lab.latency import measure_latency
 from harness.surgery.view import ablate
@@ -27,8 +27,7 @@ def clock(lab, monkeypatch):
     timed = [(block, BLOCK) for block in (*transformer.transformer_blocks, *transformer.single_transformer_blocks)]
     timed += [(lab.sampler.pipeline.vae.decoder, DECODER), (transformer.proj_out, FORWARD)]
     hooks = [part.register_forward_pre_hook(going_on(seconds)) for part, seconds in timed]
-    for place in (timed_forwards, latency):
-        monkeypatch.setattr(place, "time", SimpleNamespace(perf_counter=lambda: at[0]))
+    monkeypatch.setattr(timed_forwards, "time", SimpleNamespace(perf_counter=lambda: at[0]))
     vars(lab).pop("image_time", None)
     yield lambda: at[0]
     vars(lab).pop("image_time", None)

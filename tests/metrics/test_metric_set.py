@@ -12,8 +12,9 @@ from harness.errors import MetricError
 from harness.lab.lab import Lab
 from harness.metrics.metric_set import MetricSet
 from harness.models.checkpoints.resolve import resolve
+from harness.report.ranking_data import nested
 from harness.report.ranking_page import markdown
-from harness.report.ranking_table import columns_of, headings, nested
+from harness.report.ranking_table import columns_of, headings
 from harness.report.ranking_terminal import render
 from harness.results.columns import extra, extra_kind
 from harness.results.figure import Better

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from harness.report.junit import properties
-from harness.results.records import ImageTime
+from harness.results.latency import ImageTime
 from tests.helpers.records import latency, quality, raised
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.report.ranking_table import cells, columns_of, foot, headings, nested
+from harness.report.ranking_data import nested
+from harness.report.ranking_table import cells, columns_of, foot, headings
 from harness.results.ranking import rank
 from harness.results.statistics import mean_interval
 from tests.helpers.records import quality, skip

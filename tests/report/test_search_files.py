@@ -9,12 +9,12 @@ import json
 import pytest
 
 from harness.ablation.plan import parse
+from harness.ablation.removals import Blocks
 from harness.report.search_files import SearchReport, write_search
 from harness.results.statistics import Interval
 from harness.search.candidates import StackPlans, text_of
 from harness.search.front_search import FoundPlan, SearchResult
 from harness.search.goal import Goal, Saving
-from harness.search.removals import Blocks
 
 GOAL = Goal(Blocks({"double": 3, "single": 6}, (0.1,) * 9), 0.2, Saving.TIME)
 PLANS = (

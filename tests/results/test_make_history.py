@@ -13,7 +13,7 @@ from scipy import stats
 
 from harness.errors import JournalError
 from harness.report.history_text import lines
-from harness.report.ranking_table import finite
+from harness.report.ranking_data import finite
 from harness.results.history import Run, to_json
 from harness.results.make_history import history, read_runs
 from harness.results.records import Check, Kind, Status, Subset, Verdict, from_json

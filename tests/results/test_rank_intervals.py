@@ -46,6 +46,27 @@ def test_ranks_agree_with_the_slow_reference():
     assert list(fast.high) == high
 
 
+def critical_at_once(values, level, draws):
+    """The same as critical_t, with one table of all draws and pairs."""
+    prompts = len(values)
+    weights = np.random.default_rng(0).multinomial(prompts, np.full(prompts, 1 / prompts), size=draws) / prompts
+    squared = (values - values.mean(axis=0)) ** 2
+    mean = weights @ (values - values.mean(axis=0))
+    variance = weights @ squared - mean**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t2 = np.where(variance > 1e-12 * squared.mean(axis=0), mean**2 * (prompts - 1) / variance, np.inf)
+    return float(np.quantile(np.sqrt(t2.max(axis=1)), level, method="higher"))
+
+
+@pytest.mark.parametrize("pairs", [1, 1023, 1025, 2500])  # in blocks of 1,024
+def test_the_critical_value_of_blocks_of_pairs_is_that_of_all_at_once(pairs):
+    values = np.random.default_rng(pairs).normal(size=(24, pairs))
+    assert critical_t(values, 0.95, 250) == pytest.approx(critical_at_once(values, 0.95, 250), rel=1e-12)
+    values[1:, -1] = 0.5  # the last pair differs in one prompt: a third of all draws miss it, and have no spread
+    assert critical_t(values, 0.6, 250) == pytest.approx(critical_at_once(values, 0.6, 250), rel=1e-12)
+    assert critical_t(values, 0.95, 250) == critical_at_once(values, 0.95, 250) == math.inf
+
+
 def test_tiers_part_what_is_surely_apart():
     rng = np.random.default_rng(3)
     harm = 0.1 * rng.normal(size=(4, 32)) + np.array([0, 0.01, 5, 5.01])[:, None]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from harness.ablation.guidance import GuidancePass
+from harness.report.ranking_data import nested
 from harness.report.ranking_page import markdown
-from harness.report.ranking_table import columns_of, headings, nested, title
+from harness.report.ranking_table import columns_of, headings, title
 from harness.report.ranking_terminal import draw
 from harness.results.figure import RankedBy
 from harness.results.judge_check import JudgeCheck

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.results.latency import ImageTime
 from harness.results.record_figures import figures_of
-from harness.results.records import ImageTime, Measurement, Record, Status, Verdict
+from harness.results.records import Measurement, Record, Status, Verdict
 from tests.helpers.records import FINGERPRINT, latency, quality, raised
 
 

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from harness.errors import HarnessError
+from harness.results.latency import ImageTime, Latency
 from harness.results.ranking import rank
-from harness.results.records import ImageTime, Latency, Measurement, Record, Status, Subset, Verdict
+from harness.results.records import Measurement, Record, Status, Subset, Verdict
 from harness.results.run_tables import TABLES, VALUES, columns_of, run_tables
 from tests.helpers.records import FINGERPRINT, latency, quality, raised
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.ablation.plan import parse
+from harness.ablation.removals import Blocks
 from harness.errors import PlanError
 from harness.search.candidates import StackPlans, candidate_of, plans_of, text_of
-from harness.search.removals import Blocks
 
 BLOCKS = Blocks.alike({"double": 3, "single": 6})
 

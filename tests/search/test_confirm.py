@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from harness.ablation.plan import parse
+from harness.ablation.removals import Blocks
 from harness.lab.lab import Lab
 from harness.search.candidates import StackPlans
 from harness.search.confirm import harm_of, why_not_exported
-from harness.search.removals import Blocks
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.ablation.removals import Blocks, mask_of
 from harness.ablation.strategies import choose
 from harness.errors import HarnessError
 from harness.results.statistics import Interval
@@ -11,7 +12,6 @@ from harness.search.candidates import StackPlans
 from harness.search.front_search import remembered, remembered_harm, search
 from harness.search.goal import Goal, Saving
 from harness.search.journal import MeasuredOn, open_journal
-from harness.search.removals import Blocks, mask_of
 from tests.helpers.records import quality
 
 ON = MeasuredOn(quality("skip", 1.0).fingerprint, (0,), (1,))

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ablation.plan import parse
+from harness.ablation.removals import Blocks
 from harness.search.candidates import StackPlans, candidate_of, plans_of
 from harness.search.goal import Goal, Saving
-from harness.search.removals import Blocks
 
 LENGTHS = {"double": 3, "single": 6}
 SHARES = (0.12, 0.12, 0.12, 0.08, 0.08, 0.08, 0.08, 0.08, 0.08)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.ablation.removals import Blocks
 from harness.errors import PlanError
 from harness.search.evaluation import Evaluations
 from harness.search.problem import Problem
-from harness.search.removals import Blocks
 from tests.helpers.truths import LENGTHS, table
 
 SHARES = (2.0,) * 3 + (1.0,) * 6

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from harness.ablation.plan import Plan
+from harness.ablation.removals import Blocks
 from harness.ablation.strategies import choose
 from harness.errors import PlanError
 from harness.lab.lab import Lab
 from harness.models.kernels import pinned
 from harness.search.goal import Goal, Saving
 from harness.search.range_plans import check_saves, least_saving_first, range_plans
-from harness.search.removals import Blocks
 from harness.search.shares import parameter_shares
 from harness.search.trajectory import trajectory_inputs
 from harness.search.velocity_search import VelocityErrors

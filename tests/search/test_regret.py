@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.ablation.removals import mask_of, of_mask
 from harness.search.problem import Problem
 from harness.search.regret import largest_reversal, regret_of, regrets
-from harness.search.removals import mask_of, of_mask
 from harness.search.selectors import SELECTORS
 
 

@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from harness.ablation.removals import mask_of
 from harness.results.statistics import Interval
 from harness.search import sampled_harms
 from harness.search.journal import Measured, MeasuredHarm, MeasuredOn, open_journal, read_journal
-from harness.search.removals import mask_of
 from harness.search.sampled_harms import agreement, measure_harms, sampled_removals
 from tests.helpers.records import quality
 

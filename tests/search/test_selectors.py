@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.ablation.removals import Blocks, all_removals
 from harness.errors import PlanError
 from harness.search.evaluation import Evaluations, Exhausted
 from harness.search.problem import Problem
-from harness.search.removals import Blocks, all_removals
 from harness.search.selectors import SELECTORS, greedy, knapsack, one_shot
 from tests.helpers.truths import LENGTHS, table
 

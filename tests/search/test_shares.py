@@ -8,7 +8,7 @@ import torch
 
 from harness.errors import HarnessError
 from harness.lab.lab import Lab
-from harness.results.records import Latency
+from harness.results.latency import Latency
 from harness.search import shares
 from harness.search.shares import parameter_shares, time_shares
 

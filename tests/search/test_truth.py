@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from harness.ablation.removals import all_removals, mask_of
 from harness.analysis.velocity import plan_errors
 from harness.errors import DataError
 from harness.lab.lab import Lab
 from harness.models.checkpoints.resolve import resolve
 from harness.models.checkpoints.weight_files import weights_digest
-from harness.search.removals import all_removals, mask_of
 from harness.search.truth import FOLDER, Circumstances, measure_truth, read_truth, write_truth
 from harness.surgery.subset_walk import subset_block_runs
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from harness.ablation.removals import Blocks
 from harness.analysis.velocity import plan_errors
 from harness.lab.lab import Lab
-from harness.search.removals import Blocks
 from harness.search.velocity_search import VelocityErrors
 
 PROMPTS = ["a red circle", "a blue square", "a green star", "a red triangle", "a blue circle"]

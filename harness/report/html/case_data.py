@@ -20,11 +20,12 @@ from harness.report.ranking_table import cells, variant_name
 from harness.report.text import number
 from harness.results.columns import unit
 from harness.results.figure import Column, Figure
+from harness.results.harm import harm_by_prompt
+from harness.results.latency import Latency
 from harness.results.ranking_row import Row
-from harness.results.records import Kind, Latency, Measurement, Record
+from harness.results.records import Kind, Measurement, Record
 from harness.results.removal import leaves_out_blocks, single_block
 from harness.results.same_cost import way_of
-from harness.results.statistics import by_prompt
 
 _LONGEST = 20_000  # characters of a failure's message
 _FOLDER = Path()  # of the run: only the names of files are asked for
@@ -103,7 +104,7 @@ def _prompts(measured: Measurement | None) -> list[float] | None:
     """Harm in sd of each prompt, in the order of the measurement."""
     if measured is None or not measured.values.get("harm") or not measured.summary.get("seed_sd"):
         return None
-    harms = by_prompt(measured.values["harm"], measured.prompts) / measured.summary["seed_sd"]
+    harms = harm_by_prompt(measured)
     return [round(float(harm), 4) if math.isfinite(harm) else math.nan for harm in harms]
 
 

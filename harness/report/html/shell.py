@@ -15,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from harness.report.html.plotly_library import plotly_library, script_policy
-from harness.report.ranking_table import finite
+from harness.report.ranking_data import finite
 
 _PACKAGE = "harness.report.html"
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ablation.plan import parse
+from harness.ablation.removals import Blocks, all_removals, mask_of, of_mask
 from harness.errors import PlanError
-from harness.search.removals import Blocks, all_removals, mask_of, of_mask
 
 BLOCKS = Blocks({"double": 3, "single": 4}, (2.0, 2.0, 2.0, 1.0, 1.0, 1.0, 1.0))
 
