@@ -94,7 +94,7 @@ def test_a_run_of_claims_alone_has_its_table_and_page_made_again(tmp_path):
     (tmp_path / "findings.jsonl").write_text(json.dumps(finding.to_json()) + "\n")
     code, text = said("report", tmp_path)
     assert code == 0
-    assert text.startswith("published claims, on m: 1 not applicable\n")
+    assert text.startswith("published claims, on m: 1 not applicable ")
     assert text.endswith(f"wrote {tmp_path}/index.html\nwrote {tmp_path}/findings.md\n")
     assert "about another model" in (tmp_path / "findings.md").read_text()
     (tmp_path / "findings.jsonl").write_text("{}\n")
