@@ -180,8 +180,8 @@ class Clock:
 def clock(pipeline: Any, first: float) -> Clock:
     """The schedule as the pipeline's scheduler stands now; ``first`` is the timestep argument of its first step.
 
-    Pipelines pass the noise level itself (FLUX, AuraFlow), the scheduler's timestep (SD3: 0..1000), or 1 minus the level
-    (Lumina 2); which one is told by the first step. Raises CheckpointError where it is none of them, or where the
+    Pipelines pass the noise level itself (FLUX, AuraFlow), the scheduler's timestep (SD3: 0..1000), or 1 minus the
+    level (Lumina 2); which one is told by the first step. Raises CheckpointError where it is none of them, or where the
     scheduler has no noise levels.
     """
     scheduler = pipeline.scheduler
@@ -198,8 +198,8 @@ def clock(pipeline: Any, first: float) -> Clock:
         if 0 < highest < 1 + _TOLERANCE and abs(first - known.timestep(highest)) < _TOLERANCE * known.scale:
             return known
     raise CheckpointError(
-        f"the first step of {type(pipeline).__name__} has sigma {highest:.4g} by its scheduler {name}, and the timestep "
-        f"{first:.4g}: neither sigma nor {steps:.0f} times it, nor 1 minus it, as of a flow-matching scheduler, so the "
+        f"the first step of {type(pipeline).__name__} has sigma {highest:.4g} by its scheduler {name}, and the "
+        f"timestep {first:.4g}: neither sigma nor {steps:.0f} times it, nor 1 minus it, as of a flow-matching scheduler, so the "
         "noise levels of its steps aren't known; compare plans by images (cases)"
     )
 

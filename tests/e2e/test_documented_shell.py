@@ -35,7 +35,7 @@ NOT_HERE = {
     (
         "README.md",
         "pip install",
-    ): "installs from a registry; .ci/run does this very block, with the packages of its machine",
+    ): "installs from a registry; .ci/run does this very block",
     ("CONTRIBUTING.md", "pip install|venv"): "installs from a registry; nox and CI make the same environment",
     ("package.md", "pip install"): "installs from a registry; tests/e2e/test_wheel.py installs the wheel",
     ("machines.md", "pip install"): "installs from a registry",
