@@ -199,8 +199,8 @@ def clock(pipeline: Any, first: float) -> Clock:
             return known
     raise CheckpointError(
         f"the first step of {type(pipeline).__name__} has sigma {highest:.4g} by its scheduler {name}, and the "
-        f"timestep {first:.4g}: neither sigma nor {steps:.0f} times it, nor 1 minus it, as of a flow-matching scheduler, so the "
-        "noise levels of its steps aren't known; compare plans by images (cases)"
+        f"timestep {first:.4g}: neither sigma nor {steps:.0f} times it, nor 1 minus it, as of a flow-matching "
+        "scheduler, so the noise levels of its steps aren't known; compare plans by images (cases)"
     )
 
 

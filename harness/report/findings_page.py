@@ -14,7 +14,7 @@ from rich.text import Text
 from harness.errors import printable
 from harness.files import parse_json
 from harness.findings.claim import ClaimVerdict, Finding, from_json
-from harness.report.text import markdown_table
+from harness.markdown import markdown_table
 
 JSONL, MARKDOWN = "findings.jsonl", "findings.md"  # of a run folder
 _HEAD = ("id", "statement", "verdict", "decisive comparison", "source")

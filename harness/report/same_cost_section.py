@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from harness.markdown import markdown_table
 from harness.report.rivals_page import LEGEND, rows
-from harness.report.text import markdown_table
 from harness.results.figure import RankedBy
 from harness.results.ranking import Ranking
 from harness.results.records import Record
