@@ -89,7 +89,7 @@ def test_a_sweep_that_was_stopped_ranks_what_there_is_and_says_how_to_go_on(tmp_
     said = capsys.readouterr()
     assert "nothing to rank" in said.out or "variant" in said.out
     go_on = said.err.partition("stopped; go on with: ")[2]
-    assert "sweep flux-tiny --weights random:small --plan 'double: 0 2-4' --resume reports/r" in go_on
+    assert f"sweep flux-tiny --weights random:small --plan 'double: 0 2-4' --resume {tmp_path}/reports/r" in go_on
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert main(shlex.split(go_on)[shlex.split(go_on).index("sweep") :]) == 0
