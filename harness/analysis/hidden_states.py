@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -23,6 +23,7 @@ from harness.surgery.block_contract import BlockContract, contract
 States = dict[str, list[Tensor]]  # stream -> (N, tokens, width) of what enters block 0 and of what leaves each block
 _IMAGE, TEXT = "hidden_states", "encoder_hidden_states"  # arguments of a block
 _NAMES = {_IMAGE: "image", TEXT: "text"}
+_Number = TypeVar("_Number", float, Tensor)
 _TOLERANCE = 0.02  # of the timestep's scale: bf16 rounds to 0.4 %
 
 
@@ -157,37 +158,49 @@ def _attributes(model: nn.Module) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Clock:
-    """A schedule: ``levels`` are the noise levels (sigma, 0..1) of its steps, ``scale`` the timestep's over them."""
+    """A schedule: ``levels`` are the noise levels (sigma, 0..1) of its steps.
+
+    The model's timestep is ``scale`` times the level, or where the pipeline counts ``upwards`` from noise to image
+    (Lumina 2) ``scale`` times what is left of it to 1.
+    """
 
     scale: float
     levels: tuple[float, ...]
+    upwards: bool = False
+
+    def timestep(self, level: _Number) -> _Number:
+        """The model's timestep at a noise level, or at a tensor of them."""
+        return (1 - level if self.upwards else level) * self.scale
 
     def level(self, timestep: float) -> float:
         """The step's noise level that a timestep stands for, which has been rounded to the model's dtype."""
-        return min(self.levels, key=lambda level: abs(timestep / self.scale - level))
+        return min(self.levels, key=lambda level: abs(timestep - self.timestep(level)))
 
 
 def clock(pipeline: Any, first: float) -> Clock:
     """The schedule as the pipeline's scheduler stands now; ``first`` is the timestep argument of its first step.
 
-    Pipelines pass the noise level itself (FLUX, AuraFlow) or the scheduler's timestep (SD3: 0..1000); which one is
-    told by the first step. Raises CheckpointError where it is neither, or where the scheduler has no noise levels.
+    Pipelines pass the noise level itself (FLUX, AuraFlow), the scheduler's timestep (SD3: 0..1000), or 1 minus the
+    level (Lumina 2); which one is told by the first step. Raises CheckpointError where it is none of them, or where the
+    scheduler has no noise levels.
     """
     scheduler = pipeline.scheduler
     sigmas = getattr(scheduler, "sigmas", None)
+    name = type(scheduler).__name__
     if sigmas is None or not len(sigmas):
         raise CheckpointError(
-            f"the scheduler {type(scheduler).__name__} has no noise levels (sigmas), which bins are cut by; "
-            "use the checkpoint's own flow-matching scheduler"
+            f"the scheduler {name} has no noise levels (sigmas), which bins are cut by; it takes a flow-matching one, "
+            "as FLUX and SD3 have"
         )
     levels = tuple(float(s) for s in sigmas[: len(scheduler.timesteps)])
-    ratio = first / max(levels)
-    for scale in (1.0, float(scheduler.config.num_train_timesteps)):
-        if abs(ratio / scale - 1) < _TOLERANCE:
-            return Clock(scale, levels)
+    highest, steps = max(levels), float(scheduler.config.num_train_timesteps)
+    for known in (Clock(1.0, levels), Clock(steps, levels), Clock(1.0, levels, upwards=True)):
+        if 0 < highest < 1 + _TOLERANCE and abs(first - known.timestep(highest)) < _TOLERANCE * known.scale:
+            return known
     raise CheckpointError(
-        f"the first step has noise level {max(levels):.4g} and the timestep {first:.4g}: neither the level nor "
-        f"{scheduler.config.num_train_timesteps} times it; use the checkpoint's own flow-matching scheduler"
+        f"the first step of {type(pipeline).__name__} has sigma {highest:.4g} by its scheduler {name}, and the "
+        f"timestep {first:.4g}: neither sigma nor {steps:.0f} times it, nor 1 minus it, as of a flow-matching "
+        "scheduler, so the noise levels of its steps aren't known; compare plans by images (cases)"
     )
 
 

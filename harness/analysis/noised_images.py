@@ -112,7 +112,7 @@ class SingleForward:
         self._sampler = sampler
         arguments = sampler.forward_arguments(prompts)
         first: Tensor = arguments["timestep"]
-        self._scale = clock(sampler.pipeline, float(first.flatten()[-1])).scale
+        self._clock = clock(sampler.pipeline, float(first.flatten()[-1]))
         rows = len(arguments["hidden_states"])
         if rows != len(prompts):  # [negative, positive] of classifier-free guidance, FLUX's ids have no rows
             arguments = {name: _positive(value, rows) for name, value in arguments.items()}
@@ -124,12 +124,15 @@ class SingleForward:
         return self._level
 
     def __call__(self, latents: Tensor, level: float) -> Tensor:
-        """The predicted velocity eps - x0 of (N, ...) latents in the transformer's layout, fp32 on the CPU."""
+        """What the transformer predicts of (N, ...) latents in its layout, fp32 on the CPU: the velocity eps - x0.
+
+        A model whose time counts upwards (Lumina 2) predicts x0 - eps.
+        """
         self._level = level
         own: Mapping[str, Tensor] = self._arguments
         replaced = {
             "hidden_states": latents.to(own["hidden_states"]),
-            "timestep": torch.full_like(own["timestep"], level * self._scale),
+            "timestep": torch.full_like(own["timestep"], self._clock.timestep(level)),
         }
         with pinned():
             out: Tensor = self._sampler.transformer(**{**self._arguments, **replaced})[0]

@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_pytest_arguments(parser)
 
 
+def same_goes_on(_arguments: argparse.Namespace) -> bool:
+    """Complete runs are not made again."""
+    return True
+
+
 def run(arguments: argparse.Namespace, execute: case_runs.Execute = case_runs.execute) -> None:
     """Make the runs, and print the release.
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from harness.cli.main import COMMANDS, GROUPS, load
-from harness.report.text import markdown_table
+from harness.markdown import markdown_table
 
 _HEAD = ("argument", "what it is")
 

@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError, OptionError
 from harness.files import why_not_made, write_atomically
 from harness.gates.tolerances import DEFAULTS, FILE, Tolerance, load_tolerances
+from harness.interrupts import without_options
 from harness.models.checkpoints import changed_settings
 from harness.models.checkpoints.changed_settings import SettingsChange
 from harness.models.spec import BATCH, DTYPES, OFFLOADS, SEEDS, STEPS, full_dtype
 
 PYTEST_ARGUMENTS = "pytest_arguments"
+COMMAND_LINE = "command_line"  # the words that a command was called with, its program first
+_SHORTEST = len("--o")  # what argparse takes for a longer option, where no other begins so
+COLUMNS_OPTION = "`report --columns`"  # how one asks for more columns of a ranking that a command prints
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, of a command that can go on: ``go_on`` says how."""
+
+    def __init__(self, go_on: str) -> None:
+        super().__init__(go_on)
+        self.go_on = go_on
+
+
+def stopped(arguments: argparse.Namespace, *more: str, without: Sequence[str] = ()) -> Stopped:
+    """What to raise where a command is stopped that goes on by the same command line with ``more`` at its end.
+
+    ``without`` are options with a value that are left out of it, also where they are shortened (``--run`` for
+    ``--run-id``).
+    """
+    names = [name[:length] for name in without for length in range(_SHORTEST, len(name) + 1)]
+    words = without_options(getattr(arguments, COMMAND_LINE), names)
+    dashes = words.index("--") if "--" in words else len(words)
+    return Stopped(f"go on with: {shlex.join([*words[:dashes], *more, *words[dashes:]])}")
 
 
 def add_tolerances(parser: argparse.ArgumentParser) -> None:

@@ -2,8 +2,8 @@
 
 The student is the transformer without the blocks that the plan leaves out; the teacher is the whole one. It learns the
 teacher's velocity and the outputs of the teacher's blocks, each divided by its norm (normalised feature distillation of
-LAPTOP-Diff, arXiv 2404.11098), on noised images that the teacher makes of the prompts. Ctrl-C leaves a state that
-`--resume` goes on from. What becomes of the harm is measured with `--run`.
+LAPTOP-Diff, arXiv 2404.11098), on noised images that the teacher makes of the prompts. Ctrl-C or SIGTERM leaves a
+state that `--resume` goes on from. What becomes of the harm is measured with `--run`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from harness.healing.folder import STATE, check_target, interval_text, summary, 
 from harness.healing.harm import harms_of, measure_healed, records_of, time_healed
 from harness.healing.heal import Job, heal
 from harness.healing.recipe import Recipe
+from harness.healing.state import is_begun
 from harness.healing.trainer import Advance
 from harness.lab.lab import Lab
 from harness.models import prompts as prompt_files
@@ -127,15 +128,20 @@ def run(arguments: argparse.Namespace) -> None:
     # A lab only to measure: its judge may not be on this disk.
     lab = None if arguments.run is None else Lab(checkpoint, device=device)
     sampler = lab.sampler if lab is not None else _sampler(checkpoint, device)
-    with _bars(job) as bars:
-        healed = heal(
-            sampler,
-            job,
-            out / STATE,
-            save_every=arguments.save_every,
-            image_made=bars.image_made,
-            step_done=bars.step_done,
-        )
+    try:
+        with _bars(job) as bars:
+            healed = heal(
+                sampler,
+                job,
+                out / STATE,
+                save_every=arguments.save_every,
+                image_made=bars.image_made,
+                step_done=bars.step_done,
+            )
+    except KeyboardInterrupt:
+        if not is_begun(out / STATE):
+            raise
+        raise _stopped(arguments) from None
     harms, records = None, None
     if lab is not None:
         plans = {stack: Plan(blocks) for stack, blocks in healed.kept.items()}
@@ -146,12 +152,18 @@ def run(arguments: argparse.Namespace) -> None:
     print("\n".join(summary(out, job, healed)))
     if records is not None and harms is not None:
         write_journal(arguments.run, records)
-        print(render(records, shutil.get_terminal_size().columns, common.colour()), end="")
+        width = shutil.get_terminal_size().columns
+        print(render(records, width, common.colour(), option=common.COLUMNS_OPTION), end="")
         print(f"brought back: {interval_text(harms.recovered)} sd of {harms.before.value:.2f}; wrote {arguments.run}")
         if job.own_prompts:
             common.warn("harm was measured on the prompts that were trained on; --prompts FILE trains on others")
     if arguments.push_to_hub is not None:
         print(f"pushed to {hub_upload.push(out, arguments.push_to_hub, private=arguments.private)}")
+
+
+def _stopped(arguments: argparse.Namespace) -> common.Stopped:
+    """What says how to go on with a state that is kept."""
+    return common.stopped(arguments) if arguments.resume else common.stopped(arguments, "--resume")
 
 
 def _job(arguments: argparse.Namespace, checkpoint: Checkpoint) -> Job:

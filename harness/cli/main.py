@@ -10,11 +10,13 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol, cast
 
 from harness.cli import common
 from harness.errors import HarnessError, missing_package, shortened
+from harness.interrupts import sigterm_as_ctrl_c
 from harness.spelling import did_you_mean
 
 
@@ -86,6 +88,8 @@ GROUPS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Errors that a user can cause are one line on stderr, exit code 4.
 
+    Ctrl-C, and SIGTERM likewise, end it with what there is, exit code 130.
+
     ``arguments`` are those of the process where there are none. Raises SystemExit as argparse does: 0 after ``--help``,
     2 for a command line that doesn't parse.
     """
@@ -112,8 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"error: {shortened(str(error))}", file=sys.stderr)
         return 4
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        go_on = stop.go_on if isinstance(stop, common.Stopped) else ""
+        print(f"stopped; {go_on}" if go_on else "stopped", file=sys.stderr)
         return 130
 
 
@@ -124,11 +129,30 @@ def load(name: str) -> CommandModule:
 
 def _run(words: list[str]) -> int:
     arguments = parse(words)
-    return load(arguments.command).run(arguments) or 0
+    module = load(arguments.command)
+    same_goes_on: bool = getattr(module, "same_goes_on", _never)(arguments)
+    # A worker has nothing to say at its end: whatever it measured is in the run folder, and who started it ranks that.
+    with nullcontext() if arguments.command == "worker" else sigterm_as_ctrl_c():
+        try:
+            return module.run(arguments) or 0
+        except common.Stopped:
+            raise
+        except KeyboardInterrupt:
+            if same_goes_on:
+                raise common.stopped(arguments) from None
+            raise
+
+
+def _never(_arguments: argparse.Namespace) -> bool:
+    return False
 
 
 def parse(words: list[str]) -> argparse.Namespace:
-    """The arguments of a command line, by the parser of its command, which is ``.command``. Raises SystemExit."""
+    """The arguments of a command line, by the parser of its command, which is ``.command``.
+
+    Raises SystemExit as argparse does.
+    """
+    original = list(words)
     parser = _Parser(
         prog=_program(),
         description="Layer ablations of diffusion transformers: everything but the runs, which are `pytest cases/`.",
@@ -152,6 +176,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     parsed = parser.parse_args(words)
     if pytest_arguments:
         setattr(parsed, common.PYTEST_ARGUMENTS, pytest_arguments)
+    setattr(parsed, common.COMMAND_LINE, [*_program().split(), *original])
     return parsed
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from harness.ablation.grid import Ask, expand
 from harness.files import write_atomically
 from harness.lab.lab import Lab
+from harness.markdown import markdown_table
 from harness.metrics.judge import OpenClipJudge
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.environment import versions
@@ -89,6 +91,11 @@ def _shares(images: np.ndarray[Any, np.dtype[np.uint8]], layouts: world.Layouts)
     return {"all right": float(score.all_right.mean())} | {k: float(v.mean()) for k, v in score.attributes.items()}
 
 
+def _losses(what: str, losses: Mapping[str, float], form: str) -> list[str]:
+    """A table of losses of the judge's score, by what was skipped."""
+    return markdown_table((what, "loss of score"), ((where, format(loss, form)) for where, loss in losses.items()))
+
+
 def write_card(checkpoint: Checkpoint, report: Report) -> Path:
     """``README.md`` beside the weights."""
     path = checkpoint.folder / "README.md"
@@ -120,24 +127,18 @@ def write_card(checkpoint: Checkpoint, report: Report) -> Path:
         "",
         "One layout in eight, by a hash of the scene that both phrasings share, is kept out of all training.",
         "",
-        "| | " + " | ".join(names) + " |",
-        "|" + " --- |" * (len(names) + 1),
-        *(f"| {label} | " + " | ".join(f"{shares[n]:.3f}" for n in names) + " |" for label, shares in rows),
+        *markdown_table(("", *names), ((label, *(f"{shares[n]:.3f}" for n in names)) for label, shares in rows)),
         "",
         "## Load",
         "",
         f"Judge's score of the control (cosine x 100, 256 held-out prompts): {report.score:.2f}; seed-to-seed sd "
         f"{report.seed_sd:.2f}, so the mean of 64 prompts moves by {report.mean_noise:.2f} under a reseed.",
         "",
-        "| skipped middle | loss of score |",
-        "| --- | --- |",
-        *(f"| {where} | {loss:.1f} |" for where, loss in report.skip_middle.items()),
+        *_losses("skipped middle", report.skip_middle, ".1f"),
         "",
         f"{report.carrying} of {len(report.single_skips)} single-block skips lose more than that noise:",
         "",
-        "| skipped block | loss of score |",
-        "| --- | --- |",
-        *(f"| {where} | {loss:.2f} |" for where, loss in report.single_skips.items()),
+        *_losses("skipped block", report.single_skips, ".2f"),
         "",
     ]
     write_atomically(path, "\n".join(lines))
@@ -170,13 +171,16 @@ def write_judge_card(folder: Path, layouts: int) -> Path:
         f"- Measured with torch {installed['torch']}, open_clip {installed['open-clip-torch']}, on renders of "
         f"{layouts} held-out layouts",
         "",
-        "| | |",
-        "| --- | --- |",
-        f"| score of the right caption | {right.mean():.1f} |",
-        f"| score of a caption with one attribute changed | {foil[~same].mean():.1f} |",
-        f"| score of another layout's caption | {shuffled.mean():.1f} |",
-        f"| right caption above the one-attribute foil | {(right > foil)[~same].mean():.3f} |",
-        f"| right caption first of {layouts} | {top1:.3f} |",
+        *markdown_table(
+            ("", ""),
+            (
+                ("score of the right caption", f"{right.mean():.1f}"),
+                ("score of a caption with one attribute changed", f"{foil[~same].mean():.1f}"),
+                ("score of another layout's caption", f"{shuffled.mean():.1f}"),
+                ("right caption above the one-attribute foil", f"{(right > foil)[~same].mean():.3f}"),
+                (f"right caption first of {layouts}", f"{top1:.3f}"),
+            ),
+        ),
         "",
     ]
     write_atomically(folder / "README.md", "\n".join(lines))

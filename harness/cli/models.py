@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import json
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import diffusers
 from harness.errors import HarnessError
 from harness.files import parse_json, write_atomically
 from harness.report import models_page
+from harness.spelling import did_you_mean
 from harness.survey.classes import transformer_classes
 from harness.survey.survey import survey
 
@@ -52,10 +52,8 @@ def _class_name(model: str, known: list[str]) -> str:
     folder = Path(model)
     name = _of_folder(folder) if folder.is_dir() else model
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1, cutoff=0.6)
-        meant = f"; did you mean {near[0]}?" if near else ""
         raise HarnessError(
-            f"diffusers {diffusers.__version__} has no transformer class {name!r}{meant} "
+            f"diffusers {diffusers.__version__} has no transformer class {name!r}{did_you_mean(name, known)} "
             "(python -m harness models, without a name, shows all)"
         )
     return name

@@ -114,6 +114,11 @@ def _number(text: str, sound: Callable[[float], bool], what: str) -> float:
     return value
 
 
+def same_goes_on(arguments: argparse.Namespace) -> bool:
+    """Whether there is a journal that the same command goes on from."""
+    return arguments.out is not None
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Search, confirm on images, and print the plans. Raises HarnessError where no plan saves enough."""
     checkpoint = resolve(arguments.checkpoint, dtype=arguments.dtype)

@@ -29,6 +29,7 @@ from harness.workers.store import Store, is_url
 from harness.workers.work import FILE, Measuring, Model, Work, entries_of, read_work
 from harness.workers.worker import open_checkpoint
 
+_PLACES = ("--run-id", "--out", "--resume")
 RUNNERS = ("local", "ray", "slurm")
 
 
@@ -112,8 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise
     except KeyboardInterrupt:
         _finish(work, store)
-        common.say(f"go on with the same options and --resume {store.place}")
-        raise
+        raise common.stopped(arguments, "--resume", store.place, without=_PLACES) from None
     records = _finish(work, store)
     if missing := record_files.lacking({(r.kind, r.case): r for r in records}, work):
         raise HarnessError(

@@ -54,6 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.add_threads(parser)
 
 
+def same_goes_on(arguments: argparse.Namespace) -> bool:
+    """Whether there is a journal of harms that the same command goes on from."""
+    return arguments.harms is not None
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Measure what is asked for. Raises HarnessError where nothing is, and for a model with too many blocks."""
     if arguments.errors is None and arguments.harms is None:

@@ -94,6 +94,11 @@ class _Runs:
         return Run(label, records, {self.dtypes[f]: self.problems[f] for f in folders if self.problems.get(f)})
 
 
+def same_goes_on(arguments: argparse.Namespace) -> bool:
+    """Complete runs are not made again."""
+    return bool(arguments.run)
+
+
 def run(arguments: argparse.Namespace, execute: case_runs.Execute = case_runs.execute) -> int:
     """Make the runs if asked to, and print the report; 1 where ``--fail-on-regression`` applies.
 

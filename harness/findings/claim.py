@@ -118,7 +118,8 @@ def claim(
 class Finding:
     """The verdict of ``checkpoint`` on a claim.
 
-    ``measured`` are the circumstances, as in a baseline's facts; None where nothing was measured.
+    ``measured`` are the circumstances, as in a baseline's facts; None where nothing was measured. ``nodeid`` is that
+    of the test which asked; empty where none did.
     """
 
     claim: str
@@ -129,6 +130,7 @@ class Finding:
     conditions: tuple[Condition | Either[Condition], ...] = ()
     reason: str = ""
     measured: BaselineFacts | None = None
+    nodeid: str = ""
 
     @property
     def id(self) -> str:
@@ -156,6 +158,7 @@ class Finding:
             "conditions": [to_plain(_stored(c)) for c in self.conditions],
             "reason": self.reason,
             "measured": {} if self.measured is None else to_plain(self.measured, sparse=True),
+            "nodeid": self.nodeid,
         }
 
 
@@ -214,6 +217,7 @@ class StoredFinding:
     conditions: tuple[_StoredCondition | _StoredEither, ...]
     reason: str
     measured: BaselineFacts | None
+    nodeid: str = ""
 
 
 def _stored(condition: Condition | Either[Condition]) -> _StoredCondition | _StoredEither:
@@ -246,6 +250,7 @@ def from_json(data: Any) -> Finding:
         conditions=tuple(map(_condition, stored.conditions)),
         reason=stored.reason,
         measured=stored.measured,
+        nodeid=stored.nodeid,
     )
 
 

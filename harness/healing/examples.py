@@ -91,7 +91,7 @@ class Examples:
         arguments = {name: _floating(value, device, dtype) for name, value in tensors.items()}
         arguments |= {name: _floating(value, device, dtype) for name, value in self._call.constant.items()}
         arguments["hidden_states"] = ((1 - mix) * clean + mix * noise).to(device, dtype)
-        arguments["timestep"] = (levels * self._call.times.scale).to(device, self._call.timestep)
+        arguments["timestep"] = self._call.times.timestep(levels).to(device, self._call.timestep)
         return Batch({**arguments, "return_dict": False})
 
     def _row(self, index: int) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from harness.files import file_sha256, write_atomically
 from harness.healing.harm import Harms
 from harness.healing.heal import Healed, Job, plans_of
 from harness.healing.state import is_begun, read_state
+from harness.markdown import markdown_table
 from harness.models.checkpoints.pipeline_folder import INDEX, weights_folder
 from harness.models.checkpoints.resolve import SETTINGS_FILE, Checkpoint
 from harness.models.environment import versions
@@ -153,11 +154,14 @@ def _harm_lines(harms: Harms, fingerprint: Fingerprint | None, *, own_prompts: b
         f"The mean loss of prompt alignment against the whole model on {where}, with its 95 % interval over prompts, "
         "in units of the standard deviation that the whole model's score has between seeds (0 is no loss).",
         "",
-        "| | harm [sd] |",
-        "| --- | --- |",
-        f"| the same blocks, not healed | {interval_text(harms.before)} |",
-        f"| this model | {interval_text(harms.after)} |",
-        f"| what healing brought back (paired) | {interval_text(harms.recovered)} |",
+        *markdown_table(
+            ("", "harm [sd]"),
+            (
+                ("the same blocks, not healed", interval_text(harms.before)),
+                ("this model", interval_text(harms.after)),
+                ("what healing brought back (paired)", interval_text(harms.recovered)),
+            ),
+        ),
         *(["", f"Speed-up of one forward: {interval_text(harms.speed_up)}."] if harms.speed_up is not None else []),
         *(["", how_measured(fingerprint, harms.prompts)] if fingerprint is not None else []),
     ]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
+from harness.markdown import markdown_table
+
 
 class _Tensorboard:
     def __init__(self, folder: Path) -> None:
@@ -20,8 +22,7 @@ class _Tensorboard:
         self._writer.flush()
 
     def finish(self, files: Sequence[Path]) -> None:
-        rows = "\n".join(f"| {name} | {value} |" for name, value in self._settings.items())
-        self._writer.add_text("settings", f"| setting | value |\n| --- | --- |\n{rows}")
+        self._writer.add_text("settings", "\n".join(markdown_table(("setting", "value"), self._settings.items())))
         for path in files:
             if path.suffix == ".md":  # TensorBoard keeps no files, and shows Markdown
                 self._writer.add_text(path.stem, path.read_text(encoding="utf-8"))

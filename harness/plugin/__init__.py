@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import HarnessError
+from harness.interrupts import sigterm_as_ctrl_c
 from harness.plugin import options, transport, workers
 from harness.plugin.collection import Collection, parameter_id
 from harness.plugin.command_line import add_options
@@ -59,24 +57,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _rank_when_terminated(session: pytest.Session) -> None:
-    """Let a killed nightly still rank what there is: pytest handles SIGINT so, and SIGTERM not at all.
+    """Let a killed nightly still rank what there is: pytest handles SIGINT so, and SIGTERM not at all."""
 
-    Another handler of SIGTERM stays: whoever has set one wants it.
-    """
-    main = threading.current_thread() is threading.main_thread()
-    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        before = signal.signal(signal.SIGTERM, partial(_terminate, session))
-        session.config.add_cleanup(partial(_restore, before))
+    def end_at_the_running_test() -> None:
+        # Where a library swallows the interrupt (one raised in a destructor is lost), the running test is the last one.
+        session.shouldstop = "terminated"
 
-
-def _terminate(session: pytest.Session, *_: object) -> None:
-    # Where a library swallows the interrupt (one raised in a destructor is lost), the running test is the last one.
-    session.shouldstop = "terminated"
-    signal.raise_signal(signal.SIGINT)
-
-
-def _restore(before: signal.Handlers | Callable[..., object] | int | None) -> None:
-    signal.signal(signal.SIGTERM, before)
+    stack = ExitStack()
+    stack.enter_context(sigterm_as_ctrl_c(end_at_the_running_test))
+    session.config.add_cleanup(stack.close)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

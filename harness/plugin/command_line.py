@@ -16,6 +16,7 @@ from harness.models.random_weights.checkpoint import KINDS as WEIGHTS
 from harness.models.spec import CACHE_GB, DTYPES, OFFLOADS, SHORT_DTYPES
 from harness.plugin.option_values import FLAGS, LISTS, PREFIX, WITHOUT_KEY, key_of
 from harness.plugin.options import RANGE_SOURCES
+from harness.results.chosen_columns import HELP as COLUMNS_HELP
 
 
 class _Option(Protocol):
@@ -188,8 +189,7 @@ def _going_on(option: _Option) -> None:
 def _output(option: _Option) -> None:
     option(
         "columns",
-        "more columns of the ranked table on the terminal: all, or lost-percent, checker, fid-ratio, lpips.drift ... "
-        "(repeat, or separate by commas); ranking.md has all",
+        COLUMNS_HELP,
         action="append",
         metavar="NAME",
     )

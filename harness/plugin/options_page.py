@@ -7,9 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from harness.markdown import markdown_table
 from harness.plugin.command_line import add_options
 from harness.plugin.option_values import WITHOUT_KEY, key_of
-from harness.report.text import NOTHING, markdown_table
+from harness.report.text import NOTHING
 
 
 class _Recorder:

@@ -14,7 +14,7 @@ import pytest
 from harness.errors import DataError, HarnessError, JournalError, OptionError
 from harness.gates.update import UpdateMode, update_cases
 from harness.gates.validation import calibration
-from harness.gates.validation.calibration import without_options
+from harness.interrupts import without_options
 from harness.lab.budget import Account
 from harness.loggers.base import Loggers
 from harness.plugin import summary, transport, workers
@@ -286,7 +286,7 @@ class Session:
         # Before the ranking, since the page of the run shows the findings, too.
         findings = summary.findings(self.folder, self._findings, width, colour, self.problem)
         ranking = summary.Section()
-        if self._records:
+        if self._records or findings.files:
             columns = [*self.options.columns, *(text.partition("=")[0] for text in self.options.metrics)]
             ranking = summary.ranking(self.folder, self._records, width, colour, self.problem, columns)
         reporter.write(ranking.text, flush=True)

@@ -19,8 +19,6 @@ from harness.report.text import relative
 from harness.results.journal import latest, read
 from harness.results.records import Record
 
-_FINDINGS = "findings"  # the files of a run folder that hold them
-
 
 class Section(NamedTuple):
     """A part of the summary: its text, as wide as the terminal, and the files that hold the same."""
@@ -64,8 +62,8 @@ def findings(
         return Section()
     table = [from_json(finding) for finding in data]
     texts = {
-        folder / f"{_FINDINGS}.md": findings_page.markdown(table),
-        folder / f"{_FINDINGS}.jsonl": "".join(f"{json.dumps(finding, sort_keys=True)}\n" for finding in data),
+        folder / findings_page.MARKDOWN: findings_page.markdown(table),
+        folder / findings_page.JSONL: "".join(f"{json.dumps(finding, sort_keys=True)}\n" for finding in data),
     }
     written: list[Path] = []
     for path, text in texts.items():

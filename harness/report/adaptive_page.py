@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from harness.report.text import markdown_table, number
+from harness.markdown import markdown_table
+from harness.report.text import number
 from harness.results.adaptive import look, prompt_order, replay
 from harness.results.arrays import Array
 from harness.results.journal import read

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.ablation.ranges import range_text
-from harness.report.text import markdown_table, number
+from harness.markdown import markdown_table
+from harness.report.text import number
 from harness.results.columns import figure
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from harness.report.text import NOTHING, markdown_table
+from harness.markdown import markdown_table
+from harness.report.text import NOTHING
 from harness.results import columns, figure_table
 from harness.results.figure import Better, Column, Figure
 from harness.results.figure_table_extra import EXTRA, GRADE_LOSS

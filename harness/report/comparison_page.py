@@ -13,7 +13,8 @@ from rich.text import Text
 
 from harness.errors import printable
 from harness.gates.comparison import Change, Comparison, Movement
-from harness.report.text import NOTHING, markdown_table, markdown_text, number
+from harness.markdown import markdown_table, markdown_text
+from harness.report.text import NOTHING, number
 from harness.results.columns import is_paired
 
 _HEAD = ("case", "figure", "A", "B", "B - A", "tolerance", "p", "")

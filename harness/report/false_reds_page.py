@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.gates.validation.false_reds import CleanRun, false_red_bound
-from harness.report.text import markdown_table
+from harness.markdown import markdown_table
 
 _LEVEL = 0.95
 _HEAD = ("kind of change", "runs", "red", f"rate at most ({_LEVEL:.0%})")

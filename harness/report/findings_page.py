@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.errors import printable
-from harness.findings.claim import ClaimVerdict, Finding
-from harness.report.text import markdown_table
+from harness.files import parse_json
+from harness.findings.claim import ClaimVerdict, Finding, from_json
+from harness.markdown import markdown_table
 
+JSONL, MARKDOWN = "findings.jsonl", "findings.md"  # of a run folder
 _HEAD = ("id", "statement", "verdict", "decisive comparison", "source")
 _WIDE = 140  # columns, below which the source is left out
 _STYLES = {ClaimVerdict.SUPPORTED: "green", ClaimVerdict.CONTRADICTED: "red", ClaimVerdict.UNDECIDED: "yellow"}
@@ -26,12 +29,28 @@ _LEGEND = (
 )
 
 
+def read_findings(folder: Path, problem: Callable[[str], None]) -> list[Finding]:
+    """The findings of a run folder; none where it has no file of them.
+
+    ``problem`` is called with a line where the file can't be read.
+    """
+    path = folder / JSONL
+    if not path.is_file():
+        return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [from_json(parse_json(line)) for line in lines if line.strip()]
+    except (OSError, ValueError) as error:  # of UTF-8, JSON and DataError
+        problem(f"can't read {path}: {error}")
+        return []
+
+
 def cells(finding: Finding) -> tuple[str, ...]:
     """One line of the table, as HEAD."""
     return (finding.claim, finding.statement, finding.verdict.value, finding.because, finding.source)
 
 
-def _summary(findings: Sequence[Finding]) -> str:
+def summary(findings: Sequence[Finding]) -> str:
     """``2 supported, 1 contradicted``."""
     counts = Counter(finding.verdict for finding in findings)
     return ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in ClaimVerdict if counts[verdict])
@@ -41,7 +60,7 @@ def markdown(findings: Sequence[Finding]) -> str:
     """A section for each checkpoint."""
     out = ["# Published claims", ""]
     for name, own in _by_checkpoint(findings).items():
-        out += [f"## On {name}", "", f"{_summary(own)}.", "", *markdown_table(_HEAD, map(cells, own)), ""]
+        out += [f"## On {name}", "", f"{summary(own)}.", "", *markdown_table(_HEAD, map(cells, own)), ""]
     return "\n".join([*out, _LEGEND, ""])
 
 
@@ -51,7 +70,7 @@ def render(findings: Sequence[Finding], width: int, colour: bool) -> str:
     console = Console(file=stream, width=max(80, width), force_terminal=colour, no_color=not colour, highlight=False)
     shown = _HEAD if console.width >= _WIDE else _HEAD[:-1]
     for name, own in _by_checkpoint(findings).items():
-        title = Text(f"published claims, on {name}: {_summary(own)}")
+        title = Text(f"published claims, on {name}: {summary(own)}")
         table = Table(
             title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 1, 0, 0)
         )

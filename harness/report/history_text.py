@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.errors import printable
-from harness.report.text import counted, markdown_text, number
+from harness.markdown import markdown_text
+from harness.report.text import counted, number
 from harness.results.columns import figure
 from harness.results.history import Change, History, RedCase, Run, Series
 from harness.results.records import Kind

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.report.text import NOTHING, markdown_table
+from harness.markdown import markdown_table
+from harness.report.text import NOTHING
 from harness.results.model_survey import ModelSurvey, StackSurvey
 
 MARKS = ("<!-- survey of diffusers {} -->", "<!-- end of the survey -->")

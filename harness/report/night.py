@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import printable
+from harness.markdown import code_text, markdown_text
 from harness.report.red_section import red_groups
-from harness.report.text import code_text, counted, markdown_text
+from harness.report.text import counted
 from harness.results.records import Record
 
 SUMMARY_BYTES = 1_000_000  # GitHub takes 1 MiB of a step, and shows nothing of a longer one

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING
 
-from harness.report.text import markdown_table
+from harness.markdown import markdown_table
 from harness.results.columns import figure, in_order, is_count
 
 if TYPE_CHECKING:

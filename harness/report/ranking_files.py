@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import HarnessError, refuse
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
+from harness.report.findings_page import JSONL as FINDINGS
 from harness.report.html.report_page import write_report
 from harness.report.ranking_data import finite, frame, nested
 from harness.report.ranking_figures import write_figures
@@ -25,13 +26,14 @@ _RANKING = "ranking"
 def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[str], None] = refuse) -> list[Path]:
     """Write the reports of a run into its folder; the paths of what was written.
 
-    Where there is nothing to rank, a page says what is red, and no file is written where nothing is. ``problem`` is
+    Where there is nothing to rank, a page says what is red; where nothing is, there is the HTML page alone if the
+    folder holds findings, and no file if it doesn't. ``problem`` is
     called with a line for each file that can't be written, and for each picture that can't be read: the
     others are written all the same; without it, HarnessError is raised for the first of them.
     """
     rankings = rank(records)
     if not rankings and not any(record.verdict.status.red for record in records):
-        return []
+        return write_report(folder, records, rankings, problem) if (folder / FINDINGS).is_file() else []
     written: dict[str, Path] = {}
 
     def write(ending: str, content: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness.markdown import code_text, markdown_table, markdown_text
 from harness.report.ranking_figures import BLOCKS, PARETO
 from harness.report.ranking_table import (
     cells,
@@ -24,7 +25,6 @@ from harness.report.ranking_table import (
 from harness.report.red_section import red_markdown
 from harness.report.same_cost_section import same_cost_markdown
 from harness.report.task_section import task_markdown
-from harness.report.text import code_text, markdown_table, markdown_text
 from harness.results.columns import extra_kind
 from harness.results.figure import Column, RankedBy
 from harness.results.ranking import Ranking

@@ -36,6 +36,7 @@ from harness.results.ranking_row import Row
 from harness.results.records import Record, Status
 from harness.results.strategy_summary import StrategySummary
 
+COLUMNS_OPTION = "--dit-columns"  # of pytest, which asks for more columns
 _EACH = "each"  # single blocks, which are left out of the summary by strategy
 _COLLAPSED, _PROMPTS, _RANK, _VARIANT = "collapsed", "prompts_measured", "rank", "variant"
 _FOLDED = (PLAN, _VARIANT)  # columns whose texts may run over several lines
@@ -45,25 +46,30 @@ _NARROWEST = 40  # columns of a terminal
 _STYLES = {**{status: "red" for status in Status if status.red}, Status.UPDATED: "yellow"}
 
 
-def render(records: Sequence[Record], width: int, colour: bool, asked: Collection[str] = ()) -> str:
+def render(
+    records: Sequence[Record], width: int, colour: bool, asked: Collection[str] = (), option: str = COLUMNS_OPTION
+) -> str:
     """The tables of all checkpoints as text of at most ``width`` columns (:func:`draw`), and below them what is red."""
     console, stream = _console(width, colour)
     for line in red_lines(records, console.width):
         console.print(Text(line, style="red"))
-    return draw(rank(records), width, colour, asked) + stream.getvalue()
+    return draw(rank(records), width, colour, asked, option) + stream.getvalue()
 
 
-def draw(rankings: Sequence[Ranking], width: int, colour: bool, asked: Collection[str] = ()) -> str:
+def draw(
+    rankings: Sequence[Ranking], width: int, colour: bool, asked: Collection[str] = (), option: str = COLUMNS_OPTION
+) -> str:
     """The tables of some rankings as text of at most ``width`` columns.
 
     ``asked`` are the names of further columns, of extra metrics, or ``all``. What is asked for by its own name is never
     left out, nor are the plans of variants that are nothing but their plan; where these don't fit, a table is wider. A
     line below each table names the columns that it leaves out, and those above it say what ``*`` and tiers are.
+    ``option`` is how a reader asks for more of them: an option of pytest, or one of a command.
     """
     console, stream = _console(width, colour)
     for ranking in rankings:
         if ranking.rows:
-            _print_variants(console, ranking, asked)
+            _print_variants(console, ranking, asked, option)
         else:
             console.print(Text(title(ranking), style="bold"))
         for line in foot(ranking):
@@ -84,7 +90,7 @@ def _console(width: int, colour: bool) -> tuple[Console, io.StringIO]:
     return console, stream
 
 
-def _print_variants(console: Console, ranking: Ranking, asked: Collection[str]) -> None:
+def _print_variants(console: Console, ranking: Ranking, asked: Collection[str], option: str) -> None:
     """What can go, then all variants: those that leave out blocks, and apart from them those that don't."""
     if ranking.removals:
         short = _fitted(ranking, ranking.removals, headline_columns(ranking), console.width, asked)
@@ -101,7 +107,7 @@ def _print_variants(console: Console, ranking: Ranking, asked: Collection[str]) 
         console.print(Text(f"not shown at {console.width} columns: {_names(fitted.left_out)} (see ranking.md)"))
     more = [column for column in filled_columns(ranking, every) if column not in chosen]
     if more:
-        console.print(Text(f"more columns, by --dit-columns or in ranking.md: {_names(more)}"))
+        console.print(Text(f"more columns, by {option} or in ranking.md: {_names(more)}"))
 
 
 def _chosen(ranking: Ranking, every: Sequence[Column], asked: Collection[str]) -> tuple[Column, ...]:

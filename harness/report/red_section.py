@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from harness.errors import printable
+from harness.markdown import code_text, markdown_text
 from harness.report.failure import check_line, headline
-from harness.report.text import code_text, counted, markdown_text
+from harness.report.text import counted
 from harness.results.records import Record, Status
 
 _IN_FULL = 20  # messages on the page; what more is red is a line each

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.files import write_atomically
-from harness.report.text import markdown_table, number
+from harness.markdown import markdown_table
+from harness.report.text import number
 from harness.results.serialise import parse, to_plain
 from harness.results.statistics import mean_interval
 from harness.search.journal import read_journal

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from harness.report.text import NOTHING, code_text, markdown_table
+from harness.markdown import code_text, markdown_table
+from harness.report.text import NOTHING
 from harness.results.matched_compute import Match
 from harness.results.statistics import Interval
 

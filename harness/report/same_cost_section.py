@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.ablation.same_cost import SPEED_UPS
+from harness.markdown import markdown_table
 from harness.report.rivals_page import LEGEND, rows
-from harness.report.text import markdown_table
 from harness.results.figure import RankedBy
 from harness.results.matched_compute import FEWER_STEPS, REUSE
 from harness.results.ranking import Ranking

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from harness.files import write_atomically
+from harness.markdown import markdown_table
 from harness.report.figures.pareto import Variant, pareto
 from harness.report.figures.png import encoded, own_style
-from harness.report.text import counted, markdown_table, number, spreadsheet_text, titled
+from harness.report.text import counted, number, spreadsheet_text, titled
 from harness.results.serialise import to_plain
 from harness.search.candidates import Candidate, plans_of, text_of
 from harness.search.front_search import SKIP, FoundPlan, SearchResult

@@ -14,10 +14,11 @@ from rich.text import Text
 
 from harness.errors import HarnessError, printable
 from harness.files import write_atomically
+from harness.markdown import markdown_table, markdown_text
 from harness.report.html.shell import render as render_page
 from harness.report.ranking_data import finite, frame
 from harness.report.ranking_table import variant_name
-from harness.report.text import NOTHING, counted, markdown_table, markdown_text, number, spreadsheet_text
+from harness.report.text import NOTHING, counted, number, spreadsheet_text
 from harness.results.fingerprint import circumstances
 from harness.results.ranking import Ranking, rank
 from harness.results.ranking_row import Row

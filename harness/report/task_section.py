@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.report.text import NOTHING, markdown_table, number
+from harness.markdown import markdown_table
+from harness.report.text import NOTHING, number
 from harness.results.by_task import OrderTable, TaskTable, order_tables, task_tables
 from harness.results.ranking import Ranking
 from harness.results.records import Record

@@ -1,9 +1,8 @@
-"""Numbers, counts, paths and Markdown tables as text: the one place that says how they are written."""
+"""Numbers, counts, paths and cells as text: the one place that says how they are written."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.errors import printable
@@ -51,22 +50,6 @@ def tick_label(value: float) -> str:
         return f"{value:g}"
     digits, power = f"{value:.5e}".split("e")
     return f"{float(digits):g}e{int(power)}"
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a table in Markdown."""
-    lines = ["| " + " | ".join(map(markdown_text, head)) + " |", "|" + " --- |" * len(head)]
-    return lines + ["| " + " | ".join(map(markdown_text, row)) + " |" for row in rows]
-
-
-def markdown_text(text: str) -> str:
-    """A text of anybody's as one line of Markdown: a bar inside a plan would end its cell, a tag would be a tag."""
-    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
-def code_text(text: str) -> str:
-    """A text of anybody's to stand between backquotes in one line of Markdown."""
-    return printable(text).replace("`", "'")
 
 
 def spreadsheet_text(value: object) -> object:

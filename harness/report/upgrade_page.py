@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.gates.upgrade import Upgrade, UpgradeVerdict, VersionStep
-from harness.report.text import NOTHING, markdown_table, markdown_text, number
+from harness.markdown import markdown_table, markdown_text
+from harness.report.text import NOTHING, number
 
 _MEANING = {
     UpgradeVerdict.YES: "nothing moved by more than its tolerance",

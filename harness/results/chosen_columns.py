@@ -1,4 +1,4 @@
-"""Which columns the terminal's table has: those that matter, and what ``--dit-columns`` asks for."""
+"""Which columns the terminal's table has: those that matter, and what an option (:data:`HELP`) asks for."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from harness.results.figure import Column, RankedBy
 from harness.spelling import did_you_mean
 
 ALL = "all"
+# What both options say of themselves.
+HELP = (
+    "more columns of the ranked table on the terminal: all, or lost-percent, checker, fid-ratio, lpips.drift ... "
+    "(repeat, or separate by commas); ranking.md has all"
+)
 _TIER = "tier"
 
 
 def read_columns(texts: Iterable[str]) -> tuple[str, ...]:
-    """The names of the columns that some words ask for: ``all``, ``checker``, ``lost-percent``, ``lpips.drift`` ...
+    """The names of the columns that some texts ask for: ``all``, ``checker,lost-percent``, ``lpips.drift`` ...
 
-    A word is the name of a figure in files, or what heads its column. Raises OptionError naming what there is.
+    A text is a word, or several with commas between them; a word is the name of a figure in files, or what heads its
+    column. Raises OptionError naming what there is.
     """
     names: dict[str, None] = {}
     named, headed = _declared()
     known = {**headed, **named, ALL: ALL}
-    for text in texts:
-        word = text.strip()
+    for word in (part.strip() for text in texts for part in text.split(",")):
         plain = _plain(word)
         if "." in word.strip(".") and extra_figure(word) is not None:
             names[word] = None  # of an extra metric, which is known when it was measured

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
 
+import jinja2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -17,26 +17,33 @@ from harness.results.statistics import by_prompt, mean_interval
 _WIDTH, _HEIGHT = 7.0, 3.0  # inches
 _POINT, _FAINT, _BAND = "#0072b2", "#5f5f5f", "#56b4e9"
 
+_HTML = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined).from_string(
+    """\
+<p><b>{{ head }}</b></p>
+<table>
+<thead><tr><th>figure</th><th>value</th><th>what it is</th></tr></thead>
+<tbody>
+{% for name, value, about in rows %}
+<tr><td style="text-align: left">{{ name }}</td><td style="text-align: right">{{ value }}</td>\
+<td style="text-align: left">{{ about }}</td></tr>
+{% endfor %}
+</tbody>
+</table>"""
+)
+
 
 def measurement_html(head: str, summary: Mapping[str, float], left_out: Mapping[str, str]) -> str:
     """A title and a table with every figure, its unit and what it is; then those left out, and why."""
     rows = [_row(name, value) for name, value in summary.items()]
-    rows += [_cells(name, "-", f"Not measured: {why}") for name, why in left_out.items()]
-    titles = "<tr><th>figure</th><th>value</th><th>what it is</th></tr>"
-    return f"<p><b>{escape(head)}</b></p>\n<table>\n<thead>{titles}</thead>\n<tbody>\n{''.join(rows)}</tbody>\n</table>"
+    rows += [(name, "-", f"Not measured: {why}") for name, why in left_out.items()]
+    return _HTML.render(head=head, rows=[tuple(map(printable, row)) for row in rows])
 
 
-def _row(name: str, value: float) -> str:
+def _row(name: str, value: float) -> tuple[str, str, str]:
     declared = figure(name)
     unit = f" {declared.unit}" if declared is not None and declared.unit else ""
     text = f"{value:.4g}{unit}" if math.isfinite(value) else "-"
-    return _cells(name, text, "" if declared is None else declared.legend.format("METRIC", "GRADE"))
-
-
-def _cells(name: str, value: str, about: str) -> str:
-    texts = (("left", name), ("right", value), ("left", about))
-    cells = "".join(f'<td style="text-align: {side}">{escape(printable(text))}</td>' for side, text in texts)
-    return f"<tr>{cells}</tr>\n"
+    return name, text, "" if declared is None else declared.legend.format("METRIC", "GRADE")
 
 
 def measurement_figure(every: Mapping[str, Sequence[float]], prompts: int, name: str) -> NotebookFigure:

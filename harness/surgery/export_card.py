@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness._version import __version__
 from harness.ablation.plan import Plan
 from harness.errors import printable
+from harness.markdown import markdown_table
 from harness.results.fingerprint import Fingerprint
 from harness.results.harm import harm_by_prompt
 from harness.results.records import Kind, Record
@@ -59,9 +60,10 @@ def model_card(facts: CardFacts, records: Iterable[Record] = ()) -> str:
             "",
             _about(facts, base),
             "",
-            "| stack | blocks of the original, in the order in which they run | left out |",
-            "| --- | --- | --- |",
-            *(_row(facts, stack) for stack in facts.lengths),
+            *markdown_table(
+                ("stack", "blocks of the original, in the order in which they run", "left out"),
+                (_row(facts, stack) for stack in facts.lengths),
+            ),
             "",
             *([f"Converted: {facts.converted}.", ""] if facts.converted else []),
             "```python",
@@ -105,12 +107,12 @@ def _usage(facts: CardFacts, base: str) -> list[str]:
     ]
 
 
-def _row(facts: CardFacts, stack: str) -> str:
+def _row(facts: CardFacts, stack: str) -> tuple[str, ...]:
     length = facts.lengths[stack]
     kept = facts.blocks.get(stack, range(length))
     lacking = sorted(set(range(length)) - set(kept))
     out = f"{len(lacking)} of {length}: {Plan(tuple(lacking))}" if lacking else f"none of {length}"
-    return f"| {stack} | {Plan(tuple(kept))} | {out} |"
+    return stack, str(Plan(tuple(kept))), out
 
 
 def how_measured(fingerprint: Fingerprint, prompts: int) -> str:
@@ -144,7 +146,7 @@ def _harm(facts: CardFacts, records: Iterable[Record]) -> list[str]:
     images = {r.stack: r for r in of_plans if r.kind is Kind.QUALITY and r.measurement is not None}
     times = {r.stack: r for r in of_plans if r.kind is Kind.LATENCY and r.latency is not None}
     rows = [
-        f"| {stack} | `{plan}` | {_harm_of(images.get(stack))} | {_speed_up_of(times.get(stack))} |"
+        (stack, f"`{plan}`", _harm_of(images.get(stack)), _speed_up_of(times.get(stack)))
         for stack, plan in plans.items()
     ]
     about = (
@@ -157,9 +159,7 @@ def _harm(facts: CardFacts, records: Iterable[Record]) -> list[str]:
     return [
         *([about] if images or times else ["This model was not measured before it was saved."]),
         "",
-        "| stack | plan | harm [sd] | speed-up |",
-        "| --- | --- | --- | --- |",
-        *rows,
+        *markdown_table(("stack", "plan", "harm [sd]", "speed-up"), rows),
         *(["", together] if len(plans) > 1 else []),
         *(line for how in sorted(hows) for line in ("", how)),
     ]

@@ -17,6 +17,7 @@ from typing import Any
 from harness.ablation.case import Case
 from harness.errors import HarnessError, first_line
 from harness.extras import import_extra
+from harness.interrupts import sigterm_kept
 from harness.results.records import Kind, Record, Status, Verdict
 from harness.workers import record_files
 from harness.workers.device_share import threads_of
@@ -117,7 +118,8 @@ def run(
     begun_here = not ray.is_initialized()
     if begun_here:
         try:
-            ray.init(address=address, logging_level="warning")
+            with sigterm_kept():  # Ray's own handler would end the driver without a ranking
+                ray.init(address=address, logging_level="warning")
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise HarnessError(f"can't reach the Ray cluster: {first_line(error)}") from None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,8 +153,21 @@ def test_noise_levels_are_the_schedulers(sampler):
     for sigma in found.levels:
         rounded = float(torch.tensor(sigma * first).bfloat16())
         assert found.level(rounded) == sigma
-    with pytest.raises(CheckpointError, match="neither the level nor 1000 times it"):
+    with pytest.raises(CheckpointError, match="the timestep 37: neither sigma nor 1000 times it, nor 1 minus it"):
         clock(sampler.pipeline, 37.0)
+
+
+def test_a_time_that_counts_upwards_is_one_minus_the_level():
+    """As Lumina 2 passes it; its first step is all noise."""
+
+    class Scheduler:
+        timesteps, sigmas = (1000.0, 750.0, 300.0), (1.0, 0.75, 0.3, 0.0)
+        config = SimpleNamespace(num_train_timesteps=1000)
+
+    upwards = clock(SimpleNamespace(scheduler=Scheduler()), 0.0)
+    assert (upwards.scale, upwards.upwards, upwards.levels) == (1.0, True, (1.0, 0.75, 0.3))
+    assert upwards.level(0.25) == 0.75
+    assert upwards.timestep(torch.tensor([1.0, 0.25])).tolist() == [0.0, 0.75]
 
 
 def test_a_scheduler_without_noise_levels_is_named(pipelines):

@@ -88,7 +88,7 @@ def test_a_resume_with_other_settings_is_one_line(tmp_path, prompts, capsys, mon
 
     monkeypatch.setattr("harness.healing.heal.train", interrupted)
     assert main([*arguments, str(out)]) == 130
-    capsys.readouterr()
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"--batch 2 {out} --resume")
     said = said_of([*arguments, str(out)], capsys)
     assert "holds an unfinished healing (0 of 2 steps); add --resume to go on" in said
     assert main([*START, *PLAN, "--prompts", str(prompts), "--steps", "3", "--batch", "2", "--resume", str(out)]) == 4

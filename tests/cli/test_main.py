@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 
 import pytest
@@ -127,7 +128,9 @@ class Recorder:
             command_line.common.add_pytest_arguments(parser)
 
     def run(self, arguments):
-        if self.error is not None:
+        if callable(self.error):
+            self.error()
+        elif self.error is not None:
             raise self.error
         self.arguments = arguments
 
@@ -172,6 +175,17 @@ def test_how_a_command_may_end(error, code, written, recorder, capsys):
     recorder(error=error)
     assert main(["report"]) == code
     assert capsys.readouterr().err == written
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does_and_leaves_the_handler(recorder, capsys):
+    command = recorder(error=lambda: signal.raise_signal(signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["report"]) == 130
+    assert capsys.readouterr().err == "stopped\n"
+    command.same_goes_on = lambda _arguments: True
+    assert main(["report", "a b"]) == 130
+    assert capsys.readouterr().err.endswith("report 'a b'\n")
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_closed_pipe_is_no_error(recorder, monkeypatch):

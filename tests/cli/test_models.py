@@ -42,7 +42,7 @@ def test_all_classes_as_json_and_into_a_page(two, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("files", "argument", "message"),
     [
-        ({}, "FluxTransformer2DModell", "has no transformer class 'FluxTransformer2DModell'; did you mean Flux"),
+        ({}, "FluxTransformer2DModell", "has no transformer class 'FluxTransformer2DModell' (did you mean 'Flux"),
         ({}, ".", "has no config.json and no transformer/config.json"),
         ({"config.json": "{"}, ".", "config.json: Expecting property name"),
         ({"config.json": "[1]"}, ".", "names no class"),

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.cli.main import main
+from harness.findings.claim import ClaimVerdict, Finding
 from harness.results.journal import FILE, Journal, write_journal
 from harness.results.latency import ImageTime
 from harness.results.records import Measurement, Record, Status, Verdict
@@ -86,6 +87,37 @@ def test_a_run_that_measured_nothing_says_so(tmp_path):
         0,
         f"nothing to rank: {tmp_path} has 0 records, and none of a variant's images or time\n",
     )
+
+
+def test_a_run_of_claims_alone_has_its_table_and_page_made_again(tmp_path):
+    Journal(tmp_path).close()
+    finding = Finding("X1", "it can go", "our notes", "m", ClaimVerdict.NOT_APPLICABLE, (), "about another model")
+    (tmp_path / "findings.jsonl").write_text(json.dumps(finding.to_json()) + "\n")
+    code, text = said("report", tmp_path)
+    assert code == 0
+    assert text.startswith("published claims, on m: 1 not applicable ")
+    assert text.endswith(f"wrote {tmp_path}/index.html\nwrote {tmp_path}/findings.md\n")
+    assert "about another model" in (tmp_path / "findings.md").read_text()
+    (tmp_path / "findings.jsonl").write_text("{}\n")
+    code, text = said("report", tmp_path)
+    assert code == 0
+    assert f"warning: can't read {tmp_path}/findings.jsonl: finding.claim is missing" in text
+
+
+def test_columns_are_asked_for_as_of_pytest(tmp_path):
+    write_journal(tmp_path / "r", [quality("skip", 0.5), quality("reverse", 1.5)])
+    code, text = said("report", tmp_path / "r")
+    assert code == 0
+    assert "more columns, by `report --columns` or in ranking.md: plan, harm [sd]" in text
+    code, text = said("report", tmp_path / "r", "--columns", "plan,harm")
+    assert code == 0
+    assert "0 (1|2) 3" in text
+    assert "more columns" not in text
+    code, text = said("report", tmp_path / "r", "--columns", "chekcer")
+    assert (code, len(text.splitlines())) == (4, 1)
+    assert text.startswith("error: --columns: there is no column 'chekcer' (did you mean 'checker'?); there are all, ")
+    code, text = said("report", tmp_path / "r", tmp_path / "r", "--columns=all")
+    assert (code, text.startswith("error: --columns goes with one run")) == (4, True)
 
 
 def test_several_runs_are_each_reported_and_then_side_by_side(tmp_path):

@@ -191,7 +191,11 @@ def test_claims_get_verdicts_and_fail_only_against_stored_ones(project):
     result.stdout.fnmatch_lines(
         ["published claims, on flux-tiny: *1 not applicable*", "wrote reports/r/findings.jsonl"]
     )
-    assert "| X1 | the middle can go | contradicted |" in (project.path / "reports" / "r" / "findings.md").read_text()
+    folder = project.path / "reports" / "r"
+    assert "| X1 | the middle can go | contradicted |" in (folder / "findings.md").read_text()
+    page = (folder / "index.html").read_text()
+    assert "<title>Published claims on flux-tiny</title>" in page
+    assert "test_findings.py::test_finding[flux-tiny-X1]" in page
 
     run(project, "test_findings.py", "--dit-baseline-update=missing").assert_outcomes(passed=2, skipped=1)
     stored = load(project.path / "baselines", "flux-tiny")

@@ -61,6 +61,20 @@ def ready(browser):
     browser.until("document.documentElement.dataset.ready === 'yes'")
 
 
+def test_a_run_of_claims_alone_has_a_page(browser, tmp_path):
+    finding = Finding("B2", "blocks can go", "https://example.invalid/x", "m", ClaimVerdict.NOT_APPLICABLE, reason="no")
+    finding = replace(finding, nodeid="cases/test_findings.py::test_finding[m-B2]")
+    (tmp_path / "findings.jsonl").write_text(json.dumps(finding.to_json()) + "\n")
+    (page,) = write_report(tmp_path, [], [])
+    browser.open(page, "q=skip")  # an address of another run's page
+    ready(browser)
+    assert browser.texts("#verdict .verdict") == ["Published claims on m: 1 not applicable"]
+    assert "blocks can go" in browser.texts("#findings-body")[0]
+    assert browser.run("return document.querySelector('#findings pre').textContent").startswith("pytest 'cases/test_fi")
+    assert browser.texts("h2") == ["Verdict", "Published claims", "Environment", ""]
+    assert browser.complaints() == []
+
+
 def open_case(browser, page, case):
     browser.open(page, f"case={case}")
     ready(browser)

@@ -49,3 +49,26 @@ def test_killed_and_resumed_it_is_the_undisturbed_sweep(tmp_path, one_thread, ca
     for name, data in done.items():
         assert (disturbed / "records" / name).read_bytes() == data == (whole / "records" / name).read_bytes()
     assert not list(disturbed.rglob("*.partial"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM is POSIX")
+def test_a_terminated_sweep_ranks_what_there_is_and_prints_the_command_that_goes_on(tmp_path):
+    """As a scheduler sends it: to the one process, which is a real one."""
+    command = [sys.executable, "-m", "harness", "sweep", *ASKED, "--run-id", "r"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while len(list((tmp_path / "reports" / "r" / "records").glob("*.quality.json"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "flux-tiny-random-small" in out
+    assert (tmp_path / "reports" / "r" / "ranking.md").exists()
+    last = err.splitlines()[-1]
+    assert last.startswith("stopped; go on with: python -m harness sweep flux-tiny --weights random:small ")
+    assert last.endswith(" --device cpu --resume reports/r")
+    assert 2 <= len(read(tmp_path / "reports" / "r")) < 24

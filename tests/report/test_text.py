@@ -1,4 +1,4 @@
-"""How numbers, counts and Markdown tables are written."""
+"""How numbers, counts and cells are written."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import pytest
 from harness.report.text import (
     counted,
     duration,
-    markdown_table,
-    markdown_text,
     number,
     spreadsheet_text,
     tick_label,
@@ -41,19 +39,6 @@ def test_figures_by_their_declaration():
     assert with_unit("latent_drift", 0.416) == "0.42"
     assert with_unit("nobody knows", 0.41612) == "0.4161"
     assert (titled("harm"), titled("latent_drift"), titled("nobody knows")) == ("harm (sd)", "drift", "nobody knows")
-
-
-def test_a_bar_does_not_end_its_cell():
-    assert markdown_table(("plan", "harm"), [("0 (1|2)", "1.0")]) == [
-        "| plan | harm |",
-        "| --- | --- |",
-        "| 0 (1\\|2) | 1.0 |",
-    ]
-    assert len(markdown_table(("a",), [])) == 2
-
-
-def test_a_backslash_does_not_free_the_bar_behind_it():
-    assert markdown_text("a\\|b") == "a\\\\\\|b"
 
 
 def test_a_cell_of_a_spreadsheet_is_one_printable_line():

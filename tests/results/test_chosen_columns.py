@@ -36,6 +36,10 @@ def test_a_column_is_asked_for_by_its_name_or_its_heading(word, name):
     assert read_columns([word]) == (name,)
 
 
+def test_several_words_stand_in_one_text_or_in_several():
+    assert read_columns(["checker, lost-percent", "checker"]) == ("grade_loss", "lost_percent")
+
+
 def test_every_column_can_be_asked_for_alone():
     for column in EVERY:
         (name,) = read_columns([column.name])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.report.text import markdown_table
+from harness.markdown import markdown_table
 from harness.results.change_points import change_points, noise_of, without_odd_values
 
 NIGHTS = (7, 14, 30, 90)

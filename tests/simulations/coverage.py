@@ -18,7 +18,7 @@ import numpy as np
 from scipy import stats
 
 from harness.findings.intervals import share
-from harness.report.text import markdown_table
+from harness.markdown import markdown_table
 from harness.results.arrays import Array
 from harness.results.rank_intervals import critical_t, rank_intervals
 from harness.results.statistics import Interval, mean_interval, seed_sd_interval, speed_up

@@ -22,6 +22,7 @@ from harness.gates.update import update_noise_floors
 from harness.gates.validation import noise_floor
 from harness.gates.validation.perturbations import Perturbation, choose
 from harness.gates.verdict import GREEN
+from harness.interrupts import without_options
 from harness.models.environment import processor
 from harness.results.columns import in_order, is_count, latency_gated
 from harness.results.fingerprint import Fingerprint
@@ -141,20 +142,6 @@ def arguments(original: Sequence[str], perturbation: Perturbation, run_id: str, 
     """Pytest's arguments for the same cases under a perturbation: no timings, a run folder of its own."""
     own = (f"--dit-perturb={perturbation}", f"--dit-run-id={run_id}", f"--dit-reports={reports}", "--benchmark-skip")
     return [*without_options(original, _OWN_OPTIONS), *own]
-
-
-def without_options(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The arguments of a command line without some options, each of which takes a value: ``--name VALUE`` or ``=``."""
-    kept: list[str] = []
-    skip = False
-    for argument in arguments:
-        if skip:
-            skip = False
-        elif argument in names:
-            skip = True
-        elif not argument.startswith(tuple(f"{name}=" for name in names)):
-            kept.append(argument)
-    return kept
 
 
 def check(records: Sequence[Record], checkpoint: str) -> None:

@@ -16,10 +16,12 @@ def command(record: Record) -> str:
 
     It names stack, range and strategy, so that it works whatever grid the case file has by itself.
     """
-    if not record.nodeid:
-        return ""
-    words = ["pytest", record.nodeid, *_options(record)]
-    return " ".join(shlex.quote(printable(word)) for word in words)
+    return test_command(record.nodeid, *_options(record)) if record.nodeid else ""
+
+
+def test_command(nodeid: str, *options: str) -> str:
+    """``pytest 'cases/test_findings.py::test_finding[flux-tiny-B2]'``; empty where no test is named."""
+    return " ".join(shlex.quote(printable(word)) for word in ("pytest", nodeid, *options)) if nodeid else ""
 
 
 def _options(record: Record) -> list[str]:

@@ -20,7 +20,7 @@ from harness.report.text import with_unit
 from harness.results.by_task import task_tables
 from harness.results.columns import extra_kind
 from harness.results.figure import Column, Figure, RankedBy
-from harness.results.fingerprint import Fingerprint
+from harness.results.fingerprint import BaselineFacts, Fingerprint
 from harness.results.ranking import Ranking
 from harness.results.records import Kind, Record
 
@@ -175,13 +175,26 @@ def family_of(checkpoint: str) -> str:
     return max(named_after, key=len, default=printable(checkpoint))
 
 
+def circumstances_of(measured: BaselineFacts) -> list[list[str]]:
+    """[what, how it was] of what is known of a finding's circumstances."""
+    facts = {
+        "device": f"{measured.capability}, {measured.threads} threads",
+        "sampling": _sampling(measured.sampling),
+        "weights": measured.weights,
+        "judge": measured.judge or "none",
+        "prompts": measured.prompts,
+        **{f"metric {name}": value for name, value in sorted(measured.metrics.items())},
+        **dict(sorted(measured.versions.items())),
+    }
+    return _pairs(facts)
+
+
 def environment(fingerprint: Fingerprint) -> list[list[str]]:
     """[what, how it was] of everything that can change a number."""
-    sampling = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(fingerprint.sampling.items()))
     facts = {
         "device": f"{fingerprint.device} ({fingerprint.capability}), {fingerprint.threads} threads",
         "dtype": fingerprint.dtype,
-        "sampling": sampling,
+        "sampling": _sampling(fingerprint.sampling),
         "weights": fingerprint.weights,
         "judge": fingerprint.judge or "none",
         "prompts": fingerprint.prompts,
@@ -192,4 +205,12 @@ def environment(fingerprint: Fingerprint) -> list[list[str]]:
         **dict(sorted(fingerprint.versions.items())),
         "fingerprint": fingerprint.digest,
     }
+    return _pairs(facts)
+
+
+def _sampling(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in sorted(settings.items()))
+
+
+def _pairs(facts: Mapping[str, str]) -> list[list[str]]:
     return [[printable(name), printable(str(value))] for name, value in facts.items() if value]

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, printable, refuse
-from harness.files import parse_json, write_atomically
-from harness.findings.claim import Finding, from_json
+from harness.files import write_atomically
+from harness.findings.claim import Finding
 from harness.report.contact_sheet import is_name
-from harness.report.html.report_data import report_data
+from harness.report.findings_page import JSONL, MARKDOWN, read_findings, summary
+from harness.report.html.command import test_command
+from harness.report.html.report_data import circumstances_of, report_data
 from harness.report.html.shell import render
 from harness.report.image_sheet import read_texts, texts_path
 from harness.report.tiles import IMAGES
@@ -29,8 +31,7 @@ _SCRIPTS = (
     "report.js",
 )
 _ANALYSIS, _FIGURES = "analysis", "figures.html"  # of a run folder, and of a checkpoint's folder in it
-_FINDINGS = "findings.jsonl"
-_LINKS = ("ranking.md", "ranking.csv", "ranking.json")
+_LINKS = ("ranking.md", "ranking.csv", "ranking.json", MARKDOWN, JSONL)
 
 
 def write_report(
@@ -61,10 +62,13 @@ def report_html(
     """The page's text; the same for the same records and the same files beside it."""
     data = report_data(records, rankings, _names(folder / IMAGES), partial(_texts, folder))
     data["analyses"] = _analyses(folder / _ANALYSIS)
-    data["findings"] = [_finding(each) for each in _findings(folder / _FINDINGS, problem)]
+    findings = read_findings(folder, problem)
+    data["findings"] = [_finding(each) for each in findings]
+    data["claims"] = _claims(findings)
     data["files"] = [name for name in (*_LINKS, *_sheets(folder)) if (folder / name).is_file()]
     names = ", ".join(dict.fromkeys(group["checkpoint"] for group in data["groups"]))
-    title = f"Ablations of {names}" if names else "Ablations"
+    claimed = ", ".join(each["checkpoint"] for each in data["claims"])
+    title = f"Ablations of {names}" if names else f"Published claims on {claimed}" if claimed else "Ablations"
     return render(
         "report.html.j2",
         title=title,
@@ -74,6 +78,7 @@ def report_html(
         plotly=True,
         run=data["run"],
         findings=bool(data["findings"]),
+        variants=bool(data["groups"]) or not data["findings"],
         analyses=bool(data["analyses"]),
     )
 
@@ -105,15 +110,20 @@ def _analyses(folder: Path) -> list[dict[str, Any]]:
     return out
 
 
-def _findings(path: Path, problem: Callable[[str], None]) -> list[Finding]:
-    if not path.is_file():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [from_json(parse_json(line)) for line in lines if line.strip()]
-    except (OSError, ValueError) as error:  # of UTF-8, JSON and DataError
-        problem(f"can't read {path}: {error}")
-        return []
+def _claims(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Of each checkpoint that claims were tested on: how many have which verdict, and what it was measured with."""
+    out: list[dict[str, Any]] = []
+    for checkpoint in dict.fromkeys(finding.checkpoint for finding in findings):
+        own = [finding for finding in findings if finding.checkpoint == checkpoint]
+        facts = next((finding.measured for finding in own if finding.measured is not None), None)
+        out.append(
+            {
+                "checkpoint": printable(checkpoint),
+                "summary": summary(own),
+                "environment": [] if facts is None else circumstances_of(facts),
+            }
+        )
+    return out
 
 
 def _finding(finding: Finding) -> dict[str, str]:
@@ -124,4 +134,5 @@ def _finding(finding: Finding) -> dict[str, str]:
         "verdict": finding.verdict.value,
         "because": printable(finding.because),
         "source": printable(finding.source),
+        "command": test_command(finding.nodeid),
     }

@@ -51,8 +51,7 @@ BY_BLOCK = {
 # Why the velocities of plans can't be compared.
 NO_LEVELS = {
     "z-image": "takes no hidden_states and no timestep",
-    "pixart-sigma": "neither the level nor 1000 times it",
-    "lumina2": "neither the level nor 1000 times it",
+    "pixart-sigma": r"by its scheduler DPMSolver\w+, and the timestep 999: neither sigma nor 1000 times it",
 }
 # Dear tests of what all pipelines share: in CI with an encoder whose mask may be None, with lists, and with a mask.
 _DAILY = {"qwen-image", "z-image", "chroma"}

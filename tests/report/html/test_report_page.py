@@ -10,7 +10,10 @@ import pytest
 from harness.errors import HarnessError
 from harness.findings.claim import ClaimVerdict, Finding
 from harness.report.html.report_page import report_html, write_report
+from harness.report.ranking_files import write_ranking
+from harness.results.fingerprint import facts
 from harness.results.ranking import rank
+from tests.helpers.records import FINGERPRINT
 from tests.helpers.runs import pictures, small_run
 
 
@@ -46,9 +49,36 @@ def test_pictures_analyses_claims_and_files_beside_it_are_found(tmp_path):
     data = shown(text)
     assert data["analyses"] == [{"name": "m", "figures": ["vitality.png"], "pages": ["figures.html", "analysis.md"]}]
     assert data["findings"][0]["because"] == "why"
-    assert data["files"] == ["ranking.md"]
+    assert data["files"] == ["ranking.md", "findings.jsonl"]
     assert [case["pictures"] != {} for case in data["cases"]].count(True) == 8  # seven variants and the control
     assert text.count("<section") == 8
+
+
+def test_claims_alone_make_a_page_with_their_circumstances_and_commands(tmp_path):
+    finding = Finding(
+        "B2",
+        "</script><script>alert(1)</script>",
+        "https://example.invalid/x",
+        "m",
+        ClaimVerdict.UNDECIDED,
+        reason="open",
+        measured=facts(FINGERPRINT),
+        nodeid="cases/test_findings.py::test_finding[m-B2]",
+    )
+    (tmp_path / "findings.jsonl").write_text(json.dumps(finding.to_json()) + "\n")
+    (path,) = write_ranking(tmp_path, [])
+    assert path == tmp_path / "index.html"
+    text = path.read_text()
+    assert "<title>Published claims on m</title>" in text
+    assert text.count("</script>") == 3
+    data = shown(text)
+    (claims,) = data["claims"]
+    assert claims["summary"] == "1 undecided"
+    assert ["weights", FINGERPRINT.weights] in claims["environment"]
+    assert data["findings"][0]["command"] == "pytest 'cases/test_findings.py::test_finding[m-B2]'"
+    assert data["findings"][0]["statement"] == "</script><script>alert(1)</script>"
+    assert data["files"] == ["findings.jsonl"]
+    assert re.findall(r'<section class="card" id="(\w+)"', text) == ["verdict", "findings", "environment"]
 
 
 def test_claims_that_can_not_be_read_are_a_line(tmp_path):

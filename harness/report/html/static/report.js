@@ -1,6 +1,7 @@
 // Puts the page together, and keeps its address in step: a link leads to a case, a filter, an order.
 (() => {
   const known = () => new URLSearchParams(location.hash.replace(/^#/, ""));
+  const shown = document.getElementById("variants") !== null; // it is not where claims are all that was tested
   let current = null;
 
   function open(number) {
@@ -17,6 +18,7 @@
 
   // An address without "=" names a section, which the browser goes to by itself.
   function follow() {
+    if (!shown) return;
     if (location.hash && !location.hash.includes("=")) { close(); return; }
     const parameters = known();
     const name = parameters.get("case");
@@ -41,15 +43,17 @@
     document.querySelector(`a[data-case="${number}"]`)?.focus({ preventScroll: true });
   }
 
-  variants.start(() => {
-    const parameters = new URLSearchParams();
-    variants.toAddress(parameters);
-    replace(parameters);
-  });
   sections.verdict();
-  sections.speed(open);
-  sections.blocks(open);
-  sections.tasks();
+  if (shown) {
+    variants.start(() => {
+      const parameters = new URLSearchParams();
+      variants.toAddress(parameters);
+      replace(parameters);
+    });
+    sections.speed(open);
+    sections.blocks(open);
+    sections.tasks();
+  }
   sections.findings();
   sections.analyses();
   sections.environment();

@@ -9,6 +9,8 @@ const sections = (() => {
 
   function verdict() {
     const { changes } = data;
+    claims();
+    if (!data.groups.length && data.claims.length) return;
     const compared = changes.compared > 0;
     const bad = data.red > 0;
     const sentence = bad ? `${data.red} of ${count(data.results, "result")} ${data.red === 1 ? "is" : "are"} red`
@@ -19,6 +21,11 @@ const sections = (() => {
     red();
     changed();
     whatCanGo();
+  }
+
+  // A verdict on a claim is a result, and no failure: no colour says that one is good or bad.
+  function claims() {
+    for (const each of data.claims) holder("verdict").append(make("p", { class: "verdict odd" }, `Published claims on ${each.checkpoint}: ${each.summary}`));
   }
 
   function red() {
@@ -137,6 +144,8 @@ const sections = (() => {
     const source = (text) => (/^https:\/\/[^\s]+$/.test(text) ? make("a", { href: text, rel: "noreferrer" }, text) : text);
     out.append(table(["claim", "model", "statement", "verdict", "because", "source"], data.findings.map((each) => [each.id, each.checkpoint, each.statement,
       make("span", { class: `badge ${SUPPORT[each.verdict] ?? "odd"}` }, each.verdict), each.because, source(each.source)]), { label: "Published claims" }));
+    const commands = data.findings.filter((each) => each.command);
+    if (commands.length) out.append(make("details", {}, make("summary", {}, "The commands that measure them again"), make("pre", { tabindex: 0, role: "group", "aria-label": "Commands" }, commands.map((each) => each.command).join("\n"))));
   }
 
   function analyses() {
@@ -151,6 +160,8 @@ const sections = (() => {
   function environment() {
     const out = holder("environment");
     for (const group of data.groups) out.append(...titled(group), make("dl", { class: "environment" }, group.environment.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
+    const measured = new Set(data.groups.map((group) => group.checkpoint));
+    for (const each of data.claims) if (each.environment.length && !measured.has(each.checkpoint)) out.append(make("h3", {}, each.checkpoint), make("dl", { class: "environment" }, each.environment.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)])));
     const files = document.getElementById("files");
     if (data.files.length) files.append("The same numbers and the pictures: ", ...data.files.flatMap((name, i) => [i ? ", " : "", make("a", { href: file(name) }, name)]), ".");
   }
