@@ -84,10 +84,8 @@ def expand(
     for ask in asks:
         _check_texts(ask)
         if ask.at_same_cost:
-            for modifiers in same_cost.same_cost_modifiers(stacks, steps):
-                case = modifiers_alone(checkpoint, stacks, modifiers, steps=steps)
-                case = replace(case, words=(*case.words, same_cost.WORD))
-                for part in in_part(case, windows, steps, passes):
+            for whole in _at_same_cost(checkpoint, stacks, steps):
+                for part in in_part(whole, windows, steps, passes):
                     cases.setdefault(part.modifiers, part)
             continue
         together = [read_modifiers(text) for text in ask.modifiers]
@@ -110,6 +108,13 @@ def expand(
                     cases.setdefault(part.modifiers, part)
         lacking.refuse(checkpoint, on_lacking or _refuse)
     return sorted(cases.values(), key=lambda c: (bool(c.modifiers), list(stacks).index(c.stack), _order(c)))
+
+
+def _at_same_cost(checkpoint: str, stacks: Mapping[str, int], steps: int) -> Iterator[Case]:
+    """The cases of :mod:`harness.ablation.same_cost`, with its word for ``-k``."""
+    for modifiers in same_cost.same_cost_modifiers(stacks, steps):
+        case = modifiers_alone(checkpoint, stacks, modifiers, steps=steps)
+        yield replace(case, words=(*case.words, same_cost.WORD))
 
 
 def with_modifiers(

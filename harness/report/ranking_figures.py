@@ -18,9 +18,11 @@ from harness.report.ranking_table import named, variant_name
 from harness.report.text import counted, titled
 from harness.results.arrays import Array
 from harness.results.figure import RankedBy
+from harness.results.matched_compute import PLAN
 from harness.results.ranking import Ranking
 from harness.results.ranking_row import Row
 from harness.results.removal import single_block
+from harness.results.same_cost import way_of
 
 if TYPE_CHECKING:
     from harness.report.figures.pareto import Variant
@@ -78,10 +80,11 @@ def timed_variants(ranking: Ranking) -> list[Variant]:
     return [
         Variant(
             variant_name(row),
-            printable(row.strategy),
+            printable(row.strategy) if (way := way_of(row.words, row.strategy)) == PLAN else way,
             harm,
             (row.latency.ratio, row.latency.low, row.latency.high),
             row.pareto,
+            way != PLAN,
         )
         for row in ranking.rows
         if row.latency is not None and (harm := _harm(row)) is not None

@@ -33,8 +33,8 @@ from harness.results.records import Record
 
 _SPEED_NOTE = "Variants are ranked by speed-up where no quality was measured, as with random weights, which have none."
 _WHAT_CAN_GO = (
-    "Of each stack the least harmful skip of one block, of two, and so on, and the Pareto front (\\*), which is surely "
-    "faster than the un-ablated model and than every less harmful variant that leaves out blocks."
+    "Of each stack the least harmful skip of one block, of two, and so on, and the Pareto front (\\*): plans that are "
+    "surely faster than the un-ablated model and than every less harmful one, and modifiers likewise."
 )
 _PICTURES = {
     PARETO: "Harm against speed-up of every timed variant, with the Pareto front",

@@ -210,8 +210,8 @@ def explanations(ranking: Ranking, shown: Sequence[Column]) -> tuple[str, ...]:
     lines: list[str] = []
     if "speed_up" in names and any(row.pareto for row in ranking.rows):
         lines.append(
-            "*: surely faster than the control, and than every less harmful variant that leaves out blocks (the Pareto "
-            "front)"
+            "*: surely faster than the control, and than every less harmful variant of its kind, plan or modifier (the "
+            "Pareto front)"
         )
     if "tier" in names and ranking.tiers and ranking.fewest is None:
         lines.append(

@@ -204,8 +204,8 @@ _RANKED: tuple[Column, ...] = (
         label="speed-up",
         legend="Speed-up is the time of one forward of the un-ablated transformer over the time of the variant's "
         "(1.25: a quarter faster): the median over pairs of forwards timed in turns, with an interval of at least 95 % "
-        "(order statistics). `*` marks the Pareto front: variants that leave out blocks, are surely faster than the "
-        "control, and surely faster than every less harmful variant that leaves out blocks.",
+        "(order statistics). `*` marks the Pareto front: plans that leave out blocks, are surely faster than the "
+        "control, and surely faster than every less harmful one; of fewer steps, reuse and other modifiers likewise.",
         tables=BOTH_TABLES,
         strategies=True,
         form=".2f",

@@ -170,6 +170,7 @@ def _rank(
         # Modifiers don't leave out blocks of one cost each, so their times are compared as those of another stack.
         [r.case if MODIFIER in r.words else r.stack for r, _ in quality],
         [latency.get(r.case) for r, _ in quality],
+        [MODIFIER in r.words for r, _ in quality],
     )
     order = sorted(range(len(quality)), key=lambda i: (ordered[i].mean(), quality[i][0].case))
     opinions = [] if partial else second_opinions([r.case for r, _ in quality], [m for _, m in quality])

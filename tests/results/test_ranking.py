@@ -19,6 +19,7 @@ from harness.results.ranking import rank
 from harness.results.records import Measurement, Record, Status, Verdict
 from harness.results.statistics import Interval, seed_sd_interval
 from tests.helpers.records import FINGERPRINT, PROMPTS, latency, quality, raised
+from tests.helpers.rivals import modifiers, plan
 
 
 def test_least_harmful_first_and_collapsed_last():
@@ -49,6 +50,21 @@ def test_within_a_stack_it_is_known_what_is_faster():
     harms = {"a": 0.1, "b": 0.5, "c": 0.6}
     more = [latency("a", 1.15, theory=1.1), latency("b", 1.2, theory=1.3), latency("c", 1.6, theory=1.3)]
     assert starred(harms, more) == {"a", "b"}
+
+
+def test_plans_and_modifiers_have_fronts_of_their_own():
+    """A plan that a rival beats on both still answers which blocks can go."""
+    records = [
+        *plan("skip", 3.0, 1.3),
+        *plan("worse", 4.0, 1.3),
+        *modifiers("fewer-steps.3", 0.1, 4 / 3),
+        *modifiers("fewer-steps.2", 0.5, 2.0),
+        *modifiers("reuse.n2", 0.7, 1.5),
+    ]
+    (ranking,) = rank(records)
+    starred = {row.strategy for row in ranking.rows if row.pareto}
+    assert starred == {"skip", "fewer-steps.3", "fewer-steps.2"}
+    assert {row.strategy for row in ranking.removals} == starred
 
 
 def test_no_permutation_is_starred_for_a_lucky_timing():

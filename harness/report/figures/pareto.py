@@ -28,8 +28,8 @@ _WHISKER_ROOM = 0.2  # of the range of speed-ups, on either side of it
 _LINE = 12.0  # points from one name to the next
 _NOTE = (
     "{prompts} A point is a variant, with 95 % intervals of harm and speed-up. Named: the Pareto front, which surely "
-    "saves time\nand more than any less harmful variant. The axis of harm is linear up to \u00b1{linear:g} points and "
-    "logarithmic beyond."
+    "saves time\nand more than any less harmful plan (or modifier). The axis of harm is linear up to "
+    "\u00b1{linear:g} points and logarithmic beyond."
 )
 
 
@@ -37,7 +37,8 @@ _NOTE = (
 class Variant:
     """A point of the figure: a variant's name and strategy, harm and speed-up with their intervals (value, low, high).
 
-    ``front`` says that it is on the Pareto front; the ends of an interval that isn't known are infinite.
+    ``front`` says that it is on the Pareto front, which modifiers (``modified``), such as fewer steps, have for
+    themselves; the ends of an interval that isn't known are infinite.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Variant:
     harm: tuple[float, float, float]
     speed_up: tuple[float, float, float]
     front: bool
+    modified: bool = False
 
 
 def pareto(
@@ -156,8 +158,10 @@ def _front(axes: Axes, variants: Sequence[Variant]) -> None:
     front = sorted((v for v in variants if v.front), key=lambda v: v.speed_up[0])
     if not front:
         return
-    x, y = [1.0, *(v.speed_up[0] for v in front)], [0.0, *(v.harm[0] for v in front)]
-    axes.plot(x, y, color=INK, linewidth=1.0, zorder=1.5, label="Pareto front")
+    for modified, style, label in ((False, "-", "Pareto front"), (True, "-.", "of modifiers")):
+        if mine := [v for v in front if v.modified == modified]:
+            x, y = [1.0, *(v.speed_up[0] for v in mine)], [0.0, *(v.harm[0] for v in mine)]
+            axes.plot(x, y, color=INK, linewidth=1.0, linestyle=style, zorder=1.5, label=label)
     scale = 72 / axes.figure.dpi
     points = np.asarray(axes.transData.transform([(v.speed_up[0], v.harm[0]) for v in front])) * scale
     lowest = float(axes.bbox.y0) * scale + _LINE / 2

@@ -50,9 +50,11 @@ const charts = (() => {
           hoverinfo: "text",
         }];
       });
-      const front = shown.filter(({ each }) => each.pareto).sort((a, b) => a.each.interval.speed[0] - b.each.interval.speed[0]);
-      if (front.length) traces.unshift({ type: "scatter", mode: "lines", name: "Pareto front", hoverinfo: "skip", line: { color: page.colour("--soft"), width: 1.5, dash: "dot" },
-        x: [1, ...front.map(({ each }) => each.interval.speed[0])], y: [0, ...front.map(({ each }) => up(each.interval.harm[0]))] });
+      for (const [name, plans, dash] of [["Pareto front of modifiers", false, "dashdot"], ["Pareto front", true, "dot"]]) {
+        const front = shown.filter(({ each }) => each.pareto && (each.way === "plan") === plans).sort((a, b) => a.each.interval.speed[0] - b.each.interval.speed[0]);
+        if (front.length) traces.unshift({ type: "scatter", mode: "lines", name, hoverinfo: "skip", line: { color: page.colour("--soft"), width: 1.5, dash },
+          x: [1, ...front.map(({ each }) => each.interval.speed[0])], y: [0, ...front.map(({ each }) => up(each.interval.harm[0]))] });
+      }
       return {
         data: traces,
         layout: { height: 470, hovermode: "closest", legend: { orientation: "h", y: -0.2 }, xaxis: { title: { text: "speed-up of a forward" } }, yaxis: { title: { text: "harm [points]" }, rangemode: small ? "normal" : "tozero", ...(small ? { tickvals: TICKS.map(up), ticktext: TICKS.map(String) } : {}) },
