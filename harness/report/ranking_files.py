@@ -46,7 +46,8 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
             written[ending] = path
 
     if rankings:
-        data = [nested(r) | finite(same_cost_json(records, r) | task_json(records, r)) for r in rankings]
+        own = [(ranking, ranking.own(records)) for ranking in rankings]
+        data = [nested(r) | finite(same_cost_json(mine, r) | task_json(mine, r)) for r, mine in own]
         write("csv", frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"))
         write("json", json.dumps(data, indent=2, allow_nan=False) + "\n")
     # The numbers before the pictures, and the page after them, since it shows those that could be written.

@@ -74,7 +74,8 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking], figures: Se
         if has_medians(ranking.groups):
             out += ["", "### By strategy (median over cases)", ""]
             out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        out += ["", *same_cost_markdown(records, ranking), *task_markdown(records, ranking)]
+        own = ranking.own(records)
+        out += ["", *same_cost_markdown(own, ranking), *task_markdown(own, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
     if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):
         note += [_SHUFFLE_NOTE, ""]
@@ -104,8 +105,7 @@ def _legend(rankings: Sequence[Ranking]) -> list[str]:
 
 
 def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
-    own = (r.fingerprint for r in records if r.checkpoint == ranking.checkpoint)
-    fingerprint = ranking.fingerprint or next(own)
+    fingerprint = ranking.own(records)[0].fingerprint
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
     how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
     if not ranking.rows:

@@ -68,6 +68,13 @@ class Ranking:
         """Points that the control scores less for other prompts, which is 100 % lost; None where not measured."""
         return next((value for row in self.rows if (value := row.value("to_lose")) is not None), None)
 
+    def own(self, records: Iterable[Record]) -> list[Record]:
+        """Those of some records that it ranks: of its checkpoint, and measured in its way where there are several."""
+        mine = [record for record in records if record.checkpoint == self.checkpoint]
+        if self.fingerprint is None:
+            return mine
+        return [record for record in mine if record.fingerprint.conditions == self.fingerprint.conditions]
+
     @property
     def removals(self) -> tuple[Row, ...]:
         """The rows that answer what can go (:func:`harness.results.removal.what_can_go`); none unless by harm."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -31,6 +32,21 @@ def test_without_rivals_it_says_how_to_measure_them():
     (line, _) = same_cost_markdown(SKIP, ranking)
     assert "python -m harness rivals" in line
     assert same_cost_json(SKIP, ranking) == {}
+
+
+def test_of_a_checkpoint_that_was_measured_in_two_ways_each_way_has_its_own(tmp_path):
+    other = [
+        replace(record, fingerprint=replace(record.fingerprint, dtype="bfloat16"))
+        for record in [*skip("L01", 9.0, 1.3), *modifiers("fewer-steps.3", 7.0, 4 / 3)]
+    ]
+    write_ranking(tmp_path, [*SKIP, *RIVALS, *other])
+    rankings = json.loads((tmp_path / "ranking.json").read_text())
+    alone = []
+    for records in ([*SKIP, *RIVALS], other):
+        (ranking,) = rank(records)
+        alone.append(json.loads(json.dumps(same_cost_json(records, ranking)["same_cost"])))
+    assert [ranking["same_cost"] for ranking in rankings] == alone
+    assert alone[0] != alone[1]
 
 
 def test_where_no_plan_saves_enough_it_says_so():
