@@ -1,7 +1,8 @@
 """Every block of code in README.md and docs/ is executed: here, or by the test that is named here.
 
-Blocks of shell are tests/e2e/test_documented_commands.py's (parsed, collected, the fast ones run), and those of
-docs/gpu.md, docs/start.md and docs/tutorial.md run as they stand, at night.
+Blocks of shell are tests/e2e/test_documented_commands.py's (parsed, collected, the fast ones run) and, executed at
+night, tests/e2e/test_documented_shell.py's; those of docs/gpu.md, docs/start.md and docs/tutorial.md have tests of
+their own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Every command that README.md, CONTRIBUTING.md and docs/ show, in its cheapest form.
 
 Runs of cases are collected, commands of the harness are parsed (the fast ones run), sessions, extras and files that
-other tools are given are there. tests/e2e/test_gpu_page.py runs the commands of docs/gpu.md themselves.
+other tools are given are there. At night tests/e2e/test_documented_shell.py runs the commands themselves, and
+tests/e2e/test_gpu_page.py those of docs/gpu.md.
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ SHORTER = (
     ("healing.md", r"double: 0-2 4-18", "double: 0-2 4"),
     ("healing.md", r"single: 0-9 14-37", "single: 0-3 7-9"),
     ("healing.md", r"--steps \d+", "--steps 2"),
+    ("healing.md", r"(heal .*--run reports/healed)", r"\1 --steps 2"),  # the page's own is a thousand
     ("healing.md", r"--batch 4 --accumulate 4", "--batch 2 --accumulate 2"),
     ("", r"FLUX\.1-(dev|schnell)(?!.*(--dit-weights|--into-another|--rounds))", "flux-tiny"),
     ("rivals.md", r"rivals CHECKPOINT", "rivals flux-tiny --speed-up 1.1 --steps 1"),

@@ -119,7 +119,9 @@ def test_a_real_claim_is_the_paired_test_of_real_harms(flux_study):
 
 def test_a_finding_is_written_as_documented():
     data = json.loads(json.dumps(FINDING.to_json(), allow_nan=False))
-    assert list(data) == ["claim", "statement", "source", "checkpoint", "verdict", "conditions", "reason", "measured"]
+    assert list(data) == [
+        *("claim", "statement", "source", "checkpoint", "verdict", "conditions", "reason", "measured", "nodeid")
+    ]
     assert data["conditions"][0] == {
         "what": "harm",
         "value": [1.0, 0.5, "inf"],
