@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.cli.report import show
 from harness.errors import HarnessError, JournalError, refuse
+from harness.report.findings_files import latest, read_findings, write_findings
 from harness.report.tiles import IMAGES
 from harness.results.journal import JOURNALS, write_journal
 from harness.results.merge import merged, shards_in
@@ -39,19 +40,21 @@ def run(arguments: argparse.Namespace) -> None:
     with ExitStack() as copies:
         runs = [copies.enter_context(Store(run).as_folder()) for run in dict.fromkeys(arguments.runs)]
         runs = list(dict.fromkeys(run.resolve() for run in runs))
-        records, pictures = _whole(runs)
+        records, sources = _whole(runs)
         out.check_writable()
         folder = copies.enter_context(out.as_folder())
         records = [replace(record, run=out.name) for record in records]
         write_journal(folder, records)
-        for path in pictures:
+        if findings := latest(each for path in dict.fromkeys(sources) for each in read_findings(path, refuse)):
+            write_findings(folder, findings, refuse)
+        for path in sources:
             if (path / IMAGES).is_dir():
                 shutil.copytree(path / IMAGES, folder / IMAGES, dirs_exist_ok=True)
         show(folder, records, arguments.out)
 
 
 def _whole(runs: Sequence[Path]) -> tuple[list[Record], list[Path]]:
-    """The records of one run of workers, or of all shards of a run, and the folders with their pictures."""
+    """The records of one run of workers, or of all shards of a run, and the folders with all else."""
     of_workers = [run for run in runs if (run / FILE).exists()]
     if not of_workers:
         shards = shards_in(runs)

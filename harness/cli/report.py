@@ -17,7 +17,7 @@ from harness.errors import HarnessError, OptionError
 from harness.files import write_atomically
 from harness.findings.claim import Finding
 from harness.report import findings_page
-from harness.report.findings_page import read_findings
+from harness.report.findings_files import MARKDOWN, read_findings
 from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.results.chosen_columns import HELP as COLUMNS_HELP
@@ -125,7 +125,7 @@ def show(
     beside the ones that the terminal's table always has; ``quiet`` prints the paths alone.
     """
     findings = read_findings(folder, _nothing)  # the page says it
-    written = [*write_ranking(folder, records, common.warn), *_write_findings(folder, findings)]
+    written = [*write_ranking(folder, records, common.warn), *_write_page(folder, findings)]
     if records and written and find_spec("pyarrow"):
         written = [*written, *_tables(folder, records)]
     if not quiet:
@@ -137,8 +137,8 @@ def show(
     return written
 
 
-def _write_findings(folder: Path, findings: Sequence[Finding]) -> list[Path]:
-    path = folder / findings_page.MARKDOWN
+def _write_page(folder: Path, findings: Sequence[Finding]) -> list[Path]:
+    path = folder / MARKDOWN
     try:
         if findings:
             write_atomically(path, findings_page.markdown(findings))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.ablation.guidance import split
 from harness.errors import HarnessError
-from harness.files import write_atomically
 from harness.findings.claim import from_json
 from harness.plugin.options import Options
 from harness.report import findings_page
+from harness.report.findings_files import add_findings
 from harness.report.ranking_files import write_ranking
 from harness.report.ranking_terminal import render
 from harness.report.text import relative
@@ -54,25 +53,14 @@ def ranking(
 def findings(
     folder: Path, data: Sequence[Mapping[str, Any]], width: int, colour: bool, problem: Callable[[str], None]
 ) -> Section:
-    """The table of findings, which are given as JSON, and write them into a run folder.
+    """The table of findings, which are given as JSON, and write them into a run folder, beside those in it.
 
-    ``problem`` is called with a line for each file that can't be written.
+    ``problem`` is called with a line for each file that can't be read or written.
     """
     if not data:
         return Section()
     table = [from_json(finding) for finding in data]
-    texts = {
-        folder / findings_page.MARKDOWN: findings_page.markdown(table),
-        folder / findings_page.JSONL: "".join(f"{json.dumps(finding, sort_keys=True)}\n" for finding in data),
-    }
-    written: list[Path] = []
-    for path, text in texts.items():
-        try:
-            write_atomically(path, text)
-        except HarnessError as error:
-            problem(str(error))
-        else:
-            written.append(path)
+    written = add_findings(folder, table, problem)
     return Section(findings_page.render(table, width, colour), written)
 
 

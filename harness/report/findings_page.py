@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.errors import printable
-from harness.files import parse_json
-from harness.findings.claim import ClaimVerdict, Finding, from_json
+from harness.findings.claim import ClaimVerdict, Finding
 from harness.markdown import markdown_table
 
-JSONL, MARKDOWN = "findings.jsonl", "findings.md"  # of a run folder
 _HEAD = ("id", "statement", "verdict", "decisive comparison", "source")
 _WIDE = 140  # columns, below which the source is left out
 _STYLES = {ClaimVerdict.SUPPORTED: "green", ClaimVerdict.CONTRADICTED: "red", ClaimVerdict.UNDECIDED: "yellow"}
@@ -27,22 +24,6 @@ _LEGEND = (
     "(Bonferroni). What there is to lose is the harm of a model that ignores the prompt: of images made for another "
     "prompt. A verdict is about the model that it was measured on, not about the one the claim was made of."
 )
-
-
-def read_findings(folder: Path, problem: Callable[[str], None]) -> list[Finding]:
-    """The findings of a run folder; none where it has no file of them.
-
-    ``problem`` is called with a line where the file can't be read.
-    """
-    path = folder / JSONL
-    if not path.is_file():
-        return []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [from_json(parse_json(line)) for line in lines if line.strip()]
-    except (OSError, ValueError) as error:  # of UTF-8, JSON and DataError
-        problem(f"can't read {path}: {error}")
-        return []
 
 
 def cells(finding: Finding) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import HarnessError, refuse
 from harness.files import write_atomically
 from harness.report.contact_sheet import write_sheets
-from harness.report.findings_page import JSONL as FINDINGS
+from harness.report.findings_files import JSONL as FINDINGS
 from harness.report.html.report_page import write_report
 from harness.report.ranking_data import finite, frame, nested
 from harness.report.ranking_figures import write_figures

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from harness.cli.main import main
+from harness.findings.claim import ClaimVerdict, Finding
+from harness.report.findings_files import read_findings
 from harness.results.journal import Journal, Shard, read
 from tests.helpers.records import quality
 
@@ -23,11 +27,15 @@ def test_the_parts_become_one_ranked_run(tmp_path, capsys):
     pictures = tmp_path / "2" / "images"
     pictures.mkdir()
     (pictures / "m-s-swap.txt").write_text("a picture")
+    finding = Finding("X1", "it can go", "our notes", "m", ClaimVerdict.NOT_APPLICABLE, (), "about another model")
+    (tmp_path / "1" / "findings.jsonl").write_text(json.dumps(finding.to_json()) + "\n")
     assert main(["merge", *parts, "--out", str(out)]) == 0
     assert "least harmful variant: m" in capsys.readouterr().out
     assert [record.strategy for record in read(out)] == ["skip", "swap"]
     assert {record.run for record in read(out)} == {"whole"}
     assert (out / "images" / "m-s-swap.txt").read_text() == "a picture"
+    assert read_findings(out, pytest.fail) == [finding]
+    assert "about another model" in (out / "findings.md").read_text()
     assert len(json.loads((out / "ranking.json").read_text())[0]["rows"]) == 2
 
 

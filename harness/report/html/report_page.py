@@ -11,7 +11,8 @@ from harness.errors import HarnessError, printable, refuse
 from harness.files import write_atomically
 from harness.findings.claim import Finding
 from harness.report.contact_sheet import is_name
-from harness.report.findings_page import JSONL, MARKDOWN, read_findings, summary
+from harness.report.findings_files import JSONL, MARKDOWN, read_findings
+from harness.report.findings_page import summary
 from harness.report.html.command import test_command
 from harness.report.html.report_data import circumstances_of, report_data
 from harness.report.html.shell import render
