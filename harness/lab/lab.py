@@ -74,8 +74,8 @@ class Lab:
     control's. ``cache`` keeps the embeddings of the prompts and the control's images for other runs; with
     ``makes_control`` set, before anything is measured, the images are not taken from there.
 
-    Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or one of ``metrics`` can't be
-    used.
+    Raises CheckpointError, PromptError, DataError or MetricError where checkpoint, judge, prompts, ``pictures`` or one
+    of ``metrics`` can't be used.
     """
 
     no_images_reason = ""  # see harness.lab.protocol
