@@ -36,6 +36,10 @@ class Layered(General):
         (prompt,) = prompts
         return {"image": self._pictures[prompt], "prompt": prompt}
 
+    def plain_prompt_arguments(self, settings: Settings, prompts: int) -> dict[str, Any]:
+        """A negative prompt where it guides: the pipeline warns of one that doesn't."""
+        return super().plain_prompt_arguments(settings, prompts) if settings.guidance > 1.0 else {}
+
     def together(self, conditions: Sequence[Conditions]) -> bool:
         """Only one by itself."""
         return len(conditions) == 1
