@@ -98,8 +98,8 @@ class LayeredLab:
     same latents. ``judge`` is an open_clip folder or checkpoint, as for Lab; without one there is no harm. The
     control's layers are made once, when they are first needed, and kept in main memory as bytes.
 
-    Raises CheckpointError for another pipeline, DataError without pictures or seeds, PromptError for an empty
-    description.
+    Raises CheckpointError for another pipeline, DataError without pictures or seeds, PromptError for a description that
+    is empty, or of which the judge can't read a sentence.
     """
 
     def __init__(
@@ -122,6 +122,9 @@ class LayeredLab:
         family = general_family(index, "the pipeline")
         self._sampler = Sampler(pipeline, family, _sampling(self.settings), batch=1)
         self._judge = None if judge is None else OpenClipJudge(judge, pipeline._execution_device)  # noqa: SLF001
+        if self._judge is not None:
+            # All texts together, as Lab reads them: an embedding's last bits depend on its batch.
+            self._judge.splits([picture.prompt for picture in self.pictures])
 
     def decompose(self, picture: int, seed: int) -> Tensor:
         """(L, 4, H, W) uint8: the layers of a picture by its number, of the model as it stands."""
