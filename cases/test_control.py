@@ -36,6 +36,8 @@ def test_two_processes(control):
     lab = control.lab
     if lab.fingerprint.perturbed:
         pytest.skip("the other process would not be perturbed")
+    if lab.pictures:
+        pytest.skip("the other process would have no pictures")
     command = [sys.executable, "-m", "harness", "fingerprint", str(lab.checkpoint.folder)]
     command += ["--device", str(lab.device), "--threads", str(lab.fingerprint.threads)]
     settings = lab.checkpoint.settings

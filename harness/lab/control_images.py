@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from harness.lab.cache import Cache
-from harness.lab.observation import Observation
+from harness.lab.observation import JudgedLayers, Observation
 from harness.lab.observer import Observer
 from harness.models.sampler import Sampler
 from harness.results.fingerprint import Fingerprint
 
 _EMBEDDINGS = "embeddings"
+_LAYERS, _SCORES = "layers", "layer_scores"  # of images that are composites
 
 
 @dataclass
@@ -65,7 +66,9 @@ class ControlImages:
         if kept is None:
             return None
         collapsed = kept["collapsed"].numpy().astype(np.bool_)
-        return self.observer.of(kept["latents"], kept["images"].numpy(), collapsed, kept["features"].numpy())
+        layers = JudgedLayers(kept[_LAYERS], kept[_SCORES].numpy()) if _LAYERS in kept else None
+        features = kept["features"].numpy()
+        return self.observer.of(kept["latents"], kept["images"].numpy(), collapsed, features, layers=layers)
 
     def _new(self, seed: int) -> Observation:
         self.encode_prompts()
@@ -76,6 +79,8 @@ class ControlImages:
                 "collapsed": torch.from_numpy(observed.collapsed.astype(np.uint8)),
                 "features": torch.from_numpy(observed.features),
             }
+            if (layers := observed.layers) is not None:
+                tensors |= {_LAYERS: layers.layers, _SCORES: torch.from_numpy(layers.scores)}
             self.cache.save(_name(seed), self.fingerprint, {**tensors, "latents": observed.latents})
         return observed
 

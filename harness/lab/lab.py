@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import nn
 
 from harness.ablation.guidance import GuidancePass, check_two_passes
@@ -21,8 +22,11 @@ from harness.lab.cache import Cache
 from harness.lab.control import Control, control_of, control_of_stored
 from harness.lab.control_images import ControlImages
 from harness.lab.image_time import measure_image_time
+from harness.lab.layer_comparison import between_seeds
 from harness.lab.observation import Observation
 from harness.lab.observer import Observer
+from harness.lab.pictures import by_prompt
+from harness.lab.pictures import digest as pictures_digest
 from harness.lab.protocol import Forward, VariantRun
 from harness.lab.rounds import joined
 from harness.lab.seeds import check_seeds
@@ -37,7 +41,9 @@ from harness.models import prompts as prompt_files
 from harness.models.batch_trial import find_batch
 from harness.models.checkpoints import weight_files
 from harness.models.checkpoints.cases import plan_of
+from harness.models.checkpoints.pictures import check_pictures
 from harness.models.checkpoints.resolve import Checkpoint, resolve
+from harness.models.families.layered import Layered
 from harness.models.sampler import Sampler, Samples
 from harness.modifiers.base import Calibrations
 from harness.modifiers.run import sample_modified
@@ -59,6 +65,8 @@ class Lab:
     is fixed with :meth:`fix_unit`, so that a change of the control can't rescale every harm. ``checkpoint`` may be
     a name or a folder, too; prompts that aren't given are the checkpoint's own, or else the set that comes with the
     package; as a mapping they are prompts by category, as :func:`harness.models.prompts.categories` reads them.
+    ``pictures`` belong to a checkpoint that takes pictures apart into layers, in place of prompts: pairs of an image
+    and what is on it, of one aspect ratio, no two with the same text. Its images are the composites of the layers.
     ``judge`` is an open_clip folder or ``ARCHITECTURE/TAG`` instead of the checkpoint's own, by default
     ``ViT-L-14/openai``. With ``trust_judge`` a judge that fails its check ranks and gates all the same, and every
     record says so. ``metrics`` are extra ones (``"lpips"``, ``"dinov2=FOLDER"``); outside the bundled world the
@@ -67,8 +75,8 @@ class Lab:
     control's. ``cache`` keeps the embeddings of the prompts and the control's images for other runs; with
     ``makes_control`` set, before anything is measured, the images are not taken from there.
 
-    Raises CheckpointError, PromptError or MetricError where checkpoint, judge, prompts or one of ``metrics`` can't be
-    used.
+    Raises CheckpointError, PromptError, DataError or MetricError where checkpoint, judge, prompts, ``pictures`` or one
+    of ``metrics`` can't be used.
     """
 
     no_images_reason = ""  # see harness.lab.protocol
@@ -78,6 +86,7 @@ class Lab:
         checkpoint: Checkpoint | str | Path,
         *,
         prompts: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+        pictures: Sequence[tuple[Image.Image, str]] | None = None,
         device: torch.device | str | None = None,
         judge: str | None = None,
         metrics: Sequence[str] = (),
@@ -96,10 +105,14 @@ class Lab:
             )
         settings = checkpoint.settings
         check_seeds(checkpoint.name, settings.seeds, variant_seeds)
+        check_pictures(checkpoint.name, checkpoint.family, pictures=pictures is not None, prompts=prompts is not None)
         self.checkpoint = checkpoint
         self.variant_seeds = variant_seeds
         self.device = device if isinstance(device, torch.device) else environment.pick_device(device)
-        if prompts is None:
+        self.pictures = {} if pictures is None else by_prompt(pictures, settings.height)
+        if self.pictures:
+            prompts = list(self.pictures)
+        elif prompts is None:
             prompts = prompt_files.categories(checkpoint.prompts_file or prompt_files.DEFAULT)
         named = prompts if isinstance(prompts, Mapping) else {"": prompts}
         self.prompts = [prompt for group in named.values() for prompt in group]
@@ -112,7 +125,10 @@ class Lab:
         pipeline = loading.load(checkpoint, self.device, offload=offload)
         self.sampler = Sampler(pipeline, checkpoint.family, settings, settings.batch)
         self.sampler.on_halved = self._forget_batch
-        self._parks_encoders = self.device.type == "cuda" and offload == "none"
+        if isinstance(self.sampler.adapter, Layered):
+            self.sampler.adapter.take_pictures(self.pictures)
+        # A pipeline that takes pictures reads the dtype of its text encoder for each of them.
+        self._parks_encoders = self.device.type == "cuda" and offload == "none" and not self.pictures
         if self.device.type == "cuda" and not checkpoint.batch_given:
             settings = dataclasses.replace(settings, batch=find_batch(self.sampler, self.prompts, self.device))
             self.checkpoint = dataclasses.replace(checkpoint, settings=settings)
@@ -149,13 +165,15 @@ class Lab:
             (*_SAMPLING, "negative_prompt") if checkpoint.settings.negative_prompt else _SAMPLING,
             weights=weight_files.weights_digest(checkpoint.folder, *added),
             judge=self.judge.id,
-            prompts=prompt_files.digest(self.prompts),
+            prompts=pictures_digest(self.pictures) if self.pictures else prompt_files.digest(self.prompts),
             metrics=self.metrics.fingerprint,
             offload=self.offload,
             machine=environment.machine(self.device),
             perturbed=self.sampler.perturbed,
         )
         sampling = dict(whole.sampling)
+        if checkpoint.family.layered:
+            sampling["layers"] = checkpoint.settings.layers
         if self.variant_seeds > 1:  # not in the baselines of before there was a choice
             sampling["variant_seeds"] = self.variant_seeds
         if self.sampler.halved:
@@ -178,7 +196,10 @@ class Lab:
             measured = [self._control_images.of(seed) for seed in range(self.variant_seeds)]
             return control_of_stored(self.checkpoint.name, measured, self._stored_control)
         seeds = self.control_seeds()
-        return control_of(self.checkpoint.name, seeds, self.metrics.control([(s.images, s.extra) for s in seeds]))
+        extra = self.metrics.control([(s.images, s.extra) for s in seeds])
+        if len(layers := [seed.layers for seed in seeds if seed.layers is not None]) == len(seeds):
+            extra |= between_seeds(layers)
+        return control_of(self.checkpoint.name, seeds, extra)
 
     def control_seeds(self) -> tuple[Observation, ...]:
         """The control's images of every seed, whether its figures were taken from a baseline or not."""

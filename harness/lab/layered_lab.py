@@ -1,14 +1,14 @@
 """A model that takes an image apart into RGBA layers, and what plans do to each layer and to their composite.
 
 The model under test is QwenImageLayeredPipeline of diffusers: a picture and its description go in, layers come out, the
-background first. One call makes one decomposition: given several pictures, diffusers 0.42 deals their layers out as if
-there was one more of each.
+background first (:mod:`harness.models.families.layered`). Cases measure the same on a checkpoint's folder, by
+:class:`harness.lab.lab.Lab` with pictures.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -16,26 +16,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
 from harness.ablation.plan import Plan
-from harness.errors import CheckpointError, DataError, PromptError
-from harness.lab.layers import alpha_drift, composite, layer_drift, over_backdrop
+from harness.errors import CheckpointError, DataError
+from harness.lab.layer_comparison import judge_layers, layer_distances
 from harness.lab.observation import to_bytes
-from harness.lab.pictures import Picture
+from harness.lab.pictures import Picture, checked_picture
 from harness.metrics.judge import OpenClipJudge
-from harness.models.kernels import pinned
-from harness.models.sampler import generator_for, latents_sha256
+from harness.models.checkpoints.general_family import general_family
+from harness.models.checkpoints.pictures import RESOLUTIONS
+from harness.models.families.layered import Layered
+from harness.models.sampler import Sampler
+from harness.models.spec import Settings
+from harness.models.stacks import unwrap_compiled
 from harness.results.arrays import Array, Values
-from harness.results.layered import LayerDistances, LayeredMeasurement, LayerHarm
+from harness.results.layer_figures import LayerDistances
+from harness.results.layered import LayeredMeasurement, LayerHarm
 from harness.results.statistics import pooled_seed_sd
 from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import AblationView
 
 PIPELINE = "QwenImageLayeredPipeline"
-_RESOLUTIONS = (640, 1024)  # the only ones that the pipeline takes: the root of the number of pixels
 
 
 @dataclass(frozen=True)
@@ -54,31 +57,30 @@ class Decomposition:
     def __post_init__(self) -> None:
         if self.layers < 1 or self.steps < 1:
             raise DataError(f"a decomposition needs a layer and a step or more, not {self.layers} and {self.steps}")
-        if self.resolution not in _RESOLUTIONS:
+        if self.resolution not in RESOLUTIONS:
             raise DataError(f"the pipeline takes a resolution of 640 or 1024, not {self.resolution}")
 
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of the pipeline's call."""
-        return {
-            "layers": self.layers,
-            "num_inference_steps": self.steps,
-            "true_cfg_scale": self.guidance,
-            "negative_prompt": self.negative_prompt,
-            "resolution": self.resolution,
-        }
+
+def _sampling(decomposition: Decomposition) -> Settings:
+    """The same as a checkpoint's settings."""
+    return Settings(
+        steps=decomposition.steps,
+        guidance=decomposition.guidance,
+        negative_prompt=decomposition.negative_prompt,
+        height=decomposition.resolution,
+        width=decomposition.resolution,
+        max_sequence_length=512,  # the pipeline's own
+        layers=decomposition.layers,
+    )
 
 
 @dataclass(frozen=True)
 class _Layers:
-    """``layers`` (L, 4, H, W) uint8 of one picture and seed, and the hash of the latents they were decoded from."""
+    """``layers`` (L, 4, H, W) uint8 of one picture and seed, whether their composite collapsed, the latents' hash."""
 
     layers: Tensor
+    collapsed: bool
     sha256: str
-
-    @property
-    def pixels(self) -> Tensor:
-        """The layers in 0..1."""
-        return self.layers.float().div(255)
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ class LayeredLab:
     same latents. ``judge`` is an open_clip folder or checkpoint, as for Lab; without one there is no harm. The
     control's layers are made once, when they are first needed, and kept in main memory as bytes.
 
-    Raises CheckpointError for another pipeline, DataError without pictures or seeds, PromptError for an empty
-    description.
+    Raises CheckpointError for another pipeline, DataError without pictures or seeds, PromptError for a description that
+    is empty, or of which the judge can't read a sentence.
     """
 
     def __init__(
@@ -111,13 +113,18 @@ class LayeredLab:
     ) -> None:
         _check_pipeline(pipeline)
         self.pipeline = pipeline
-        self.pictures = tuple(_picture(number, *pair) for number, pair in enumerate(pictures))
+        self.pictures = tuple(checked_picture(number, *pair) for number, pair in enumerate(pictures))
         self.settings = Decomposition() if settings is None else settings
         self.seeds = tuple(dict.fromkeys(seeds))
         if not self.pictures or not self.seeds:
             raise DataError(f"{len(self.pictures)} pictures and {len(self.seeds)} seeds: it takes one of each or more")
+        index = {"_class_name": PIPELINE, "transformer": ["", type(unwrap_compiled(pipeline.transformer)).__name__]}
+        family = general_family(index, "the pipeline")
+        self._sampler = Sampler(pipeline, family, _sampling(self.settings), batch=1)
         self._judge = None if judge is None else OpenClipJudge(judge, pipeline._execution_device)  # noqa: SLF001
-        pipeline.set_progress_bar_config(disable=True)
+        if self._judge is not None:
+            # All texts together, as Lab reads them: an embedding's last bits depend on its batch.
+            self._judge.splits([picture.prompt for picture in self.pictures])
 
     def decompose(self, picture: int, seed: int) -> Tensor:
         """(L, 4, H, W) uint8: the layers of a picture by its number, of the model as it stands."""
@@ -140,7 +147,7 @@ class LayeredLab:
             pictures=len(self.pictures),
             seeds=self.seeds,
             identical=[each.sha256 for each in variant] == [each.sha256 for each in control],
-            collapsed=sum(int(to_bytes(composite(each.pixels)[None]).collapsed[0]) for each in variant),
+            collapsed=sum(each.collapsed for each in variant),
             distances=_distances(control, variant),
             between_seeds=self._between_seeds,
             harm=None if scores is None else self._harm(scores),
@@ -162,16 +169,12 @@ class LayeredLab:
         return self._scores(self._control)
 
     def _scores(self, several: Sequence[_Layers]) -> _Scores | None:
-        """The scores of each decomposition by itself: all images at once could fill the memory."""
         judge = self._judge
         if judge is None:
             return None
         texts = [picture.prompt for picture in self.pictures for _ in self.seeds]
-        rows: list[Values] = []
-        for each, text in zip(several, texts, strict=True):
-            images = to_bytes(torch.cat([over_backdrop(each.pixels), composite(each.pixels)[None]])).images
-            rows.append(judge.score(judge.embed_images(images), [text] * len(images)).astype(np.float64))
-        scores = np.stack(rows)
+        pairs = zip(several, texts, strict=True)
+        scores = np.stack([judge_layers(judge, each.layers, text).scores for each, text in pairs])
         return _Scores(layers=scores[:, :-1], composite=scores[:, -1])
 
     def _harm(self, scores: _Scores) -> LayerHarm:
@@ -188,40 +191,16 @@ class LayeredLab:
         return [self._decompose(picture, seed) for picture in self.pictures for seed in self.seeds]
 
     def _decompose(self, picture: Picture, seed: int) -> _Layers:
-        last: list[Tensor] = []
-
-        def keep(_pipeline: Any, _step: int, _time: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            last[:] = [tensors["latents"]]
-            return {}
-
-        with pinned():
-            (layers,) = self.pipeline(
-                picture.image,
-                picture.prompt,
-                **self.settings.arguments(),
-                generator=generator_for(picture.prompt, seed),
-                output_type="pt",
-                callback_on_step_end=keep,
-                callback_on_step_end_tensor_inputs=["latents"],
-            ).images
-        if layers.ndim != 4 or layers.shape[1] != 4:
-            raise CheckpointError(
-                f"the {PIPELINE} gives layers of {layers.shape[1]} channels, not 4 (RGBA): the vae is not one of layers"
-            )
-        pixels = layers.float().cpu()
-        if not torch.isfinite(pixels).all():
-            pixels = torch.full_like(pixels, 0.5)  # a constant, so its composite has collapsed
-        pixels = pixels.clamp(0, 1)
-        return _Layers(pixels.mul(255).round().to(torch.uint8), latents_sha256(last[0].cpu()))
+        adapter = self._sampler.adapter
+        assert isinstance(adapter, Layered)
+        adapter.take_pictures({picture.prompt: picture.image})
+        samples = self._sampler.sample([picture.prompt], seed)
+        assert samples.layers is not None
+        return _Layers(samples.layers[0], bool(to_bytes(samples.images).collapsed[0]), samples.sha256())
 
 
 def _distances(a: Sequence[_Layers], b: Sequence[_Layers]) -> LayerDistances:
-    pairs = [(x.pixels, y.pixels) for x, y in zip(a, b, strict=True)]
-    return LayerDistances(
-        colour=torch.stack([layer_drift(x, y) for x, y in pairs]).double().numpy(),
-        alpha=torch.stack([alpha_drift(x, y) for x, y in pairs]).double().numpy(),
-        composite=torch.stack([(composite(x) - composite(y)).square().mean() for x, y in pairs]).double().numpy(),
-    )
+    return layer_distances([each.layers for each in a], [each.layers for each in b])
 
 
 def _check_pipeline(pipeline: Any) -> None:
@@ -231,12 +210,3 @@ def _check_pipeline(pipeline: Any) -> None:
             f"a {type(pipeline).__name__} makes no layers: LayeredLab takes a loaded {PIPELINE} of diffusers, and Lab "
             "a checkpoint that makes images from prompts"
         )
-
-
-def _picture(number: int, image: object, prompt: object) -> Picture:
-    if not isinstance(image, Image.Image):
-        raise DataError(f"picture {number} is a {type(image).__name__}, not an image of PIL; use PIL.Image.open(path)")
-    if not isinstance(prompt, str) or not prompt.strip():
-        # The pipeline would have its text encoder write one, drawn at random where the encoder's settings say so.
-        raise PromptError(f"picture {number} has no description; write down what is on it")
-    return Picture(image.convert("RGBA"), prompt)

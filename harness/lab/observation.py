@@ -15,10 +15,22 @@ from harness.metrics import pairs
 from harness.metrics.metric_set import Reading
 from harness.metrics.ssim import ssim
 from harness.models.sampler import latents_sha256
-from harness.results.arrays import Features, Images, Values
+from harness.results.arrays import Array, Features, Images, Values
 
 _FLAT = 2.0 / 255.0  # standard deviation of an image; below it the image is constant
 GREY = 128
+
+
+@dataclass(frozen=True)
+class JudgedLayers:
+    """The decompositions of N pictures: ``layers`` (N, L, 4, H, W) uint8, and the judge's ``scores`` (N, L) of each."""
+
+    layers: Tensor
+    scores: Array
+
+    def of(self, rows: Sequence[int]) -> JudgedLayers:
+        """Those of some pictures only, in the order of their numbers."""
+        return JudgedLayers(self.layers[list(rows)], self.scores[list(rows)])
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,8 @@ class Observation:
 
     ``latents`` (N, ...) are those that ``images``, (N, 3, H, W) uint8, were decoded from, on the CPU. ``features``
     (N, d) and ``scores`` (N,) are the judge's; ``least`` (N,) are the scores of each prompt's worst sentence, None
-    where no prompt is longer than the judge reads. ``extra`` is what the other metrics gave.
+    where no prompt is longer than the judge reads. ``extra`` is what the other metrics gave. ``layers`` are those whose
+    composites the images are, None where they are no composites.
     """
 
     latents: Tensor
@@ -37,6 +50,7 @@ class Observation:
     scores: Values
     least: Values | None
     extra: Reading
+    layers: JudgedLayers | None = None
 
     @property
     def latents_sha256(self) -> str:
@@ -80,6 +94,7 @@ def of_prompts(observation: Observation, indices: Sequence[int]) -> Observation:
             {name: values[rows] for name, values in extra.scores.items()},
             {name: values[rows] for name, values in extra.grades.items()},
         ),
+        layers=None if observation.layers is None else observation.layers.of(rows),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.lab.control import Control
+from harness.lab.layer_comparison import compare_layers
 from harness.lab.observation import Observation, distances
 from harness.lab.seeds import SeedFigures
 from harness.metrics import distribution, pairs
@@ -49,6 +50,10 @@ def variant_figures(
     if variant.least is not None and base.least is not None:
         values["score_min"] = variant.least
         summary["clip_min"] = float((variant.least - base.least).mean())
+    if variant.layers is not None and base.layers is not None:
+        of_layers = compare_layers(base.layers, variant.layers)
+        values |= of_layers.values
+        summary |= of_layers.summary
     extra = metrics.compare((base.images, base.extra), (variant.images, variant.extra), control.extra)
     return SeedFigures({**values, **extra.values}, {**summary, **extra.summary})
 

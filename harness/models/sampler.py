@@ -20,6 +20,7 @@ from harness.errors import PromptError
 from harness.models.families.base import Conditions
 from harness.models.families.registry import adapter
 from harness.models.kernels import pinned
+from harness.models.layers import composite
 from harness.models.spec import Family, Settings
 from harness.models.stacks import unwrap_compiled
 
@@ -30,10 +31,24 @@ Between = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Samples:
-    """``images`` are (N, 3, H, W) float32 in 0..1 as the pipeline gave them, ``latents`` its last ones; on the CPU."""
+    """``images`` are (N, 3, H, W) float32 in 0..1 as the pipeline gave them, ``latents`` its last ones; on the CPU.
+
+    Of a pipeline that makes RGBA layers, ``layers`` are these, (N, L, 4, H, W) uint8, and ``images`` their composites.
+    """
 
     images: Tensor
     latents: Tensor
+    layers: Tensor | None = None
+
+    @classmethod
+    def joined(cls, several: Sequence[Samples]) -> Samples:
+        """Those of several batches as one."""
+        layers = [each.layers for each in several if each.layers is not None]
+        return cls(
+            torch.cat([each.images for each in several]),
+            torch.cat([each.latents for each in several]),
+            torch.cat(layers) if layers else None,
+        )
 
     def sha256(self) -> str:
         """As :func:`latents_sha256`."""
@@ -124,9 +139,13 @@ class Sampler:
         return notes
 
     def conditions(self, prompts: Sequence[str]) -> dict[str, Any]:
-        """The prompts' embeddings as arguments of the pipeline's call; each prompt is encoded once."""
+        """The prompts' embeddings as arguments of the pipeline's call; each prompt is encoded once.
+
+        Where the call takes a picture with each prompt, that is among them.
+        """
         self.encode(prompts)
-        return self.adapter.call_arguments([self._conditions[prompt] for prompt in prompts])
+        embeddings = self.adapter.call_arguments([self._conditions[prompt] for prompt in prompts])
+        return {**embeddings, **self.adapter.prompt_inputs(prompts)}
 
     def encode(self, prompts: Sequence[str]) -> None:
         """Encode the prompts that aren't known yet, in batches, and keep their embeddings."""
@@ -205,14 +224,11 @@ class Sampler:
         return self._sample(prompts, seed, between)
 
     def _sample(self, prompts: Sequence[str], seed: int, between: Between | None) -> Samples:
-        images: list[Tensor] = []
-        latents: list[Tensor] = []
+        samples: list[Samples] = []
         for part in self._batches(prompts):
             settings = {**self.conditions(part), "latents": self._ready(self.noise(part, seed))}
-            samples = self._call(settings, between=between)
-            images.append(samples.images)
-            latents.append(samples.latents)
-        return Samples(torch.cat(images), torch.cat(latents))
+            samples.append(self._call(settings, between=between))
+        return Samples.joined(samples)
 
     def sample_plainly(self, prompts: Sequence[str], seed: int) -> Samples:
         """The same from plain prompts and generators, through the pipeline's own encoding and drawing.
@@ -224,8 +240,9 @@ class Sampler:
         for part in self._batches(prompts):
             generators = [generator_for(p, seed) for p in part]
             others = self.adapter.plain_prompt_arguments(self.settings, len(part))
+            others |= self.adapter.prompt_inputs(part)
             samples.append(self._call({"prompt": part, "generator": generators, **others}))
-        return Samples(torch.cat([some.images for some in samples]), torch.cat([some.latents for some in samples]))
+        return Samples.joined(samples)
 
     def forward_arguments(self, prompts: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """What the pipeline passes to the transformer at its first step, for timing and for single forwards."""
@@ -246,10 +263,15 @@ class Sampler:
         self._one_step(prompts, seed=0)
 
     def _one_step(self, prompts: Sequence[str], seed: int) -> None:
-        """As many images in one batch, of the first prompt alone where the others' embeddings don't fit beside it."""
+        """As many images in one batch, of the first prompt alone where the others' embeddings don't fit beside it.
+
+        A single one where the pipeline makes no two at once.
+        """
         self.encode(prompts)
         if not self.adapter.together([self._conditions[prompt] for prompt in prompts]):
             prompts = [prompts[0]] * len(prompts)
+        if not self.adapter.together([self._conditions[prompt] for prompt in prompts]):
+            prompts = prompts[:1]
         self._call({**self.conditions(prompts), "latents": self._ready(self.noise(prompts, seed))}, steps=1)
 
     def park_encoders(self) -> None:
@@ -284,10 +306,12 @@ class Sampler:
         with pinned():
             if between is not None:
                 between(0)
-            images = self.pipeline(
+            made = self.pipeline(
                 **settings,
                 **arguments,
                 output_type="pt",
                 **self.adapter.on_step(keep),
             ).images
-            return Samples(images.float().cpu(), last[0].cpu())
+            layers = self.adapter.layers(made)
+            images = made.float().cpu() if layers is None else composite(layers.float().div(255))
+            return Samples(images, last[0].cpu(), layers)

@@ -18,6 +18,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 OFFLOADS = ("none", "model", "group")
 GENERAL_ADAPTER = "harness.models.families.general:General"  # of every pipeline without an entry in the table
+LAYERED_ADAPTER = "harness.models.families.layered:Layered"  # of one among them that takes pictures apart
 
 
 def full_dtype(name: str) -> str:
@@ -108,6 +109,7 @@ STEPS = Bounds(1, 10_000)
 SEEDS = Bounds(2, 1000)  # fewer have no deviation, which is the unit of harm
 BATCH = Bounds(1, 4096)
 PIXELS = Bounds(8, 16_384)  # a side
+LAYERS = Bounds(1, 64)
 CACHE_GB = 20  # what a cache may hold unless it is told
 
 
@@ -129,7 +131,8 @@ class Settings:
     ``judge`` is a folder beside the checkpoint's (a name without a slash), a path, or open_clip's
     ``ARCHITECTURE/TAG``, and ``prompts`` a file likewise; both have defaults. ``world`` says that prompts
     are sentences of the bundled world, so that the exact checker applies. ``negative_prompt`` is
-    what classifier-free guidance pushes away from; where there is none, it has no effect.
+    what classifier-free guidance pushes away from; where there is none, it has no effect. ``layers`` is the number of
+    RGBA layers that a picture is taken apart into, by a pipeline that does so; it has no effect on others.
     """
 
     steps: Annotated[int, _within(STEPS)] = 4
@@ -144,6 +147,7 @@ class Settings:
     prompts: _Path = ""
     judge: _Path = ""
     world: bool = False
+    layers: Annotated[int, _within(LAYERS)] = 4
 
 
 class PositionLimit(enum.StrEnum):
@@ -195,7 +199,12 @@ class Family:
     @property
     def general(self) -> bool:
         """Whether its pipeline has no adapter of its own, and is known by its own signature alone."""
-        return self.adapter == GENERAL_ADAPTER
+        return self.adapter in (GENERAL_ADAPTER, LAYERED_ADAPTER)
+
+    @property
+    def layered(self) -> bool:
+        """Whether its pipeline takes a picture with each prompt, and makes RGBA layers of it."""
+        return self.adapter == LAYERED_ADAPTER
 
     @property
     def diffusers_names(self) -> Mapping[str, str]:

@@ -14,12 +14,12 @@ from harness.gates import baselines
 from harness.gates.reference import control_may_be_stored
 from harness.gates.verdict import unjudged
 from harness.lab.budget import Account
-from harness.lab.cost import prompt_count
 from harness.lab.lab import Lab
 from harness.lab.protocol import LabProtocol
 from harness.models.environment import device_key, pick_device
 from harness.plugin.collection import Collection
 from harness.plugin.earlier import Earlier
+from harness.plugin.labs import prompt_count
 from harness.plugin.options import Options
 from harness.results.records import Kind, Measurement, Record
 
@@ -104,7 +104,7 @@ def check_budget(options: Options, collection: Collection) -> None:
     device, name = device_key(pick_device(options.device)), target.name
     stored = control_may_be_stored(baselines.file_of(target.baselines, name, device, settings.dtype))
     seeds = options.seeds if stored and not options.measures_whole_control else settings.seeds
-    control = seeds * prompt_count(target.checkpoint.prompts_file, options.prompts)
+    control = seeds * prompt_count(target.checkpoint, options)
     least = least_budget(target.checkpoint.stacks, cases, settings.steps, control)
     if budget.images < least:
         raise OptionError(

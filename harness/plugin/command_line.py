@@ -101,6 +101,12 @@ def _fewer_images(option: _Option) -> None:
 def _how_it_is_measured(option: _Option) -> None:
     option("prompts", "a file of prompts, one a line, instead of the checkpoint's own", metavar="FILE")
     option(
+        "pictures",
+        "for a model that takes pictures apart into layers: a folder of them, each NAME.png with a NAME.txt that says "
+        "what is on it",
+        metavar="FOLDER",
+    )
+    option(
         "images",
         "a folder of pictures, each NAME.png with its caption in NAME.txt, that analyses and claims noise instead of "
         "the model's own",

@@ -13,6 +13,7 @@ from harness.lab import cost
 from harness.models.environment import capability, device_key, pick_device, versions
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 from harness.plugin.collection import Collection
+from harness.plugin.labs import prompt_count
 from harness.plugin.parameters import Target
 from harness.report.cost_line import cost_line, power_line
 from harness.report.text import relative
@@ -23,7 +24,7 @@ _SHOWN_VERSIONS = ("torch", "diffusers", "transformers")
 def describe(collection: Collection) -> list[str]:
     """The header: device and versions, and for every checkpoint that will run its baseline and what its cases cost.
 
-    Raises HarnessError for a device that can't be used or a prompt file that can't be read.
+    Raises HarnessError for a device that can't be used or prompts or pictures that can't be read.
     """
     device = pick_device(collection.options.device)
     installed = versions()
@@ -51,7 +52,7 @@ def _checkpoint_lines(target: Target, device: str, collection: Collection) -> li
         path = relative(target.groups_file, Path.cwd())
         lines.append(f"dit: first, middle and last of {target.name} are measured groups, from {path}")
     if cases := collection.cases_with_images(target):
-        prompts = cost.prompt_count(checkpoint.prompts_file, options.prompts)
+        prompts = prompt_count(checkpoint, options)
         total = cost.cost(
             checkpoint.stacks,
             checkpoint.settings,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import HarnessError
 from harness.gates.reference import Reference, reference_for
+from harness.lab import cost
 from harness.models import prompts
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.random_weights.checkpoint import RandomCheckpoint
@@ -16,6 +17,7 @@ from harness.plugin.parameters import Target
 
 if TYPE_CHECKING:
     from harness.lab.cache import Cache
+    from harness.lab.pictures import Picture
     from harness.lab.protocol import LabProtocol
 
 
@@ -25,6 +27,15 @@ class OpenLab:
 
     lab: LabProtocol
     reference: Reference
+
+
+def prompt_count(checkpoint: Checkpoint, options: Options) -> int:
+    """How many prompts a checkpoint is run on, or pictures, each of which has one. Raises PromptError or DataError."""
+    if options.pictures is None:
+        return cost.prompt_count(checkpoint.prompts_file, options.prompts)
+    from harness.lab.pictures import picture_paths  # loads numpy and PIL
+
+    return len(picture_paths(options.pictures))
 
 
 @dataclass
@@ -47,6 +58,13 @@ class Labs:
     def prompts(self) -> dict[str, list[str]] | None:
         """The prompts of ``--dit-prompts`` by category; None means each checkpoint's own. Raises PromptError."""
         return prompts.categories(self.options.prompts) if self.options.prompts else None
+
+    @cached_property
+    def pictures(self) -> list[Picture] | None:
+        """The pictures of ``--dit-pictures``; None without the option. Raises DataError where one can't be read."""
+        from harness.lab.pictures import read_pictures  # loads numpy and PIL
+
+        return None if self.options.pictures is None else read_pictures(self.options.pictures)
 
     @cached_property
     def cache(self) -> Cache | None:
@@ -85,6 +103,7 @@ class Labs:
         lab = Lab(
             checkpoint,
             prompts=self.prompts,
+            pictures=self.pictures,
             device=pick_device(options.device),
             offload=options.offload,
             judge=options.judge,

@@ -25,7 +25,7 @@ FLAGS = frozenset({"trust_judge", "quick", "adaptive", "strict", "analysis"})
 LISTS = frozenset(
     {"stack", "range", "strategy", "plan", "modifier", "steps_window", "pass", "metric", "perturb", "log", "columns"}
 )
-_PATHS = frozenset({"prompts", "images", "reports"})
+_PATHS = frozenset({"prompts", "pictures", "images", "reports"})
 _NAMES_OR_PATHS = frozenset({"checkpoint", "lora", "judge", "metric"})
 _GRID = ("quick", "stack", "range", "strategy")
 # An option of the command line, and what it makes void in the configuration file.

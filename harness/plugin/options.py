@@ -45,6 +45,7 @@ RANGE_SOURCES = ("depth", "groups")
 _NOT_WITH_RANDOM_WEIGHTS = {
     "baseline_update": "random weights have no quality, so there is nothing to store",
     "prompts": "random weights make no images, so no prompts are used",
+    "pictures": "random weights make no images, so no pictures are taken apart",
     "judge": "random weights make no images, so nothing is judged",
     "images": "random weights make no images, so nothing is measured on them",
     "metric": "random weights make no images, so nothing is measured on them",
@@ -92,6 +93,7 @@ class Options:
     passes: tuple[GuidancePass, ...]
     groups: bool
     prompts: Path | None
+    pictures: Path | None
     images: Path | None
     quick: bool
     update: UpdateMode | None
@@ -190,7 +192,7 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
     for other in ("quick", "stack", "range", "strategy", "range-source"):
         if given.texts("plan") and given.values.get(other.replace("-", "_")):
             raise pytest.UsageError(f"--dit-plan runs that plan alone, whatever --dit-{other} says; leave out one")
-    prompts, images = text("prompts"), text("images")
+    prompts, pictures, images = text("prompts"), text("pictures"), text("images")
     weights = text("weights")
     if weights is not None:
         _check_weights(weights, {name: given.values.get(name) for name in _NOT_WITH_RANDOM_WEIGHTS})
@@ -215,6 +217,7 @@ def _read(config: pytest.Config, given: OptionValues) -> Options:
         passes=_passes(several("pass")),
         groups=_one_of("range-source", text("range_source"), RANGE_SOURCES) == "groups",
         prompts=config.invocation_params.dir / prompts if prompts else None,
+        pictures=config.invocation_params.dir / pictures if pictures else None,
         images=config.invocation_params.dir / images if images else None,
         quick=quick,
         update=update,

@@ -25,6 +25,7 @@ from harness.findings.catalogue import ClaimReference
 from harness.findings.claim import Claim, ClaimError
 from harness.models.checkpoints.cases import cases_of_grid, cases_of_plans
 from harness.models.checkpoints.changed_settings import change_settings
+from harness.models.checkpoints.pictures import check_pictures
 from harness.models.checkpoints.resolve import Checkpoint, blueprint, bundled_names, resolve, transformer_config
 from harness.models.random_weights import checkpoint as random_weights
 from harness.plugin.options import Options
@@ -113,6 +114,8 @@ class MarkReader:
             dtype, weights, change = self.options.dtype, self.options.weights, self.options.settings
             if weights is None:
                 checkpoint = resolve(name, dtype=dtype, lora=self.options.lora)
+                pictures, prompts = self.options.pictures is not None, self.options.prompts is not None
+                check_pictures(checkpoint.name, checkpoint.family, pictures=pictures, prompts=prompts)
                 self._checkpoints[name] = change_settings(checkpoint, change, transformer_config(checkpoint))
             else:
                 architecture = random_weights.resolve(name, weights, dtype=dtype)

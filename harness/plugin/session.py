@@ -82,7 +82,7 @@ class Session:
     def _open(self) -> None:
         if self.config.getoption("forked", False):
             raise OptionError("--forked: torch's threads don't survive a fork, so every case would die; leave it out")
-        _ = self.labs.prompts
+        _ = self.labs.prompts, self.labs.pictures
         if self.process.worker:
             check_place(self.folder)  # the controller can end the run with exit code 4 only before the first test
         else:

@@ -300,6 +300,61 @@ _RANKED: tuple[Column, ...] = (
         files=True,
     ),
     Figure(
+        name="layer_harm",
+        label="layer harm",
+        unit="points",
+        legend="Layer harm is how much lower the judge scores each RGBA layer alone for its picture's text than the "
+        "control's layer, mean over layers, where pictures are taken apart into layers; harm is then that of the "
+        "composite.",
+        tables=HARM_TABLE,
+        optional=True,
+        form=".2f",
+        better=Better.LOWER,
+        gated=True,
+        stored=True,
+        paired=True,
+        files=True,
+        dropped=1,
+    ),
+    Figure(
+        name="alpha_drift",
+        label="alpha drift",
+        legend="Alpha drift is the mean squared difference of each RGBA layer's alpha from the control's, mean over "
+        "layers (0 to 1): where a layer is, not what is on it.",
+        tables=HARM_TABLE,
+        optional=True,
+        form=".3g",
+        better=Better.LOWER,
+        gated=True,
+        stored=True,
+        paired=True,
+        files=True,
+        dropped=1,
+    ),
+    Figure(
+        name="layer_drift",
+        label="layer drift",
+        legend="Layer drift is the mean squared difference of each RGBA layer's red, green and blue, multiplied by its "
+        "alpha, from the control's, mean over layers (0 to 1).",
+        tables=HARM_TABLE,
+        optional=True,
+        form=".3g",
+        better=Better.LOWER,
+        gated=True,
+        stored=True,
+        paired=True,
+        files=True,
+        dropped=1,
+    ),
+    Figure(
+        name="composite_drift",
+        legend="Composite drift is the mean squared difference of the RGBA layers laid over each other from the "
+        "control's (0 to 1).",
+        better=Better.LOWER,
+        paired=True,
+        files=True,
+    ),
+    Figure(
         name="output_drift",
         label="output drift",
         legend="Output drift is the relative L2 distance of the transformer's output from the control's.",
@@ -384,6 +439,15 @@ _RANKED: tuple[Column, ...] = (
         name="reseed_image",
         legend="Reseed image is the mean distance (1 - cosine) between the judge's features of two seeds of one "
         "prompt.",
+    ),
+    Figure(
+        name="reseed_layer",
+        legend="Reseed layer is the mean layer drift between the control's layers of two seeds of one picture: a "
+        "variant whose layer drift is as large made other layers altogether.",
+    ),
+    Figure(
+        name="reseed_alpha",
+        legend="Reseed alpha is the same of alpha drift.",
     ),
     Figure(
         name="fid",

@@ -11,23 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.results.arrays import Array, Values
+from harness.results.layer_figures import LayerDistances, layer_figures
 
 COMPOSITE, MEAN = "composite", "mean of layers"
 _WIDTH = 80
 _NOTHING = "-"
-
-
-@dataclass(frozen=True)
-class LayerDistances:
-    """Mean squared differences between decompositions of the same pictures, N of them into L layers; 0..1.
-
-    ``colour`` (N, L) is of red, green and blue multiplied by alpha, ``alpha`` (N, L) of alpha, ``composite`` (N,) of
-    the layers one over the other.
-    """
-
-    colour: Array
-    alpha: Array
-    composite: Values
 
 
 @dataclass(frozen=True)
@@ -90,14 +78,9 @@ class LayeredMeasurement:
 
         ``composite_drift`` and ``composite_harm`` are of the composite. Harm is there with a judge only.
         """
-        out: dict[str, float] = {}
-        for i, row in enumerate(self.rows[:-1]):
-            end = "" if row.part == MEAN else f"_{i}"
-            named = {"layer_drift": row.drift, "alpha_drift": row.alpha_drift, "layer_harm": row.harm}
-            out |= {name + end: value for name, value in named.items() if value is not None}
-        last = self.rows[-1]
-        out["composite_drift"] = last.drift
-        return out if last.harm is None else out | {"composite_harm": last.harm}
+        harm = self.harm
+        out = layer_figures(self.distances, None if harm is None else harm.layers)
+        return out if harm is None else out | {"composite_harm": float(harm.composite.mean())}
 
     def to_frame(self) -> pd.DataFrame:
         """The rows as a pandas DataFrame, with the plan in front: the frames of several plans can be put together."""

@@ -28,7 +28,7 @@ from harness.results.strategy_summary import StrategySummary, by_strategy
 
 # Figures that follow from the judge's scores or features.
 _OF_THE_JUDGE = frozenset(
-    {"harm", "seed_sd", "clip_delta", "clip_min", "image_drift", "mmd", "fid", "fid_null", "fid_ratio"}
+    {"harm", "seed_sd", "clip_delta", "clip_min", "layer_harm", "image_drift", "mmd", "fid", "fid_null", "fid_ratio"}
 )
 
 

@@ -21,6 +21,7 @@ DEFAULTS = Options(
     passes=(),
     groups=False,
     prompts=None,
+    pictures=None,
     images=None,
     quick=False,
     update=None,

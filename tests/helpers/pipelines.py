@@ -128,7 +128,7 @@ def qwen_image(folder: Path) -> Any:
 
 
 def qwen_image_layered(folder: Path) -> Any:
-    """Qwen-Image-Layered: RGBA layers of an image. No family: harness.LayeredLab runs it.
+    """Qwen-Image-Layered: RGBA layers of an image.
 
     It makes 640 x 640 pixels or more, so the autoencoder halves six times, to 5 x 5 tokens a layer. Its latents have
     another number of channels than RGBA: with as many, the pipeline takes the image for latents.
@@ -145,7 +145,7 @@ def qwen_image_layered(folder: Path) -> Any:
             temperal_downsample=[False] * 6,
             input_channels=4,
             latents_mean=[0.0] * 8,
-            latents_std=[1.0] * 8,
+            latents_std=[1000.0] * 8,  # with less, its random weights give nearly one layer whatever the latents are
         ),
         text_encoder=_qwen_vl(tokenizer),
         tokenizer=tokenizer,
@@ -411,14 +411,36 @@ def save(name: str, folder: Path) -> Path:
 
 
 def save_layered(folder: Path) -> Path:
-    """Qwen-Image-Layered with random weights as ``save_pretrained`` writes it, in ``folder/qwen-image-layered``."""
-    return _saved(qwen_image_layered, folder, "qwen-image-layered")
+    """Qwen-Image-Layered with random weights as ``save_pretrained`` writes it, in ``folder/qwen-image-layered``.
+
+    It makes two layers in a step; its weights are such that a skipped block can be seen in the bytes of every layer.
+    """
+    target = _saved(qwen_image_layered, folder, "qwen-image-layered", _enlarge)
+    settings = {
+        "layers": 2,
+        "steps": 1,
+        "guidance": 1.0,
+        "dtype": "float32",
+        "seeds": 2,
+        "judge": str(BUNDLED / "judge"),
+    }
+    (target / "harness.json").write_text(json.dumps(settings))
+    return target
 
 
-def _saved(build: Callable[[Path], Any], folder: Path, name: str) -> Path:
+def _enlarge(pipeline: Any) -> None:
+    with torch.no_grad():
+        pipeline.transformer.proj_out.weight.mul_(10)
+        pipeline.vae.decoder.conv_out.weight.mul_(3)
+
+
+def _saved(
+    build: Callable[[Path], Any], folder: Path, name: str, change: Callable[[Any], None] = lambda _pipeline: None
+) -> Path:
     torch.manual_seed(0)
     pipeline = build(folder)
     perturbed(pipeline.transformer)
+    change(pipeline)
     target = folder / name
     pipeline.save_pretrained(target)
     return target

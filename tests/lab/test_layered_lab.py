@@ -14,10 +14,10 @@ from PIL import Image
 import harness
 from harness.errors import CheckpointError, DataError, PlanError, PromptError, SurgeryError
 from harness.lab.layered_lab import Decomposition, LayeredLab
-from harness.lab.layers import alpha_drift, composite, layer_drift
 from harness.lab.pictures import drawn_pictures
 from harness.metrics.judge import OpenClipJudge
 from harness.models.checkpoints.resolve import BUNDLED
+from harness.models.layers import alpha_drift, composite, layer_drift
 from harness.models.sampler import generator_for
 from tests.helpers import pipelines
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from harness.errors import DataError, PromptError
-from harness.lab.pictures import drawn_pictures, read_pictures
+from harness.lab.pictures import by_prompt, digest, drawn_pictures, read_pictures
 from harness.models.checkpoints.resolve import BUNDLED
 
 
@@ -57,3 +57,25 @@ def test_the_bundled_prompts_are_drawn():
     assert np.asarray(green.image)[0, 0].tolist() == [8, 8, 8, 255]
     with pytest.raises(PromptError, match="not a caption of the bundled world: 'a dog'; only the bundled"):
         drawn_pictures(["a dog"])
+
+
+def test_pictures_by_their_texts_are_of_one_size_and_no_text_stands_twice():
+    red, blue = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue"))
+    known = by_prompt([(red, "red"), (blue.resize((80, 81)), "blue")], 640)  # both 640 x 640 as layers
+    assert list(known) == ["red", "blue"]
+    assert known["red"].mode == "RGBA"
+    with pytest.raises(DataError, match=r"pictures 0 and 2 have the same text, .*: 'red'; write down what tells"):
+        by_prompt([(red, "red"), (blue, "blue"), (blue, "red")], 640)
+    with pytest.raises(DataError, match=r"of picture 0 are 640 x 640 px, and those of picture 1 896 x 448; cut"):
+        by_prompt([(red, "red"), (blue.resize((80, 40)), "blue")], 640)
+    with pytest.raises(DataError, match="0 pictures"):
+        by_prompt([], 640)
+    with pytest.raises(PromptError, match="picture 0 has no description"):
+        by_prompt([(red, " ")], 640)
+
+
+def test_the_digest_is_of_pixels_texts_and_order():
+    red, blue = (Image.new("RGBA", (4, 4), colour) for colour in ("red", "blue"))
+    several = [{"a": red, "b": blue}, {"b": blue, "a": red}, {"a": blue, "b": red}, {"a": red, "c": blue}]
+    assert len({digest(pictures) for pictures in several}) == 4
+    assert digest(several[0]) == digest({"a": red.copy(), "b": blue.copy()})

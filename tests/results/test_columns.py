@@ -58,9 +58,11 @@ def test_names_are_unique():
 def test_every_gated_figure_is_stored():
     """But those of the control, of which a baseline keeps all."""
     assert {*columns.gated(), *columns.latency_gated()} <= set(columns.stored())
-    assert columns.gated() == ("clip_delta", "harm", "latent_drift", "fid_ratio", "collapsed")
+    layers = ("layer_harm", "alpha_drift", "layer_drift")  # of what is taken apart into RGBA layers alone
+    assert columns.gated() == ("clip_delta", "harm", "latent_drift", *layers, "fid_ratio", "collapsed")
     assert columns.control_gated() == ("score", "first_score", "reseed_latent", "fid_null", "collapsed")
-    assert [f.name for f in columns.compared(control=False)] == ["harm", "latent_drift", "fid_ratio", "collapsed"]
+    compared = ["harm", "latent_drift", *layers, "fid_ratio", "collapsed"]
+    assert [f.name for f in columns.compared(control=False)] == compared
 
 
 def test_every_gated_figure_has_a_better_side():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from harness.errors import CheckpointError, OptionError
+from harness.models.checkpoints.pictures import check_settings
 from harness.models.checkpoints.pipeline_folder import vae_reduction
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.spec import PIXELS, PositionLimit
@@ -43,13 +44,15 @@ def read_size(text: str) -> tuple[int, int]:
 def change_settings(checkpoint: CheckpointT, change: SettingsChange, config: Mapping[str, Any]) -> CheckpointT:
     """The checkpoint with other settings; ``config`` is its transformer's.
 
-    Raises CheckpointError for a size of which the checkpoint can't make images.
+    Raises CheckpointError for a size of which the checkpoint can't make images, and where it makes one at a time for a
+    batch of more.
     """
     values = {name: value for name, value in vars(change).items() if value is not None}
     if not values:
         return checkpoint
     changed = replace(checkpoint, settings=replace(checkpoint.settings, **values))
-    if change.width is not None:
+    check_settings(changed.name, changed.family, changed.settings)
+    if change.width is not None and not changed.family.layered:
         _check_size(changed, config)
     return changed if change.batch is None else replace(changed, batch_given=True)
 

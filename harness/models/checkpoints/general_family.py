@@ -1,7 +1,8 @@
 """A family for any text-to-image pipeline of diffusers, from the source of its classes; or why there is none.
 
 The pipeline's own ``encode_prompt``, ``prepare_latents`` and ``__call__`` are what cases run on
-(:mod:`harness.models.families.general`), so they must be there, and the images must come from prompts alone.
+(:mod:`harness.models.families.general`), so they must be there, and the images must come from prompts alone: or, in
+layers, from prompts and the pictures that these describe (:mod:`harness.models.families.layered`).
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ from typing import Any
 from harness.ablation.case import slug
 from harness.errors import CheckpointError
 from harness.models.checkpoints.class_source import ListSource, PipelineSource, block_lists, pipeline_source
-from harness.models.spec import FAMILIES, GENERAL_ADAPTER, Family, Settings, Stack, WidthKeys
+from harness.models.spec import FAMILIES, GENERAL_ADAPTER, LAYERED_ADAPTER, Family, Settings, Stack, WidthKeys
 
 MODULAR_INDEX = "modular_model_index.json"
 # Parameters of a pipeline's call that say what it makes, or of what it makes it.
 _VIDEO = ("num_frames", "video_length", "frames", "video", "control_video")
 _AUDIO = ("audio_length_in_s", "audio_end_in_s", "audio_duration", "lyrics")
 _FROM_IMAGES = ("strength", "mask_image", "mask", "control_image", "controlnet_conditioning_scale", "reference_image")
-_LAYERS = "layers"  # RGBA, of an image
+_OF_LAYERS = ("image", "layers", "resolution")  # of a call that takes a picture apart into RGBA layers
 _IMAGES = ("image", "images", "video")  # of `prepare_latents`
-_NEEDED = ("prompt", "prompt_embeds", "latents", "generator", "num_inference_steps", "height", "width", "output_type")
+_SIZE = ("height", "width")
+_NEEDED = ("prompt", "prompt_embeds", "latents", "generator", "num_inference_steps", *_SIZE, "output_type")
 _CALLBACKS = ("callback_on_step_end", "callback")
 _UNPACKED = "AutoencoderDC"  # its latents are so few that its transformers take them one by one
 _LATENT_PIXELS = 8
@@ -49,6 +51,9 @@ def general_family(index: Mapping[str, Any], what: str) -> Family:
     if reason or source is None:
         raise CheckpointError(f"{what} is a {kind} with {transformer}: {reason}")
     named = Settings()
+    layered = _makes_layers(source)
+    # A picture's sides follow from the resolution. The negative prompt is that of the example in diffusers' pages.
+    height, width = ("resolution",) * 2 if layered else _SIZE
     return declared_family(
         kind,
         transformer,
@@ -57,10 +62,13 @@ def general_family(index: Mapping[str, Any], what: str) -> Family:
             steps=_whole(source, "num_inference_steps", 50),
             guidance=_number(source, source.guidance, 0.0),
             max_sequence_length=_whole(source, "max_sequence_length", named.max_sequence_length),
-            height=_whole(source, "height", named.height),
-            width=_whole(source, "width", named.width),
+            height=_whole(source, height, named.height),
+            width=_whole(source, width, named.width),
             dtype="bfloat16",
+            negative_prompt=" " if layered else "",
+            layers=_whole(source, "layers", named.layers),
         ),
+        adapter=LAYERED_ADAPTER if layered else GENERAL_ADAPTER,
         guidance_batched=source.one_forward,
         token_latents=1 if _class_of(index, "vae") == _UNPACKED else 2,
     )
@@ -74,11 +82,12 @@ def declared_family(
     settings: Settings,
     guidance_batched: bool = False,
     token_latents: int = 2,
+    adapter: str = GENERAL_ADAPTER,
 ) -> Family:
     """The family of a pipeline of which these facts are known; its stacks have the names that diffusers gives them."""
     return Family(
         name=slug(re.sub(r"Transformer(\dD)?(Model)?$", "", transformer).lower()),
-        adapter=GENERAL_ADAPTER,
+        adapter=adapter,
         transformer=transformer,
         pipeline=pipeline,
         stacks=tuple(
@@ -118,13 +127,19 @@ def modular_reason(kind: object = None) -> str:
     )
 
 
+def _makes_layers(source: PipelineSource) -> bool:
+    """Whether a pipeline takes a picture apart into RGBA layers."""
+    return set(_OF_LAYERS) <= set(source.parameters)
+
+
 def _not_from_prompts(index: Mapping[str, Any], source: PipelineSource) -> str:
     """The first reason why cases can't run on a pipeline; empty where they can."""
     known = FAMILIES.get(str(index["transformer"][1]))
     parameters = source.parameters
     video, audio, image = (next((n for n in names if n in parameters), "") for names in (_VIDEO, _AUDIO, _FROM_IMAGES))
     taken = next((name for name in source.prepares or () if name in _IMAGES), "")
-    lacking = [name for name in _NEEDED if name not in parameters]
+    layered = _makes_layers(source)
+    lacking = [name for name in _NEEDED if name not in parameters and not (layered and name in _SIZE)]
     methods = {"encode_prompt": source.returned, "prepare_latents": source.prepares}
     absent = [name for name, found in methods.items() if found is None]
     if _class_of(index, "transformer_2"):
@@ -136,9 +151,7 @@ def _not_from_prompts(index: Mapping[str, Any], source: PipelineSource) -> str:
         return f"it has a ControlNet, and cases have no image to control with; {_STILL}"
     if video or audio:
         return f"it makes {'videos' if video else 'sound'} ({video or audio}), and harm is measured on images; {_STILL}"
-    if _LAYERS in parameters and "image" in parameters:
-        return f"it takes an image apart into layers, and cases have prompts alone: use harness.LayeredLab; {_STILL}"
-    if image or taken or (source.required & set(_IMAGES)):
+    if image or (not layered and (taken or source.required & set(_IMAGES))):
         where = image or taken or "image"
         return f"it makes images from images ({where}), and cases have prompts alone; {_STILL}"
     if known is not None:

@@ -36,6 +36,8 @@ _SETTINGS_OF = (
     ("FeatureExtractor", "preprocessor_config.json"),
     ("Processor", "preprocessor_config.json"),
 )
+# transformers 5 writes what a processor holds into one file of another name, and reads either.
+_WHOLE_PROCESSOR = ("preprocessor_config.json", "processor_config.json")
 # Bytes of a number in a safetensors file. Whole numbers keep their size at any dtype.
 FLOATS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1}
 WHOLE = {"I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1}
@@ -128,12 +130,19 @@ def first_missing(folder: Path, index: Mapping[str, Any]) -> str | None:
 
     A component with no weights at all is not named here, since they may be there in another format.
     """
-    wanted = [folder / name / _settings_file(kind) for name, kind in _components(index).items()]
+    settings = [folder / name / _settings_file(kind) for name, kind in _components(index).items()]
+    wanted = [path for path in settings if not _in_whole_processor(path)]
     wanted += [path for files in weight_files(folder, index).values() for path in files]
     # A link whose blob is gone is a file that was meant to be there.
     wanted += [path for path in small_files(folder, index) if path.is_symlink()]
     gone = next((path for path in wanted if not path.exists()), None)
     return None if gone is None else name_inside(folder, gone)
+
+
+def _in_whole_processor(settings: Path) -> bool:
+    """Whether the settings of a processor are in the file that holds all of it."""
+    usual, whole = _WHOLE_PROCESSOR
+    return settings.name == usual and (settings.parent / whole).exists()
 
 
 def small_files(folder: Path, index: Mapping[str, Any]) -> list[Path]:

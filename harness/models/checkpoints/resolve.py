@@ -19,6 +19,7 @@ from harness.models.checkpoints.block_numbers import BlockNumbers, lacking_numbe
 from harness.models.checkpoints.foreign_code import refuse_foreign_code
 from harness.models.checkpoints.general_family import MODULAR_INDEX, modular_reason, with_present_stacks
 from harness.models.checkpoints.location import Location, added, bundled_names, family_of, locate
+from harness.models.checkpoints.pictures import check_settings
 from harness.models.checkpoints.pipeline_folder import BUNDLED, INDEX
 from harness.models.checkpoints.published import PUBLISHED, PublishedCheckpoint
 from harness.models.spec import DTYPES, FAMILIES, OFFLOADS, Family, Settings, Stack, full_dtype
@@ -171,16 +172,18 @@ def resolve(name: str, *, dtype: str | None = None, lora: str | None = None, rev
     family = with_present_stacks(family, config, folder) if family.general else family
     stacks = _stacks(folder, family, config)
     numbers = numbers_with_holes(folder / "transformer", family, stacks)
+    settings = _settings(place, family, index)
+    check_settings(place.name, family, settings)
     checkpoint = Checkpoint(
         name=place.name,
         folder=folder,
         family=family,
         stacks=stacks,
-        settings=_settings(place, family, index),
+        settings=settings,
         bundled=place.bundled,
         index=index,
         hub_id=place.hub_id,
-        batch_given="batch" in _own_settings(place),
+        batch_given=family.layered or "batch" in _own_settings(place),
         block_numbers=numbers,
         lacks=lacking_numbers(numbers) or _lacking(place, family, index, stacks),
     )

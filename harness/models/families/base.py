@@ -104,6 +104,14 @@ class FamilyAdapter(ABC):
         """
         return {"negative_prompt": settings.negative_prompt} if self.family.guided(settings) else {}
 
+    def prompt_inputs(self, prompts: Sequence[str]) -> dict[str, Any]:  # noqa: ARG002 - most take nothing else
+        """What the pipeline's call takes of these prompts beside their embeddings, such as the picture of each."""
+        return {}
+
+    def layers(self, images: Any) -> Tensor | None:  # noqa: ARG002 - most make images
+        """(N, L, 4, H, W) uint8 RGBA layers of what a call returned as images; None where those are images."""
+        return None
+
     def encoding_batch(self, batch: int) -> int:
         """How many prompts :meth:`encode` takes at once, where ``batch`` images are made at once."""
         return batch

@@ -58,7 +58,12 @@ class General(FamilyAdapter):
         self._watch(
             pipeline,
             settings,
-            {"prompt": [prompt], "generator": [torch.Generator()], **self.plain_prompt_arguments(settings, 1)},
+            {
+                "prompt": [prompt],
+                "generator": [torch.Generator()],
+                **self.plain_prompt_arguments(settings, 1),
+                **self.prompt_inputs(prompts),
+            },
             returned.append,
         )
         if len(returned) > 1 and any(each.startswith(_NEGATIVE) for each in self._source.returned or ()):

@@ -33,10 +33,6 @@ def refusal(pipeline, transformer, **more):
 QWEN = "QwenImageTransformer2DModel"
 REFUSED = [
     (("QwenImageEditPipeline", QWEN), "makes images from images (image)"),
-    (
-        ("QwenImageLayeredPipeline", QWEN),
-        "takes an image apart into layers, and cases have prompts alone: use harness.LayeredLab",
-    ),
     (("QwenImageInpaintPipeline", QWEN), "makes images from images (strength)"),
     (("QwenImageControlNetPipeline", QWEN), "makes images from images (control_image)"),
     (("ZImageImg2ImgPipeline", "ZImageTransformer2DModel"), "makes images from images (strength)"),
@@ -96,6 +92,17 @@ def test_settings_are_the_defaults_of_the_call():
     assert (family.name, family.general, family.guidance_batched, family.token_latents) == ("qwenimage", True, False, 2)
     sana = general_family(index("SanaPipeline", "SanaTransformer2DModel", vae="AutoencoderDC"), "x")
     assert (sana.settings.steps, sana.guidance_batched, sana.token_latents) == (20, True, 1)
+
+
+def test_a_pipeline_that_takes_pictures_apart_is_one_with_its_resolution_for_a_size():
+    if pipeline_source("QwenImageLayeredPipeline") is None:
+        pytest.skip("this diffusers has no QwenImageLayeredPipeline")
+    family = general_family(index("QwenImageLayeredPipeline", QWEN), "x")
+    settings = family.settings
+    assert (family.layered, family.general, family.guidance_batched) == (True, True, False)
+    assert (settings.layers, settings.height, settings.width, settings.steps) == (4, 640, 640, 50)
+    assert (settings.guidance, settings.negative_prompt) == (4.0, " ")
+    assert not general_family(index("QwenImagePipeline", QWEN), "x").layered
 
 
 def test_an_older_name_of_a_transformer_is_that_of_today():

@@ -20,6 +20,15 @@ def test_a_component_that_was_dropped_is_not_missed():
     assert first_missing(folder, index) is None
 
 
+@pytest.mark.parametrize("file", ["preprocessor_config.json", "processor_config.json"])
+def test_a_processor_is_whole_by_its_file_of_older_or_of_newer_transformers(tmp_path, file):
+    index = {"processor": ["transformers", "Qwen2VLProcessor"]}
+    assert first_missing(tmp_path, index) == "processor/preprocessor_config.json"
+    (tmp_path / "processor").mkdir()
+    (tmp_path / "processor" / file).write_text("{}")
+    assert first_missing(tmp_path, index) is None
+
+
 @pytest.mark.parametrize(
     "header_text",
     [

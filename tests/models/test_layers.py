@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from harness.errors import DataError
-from harness.lab.layers import alpha_drift, composite, layer_drift, over_backdrop
+from harness.models.layers import alpha_drift, composite, layer_drift, over_backdrop
 
 
 def layers(seed=0, count=3, side=5):
