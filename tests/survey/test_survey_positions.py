@@ -45,9 +45,10 @@ def z_image():
 
 def with_residuals(name, residuals, stack="transformer_blocks"):
     def build():
+        transformer, arguments = small(name)
         for argument in residuals:
             require(f"diffusers.{name}.forward", argument)
-        return (*small(name), residuals, stack)
+        return transformer, arguments, residuals, stack
 
     return build
 
