@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from harness.ablation.ranges import Span
 from harness.errors import CaseError, SurgeryError
 from harness.models.checkpoints.resolve import FAMILIES
-from harness.models.spec import Family
+from harness.models.spec import FLUX, Family
 from harness.models.stacks import blocks_at, find_stack, transformer_of
 from harness.surgery.block_contract import BlockContract, contract
 
@@ -52,6 +53,20 @@ class BlockRange:
     contract: BlockContract
     joined: bool
     one_sequence: bool
+
+    @property
+    def common_attention(self) -> bool:
+        """Whether the attention is diffusers' common class with a processor: FLUX has one of its own since 0.35."""
+        return isinstance(next(iter(self.blocks.values())).get_submodule("attn"), Attention)
+
+    @property
+    def flux_before_035(self) -> bool:
+        """Whether it is FLUX as diffusers had it before 0.35.
+
+        Its single-stream blocks take one tensor, its norms of queries and keys see (B, heads, tokens, width), and its
+        attention doesn't project what comes out of it where it is called without text.
+        """
+        return self.family is FLUX and self.common_attention
 
     @property
     def place(self) -> str:

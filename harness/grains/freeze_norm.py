@@ -149,7 +149,7 @@ def freeze_norms(transformer: Any, frozen: FrozenNorms | None, *, check: bool = 
                         if NormSite(index, name, stream) in frozen.sigmas
                     }
                     if own:
-                        hook = _freezing(own, frozen.bins, facts, calls, index)
+                        hook = _freezing(own, frozen.bins, facts, calls, index, where)
                         remove_after(hooks, norm.register_forward_hook(hook))
         yield calls
 
@@ -178,18 +178,30 @@ def _streams(where: BlockRange, name: str) -> tuple[Stream, ...]:
     return (Stream.TEXT,) if any(word in name for word in _OF_TEXT) else (Stream.IMAGE,)
 
 
-def _freezing(own: Mapping[Stream, Sigmas], bins: TimestepBins, facts: ForwardFacts, calls: Calls, index: int) -> Any:
+def _token_dimension(where: BlockRange, x: Tensor) -> int:
+    """Which dimension of a norm's input the tokens are: the second one, also where its heads follow.
+
+    Queries and keys of FLUX before diffusers 0.35 have their heads first.
+    """
+    return 2 if x.ndim == 4 and where.flux_before_035 else 1
+
+
+def _freezing(
+    own: Mapping[Stream, Sigmas], bins: TimestepBins, facts: ForwardFacts, calls: Calls, index: int, where: BlockRange
+) -> Any:
     def freeze(norm: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         x: Tensor = args[0]
-        where = bins.of(facts.timestep)
-        values = {stream: sigmas.mean[where] for stream, sigmas in own.items()}
+        timestep_bin = bins.of(facts.timestep)
+        values = {stream: sigmas.mean[timestep_bin] for stream, sigmas in own.items()}
         sigma: Tensor | float
         if len(values) == 1:
             (sigma,) = values.values()
-        else:  # the tokens are x's second dimension, also where its heads follow
-            sigma = torch.full((x.shape[1],), values[Stream.IMAGE], device=x.device, dtype=_wide(x).dtype)
-            sigma[: x.shape[1] - facts.image_tokens] = values[Stream.TEXT]
-            sigma = sigma.view(1, -1, *(1 for _ in x.shape[2:]))
+        else:
+            dimension = _token_dimension(where, x)
+            tokens = x.shape[dimension]
+            sigma = torch.full((tokens,), values[Stream.IMAGE], device=x.device, dtype=_wide(x).dtype)
+            sigma[: tokens - facts.image_tokens] = values[Stream.TEXT]
+            sigma = sigma.view(*(tokens if i == dimension else 1 for i in range(x.ndim)))
         calls.note(index)
         return frozen_output(norm, x, sigma).to(output.dtype)
 
@@ -205,7 +217,7 @@ def _measured(
 
         def measuring(name: str) -> Any:
             def measure(norm: nn.Module, args: tuple[Any, ...]) -> None:
-                x: Tensor = args[0]
+                x: Tensor = args[0].movedim(_token_dimension(where, args[0]), 1)
                 streams = _streams(where, name)
                 parts = {streams[0]: x} if len(streams) == 1 else split_joined(x, facts.image_tokens)
                 for stream, tokens in parts.items():

@@ -27,7 +27,6 @@ from harness.errors import SurgeryError
 from harness.grains.block_range import ARGUMENTS, TEXT_ARGUMENT, BlockRange, Stream, block_range
 from harness.grains.calls import Calls, counted, remove_after
 from harness.grains.forward_facts import ForwardFacts, forward_facts
-from harness.models.spec import FLUX
 from harness.models.stacks import blocks_at, stacks
 from harness.surgery.view import ablate
 
@@ -133,10 +132,11 @@ class _Gone:
     def drop(self, block: nn.Module, hooks: ExitStack) -> None:
         """Have the text taken out of what the block is called with."""
         remove_after(hooks, block.register_forward_pre_hook(self._without_text, with_kwargs=True))
-        if not self._where.one_sequence and self._where.family is not FLUX:
+        if not self._where.one_sequence and self._where.common_attention:
             attention = block.get_submodule("attn")
             remove_after(hooks, attention.register_forward_pre_hook(_attend_alone, with_kwargs=True))
-            remove_after(hooks, attention.register_forward_hook(_add_no_text))
+            project = _project_and_add_no_text if self._where.flux_before_035 else _add_no_text
+            remove_after(hooks, attention.register_forward_hook(project))
 
     def restore(self, _block: nn.Module, _args: tuple[Any, ...], output: Any) -> Any:
         """The block's output with the stream as it left: so what follows finds the shapes that it expects."""
@@ -153,10 +153,11 @@ class _Gone:
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         call = self._where.arguments(block, args, kwargs)
         streams = self._where.inputs(call, self._facts.image_tokens)
-        if self._where.joined:
-            return (), {**call, ARGUMENTS[Stream.IMAGE]: streams[Stream.IMAGE]}
         text = streams[Stream.TEXT]
-        call[TEXT_ARGUMENT] = text[:, :0]
+        if self._where.joined:
+            call[ARGUMENTS[Stream.IMAGE]] = streams[Stream.IMAGE]
+        else:
+            call[TEXT_ARGUMENT] = text[:, :0]
         if call.get(_ROTARY) is not None:
             call[_ROTARY] = tuple(part[text.shape[1] :] for part in call[_ROTARY])
         return (), call
@@ -165,10 +166,17 @@ class _Gone:
 def _attend_alone(
     _attention: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Without any text token: diffusers' processors for SD3 and AuraFlow can't reshape a text of no tokens."""
+    """Without any text token: the processors of diffusers' common attention can't reshape a text of no tokens."""
     return args, {**kwargs, TEXT_ARGUMENT: None}
 
 
 def _add_no_text(_attention: nn.Module, _args: tuple[Any, ...], output: Tensor) -> tuple[Tensor, Tensor]:
     """The pair that the block expects, its text empty."""
+    return output, output[:, :0]
+
+
+def _project_and_add_no_text(attention: Any, _args: tuple[Any, ...], output: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of FLUX before diffusers 0.35, whose processor leaves the projection out where it gets no text."""
+    for part in attention.to_out:  # the projection and its dropout
+        output = part(output)
     return output, output[:, :0]

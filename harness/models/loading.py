@@ -25,6 +25,7 @@ from harness.models.checkpoints.block_numbers import renumbered
 from harness.models.checkpoints.pipeline_folder import header, shards, weights_folder
 from harness.models.checkpoints.resolve import OFFLOADS, Checkpoint
 from harness.models.checkpoints.weight_files import check_files
+from harness.models.diffusers_since import not_in_this_release
 from harness.spelling import did_you_mean
 
 _MISSING_BLOCKS = 4  # so few are built, and named by their weights
@@ -52,7 +53,7 @@ def load(checkpoint: Checkpoint, device: torch.device, *, offload: str = "none")
         raise CheckpointError(f"unknown dtype {name!r}{did_you_mean(name, DTYPES)}; there are {', '.join(DTYPES)}")
     pipeline_class = getattr(diffusers, checkpoint.family.pipeline, None)
     if pipeline_class is None:
-        raise CheckpointError(f"diffusers {diffusers.__version__} has no {checkpoint.family.pipeline}; upgrade it")
+        raise CheckpointError(not_in_this_release(checkpoint.family.pipeline))
     if checkpoint.lora is not None:
         lora_loading.check_support(pipeline_class, checkpoint.base)
     _check_offload(offload, device)

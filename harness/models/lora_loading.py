@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from harness.errors import CheckpointError
 from harness.extras import missing
 from harness.models import lokr_loading
+from harness.models.diffusers_since import SINCE
 
 _ADAPTER = "dit"
 
@@ -26,9 +27,10 @@ def check_support(pipeline: Any, name: str) -> None:
     """Raise CheckpointError where this pipeline (or its class) takes no LoRA, or peft isn't installed."""
     if not hasattr(pipeline, "load_lora_weights"):
         kind = pipeline if isinstance(pipeline, type) else type(pipeline)
+        needed = SINCE.get(f"{kind.__name__}.load_lora_weights")
         raise CheckpointError(
             f"checkpoint {name!r}: {kind.__name__} of diffusers {diffusers.__version__} takes no LoRA; "
-            "leave out --dit-lora, or upgrade diffusers"
+            f"leave out --dit-lora, or upgrade diffusers{f' to {needed}' if needed else ''}"
         )
     if find_spec("peft") is None:
         raise CheckpointError(missing("--dit-lora", "peft", "lora"))

@@ -22,6 +22,7 @@ from diffusers import hooks
 from torch import Tensor, nn
 
 from harness.errors import SurgeryError
+from harness.models.diffusers_since import not_in_this_release
 from harness.models.stacks import blocks_at, stacks
 from harness.modifiers.base import Counts, Target, refuse
 from harness.modifiers.probed import ProbedRun
@@ -104,11 +105,7 @@ class DiffusersCache(ProbedRun):
         model = target.transformer
         name = type(model).__name__
         if not hasattr(hooks, self._kind.configuration):
-            raise refuse(
-                target.placed,
-                f"diffusers {diffusers.__version__} has no {self._kind.configuration}; a newer one does: "
-                "pip install -U diffusers",
-            )
+            raise refuse(target.placed, not_in_this_release(self._kind.configuration))
         if not hasattr(model, "enable_cache"):
             raise refuse(target.placed, f"{name} of diffusers has no caches (CacheMixin); these have: {_with_caches()}")
         if self._kind.make is _faster and not any(n.endswith("attn1") for n, _ in model.named_modules()):

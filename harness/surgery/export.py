@@ -24,6 +24,7 @@ from harness.files import file_sha256, write_atomically
 from harness.models.checkpoints import hub_cache, published
 from harness.models.checkpoints.resolve import Checkpoint
 from harness.models.checkpoints.weight_files import check_files
+from harness.models.diffusers_since import not_in_this_release
 from harness.models.environment import versions
 from harness.models.loading import check_loaded, dtype_argument, no_bars
 from harness.models.stacks import blocks_at, transformer_of
@@ -149,7 +150,7 @@ def stored_transformer(checkpoint: Checkpoint) -> nn.Module:
     """
     kind = getattr(diffusers, checkpoint.family.transformer, None)
     if kind is None:
-        raise CheckpointError(f"diffusers {diffusers.__version__} has no {checkpoint.family.transformer}; upgrade it")
+        raise CheckpointError(not_in_this_release(checkpoint.family.transformer))
     check_files(checkpoint.folder)
     folder = checkpoint.folder / "transformer"
     dtypes: set[torch.dtype] = set()

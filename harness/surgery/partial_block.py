@@ -151,5 +151,5 @@ def check_parts(plan: Plan, model: nn.Module, attribute: str, stack: str, output
     if not apart and any(isinstance(b, PartialBlock) and b.parts & STREAMS for b in plan.named()):
         raise SurgeryError(
             f"stack {stack!r}: in diffusers {diffusers.__version__} its blocks return text and image as one sequence, "
-            f"so plan '{plan}' can't take one of them; upgrade diffusers"
+            f"so plan '{plan}' can't take one of them; upgrade diffusers to 0.35"
         )

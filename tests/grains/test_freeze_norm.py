@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from diffusers import FluxTransformer2DModel
 from torch import nn
 
 from harness.ablation.ranges import Span
@@ -23,7 +24,7 @@ from harness.grains.freeze_norm import (
     spread,
 )
 from tests.helpers import models
-from tests.helpers.models import blocks, run
+from tests.helpers.models import blocks, one_tensor, run
 
 EVERY_STACK = pytest.mark.parametrize(("family", "stack"), models.STACKS)
 IMAGE = {"flux": 9, "sd3": 16, "auraflow": 16}
@@ -35,13 +36,21 @@ def at(arguments, timestep):
 
 
 class FakeNorm(nn.Module):
-    """FakeLN written out, token by token; a dictionary of sigmas by stream."""
+    """FakeLN written out, token by token; a dictionary of sigmas by stream.
 
-    def __init__(self, norm, sigmas, image):
+    ``heads_first``: queries and keys are (B, heads, tokens, width).
+    """
+
+    def __init__(self, norm, sigmas, image, heads_first):
         super().__init__()
-        self.norm, self.sigmas, self.image = norm, sigmas, image
+        self.norm, self.sigmas, self.image, self.heads_first = norm, sigmas, image, heads_first
 
     def forward(self, x):
+        if self.heads_first and x.ndim == 4:
+            return self.tokens_first(x.transpose(1, 2)).transpose(1, 2)
+        return self.tokens_first(x)
+
+    def tokens_first(self, x):
         out = torch.empty_like(x)
         rms = "RMS" in type(self.norm).__name__
         for token in range(x.shape[1]):
@@ -68,12 +77,13 @@ def keeping(seen, name):
 def by_hand(transformer, stack, frozen, image):
     """A copy of the model with its norms replaced by :class:`FakeNorm`, for one bin of the timestep."""
     model = copy.deepcopy(transformer)
+    heads_first = isinstance(transformer, FluxTransformer2DModel) and one_tensor(transformer, "single")
     for index in frozen.span.blocks:
         block = blocks(model, stack)[index]
         for name in norm_names(block, qk=frozen.with_qk):
             own = {s.stream: v.mean[0] for s, v in frozen.sigmas.items() if s[:2] == (index, name)}
             parent, _, leaf = name.rpartition(".")
-            setattr(block.get_submodule(parent), leaf, FakeNorm(block.get_submodule(name), own, image))
+            setattr(block.get_submodule(parent), leaf, FakeNorm(block.get_submodule(name), own, image, heads_first))
     return model
 
 

@@ -16,7 +16,7 @@ from harness.grains.block_range import Stream
 from harness.grains.token_exit import Exit, token_exit
 from harness.surgery.view import ablate
 from tests.helpers import models
-from tests.helpers.models import blocks, run
+from tests.helpers.models import blocks, one_tensor, run
 
 EVERY_STACK = pytest.mark.parametrize(("family", "stack"), models.STACKS)
 FAMILIES = pytest.mark.parametrize("family", models.FAMILIES)
@@ -39,7 +39,7 @@ def later_blocks(transformer, stack, after):
 def by_hand(transformer, arguments, stack, after, image, how):
     """The slow reference: later blocks replaced by functions that put the text away and back again."""
     held, handles = {}, []
-    joined = {"single"} if "AuraFlow" in type(transformer).__name__ else set()
+    joined = {"single"} if one_tensor(transformer, "single") else set()
 
     def text_of(name, output):
         return output[:, :-image] if name in joined else output[0]
@@ -62,7 +62,10 @@ def by_hand(transformer, arguments, stack, after, image, how):
             call = inspect.signature(forward).bind(block, *args, **kwargs).arguments
             call.pop("self")
             if name in joined:
-                out = forward(block, **{**call, "hidden_states": call["hidden_states"][:, -image:]})
+                short = {**call, "hidden_states": call["hidden_states"][:, -image:]}
+                if call.get("image_rotary_emb") is not None:
+                    short["image_rotary_emb"] = tuple(part[-image:] for part in call["image_rotary_emb"])
+                out = forward(block, **short)
                 return torch.cat([held["text"], out], dim=1)
             # A text token that nobody can read, in the place of none: every edge from and to it is cut.
             short = {**call, "encoder_hidden_states": call["encoder_hidden_states"][:, :1]}
@@ -116,7 +119,7 @@ class NoReadingOfText:
         for name in dict.fromkeys(name for name, _ in later_blocks(transformer, stack, after)):
             length = len(blocks(transformer, name))
             span = Span(after + 1 if name == stack else 0, length - 1)
-            if not ("AuraFlow" in type(transformer).__name__ and name == "single"):
+            if not one_tensor(transformer, name):
                 self.contexts.append(cut_edges(transformer, name, span, {Edge.IMAGE_TO_TEXT}))
 
     def __enter__(self):

@@ -73,7 +73,8 @@ def _attention(
         tokens = ([Stream.IMAGE] * image, [Stream.TEXT] * text.shape[1])
         streams = [*tokens[0], *tokens[1]] if last else [*tokens[1], *tokens[0]]
     if rotary is not None:
-        parts |= {n: apply_rotary_emb(parts[n], rotary, sequence_dim=1) for n in ("q", "k")}
+        # (B, heads, tokens, width), as every release takes them; since 0.35 sequence_dim=1 says otherwise.
+        parts |= {n: apply_rotary_emb(parts[n].transpose(1, 2), rotary).transpose(1, 2) for n in ("q", "k")}
     logits = torch.einsum("bqhd,bkhd->bhqk", parts["q"], parts["k"]) / width**0.5
     for i, query in enumerate(streams):
         for j, key in enumerate(streams):

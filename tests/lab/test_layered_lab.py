@@ -20,10 +20,9 @@ from harness.models.checkpoints.resolve import BUNDLED
 from harness.models.layers import alpha_drift, composite, layer_drift
 from harness.models.sampler import generator_for
 from tests.helpers import pipelines
+from tests.helpers.needs import needs
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(diffusers, "QwenImageLayeredPipeline"), reason="this diffusers has no QwenImageLayeredPipeline"
-)
+pytestmark = needs("diffusers.QwenImageLayeredPipeline")
 PROMPT = "a large solid red circle on a white background"
 SETTINGS = Decomposition(layers=2, steps=1, guidance=1.0)
 GREY = Image.new("RGB", (8, 8), "grey")

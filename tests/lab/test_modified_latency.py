@@ -8,6 +8,7 @@ from harness.ablation.case import by_hand, modifiers_alone
 from harness.ablation.modifiers import read_modifiers
 from harness.lab.latency import WARM_UP
 from harness.lab.modified_latency import ImagePairs, measure_case_latency
+from tests.helpers.needs import needs
 
 
 def case_of(lab, text):
@@ -40,6 +41,7 @@ def test_a_variants_seconds_are_of_all_its_forwards_over_the_controls(lab):
     assert latency.low <= latency.ratio <= latency.high
 
 
+@needs("diffusers.hooks.FirstBlockCacheConfig")
 def test_what_can_only_be_counted_is_counted(lab):
     latency = measure_case_latency(lab, case_of(lab, "first-block-cache.t9000"), rounds=4)
     assert latency.theory > 1.5

@@ -8,7 +8,7 @@ from pathlib import Path
 import diffusers
 import pytest
 import torch
-from diffusers import DiTPipeline
+from diffusers import AuraFlowPipeline, DiTPipeline
 from safetensors.torch import save_file
 
 from harness.ablation.plan import parse
@@ -20,6 +20,7 @@ from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import ablate
 from tests.helpers import models
 from tests.helpers.loras import CPU, message, rewritten, weights
+from tests.helpers.needs import require
 
 pytest.importorskip("peft")
 
@@ -125,7 +126,6 @@ def test_without_peft_the_command_is_named(file, monkeypatch):
 
 
 def test_a_pipeline_that_takes_none_is_named():
-    """As AuraFlow's before diffusers 0.34."""
     with pytest.raises(CheckpointError) as caught:
         lora_loading.check_support(DiTPipeline, "dit-xl")
     assert str(caught.value) == (
@@ -134,12 +134,19 @@ def test_a_pipeline_that_takes_none_is_named():
     )
 
 
+def test_the_release_is_named_that_takes_one_for_auraflow(monkeypatch):
+    for base in AuraFlowPipeline.__mro__:
+        if "load_lora_weights" in vars(base):
+            monkeypatch.delattr(base, "load_lora_weights")  # as in diffusers 0.33.1
+    with pytest.raises(CheckpointError, match=r"takes no LoRA; .* diffusers to 0\.34$"):
+        lora_loading.check_support(AuraFlowPipeline, "auraflow-tiny")
+
+
 @pytest.mark.parametrize(("family", "kind"), [("sd3", "StableDiffusion3Pipeline"), ("auraflow", "AuraFlowPipeline")])
 def test_the_other_families_take_one(family, kind, tmp_path):
     """Their own loaders, on small random models; the other components have no part in it."""
     pipeline_class = getattr(diffusers, kind)
-    if not hasattr(pipeline_class, "load_lora_weights"):
-        pytest.skip(f"{kind} takes no LoRA in this diffusers")
+    require(f"diffusers.{kind}.load_lora_weights")
     transformer, arguments = models.FAMILIES[family]()
     absent = dict.fromkeys(set(pipeline_class._get_signature_keys(pipeline_class)[0]) - {"transformer"})
     pipeline = pipeline_class(transformer=transformer, **absent)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
+import diffusers
 import pytest
 import torch
 from diffusers import hooks
 
 from harness.errors import CaseError, SurgeryError
+from tests.helpers.needs import needs
 from tests.helpers.samplers import PROMPTS, latents, sampler_of
 
 
@@ -15,6 +19,7 @@ def sampler(pipelines):
     return sampler_of(pipelines, "flux")
 
 
+@needs("diffusers.hooks.FirstBlockCacheConfig")
 def test_it_is_the_transformer_with_the_cache_enabled(sampler):
     control = sampler.sample(PROMPTS, 0).latents
     cached, cost = latents(sampler, "first-block-cache.t9000")
@@ -28,7 +33,14 @@ def test_it_is_the_transformer_with_the_cache_enabled(sampler):
     assert torch.equal(sampler.sample(PROMPTS, 0).latents, control)
 
 
-@pytest.mark.parametrize("text", ["taylorseer-cache.n2.b1", "mag-cache.t9000", "pyramid-attention"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("taylorseer-cache.n2.b1", marks=needs("diffusers.hooks.TaylorSeerCacheConfig")),
+        pytest.param("mag-cache.t9000", marks=needs("diffusers.hooks.MagCacheConfig")),
+        "pyramid-attention",
+    ],
+)
 def test_each_leaves_work_out_and_goes_without_a_trace(sampler, text):
     control = sampler.sample(PROMPTS, 0).latents
     cached, cost = latents(sampler, text)
@@ -37,6 +49,7 @@ def test_each_leaves_work_out_and_goes_without_a_trace(sampler, text):
     assert torch.equal(sampler.sample(PROMPTS, 0).latents, control)
 
 
+@needs("diffusers.hooks.FirstBlockCacheConfig")
 def test_a_cache_that_is_never_used_is_an_error(sampler):
     with pytest.raises(SurgeryError, match=r"first-block-cache\.t0: the cache was never used in 4 forwards"):
         latents(sampler, "first-block-cache.t0")
@@ -45,13 +58,33 @@ def test_a_cache_that_is_never_used_is_an_error(sampler):
 @pytest.mark.parametrize(
     ("family", "text", "message"),
     [
-        ("sd3", "first-block-cache", r"SD3Transformer2DModel of diffusers has no caches .*FluxTransformer2DModel"),
-        ("auraflow", "mag-cache", r"AuraFlowTransformer2DModel of diffusers has no caches"),
-        ("flux", "sea-cache", "for Cosmos3OmniTransformer, and not for FluxTransformer2DModel"),
-        ("flux", "text-kv-cache", "for NucleusMoEImageTransformer2DModel, and not for Flux"),
+        pytest.param(
+            *("sd3", "first-block-cache", r"SD3Transformer2DModel of diffusers has no caches .*FluxTransformer2DModel"),
+            marks=needs("diffusers.hooks.FirstBlockCacheConfig"),
+        ),
+        pytest.param(
+            *("auraflow", "mag-cache", r"AuraFlowTransformer2DModel of diffusers has no caches"),
+            marks=needs("diffusers.hooks.MagCacheConfig"),
+        ),
+        pytest.param(
+            *("flux", "sea-cache", "for Cosmos3OmniTransformer, and not for FluxTransformer2DModel"),
+            marks=needs("diffusers.hooks.SeaCacheConfig"),
+        ),
+        pytest.param(
+            *("flux", "text-kv-cache", "for NucleusMoEImageTransformer2DModel, and not for Flux"),
+            marks=needs("diffusers.hooks.TextKVCacheConfig"),
+        ),
         ("flux", "faster-cache", r"for blocks with attn1 \(CogVideoXTransformer3DModel\), and FluxTransformer2DModel"),
     ],
 )
 def test_a_class_without_it_is_told_which_have_it(pipelines, family, text, message):
     with pytest.raises(CaseError, match=message):
         latents(sampler_of(pipelines, family), text)
+
+
+def test_a_cache_that_this_diffusers_does_not_have_is_refused_with_the_release(sampler, monkeypatch):
+    monkeypatch.delattr(hooks, "MagCacheConfig", raising=False)  # as in diffusers 0.33.1
+    release = re.escape(diffusers.__version__)
+    message = rf"'mag-cache\.t9000': diffusers {release} has no MagCacheConfig; it needs diffusers >= 0\.37"
+    with pytest.raises(CaseError, match=message):
+        latents(sampler, "mag-cache.t9000")

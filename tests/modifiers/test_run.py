@@ -6,6 +6,7 @@ import pytest
 
 from harness.ablation.plan import parse
 from harness.errors import CaseError, SurgeryError
+from tests.helpers.needs import needs
 
 
 def test_a_lab_measures_modifiers_alone_and_on_a_plan(lab):
@@ -34,6 +35,7 @@ def test_what_doesnt_fit_is_named_before_anything_runs(lab):
         lab.run(parse("0 2-4"), "double", (0, 1), modifiers="fewer-steps.3")
 
 
+@needs("diffusers.hooks.FirstBlockCacheConfig")
 def test_a_pipeline_that_fails_under_a_modifier_on_a_plan_is_named(lab):
     control = lab.control.seeds[0].latents_sha256
     with pytest.raises(SurgeryError, match=r"the pipeline fails under first-block-cache\.t500 on a plan: "):

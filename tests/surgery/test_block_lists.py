@@ -16,6 +16,7 @@ from harness.surgery.block_lists import FORMATS, block_lists, in_format
 from harness.surgery.export import export
 from tests.helpers import models
 from tests.helpers.models import ablated
+from tests.helpers.needs import needs
 
 
 def lists(name, *plans):
@@ -190,11 +191,9 @@ def test_diffusers_skips_what_the_plan_leaves_out():
     assert "skip_guidance_layers" in inspect.signature(diffusers.StableDiffusion3Pipeline.__call__).parameters
 
 
+@needs("diffusers.hooks.LayerSkipConfig")
 def test_diffusers_layer_skip_config_is_still_wrong_on_these_models():
     """Why there is no list for it. Where this fails, diffusers has fixed it, and the format can be added."""
-    hooks = pytest.importorskip("diffusers.hooks")
-    if not hasattr(hooks, "LayerSkipConfig"):
-        pytest.skip("this diffusers has none")
     right = []
     for family, attribute, plan in (
         ("flux", "transformer_blocks", "double: 0-1 3"),
@@ -204,7 +203,7 @@ def test_diffusers_layer_skip_config_is_still_wrong_on_these_models():
         model, arguments = models.FAMILIES[family]()
         expected = ablated(model, [plan], arguments)
         try:
-            hooks.apply_layer_skip(model, hooks.LayerSkipConfig(indices=[2], fqn=attribute))
+            diffusers.hooks.apply_layer_skip(model, diffusers.hooks.LayerSkipConfig(indices=[2], fqn=attribute))
             with torch.inference_mode():
                 got = model(**arguments)[0]
         except (RuntimeError, ValueError, TypeError, AttributeError):

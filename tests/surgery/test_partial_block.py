@@ -23,6 +23,7 @@ from harness.surgery.trace import check_trace, traced
 from harness.surgery.view import Slot, ablate
 from tests.helpers import models
 from tests.helpers.models import SPECS, blocks, one_tensor, run
+from tests.helpers.needs import require
 from tests.helpers.plain_blocks import plain_block
 
 pytestmark = pytest.mark.parametrize(("family", "stack"), models.STACKS)
@@ -250,6 +251,7 @@ def test_nothing_stays_behind_an_exception(model, stack):
 
 def test_a_lora_is_left_out_with_its_sublayer_and_counts_with_the_other_one(model, stack, family):
     transformer, arguments = model
+    require(f"diffusers.{type(transformer).__name__}.add_adapter")
     layers = ["to_q", "proj_out", "proj_mlp", "out_projection", "net.2"]
     transformer.add_adapter(LoraConfig(r=2, target_modules=layers, init_lora_weights=False))
     parts = ("ff",) if family == "auraflow" else ("attn", "ff")

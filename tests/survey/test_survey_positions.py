@@ -11,6 +11,7 @@ from harness.surgery.view import ablate
 from harness.survey.reference import in_place, same
 from harness.survey.survey import output, survey_transformer
 from tests.helpers.models import perturbed
+from tests.helpers.needs import require
 from tests.helpers.small_models import small
 
 
@@ -44,7 +45,10 @@ def z_image():
 
 def with_residuals(name, residuals, stack="transformer_blocks"):
     def build():
-        return (*small(name), residuals, stack)
+        transformer, arguments = small(name)
+        for argument in residuals:
+            require(f"diffusers.{name}.forward", argument)
+        return transformer, arguments, residuals, stack
 
     return build
 

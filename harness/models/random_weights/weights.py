@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from harness.errors import CheckpointError, first_line
 from harness.models import memory
+from harness.models.diffusers_since import not_in_this_release
 from harness.models.random_weights.checkpoint import RandomCheckpoint
 
 _RECIPE = "normal-1"  # goes into the fingerprint: another way of filling is another model
@@ -45,7 +46,7 @@ def outline(checkpoint: RandomCheckpoint) -> nn.Module:
     name = checkpoint.family.transformer
     made: Any = getattr(diffusers, name, None)
     if made is None:
-        raise CheckpointError(f"diffusers {diffusers.__version__} has no {name}; upgrade it")
+        raise CheckpointError(not_in_this_release(name))
     try:
         with init_empty_weights(include_buffers=False):
             model = made.from_config(dict(checkpoint.config))

@@ -9,6 +9,7 @@ import diffusers
 import pytest
 
 from harness.models.checkpoints.class_source import block_lists, pipeline_source
+from tests.helpers.needs import needs
 
 PIPELINES = [
     "QwenImagePipeline",
@@ -19,7 +20,7 @@ PIPELINES = [
 ]
 
 
-@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs(f"diffusers.{name}")) for name in PIPELINES])
 def test_parameters_and_defaults_are_those_of_the_class_itself(name):
     source, kind = pipeline_source(name), getattr(diffusers, name)
     every = list(inspect.signature(kind.__call__).parameters.items())[1:]  # without self
@@ -33,10 +34,18 @@ def test_parameters_and_defaults_are_those_of_the_class_itself(name):
     assert source.transformer == inspect.signature(kind.__init__).parameters["transformer"].annotation.__name__
 
 
-def test_names_guidance_and_passes_are_read_from_the_methods():
+@needs("diffusers.QwenImagePipeline")
+def test_names_and_guidance_are_read_from_the_methods():
     assert pipeline_source("QwenImagePipeline").returned == ("prompt_embeds", "prompt_embeds_mask")
     assert pipeline_source("QwenImagePipeline").guidance == "true_cfg_scale"
+
+
+@needs("diffusers.ZImagePipeline")
+def test_lists_of_embeddings_are_read_from_the_annotations():
     assert pipeline_source("ZImagePipeline").listed == {"prompt_embeds", "negative_prompt_embeds"}
+
+
+def test_passes_are_read_from_the_methods():
     assert pipeline_source("PixArtSigmaPipeline").one_forward
     assert not pipeline_source("Lumina2Pipeline").one_forward
     assert not pipeline_source("PixArtSigmaPAGPipeline").one_forward  # a third pass
@@ -46,17 +55,23 @@ def test_names_guidance_and_passes_are_read_from_the_methods():
 @pytest.mark.parametrize(
     ("name", "attributes"),
     [
-        ("QwenImageTransformer2DModel", ["transformer_blocks"]),
-        ("Flux2Transformer2DModel", ["transformer_blocks", "single_transformer_blocks"]),
-        ("ZImageTransformer2DModel", ["noise_refiner", "context_refiner", "layers"]),  # its third refiner is optional
-        ("PixArtTransformer2DModel", ["transformer_blocks"]),
-        ("NoSuchModel", []),
+        pytest.param(name, attributes, marks=needs(f"diffusers.{name}"))
+        for name, attributes in {
+            "QwenImageTransformer2DModel": ["transformer_blocks"],
+            "Flux2Transformer2DModel": ["transformer_blocks", "single_transformer_blocks"],
+            "ZImageTransformer2DModel": ["noise_refiner", "context_refiner", "layers"],  # its third one is optional
+            "PixArtTransformer2DModel": ["transformer_blocks"],
+        }.items()
     ],
 )
 def test_lists_of_blocks_are_those_that_every_config_builds_in_running_order(name, attributes):
-    found = block_lists(name)
-    assert [each.attribute for each in found] == attributes
-    for each in found:
-        kind = getattr(diffusers, name)
-        assert each.length_key in inspect.signature(kind.__init__).parameters
-        assert hasattr(importlib.import_module(kind.__module__), each.block)
+    lists = block_lists(name)
+    assert [blocks.attribute for blocks in lists] == attributes
+    kind = getattr(diffusers, name)
+    for blocks in lists:
+        assert blocks.length_key in inspect.signature(kind.__init__).parameters
+        assert hasattr(importlib.import_module(kind.__module__), blocks.block)
+
+
+def test_a_class_that_diffusers_does_not_have_has_no_lists_of_blocks():
+    assert block_lists("NoSuchModel") == ()

@@ -14,6 +14,7 @@ from harness.models.checkpoints.class_source import pipeline_source
 from harness.models.checkpoints.general_family import general_family, with_present_stacks
 from harness.models.checkpoints.resolve import resolve
 from harness.models.spec import FAMILIES
+from tests.helpers.needs import needs
 
 
 def index(pipeline, transformer, **more):
@@ -48,7 +49,13 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("classes", "reason"), REFUSED, ids=[classes[0] for classes, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("classes", "reason"),
+    [
+        pytest.param(classes, reason, id=classes[0], marks=needs(f"diffusers.{classes[0]}"))
+        for classes, reason in REFUSED
+    ],
+)
 def test_what_does_not_make_images_from_prompts_is_refused_with_one_reason(classes, reason):
     said = refusal(*classes)
     assert f"{classes[1]}: " in said
@@ -58,7 +65,8 @@ def test_what_does_not_make_images_from_prompts_is_refused_with_one_reason(class
 
 def test_components_that_cases_cannot_use_are_refused():
     assert "images take two transformers" in refusal("WanPipeline", "WanTransformer3DModel", transformer_2="Wan")
-    assert "it has a ControlNet" in refusal("QwenImagePipeline", QWEN, controlnet="QwenImageControlNetModel")
+    sana = ("SanaPipeline", "SanaTransformer2DModel")
+    assert "it has a ControlNet" in refusal(*sana, controlnet="SanaControlNetModel")
     assert "has no pipeline of that name; install one that has it" in refusal("NoSuchPipeline", QWEN)
 
 
@@ -85,11 +93,15 @@ def test_every_pipeline_with_a_transformer_has_a_family_or_one_reason():
     assert refused
 
 
-def test_settings_are_the_defaults_of_the_call():
+@needs("diffusers.QwenImagePipeline")
+def test_settings_are_the_defaults_of_the_call_with_guidance_in_a_second_forward():
     family = general_family(index("QwenImagePipeline", QWEN, vae="AutoencoderKLQwenImage"), "x")
     settings = family.settings
     assert (settings.steps, settings.guidance, settings.max_sequence_length) == (50, 4.0, 512)
     assert (family.name, family.general, family.guidance_batched, family.token_latents) == ("qwenimage", True, False, 2)
+
+
+def test_settings_are_the_defaults_of_the_call_with_guidance_in_one_forward():
     sana = general_family(index("SanaPipeline", "SanaTransformer2DModel", vae="AutoencoderDC"), "x")
     assert (sana.settings.steps, sana.guidance_batched, sana.token_latents) == (20, True, 1)
 
@@ -112,6 +124,7 @@ def test_an_older_name_of_a_transformer_is_that_of_today():
     assert [stack.length_key for stack in family.stacks] == ["num_layers"]
 
 
+@needs("diffusers.ZImagePipeline")
 def test_a_list_with_one_block_is_no_stack():
     family = general_family(index("ZImagePipeline", "ZImageTransformer2DModel"), "x")
     kept = with_present_stacks(family, {"n_layers": 4, "n_refiner_layers": 1}, Path("x"))
@@ -120,6 +133,7 @@ def test_a_list_with_one_block_is_no_stack():
         with_present_stacks(family, {"n_layers": 1, "n_refiner_layers": 0}, Path("x"))
 
 
+@needs("diffusers.QwenImagePipeline")
 def test_parts_of_a_block_are_not_guessed():
     family = general_family(index("QwenImagePipeline", QWEN), "x")
     lacking = family.parts["transformer_blocks"].lacking

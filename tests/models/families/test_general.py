@@ -28,6 +28,7 @@ from harness.surgery.view import ablate
 from harness.survey.reference import in_place
 from tests.helpers import pipelines
 from tests.helpers.models import perturbed
+from tests.helpers.needs import needs
 
 # Of different lengths, so that some pipelines pad the shorter ones.
 PROMPTS = ["a large solid red circle on a grey background", "a small striped blue cross", "a red cross"]
@@ -240,6 +241,7 @@ def test_an_embedding_that_cannot_be_padded_keeps_its_prompt_in_a_batch_of_its_o
         sampler.adapter, sampler._conditions = before, kept
 
 
+@needs("diffusers.QwenImageImg2ImgPipeline")
 def test_ablate_works_on_an_image_to_image_pipeline_whose_cases_are_refused(tmp_path):
     pipeline = diffusers.QwenImageImg2ImgPipeline(**pipelines.qwen_image(tmp_path).components)
     perturbed(pipeline.transformer)
@@ -261,6 +263,7 @@ def test_ablate_works_on_an_image_to_image_pipeline_whose_cases_are_refused(tmp_
     assert torch.equal(plain, image())
 
 
+@needs("diffusers.WanPipeline.__init__", "transformer_2")
 def test_of_two_transformers_each_has_its_own_plans_and_cases_are_refused(tmp_path):
     """Wan 2.2: the first transformer in the noisier steps, the second one in the rest."""
     pipeline = pipelines.wan22(tmp_path)
