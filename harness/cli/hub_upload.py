@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from huggingface_hub import HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.errors import LocalTokenNotFoundError
 
 from harness.errors import ExportError, first_line
 from harness.models.checkpoints.hub_cache import is_id
@@ -75,11 +75,12 @@ def _ask(hub_id: str, request: Callable[[], _T]) -> _T:
         return request()
     except LocalTokenNotFoundError:
         raise ExportError(f"--push-to-hub {hub_id}: there is no token on this machine; {_LOG_IN}") from None
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", None)
-        fix = f"; {_LOG_IN} there" if status in {401, 403} else ""
-        raise ExportError(f"--push-to-hub {hub_id}: the hub answers {status}: {first_line(error)}{fix}") from None
     except Exception as error:  # noqa: BLE001 - each version of huggingface_hub speaks through another HTTP library
+        # Not by the class: before 1.0 a token that the hub refuses is an error of that library, and no HfHubHTTPError.
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status is not None:
+            fix = f"; {_LOG_IN} there" if status in {401, 403} else ""
+            raise ExportError(f"--push-to-hub {hub_id}: the hub answers {status}: {first_line(error)}{fix}") from None
         raise ExportError(
             f"--push-to-hub {hub_id}: the hub at {constants.ENDPOINT} can't be used: {first_line(error)}"
         ) from None
