@@ -76,7 +76,21 @@ def run(
             for number in range(1, count + 1)
         ]
     say(f"jobs: {', '.join(job.job_id for job in jobs)}; their logs are in {folder}")
-    _await(jobs, store, say)
+    try:
+        _await(jobs, store, say)
+    except KeyboardInterrupt:
+        _interrupted([job for job in jobs if not job.done()], cluster, say)
+        raise
+
+
+def _interrupted(left: Sequence[Any], cluster: str, say: Say) -> None:
+    """End jobs that are processes of this machine; say how to end those of Slurm, which go on without us."""
+    if cluster == "local":
+        for job in left:
+            job.cancel()
+    elif left:
+        numbers = " ".join(job.job_id for job in left)
+        say(f"these jobs go on, and what they measure is kept: {numbers}; end them with: scancel {numbers}")
 
 
 def _asks_for_gpu(parameters: Mapping[str, str | int]) -> bool:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -50,6 +51,23 @@ def test_two_jobs_measure_every_case_and_one_that_is_interrupted_goes_on(tmp_pat
     assert "Requeued job" in logs
     assert "was measured before" in logs
     assert logs.count(": measured (") >= len(asked.cases) - 1  # the case in flight is said once, when it is made again
+
+
+def test_an_interrupt_ends_processes_of_this_machine_and_says_how_to_end_jobs_of_slurm(tmp_path, monkeypatch):
+    started = []
+
+    def interrupted(jobs, *_):
+        started.extend(psutil.Process(int(job.job_id)) for job in jobs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slurm, "_await", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        slurm.run(work(), Store(tmp_path / "r"), workers=1, threads=1, cluster="local", say=[].append)
+    assert len(started) == 1
+    assert psutil.wait_procs(started, timeout=30)[1] == []
+    lines = []
+    slurm._interrupted([SimpleNamespace(job_id="12_0"), SimpleNamespace(job_id="12_1")], "slurm", lines.append)
+    assert lines == ["these jobs go on, and what they measure is kept: 12_0 12_1; end them with: scancel 12_0 12_1"]
 
 
 def test_what_is_asked_of_slurm_is_checked(tmp_path, monkeypatch):
