@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.models.checkpoints.class_source import ListSource
 from harness.models.checkpoints.general_family import declared_family
-from harness.models.spec import AURAFLOW, FLUX, SD3, Family, Settings
+from harness.models.spec import AURAFLOW, FLUX, LAYERED_ADAPTER, SD3, Family, Settings
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,13 @@ _QWEN_IMAGE = declared_family(
     (ListSource(_BLOCKS, "num_layers", "QwenImageTransformerBlock"),),
     settings=Settings(steps=50, guidance=4.0, max_sequence_length=512, dtype="bfloat16"),
 )
+_QWEN_LAYERED = declared_family(
+    "QwenImageLayeredPipeline",
+    "QwenImageTransformer2DModel",
+    (ListSource(_BLOCKS, "num_layers", "QwenImageTransformerBlock"),),
+    settings=replace(_QWEN_IMAGE.settings, negative_prompt=" ", height=640, width=640),
+    adapter=LAYERED_ADAPTER,
+)
 _FLUX2_LISTS = (
     ListSource(_BLOCKS, "num_layers", "Flux2TransformerBlock"),
     ListSource(_SINGLE, "num_single_layers", "Flux2SingleTransformerBlock"),
@@ -153,6 +160,10 @@ _CHROMA = declared_family(
 _SPOILED = (  # the negative prompt of diffusers' page about Chroma
     "low quality, ugly, unfinished, out of focus, deformed, disfigure, blurry, smudged, restricted palette, flat colors"
 )
+
+
+def _qwen(**arguments: Any) -> Mapping[str, Any]:
+    return _config(num_layers=60, num_attention_heads=24, attention_head_dim=128, joint_attention_dim=3584, **arguments)
 
 
 def _flux2(doubles: int, singles: int, heads: int, text: int, *, guidance_embeds: bool) -> Mapping[str, Any]:
@@ -253,8 +264,16 @@ PUBLISHED: dict[str, PublishedCheckpoint] = {
             "Qwen/Qwen-Image",
             _QWEN_IMAGE,
             replace(_QWEN_IMAGE.settings, negative_prompt=" ", height=1328, width=1328),
-            _config(num_layers=60, num_attention_heads=24, attention_head_dim=128, joint_attention_dim=3584),
+            _qwen(),
             57.7,
+        ),
+        PublishedCheckpoint(
+            "qwen-image-layered",
+            "Qwen/Qwen-Image-Layered",
+            _QWEN_LAYERED,
+            _QWEN_LAYERED.settings,
+            _qwen(use_additional_t_cond=True, use_layer3d_rope=True),  # its pipeline passes what needs both
+            None,
         ),
         PublishedCheckpoint(
             "flux.2-dev",

@@ -23,6 +23,7 @@ PARAMETERS = {
     "flux.1-lite-8b": 8_163_264_064,
     "flex.1-alpha": 8_163_264_064,
     "qwen-image": 20_430_401_088,
+    "qwen-image-layered": 20_430_407_232,
     "flux.2-dev": 32_223_281_152,
     "flux.2-klein-4b": 3_875_544_576,
     "flux.2-klein-9b": 9_078_581_248,
