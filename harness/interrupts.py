@@ -12,8 +12,9 @@ from contextlib import contextmanager
 def sigterm_as_ctrl_c(first: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Inside the ``with`` block SIGTERM, as a scheduler or ``kill`` sends it, does what Ctrl-C (SIGINT) does there.
 
-    ``first`` is called before. Another handler of SIGTERM stays, since whoever has set one wants it; and nothing is
-    changed in another thread than the main one, where Python lets nobody set a handler.
+    Where Ctrl-C is ignored, it raises KeyboardInterrupt. ``first`` is called before. Another handler of SIGTERM stays,
+    since whoever has set one wants it; and nothing is changed in another thread than the main one, where Python lets
+    nobody set a handler.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
@@ -22,6 +23,8 @@ def sigterm_as_ctrl_c(first: Callable[[], None] = lambda: None) -> Iterator[None
 
     def interrupt(*_: object) -> None:
         first()
+        if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, signal.SIG_DFL):
+            raise KeyboardInterrupt  # a shell starts what it puts into the background with Ctrl-C ignored
         signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGTERM, interrupt)

@@ -20,10 +20,16 @@ def default_handler():
     signal.signal(TERM, before)
 
 
-def test_sigterm_raises_what_ctrl_c_raises_and_the_handler_goes():
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["raises", "ignored"])
+def test_sigterm_raises_what_ctrl_c_raises_and_the_handler_goes(ctrl_c):
+    """Ctrl-C is ignored in what a shell has put into the background, and in workers of pytest-xdist."""
     called = []
-    with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c(lambda: called.append(1)):
-        signal.raise_signal(TERM)
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        with pytest.raises(KeyboardInterrupt), sigterm_as_ctrl_c(lambda: called.append(1)):
+            signal.raise_signal(TERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert called == [1]
     assert signal.getsignal(TERM) is signal.SIG_DFL
 

@@ -149,6 +149,11 @@ class Settings:
     world: bool = False
     layers: Annotated[int, _within(LAYERS)] = 4
 
+    @property
+    def guides(self) -> bool:
+        """Whether the scale of classifier-free guidance changes anything; up to 1 the pipelines leave it out."""
+        return self.guidance > 1.0
+
 
 class PositionLimit(enum.StrEnum):
     """What ``pos_embed_max_size`` of a transformer's config counts: the tokens that it has positions for."""
@@ -218,7 +223,7 @@ class Family:
 
     def guided(self, settings: Settings) -> bool:
         """Whether classifier-free guidance puts every image into a forward twice: as the pipelines decide."""
-        return self.guidance_batched and settings.guidance > 1.0
+        return self.guidance_batched and settings.guides
 
 
 # LoKr: modulation and feed-forward at f, attention at 2f.

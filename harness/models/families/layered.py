@@ -38,7 +38,7 @@ class Layered(General):
 
     def plain_prompt_arguments(self, settings: Settings, prompts: int) -> dict[str, Any]:
         """A negative prompt where it guides: the pipeline warns of one that doesn't."""
-        return super().plain_prompt_arguments(settings, prompts) if settings.guidance > 1.0 else {}
+        return super().plain_prompt_arguments(settings, prompts) if settings.guides else {}
 
     def together(self, conditions: Sequence[Conditions]) -> bool:
         """Only one by itself."""

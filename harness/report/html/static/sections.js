@@ -9,8 +9,7 @@ const sections = (() => {
 
   function verdict() {
     const { changes } = data;
-    claims();
-    if (!data.groups.length && data.claims.length) return;
+    if (!data.groups.length && data.claims.length) return claims();
     const compared = changes.compared > 0;
     const bad = data.red > 0;
     const sentence = bad ? `${data.red} of ${count(data.results, "result")} ${data.red === 1 ? "is" : "are"} red`
@@ -18,6 +17,7 @@ const sections = (() => {
     const kind = bad ? "bad" : compared ? "good" : "odd";
     holder("verdict").append(make("p", { class: `verdict ${kind}` }, make("span", { "aria-hidden": "true", class: "sign" }, { bad: "\u2717", good: "\u2713", odd: "\u25cb" }[kind]), sentence),
       make("p", { class: "badges" }, data.counts.map(([status, many]) => make("span", { class: "badge" }, `${many} ${status}`))));
+    claims();
     red();
     changed();
     whatCanGo();
