@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,19 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     """Replace a file in one step; text as UTF-8. Raises HarnessError where that fails; the old file is then intact."""
     with replacing(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def write_each(texts: Mapping[Path, str], problem: Callable[[str], None]) -> list[Path]:
+    """Write texts into files; the paths of those that could be. ``problem`` is called with a line for each other."""
+    written: list[Path] = []
+    for path, text in texts.items():
+        try:
+            write_atomically(path, text)
+        except HarnessError as error:
+            problem(str(error))
+        else:
+            written.append(path)
+    return written
 
 
 def why_not_made(folder: Path) -> str:

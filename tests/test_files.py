@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.files import file_sha256, parse_json, replacing, why_not_made, write_atomically
+from harness.files import file_sha256, parse_json, replacing, why_not_made, write_atomically, write_each
 
 
 @given(st.binary() | st.text(st.characters(codec="utf-8")))
@@ -105,3 +105,13 @@ def test_why_nothing_can_be_written_into_a_folder(tmp_path):
     assert why_not_made(tmp_path / "new" / "newer") == ""
     assert not (tmp_path / "new").exists()
     assert why_not_made(tmp_path / "file" / "new") == f"{tmp_path / 'file'} is no folder"
+
+
+def test_of_several_files_those_that_cannot_be_written_are_named_and_the_others_are_there(tmp_path):
+    (tmp_path / "b" / "folder").mkdir(parents=True)
+    said = []
+    texts = {tmp_path / name: name for name in "abc"}
+    assert write_each(texts, said.append) == [tmp_path / "a", tmp_path / "c"]
+    assert [(tmp_path / name).read_text() for name in "ac"] == ["a", "c"]
+    assert len(said) == 1
+    assert said[0].startswith(f"can't write {tmp_path}/b: ")

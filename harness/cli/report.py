@@ -14,8 +14,7 @@ from pathlib import Path
 
 from harness.cli import common
 from harness.errors import HarnessError, OptionError
-from harness.files import write_atomically
-from harness.findings.claim import Finding
+from harness.files import write_each
 from harness.report import findings_page
 from harness.report.findings_files import MARKDOWN, read_findings
 from harness.report.ranking_files import write_ranking
@@ -125,7 +124,8 @@ def show(
     beside the ones that the terminal's table always has; ``quiet`` prints the paths alone.
     """
     findings = read_findings(folder, _nothing)  # the page says it
-    written = [*write_ranking(folder, records, common.warn), *_write_page(folder, findings)]
+    pages = {folder / MARKDOWN: findings_page.markdown(findings)} if findings else {}
+    written = [*write_ranking(folder, records, common.warn), *write_each(pages, common.warn)]
     if records and written and find_spec("pyarrow"):
         written = [*written, *_tables(folder, records)]
     if not quiet:
@@ -135,17 +135,6 @@ def show(
     for path in written:
         print(f"wrote {f'{place}/{path.relative_to(folder)}' if is_url(place) else path}")
     return written
-
-
-def _write_page(folder: Path, findings: Sequence[Finding]) -> list[Path]:
-    path = folder / MARKDOWN
-    try:
-        if findings:
-            write_atomically(path, findings_page.markdown(findings))
-    except HarnessError as error:
-        common.warn(str(error))
-        return []
-    return [path] if findings else []
 
 
 def _tables(folder: Path, records: Sequence[Record]) -> list[Path]:

@@ -6,8 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from harness.errors import HarnessError
-from harness.files import parse_json, write_atomically
+from harness.files import parse_json, write_each
 from harness.findings.claim import Finding, from_json
 from harness.report.findings_page import markdown
 
@@ -51,12 +50,4 @@ def add_findings(folder: Path, findings: Sequence[Finding], problem: Callable[[s
 def write_findings(folder: Path, findings: Sequence[Finding], problem: Callable[[str], None]) -> list[Path]:
     """Write both files, and return those that could be; ``problem`` is called with a line for each other one."""
     lines = "".join(f"{json.dumps(finding.to_json(), sort_keys=True)}\n" for finding in findings)
-    written: list[Path] = []
-    for path, text in ((folder / MARKDOWN, markdown(findings)), (folder / JSONL, lines)):
-        try:
-            write_atomically(path, text)
-        except HarnessError as error:
-            problem(str(error))
-        else:
-            written.append(path)
-    return written
+    return write_each({folder / MARKDOWN: markdown(findings), folder / JSONL: lines}, problem)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.errors import HarnessError, refuse
-from harness.files import write_atomically
+from harness.errors import refuse
+from harness.files import write_each
 from harness.report.contact_sheet import write_sheets
 from harness.report.findings_files import JSONL as FINDINGS
 from harness.report.html.report_page import write_report
@@ -34,25 +34,15 @@ def write_ranking(folder: Path, records: Sequence[Record], problem: Callable[[st
     rankings = rank(records)
     if not rankings and not any(record.verdict.status.red for record in records):
         return write_report(folder, records, rankings, problem) if (folder / FINDINGS).is_file() else []
-    written: dict[str, Path] = {}
-
-    def write(ending: str, content: str) -> None:
-        path = folder / f"{_RANKING}.{ending}"
-        try:
-            write_atomically(path, content)
-        except HarnessError as error:
-            problem(str(error))
-        else:
-            written[ending] = path
-
+    numbers: list[Path] = []
     if rankings:
         own = [(ranking, ranking.own(records)) for ranking in rankings]
         data = [nested(r) | finite(same_cost_json(mine, r) | task_json(mine, r)) for r, mine in own]
-        write("csv", frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g"))
-        write("json", json.dumps(data, indent=2, allow_nan=False) + "\n")
+        table = frame(rankings).map(spreadsheet_text).to_csv(index=False, float_format="%.6g")
+        nested_text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+        numbers = write_each({folder / f"{_RANKING}.csv": table, folder / f"{_RANKING}.json": nested_text}, problem)
     # The numbers before the pictures, and the page after them, since it shows those that could be written.
     figures = write_figures(folder, rankings, problem)
-    write("md", markdown(records, rankings, figures))
-    pages = [written[ending] for ending in ("md", "csv", "json") if ending in written]
+    page = write_each({folder / f"{_RANKING}.md": markdown(records, rankings, figures)}, problem)
     pictures = [*(path for paths in figures for path in paths.values()), *write_sheets(folder, rankings, problem)]
-    return [*pages, *pictures, *write_report(folder, records, rankings, problem)]
+    return [*page, *numbers, *pictures, *write_report(folder, records, rankings, problem)]

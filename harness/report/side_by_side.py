@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.errors import HarnessError, printable
-from harness.files import write_atomically
+from harness.errors import printable
+from harness.files import write_each
 from harness.markdown import markdown_table, markdown_text
 from harness.report.html.shell import render as render_page
 from harness.report.ranking_data import finite, frame
@@ -235,13 +235,4 @@ def write(folder: Path, runs: Sequence[NamedRun], problem: Callable[[str], None]
         "json": json.dumps(finite(to_json(tables)), indent=1, allow_nan=False) + "\n",
         "html": page(tables),
     }
-    written: list[Path] = []
-    for ending, content in contents.items():
-        path = folder / f"{NAME}.{ending}"
-        try:
-            write_atomically(path, content)
-        except HarnessError as error:
-            problem(str(error))
-        else:
-            written.append(path)
-    return written
+    return write_each({folder / f"{NAME}.{ending}": content for ending, content in contents.items()}, problem)
