@@ -40,12 +40,13 @@ def run(arguments: argparse.Namespace) -> None:
     with ExitStack() as copies:
         runs = [copies.enter_context(Store(run).as_folder()) for run in dict.fromkeys(arguments.runs)]
         runs = list(dict.fromkeys(run.resolve() for run in runs))
-        records, sources = _whole(runs)
+        records, folders = _whole(runs)
+        sources = list(dict.fromkeys(folders))  # shards of one run can share its folder
         out.check_writable()
         folder = copies.enter_context(out.as_folder())
         records = [replace(record, run=out.name) for record in records]
         write_journal(folder, records)
-        if findings := latest(each for path in dict.fromkeys(sources) for each in read_findings(path, refuse)):
+        if findings := latest(each for path in sources for each in read_findings(path, refuse)):
             write_findings(folder, findings, refuse)
         for path in sources:
             if (path / IMAGES).is_dir():

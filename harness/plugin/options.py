@@ -134,11 +134,9 @@ class Options:
     def measures_same_cost(self) -> bool:
         """Whether case files are run with what their plans are compared with at the same cost.
 
-        That needs images of all denoising steps, and the screening of a budget says nothing of it. Where the command
-        line asks for it, it is not left out, but refused.
+        That needs images of all denoising steps, and the screening of a budget says nothing of it.
         """
-        left_out = self.weights is not None or self.budget is not None or self.windows or self.passes
-        return bool(self.modifiers) or not left_out
+        return self.weights is None and self.budget is None and not self.windows and not self.passes
 
     @property
     def has_grid(self) -> bool:
@@ -153,6 +151,7 @@ class Options:
         names = checkpoint.family.diffusers_names
         if not self.has_grid:
             every = tuple(checkpoint.stacks)  # which an Ask of ranges without stacks is put on
+            own = [ask for ask in own if self.measures_same_cost or not ask.at_same_cost]
             return [replace(ask, stacks=ask.stacks or every if ask.ranges else ()).renamed(names) for ask in own]
         ask = grid(
             checkpoint.stacks,

@@ -158,7 +158,7 @@ class MarkReader:
             texts = [text for text in self.options.plans if _stack_of(text) not in lacking]
             modifiers = self.options.modifiers
             return cases_of_plans(checkpoint, texts, modifiers=modifiers, windows=windows, passes=passes)
-        grid = [a for a in self.options.asks(checkpoint, asks) if self.options.measures_same_cost or not a.at_same_cost]
+        grid = self.options.asks(checkpoint, asks)
         measured = _measured_groups(target, grid) if self.options.groups else {}
         return cases_of_grid(checkpoint, grid, windows=windows, passes=passes, measured=measured, on_lacking=on_lacking)
 

@@ -58,7 +58,8 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking], figures: Se
     out: list[str] = [*red_markdown(records), "# Least harmful variant" if RankedBy.HARM in kinds else fastest, ""]
     for i, ranking in enumerate(rankings):
         columns, summary = columns_of(ranking), strategy_columns(ranking)
-        out += [f"## {markdown_text(named(ranking))}", "", markdown_text(_circumstances(records, ranking)), ""]
+        own = ranking.own(records)
+        out += [f"## {markdown_text(named(ranking))}", "", markdown_text(_circumstances(own, ranking)), ""]
         if ranking.errors:
             heading, *lines = errors(ranking)
             out += [f"**{heading}**", "", *(f"- `{line}`" for line in map(code_text, lines)), ""]
@@ -74,7 +75,6 @@ def markdown(records: Sequence[Record], rankings: Sequence[Ranking], figures: Se
         if has_medians(ranking.groups):
             out += ["", "### By strategy (median over cases)", ""]
             out += markdown_table(headings(summary), [strategy_cells(group, summary) for group in ranking.groups])
-        own = ranking.own(records)
         out += ["", *same_cost_markdown(own, ranking), *task_markdown(own, ranking)]
     note = [_SPEED_NOTE, ""] if RankedBy.SPEED in kinds else []
     if any(row.strategy.startswith("shuffle") for ranking in rankings for row in ranking.rows):
@@ -105,7 +105,7 @@ def _legend(rankings: Sequence[Ranking]) -> list[str]:
 
 
 def _circumstances(records: Sequence[Record], ranking: Ranking) -> str:
-    fingerprint = ranking.own(records)[0].fingerprint
+    fingerprint = records[0].fingerprint
     versions = ", ".join(f"{k} {v}" for k, v in sorted(fingerprint.versions.items()))
     how = ", ".join([f"{ranking.prompts} prompts", *([f"{ranking.tiers} tiers"] if ranking.tiers else [])])
     if not ranking.rows:
