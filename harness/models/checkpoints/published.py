@@ -93,16 +93,17 @@ def _sd3(blocks: int, positions: int, *, dual: int = 0, norm: str | None = "rms_
 
 
 _BLOCKS, _SINGLE = "transformer_blocks", "single_transformer_blocks"
+_QWEN_LISTS = (ListSource(_BLOCKS, "num_layers", "QwenImageTransformerBlock"),)
 _QWEN_IMAGE = declared_family(
     "QwenImagePipeline",
     "QwenImageTransformer2DModel",
-    (ListSource(_BLOCKS, "num_layers", "QwenImageTransformerBlock"),),
+    _QWEN_LISTS,
     settings=Settings(steps=50, guidance=4.0, max_sequence_length=512, dtype="bfloat16"),
 )
 _QWEN_LAYERED = declared_family(
     "QwenImageLayeredPipeline",
     "QwenImageTransformer2DModel",
-    (ListSource(_BLOCKS, "num_layers", "QwenImageTransformerBlock"),),
+    _QWEN_LISTS,
     settings=replace(_QWEN_IMAGE.settings, negative_prompt=" ", height=640, width=640),
     adapter=LAYERED_ADAPTER,
 )
